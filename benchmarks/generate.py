@@ -1,0 +1,250 @@
+"""How long a sound takes: `soundloom generate` from a cold process, and later prompts in one process.
+
+    python benchmarks/generate.py                       # the model that ships, 5 s of sound
+    python benchmarks/generate.py --runs 5 --json out.json
+
+Cold: wall time of the whole command, from starting Python to the written file; a new process each run, so
+imports and loading count, while the operating system may still hold the files in memory (the first run is
+listed by itself). Warm: seconds of sound per second of work in a process that has generated once before, a
+new prompt each run; above 1 is faster than real time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+COLD_PROMPT = "a dog barks"
+WARM_PROMPTS = (
+    "heavy rain on a tin roof",
+    "three knocks on a door",
+    "a church bell, then an owl hoots",
+    "a train passes in the distance",
+    "sea waves while birds sing",
+)
+COLD_TARGET_SECONDS = 20.0
+WARM_TARGET_SPEED = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """Measurements of one model on one machine.
+
+    Attributes:
+        model: name or folder.
+        duration: seconds of sound asked for.
+        cold_seconds: wall time of each `soundloom generate`.
+        load_seconds: `AudioGen.from_pretrained()` in this process, imports before it not counted.
+        first_seconds: the first `generate` in this process.
+        warm_speeds: seconds of sound per second, each later `generate`.
+        machine: what it ran on.
+    """
+
+    model: str
+    duration: float
+    cold_seconds: list[float]
+    load_seconds: float
+    first_seconds: float
+    warm_speeds: list[float]
+    machine: dict[str, Any]
+
+    @property
+    def cold_median(self) -> float | None:
+        """Median wall time of the command in seconds; None when it was not measured."""
+        return statistics.median(self.cold_seconds) if self.cold_seconds else None
+
+    @property
+    def warm_median(self) -> float:
+        """Median seconds of sound per second of work."""
+        return statistics.median(self.warm_speeds)
+
+
+def cold_runs(model: str, duration: float, seed: int, runs: int) -> list[float]:
+    """Wall seconds of `runs` new processes, each writing one file.
+
+    Raises:
+        RuntimeError: the command failed or wrote a sound of another length; its error output is quoted.
+    """
+    from soundloom.codecs.audio import read_audio
+
+    script = Path(sys.executable).with_name("soundloom")
+    # The console script is what a user starts; without it, do what it does.
+    start = [str(script)] if script.is_file() else [sys.executable, "-c", _CONSOLE_SCRIPT]
+    seconds = []
+    with tempfile.TemporaryDirectory() as folder:
+        for run in range(runs):
+            out = Path(folder) / f"out-{run}.wav"
+            command = [*start, "generate", COLD_PROMPT, "-o", str(out), "--duration", str(duration)]
+            command += ["--seed", str(seed), "--model", model]
+            begin = time.perf_counter()
+            finished = subprocess.run(command, capture_output=True, text=True, check=False)
+            seconds.append(time.perf_counter() - begin)
+            if finished.returncode != 0:
+                raise RuntimeError(
+                    f"{' '.join(command)} ended with status {finished.returncode}:\n{finished.stderr[-2000:]}"
+                )
+            samples, sample_rate = read_audio(out)
+            if abs(samples.shape[-1] / sample_rate - duration) > 0.1:
+                raise RuntimeError(
+                    f"asked for {duration} s, the file holds {samples.shape[-1] / sample_rate:.2f} s"
+                )
+    return seconds
+
+
+_CONSOLE_SCRIPT = "import sys; from soundloom.cli import main; sys.exit(main(sys.argv[1:]))"
+
+
+def warm_runs(
+    model: str, duration: float, seed: int, runs: int, device: str
+) -> tuple[float, float, list[float]]:
+    """Seconds to load, seconds of the first sound, and the speed of each of `runs` later ones."""
+    from soundloom.gen.pipeline import AudioGen
+
+    begin = time.perf_counter()
+    audiogen = AudioGen.from_pretrained(model, device=device)
+    load_seconds = time.perf_counter() - begin
+
+    begin = time.perf_counter()
+    audiogen.generate(COLD_PROMPT, duration=duration, seed=seed)
+    first_seconds = time.perf_counter() - begin
+
+    speeds = []
+    for run in range(runs):
+        begin = time.perf_counter()
+        # The samples come back on the CPU, so a GPU's work is finished when generate returns.
+        audio = audiogen.generate(
+            WARM_PROMPTS[run % len(WARM_PROMPTS)], duration=duration, seed=seed + 1 + run
+        )
+        speeds.append(audio.duration / (time.perf_counter() - begin))
+    return load_seconds, first_seconds, speeds
+
+
+def describe_machine(device: str) -> dict[str, Any]:
+    """Processor, cores, thread count, load and versions, as plain values for JSON."""
+    import torch
+    from soundloom import __version__
+
+    model_name = platform.processor() or platform.machine()
+    if (cpuinfo := Path("/proc/cpuinfo")).is_file():
+        names = [
+            line.split(":", 1)[1].strip() for line in cpuinfo.read_text().splitlines() if "model name" in line
+        ]
+        model_name = names[0] if names else model_name
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return {
+        "processor": model_name,
+        "cores": allowed,
+        "device": torch.cuda.get_device_name(device) if device.startswith("cuda") else "cpu",
+        "torch_threads": torch.get_num_threads(),
+        "load_average": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "system": platform.system(),
+        "soundloom": __version__,
+    }
+
+
+def table(result: Result) -> str:
+    """The result as aligned text, targets beside the figures that have one."""
+    rows = [("what", "median", "range", "runs", "target")]
+    if result.cold_median is not None:
+        rows.append(
+            (
+                f"soundloom generate, {result.duration:g} s of sound, cold process",
+                f"{result.cold_median:.2f} s",
+                f"{min(result.cold_seconds):.2f}..{max(result.cold_seconds):.2f}",
+                str(len(result.cold_seconds)),
+                f"<= {COLD_TARGET_SECONDS:g} s",
+            )
+        )
+        rows.append(("  of these the first", f"{result.cold_seconds[0]:.2f} s", "", "1", ""))
+    rows.append(("AudioGen.from_pretrained, imports done", f"{result.load_seconds:.2f} s", "", "1", ""))
+    rows.append(("first generate in a process", f"{result.first_seconds:.2f} s", "", "1", ""))
+    rows.append(
+        (
+            "later prompts, seconds of sound per second",
+            f"{result.warm_median:.2f}",
+            f"{min(result.warm_speeds):.2f}..{max(result.warm_speeds):.2f}",
+            str(len(result.warm_speeds)),
+            f"> {WARM_TARGET_SPEED:g}",
+        )
+    )
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    ]
+    lines.insert(1, "  ".join("-" * width for width in widths))
+    machine = result.machine
+    lines.append("")
+    lines.append(
+        f"{machine['processor']}, {machine['cores']} cores, {machine['torch_threads']} threads, load"
+        f" {machine['load_average']}, device {machine['device']}, torch {machine['torch']},"
+        f" Python {machine['python']}"
+    )
+    return "\n".join(lines)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure, print the table and the JSON."""
+    parser = argparse.ArgumentParser(
+        description="Wall time of `soundloom generate` and speed of later prompts in the same process."
+    )
+    parser.add_argument("--model", default="foley", help="bundled name, folder or hub id (default foley)")
+    parser.add_argument("--duration", type=float, default=5.0, help="seconds of sound (default 5)")
+    parser.add_argument("--seed", type=int, default=7, help="of the first sound (default 7)")
+    parser.add_argument("--runs", type=int, default=3, help="cold processes; 0 leaves them out (default 3)")
+    parser.add_argument("--warm-runs", type=int, default=5, help="later prompts, at least 1 (default 5)")
+    parser.add_argument("--device", default="cpu", help="of the warm runs: cpu, cuda, ... (default cpu)")
+    parser.add_argument(
+        "--threads", type=int, help="CPU threads of torch, cold runs too (default torch's own)"
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the JSON to this file")
+    options = parser.parse_args(arguments)
+    if options.runs < 0 or options.warm_runs < 1:
+        parser.error(
+            f"--runs is {options.runs}, must be >= 0; --warm-runs is {options.warm_runs}, must be >= 1"
+        )
+    if options.threads is not None and options.threads < 1:
+        parser.error(f"--threads is {options.threads}, must be at least 1")
+    if options.json is not None and not options.json.parent.is_dir():
+        parser.error(f"--json: the folder {options.json.parent} does not exist; make it first")
+
+    if options.threads is not None:
+        os.environ["OMP_NUM_THREADS"] = str(options.threads)  # read by torch here and in the cold processes
+    machine = describe_machine(options.device)  # before the load of our own runs
+    cold = cold_runs(options.model, options.duration, options.seed, options.runs) if options.runs else []
+    load_seconds, first_seconds, speeds = warm_runs(
+        options.model, options.duration, options.seed, options.warm_runs, options.device
+    )
+    result = Result(
+        model=options.model,
+        duration=options.duration,
+        cold_seconds=cold,
+        load_seconds=load_seconds,
+        first_seconds=first_seconds,
+        warm_speeds=speeds,
+        machine=machine,
+    )
+    report = json.dumps(
+        asdict(result) | {"cold_median": result.cold_median, "warm_median": result.warm_median}, indent=2
+    )
+    print(table(result))
+    print()
+    print(report)
+    if options.json is not None:
+        options.json.write_text(report + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

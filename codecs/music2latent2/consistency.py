@@ -1,0 +1,150 @@
+"""The diffusion process that the consistency network inverts in one step, and the objective that trains it.
+
+Letters: B chunks, t in 0 to 1 a place on the noise schedule, sigma a noise level. Sources: EDM (Karras et al.
+2022, arXiv 2206.00364), consistency models (Song et al. 2023, arXiv 2303.01469), improved techniques (Song and
+Dhariwal 2023, arXiv 2310.14189: pseudo-Huber, weight 1 / step), Music2Latent (arXiv 2408.06500: continuous
+schedule with a shrinking step).
+
+diffusers' CMStochasticIterativeScheduler has the same scalings and the same ladder of noise levels (a test
+compares them), but it keeps one level for the whole batch, on a grid, and draws its own noise. Here the two chunks
+of a pair have levels of their own, training wants them continuous, and noise must be replayable; so it is not used.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from .config import Music2Latent2Config
+
+
+@dataclass
+class Scalings:
+    """`D(x) = skip * x + out * F(in_ * x)`; each has the shape of sigma."""
+
+    skip: Tensor
+    out: Tensor
+    in_: Tensor
+
+
+class NoiseSchedule:
+    """Noise levels and scalings of a model."""
+
+    def __init__(self, config: Music2Latent2Config) -> None:
+        self.data, self.min, self.max = config.sigma_data, config.sigma_min, config.sigma_max
+        self.rho = config.rho
+
+    def sigma(self, time: Tensor) -> Tensor:
+        """Noise level at places on the schedule, same shape; `sigma_min` at 0 and `sigma_max` at 1."""
+        low, high = self.min ** (1 / self.rho), self.max ** (1 / self.rho)
+        return (low + time * (high - low)) ** self.rho
+
+    def ladder(self, steps: int) -> list[float]:
+        """The levels of `steps` denoising steps, from `sigma_max` down, equally spaced on the schedule."""
+        if steps < 1:
+            raise ValueError(f"steps is {steps}; denoising takes at least 1 step")
+        times = torch.tensor([1 - step / steps for step in range(steps)], dtype=torch.float64)
+        return self.sigma(times).tolist()
+
+    def scalings(self, sigma: Tensor) -> Scalings:
+        """At `sigma_min` D is the identity, so that a consistency model keeps clean input as it is."""
+        above = sigma - self.min
+        spread = (sigma**2 + self.data**2).sqrt()
+        return Scalings(
+            skip=self.data**2 / (above**2 + self.data**2), out=self.data * above / spread, in_=1 / spread
+        )
+
+    def renoise(self, clean: Tensor, sigma: float, noise: Tensor) -> Tensor:
+        """Bring `clean`, which is taken to be at `sigma_min`, to level `sigma` with standard normal `noise`."""
+        return clean + math.sqrt(max(sigma**2 - self.min**2, 0.0)) * noise
+
+
+def pseudo_huber(prediction: Tensor, target: Tensor, factor: float = 0.00054) -> Tensor:
+    """Pseudo-Huber distance of each item `[B, ...]` -> `[B]`; its knee grows with the root of the item's size."""
+    knee = factor * math.sqrt(prediction[0].numel())
+    squared = (prediction - target).float().pow(2).flatten(1).sum(1)
+    return (squared + knee**2).sqrt() - knee
+
+
+@dataclass
+class ConsistencyLoss:
+    """`loss` scalar; `items [B]` the weighted loss of each chunk and `sigma [B]` its higher noise level."""
+
+    loss: Tensor
+    items: Tensor
+    sigma: Tensor
+
+
+class ConsistencyObjective:
+    """Consistency training: what the network makes of a noisier and of a slightly less noisy input should agree.
+
+    Args:
+        schedule: of the model.
+        total_steps: training steps over which the distance between the two levels shrinks.
+        initial_step: that distance (in t) at the start.
+        exponent: it shrinks to `initial_step ** exponent` (3 in Music2Latent, 2 in CoDiCodec).
+        mean, std: training visits a place t with the weight that a normal distribution of these parameters
+            gives to ln sigma(t).
+        min_gap: least difference of the two noise levels that the weight 1 / difference sees.
+        cells: resolution of that weighting.
+    """
+
+    def __init__(
+        self,
+        schedule: NoiseSchedule,
+        *,
+        total_steps: int,
+        initial_step: float = 0.1,
+        exponent: float = 3.0,
+        mean: float = -1.1,
+        std: float = 2.0,
+        min_gap: float = 0.001,
+        cells: int = 9999,
+    ) -> None:
+        if total_steps < 1:
+            raise ValueError(f"total_steps is {total_steps}; give the number of training steps, at least 1")
+        self.schedule = schedule
+        self.total_steps = total_steps
+        self.initial_step, self.exponent, self.min_gap = initial_step, exponent, min_gap
+        places = (torch.arange(cells) + 0.5) / cells
+        self.weights = torch.exp(-0.5 * ((schedule.sigma(places).log() - mean) / std) ** 2)
+
+    def step_size(self, step: int) -> float:
+        """Distance between the two places on the schedule at a training step."""
+        progress = min(step / self.total_steps, 1.0)
+        return self.initial_step ** (1 + (self.exponent - 1) * progress)
+
+    def sample_times(self, count: int, device: torch.device) -> Tensor:
+        """Random places on the schedule, `[count]`."""
+        cells = torch.multinomial(self.weights.to(device), count, replacement=True)
+        return (cells + torch.rand(count, device=device)) / len(self.weights)
+
+    def __call__(
+        self, student: Callable[[Tensor, Tensor], Tensor], teacher: Callable[[Tensor, Tensor], Tensor],
+        clean: Tensor, step: int,
+    ) -> ConsistencyLoss:
+        """Loss of one training step.
+
+        Args:
+            student, teacher: `(noisy [B, ...], sigma [B]) -> denoised [B, ...]`, the same weights; the teacher
+                is called without gradient and is to use contexts without gradient.
+            clean: `[B, ...]`; every chunk gets a noise level of its own.
+            step: the training step.
+        """
+        high = self.sample_times(len(clean), clean.device)
+        low = (high - self.step_size(step)).clamp_min(0)
+        sigma_high, sigma_low = self.schedule.sigma(high), self.schedule.sigma(low)
+        noise = torch.randn_like(clean)
+        with torch.no_grad():
+            target = teacher(clean + _per_item(sigma_low, clean) * noise, sigma_low)
+        prediction = student(clean + _per_item(sigma_high, clean) * noise, sigma_high)
+        items = pseudo_huber(prediction, target) / (sigma_high - sigma_low).clamp_min(self.min_gap)
+        return ConsistencyLoss(loss=items.mean(), items=items.detach(), sigma=sigma_high)
+
+
+def _per_item(values: Tensor, like: Tensor) -> Tensor:
+    return values.view(-1, *[1] * (like.ndim - 1))

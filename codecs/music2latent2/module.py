@@ -1,0 +1,252 @@
+"""Training of Music2Latent2 and CoDiCodec: one consistency loss, end to end.
+
+Sources: Music2Latent (arXiv 2408.06500) and its public training code, Music2Latent2 (arXiv 2501.17578), CoDiCodec
+(arXiv 2509.09836). Nothing of the successors' training code is public: what follows by analogy is said at the
+arguments, and in the recipes.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import lightning
+import torch
+from torch import Tensor
+from torchmetrics.functional.audio import scale_invariant_signal_distortion_ratio
+
+from ..seanet.losses import MultiScaleMelLoss
+from .config import Music2Latent2Config
+from .consistency import ConsistencyLoss, ConsistencyObjective
+from .model import Music2Latent2
+from .reconstruction import comparison_figure, log_spectral_distance
+
+logger = logging.getLogger(__name__)
+
+# Upper ends of the ranges of noise levels whose losses are logged apart.
+SIGMA_RANGES = {"lowest": 0.05, "low": 0.5, "high": 5.0, "highest": math.inf}
+# A tanh latent beyond this passes hardly any gradient.
+SATURATED = 0.97
+
+
+class Music2Latent2Module(lightning.LightningModule):
+    """Trains a model on pairs of neighbouring chunks; a batch is audio `[B, C, N]` or a dict with key "audio".
+
+    N is at least `2 * chunk_samples + edge` samples (see Music2Latent2Config); what is more is not used.
+
+    Args:
+        settings: of the model.
+        learning_rate, final_learning_rate: of RAdam: linear warm-up, then a cosine to the final one.
+        betas: of RAdam.
+        warmup_steps: of the learning rate.
+        initial_step, step_exponent: the two noise levels compared are `initial_step` apart on the schedule at
+            first, and `initial_step ** step_exponent` at the end (3: Music2Latent, 2: CoDiCodec).
+        noise_mean, noise_std: of the logarithm of the noise levels trained on.
+        mix: probability that another item of the batch is added to an item (CoDiCodec).
+        fsq_dropout: share of chunks that go on unrounded, where the model has FSQ (CoDiCodec).
+        gradient_checkpointing: compute activations twice to save memory.
+        reconstructions: validation batches that are decoded and compared with the original.
+        pictures: spectrogram pictures of a validation, where the logger takes figures.
+        export_to: folder for the trained model in `from_pretrained`'s format; None writes none.
+    """
+
+    def __init__(
+        self,
+        settings: Music2Latent2Config,
+        *,
+        learning_rate: float = 1e-4,
+        final_learning_rate: float = 1e-6,
+        betas: Sequence[float] = (0.9, 0.999),
+        warmup_steps: int = 10_000,
+        initial_step: float = 0.1,
+        step_exponent: float = 3.0,
+        noise_mean: float = -1.1,
+        noise_std: float = 2.0,
+        mix: float = 0.5,
+        fsq_dropout: float = 0.75,
+        gradient_checkpointing: bool = False,
+        reconstructions: int = 1,
+        pictures: int = 2,
+        export_to: str | None = None,
+    ) -> None:
+        super().__init__()
+        for name, share in (("mix", mix), ("fsq_dropout", fsq_dropout)):
+            if not 0 <= share <= 1:
+                raise ValueError(f"{name} is {share}; it is a probability from 0 to 1")
+        self.codec = Music2Latent2(**asdict(settings))
+        if gradient_checkpointing:
+            self.codec.enable_gradient_checkpointing()
+        self.learning_rate, self.final_learning_rate = learning_rate, final_learning_rate
+        self.betas = (float(betas[0]), float(betas[1]))
+        self.warmup_steps = warmup_steps
+        self.initial_step, self.step_exponent = initial_step, step_exponent
+        self.noise_mean, self.noise_std = noise_mean, noise_std
+        self.mix, self.fsq_dropout = mix, fsq_dropout
+        self.reconstructions, self.pictures = reconstructions, pictures
+        self.export_to = export_to
+        self.mel_distance = MultiScaleMelLoss(sample_rate=settings.sample_rate)
+        self.objective: ConsistencyObjective | None = None
+        self._told_mono = False
+
+    def setup(self, stage: str) -> None:
+        self.objective = self.build_objective(self._total_steps() if stage == "fit" else 1)
+
+    def build_objective(self, total_steps: int) -> ConsistencyObjective:
+        """The objective of a training of `total_steps` steps."""
+        return ConsistencyObjective(
+            self.codec.schedule,
+            total_steps=total_steps,
+            initial_step=self.initial_step,
+            exponent=self.step_exponent,
+            mean=self.noise_mean,
+            std=self.noise_std,
+        )
+
+    def _total_steps(self) -> int:
+        steps = self.trainer.estimated_stepping_batches
+        if not math.isfinite(steps):
+            raise ValueError("the step schedule needs the length of training: set trainer.max_steps or max_epochs")
+        return max(1, int(steps))
+
+    # One step
+
+    def training_step(self, batch: Tensor | dict[str, Tensor], batch_idx: int) -> Tensor:
+        audio = self.mixed(self.crop(batch))
+        assert self.objective is not None
+        latents, result = self.consistency_loss(audio, self.objective, self.global_step, self.fsq_dropout)
+        self.log("train/loss", result.loss, prog_bar=True)
+        self.log("train/step_size", self.objective.step_size(self.global_step))
+        self._log_latents("train", latents)
+        lower = 0.0
+        for name, upper in SIGMA_RANGES.items():
+            inside = (result.sigma >= lower) & (result.sigma < upper)
+            if inside.any():
+                self.log(f"train_by_noise/{name}", result.items[inside].mean(), batch_size=int(inside.sum()))
+            lower = upper
+        return result.loss
+
+    def crop(self, batch: Tensor | dict[str, Tensor]) -> Tensor:
+        """The samples of a pair of chunks, `[B, C, 2 * chunk_samples + edge]`, in the model's channels.
+
+        Raises:
+            ValueError: too few samples, or more channels than the model has.
+        """
+        audio = batch if isinstance(batch, Tensor) else batch["audio"]
+        settings = self.codec.settings
+        wanted = 2 * settings.chunk_samples + settings.edge
+        if audio.shape[-1] < wanted:
+            raise ValueError(
+                f"a batch has {audio.shape[-1]} samples; two chunks want {wanted}: set data.segment_seconds to at "
+                f"least {wanted / settings.sample_rate:.4f}"
+            )
+        if audio.shape[1] == 1 and settings.channels == 2:
+            if not self._told_mono:
+                logger.warning("the data is mono and the model stereo: both channels get the same samples")
+                self._told_mono = True
+            audio = audio.expand(-1, 2, -1)
+        if audio.shape[1] != settings.channels:
+            raise ValueError(f"a batch has {audio.shape[1]} channels, the model {settings.channels}; mix the data down")
+        return audio[..., :wanted]
+
+    def mixed(self, audio: Tensor) -> Tensor:
+        """Add to each item of `[B, C, N]`, with probability `mix`, a random item of the batch."""
+        chosen = torch.rand(len(audio), 1, 1, device=audio.device) < self.mix
+        return audio + chosen * audio[torch.randperm(len(audio), device=audio.device)]
+
+    def consistency_loss(
+        self, audio: Tensor, objective: ConsistencyObjective, step: int, fsq_dropout: float
+    ) -> tuple[Tensor, ConsistencyLoss]:
+        """Latents `[2B, S, D]` and loss of pairs of chunks `[B, C, N]`.
+
+        Encoder and upsampler run once; their gradient comes from the prediction at the higher noise level only.
+        """
+        codec = self.codec
+        chunks = codec.representation.to_chunks(codec.representation.analyse(audio))
+        latents = codec.bottleneck(codec.encoder(chunks).float(), fsq_dropout)
+        context = codec.context(latents)
+        known = context.detach()
+        result = objective(
+            lambda noisy, sigma: codec.denoise_pair(noisy, sigma, context),
+            lambda noisy, sigma: codec.denoise_pair(noisy, sigma, known),
+            chunks,
+            step,
+        )
+        return latents, result
+
+    def _log_latents(self, stage: str, latents: Tensor) -> None:
+        values = latents.detach()
+        self.log(f"{stage}/latent_saturation", (values.abs() > SATURATED).float().mean(), batch_size=len(values))
+        self.log(f"{stage}/latent_std", values.std(), batch_size=len(values))
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        gradients = [p.grad for p in self.parameters() if p.grad is not None]
+        norm = torch.nn.utils.get_total_norm(gradients)
+        self.log("train/gradient_norm", norm)
+        if not torch.isfinite(norm):
+            logger.warning("step %d: the gradient is not finite; the step is left out", self.global_step)
+            optimizer.zero_grad(set_to_none=True)
+
+    # Validation
+
+    def validation_step(self, batch: Tensor | dict[str, Tensor], batch_idx: int) -> None:
+        audio = self.crop(batch)
+        assert self.objective is not None
+        devices = [audio.device] if audio.device.type == "cuda" else []
+        with torch.random.fork_rng(devices):  # the same noise at every validation
+            torch.manual_seed(batch_idx)
+            latents, result = self.consistency_loss(audio, self.objective, self.objective.total_steps, 1.0)
+        self.log("val/loss", result.loss, prog_bar=True, batch_size=len(audio), sync_dist=True)
+        self._log_latents("val", latents)
+        if batch_idx < self.reconstructions:
+            self._reconstruct(audio, with_pictures=batch_idx == 0)
+
+    def _reconstruct(self, audio: Tensor, with_pictures: bool) -> None:
+        settings = self.codec.settings
+        original = audio[..., : 2 * settings.chunk_samples - settings.edge]
+        kinds = {"": False, "_codes": True} if self.codec.discrete else {"": False}
+        for suffix, discrete in kinds.items():
+            latents = self.codec.encode(original, discrete=discrete)
+            decoded = self.codec.decode(latents, original.shape[-1])
+            si_sdr = scale_invariant_signal_distortion_ratio(decoded, original).mean()
+            values = {
+                f"val/mel{suffix}": self.mel_distance(decoded, original),
+                f"val/log_spectral_distance{suffix}": log_spectral_distance(decoded, original),
+                f"val/si_sdr{suffix}": si_sdr,
+            }
+            self.log_dict(values, batch_size=len(audio), sync_dist=True)
+            board = getattr(self.logger, "experiment", None)
+            if with_pictures and not suffix and hasattr(board, "add_figure") and self.trainer.is_global_zero:
+                for item in range(min(self.pictures, len(original))):
+                    figure = comparison_figure(original[item, 0], decoded[item, 0], settings.sample_rate)
+                    board.add_figure(f"val/spectrogram_{item}", figure, global_step=self.global_step)
+
+    # Optimisation and result
+
+    def configure_optimizers(self) -> Any:
+        optimizer = torch.optim.RAdam(self.codec.parameters(), lr=self.learning_rate, betas=self.betas)
+        total = self._total_steps()
+        floor = self.final_learning_rate / self.learning_rate
+
+        def rate(step: int) -> float:
+            if step < self.warmup_steps:
+                return (step + 1) / self.warmup_steps
+            progress = min(1.0, (step - self.warmup_steps) / max(1, total - self.warmup_steps))
+            return floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * progress))
+
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, rate)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def on_fit_end(self) -> None:
+        if self.export_to and self.trainer.is_global_zero and not getattr(self.trainer, "fast_dev_run", False):
+            self.save_pretrained(self.export_to)
+            logger.info("wrote the trained model to %s", self.export_to)
+
+    def save_pretrained(self, folder: str | Path, *, dtype: torch.dtype = torch.float32) -> None:
+        """Write the model for `Music2Latent2.from_pretrained`, weights as `dtype`."""
+        stored = Music2Latent2(**asdict(self.codec.settings))
+        stored.load_state_dict({name: value.to(dtype) for name, value in self.codec.state_dict().items()}, assign=True)
+        stored.save_pretrained(folder)

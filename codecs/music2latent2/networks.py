@@ -1,0 +1,247 @@
+"""The three networks: encoder, upsampler and consistency network, each over chunks.
+
+Letters: B chunks, P parts, F bins, M frames, S latents of D channels, n tokens of width `dim`, E width of the
+noise embedding. Sources: Music2Latent2 (arXiv 2501.17578), CoDiCodec (arXiv 2509.09836) and its published model.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from .blocks import DownFrontend, UpFrontend, xavier_init, zero_init
+from .config import Music2Latent2Config
+from .transformer import KeyValue, Transformer
+
+
+@dataclass
+class Context:
+    """What the consistency network is told of a chunk; computed once a chunk.
+
+    Attributes:
+        features: the upsampler's maps, finest first.
+        tokens: latents and registers as tokens `[B, n, dim]`; None where the model shows it features only.
+    """
+
+    features: list[Tensor]
+    tokens: Tensor | None
+
+    @staticmethod
+    def cat(contexts: Sequence[Context]) -> Context:
+        """Stack contexts on the batch axis."""
+        if len(contexts) == 1:
+            return contexts[0]
+        features = [torch.cat(maps) for maps in zip(*(c.features for c in contexts), strict=True)]
+        tokens = [c.tokens for c in contexts if c.tokens is not None]
+        return Context(features=features, tokens=torch.cat(tokens) if tokens else None)
+
+    def detach(self) -> Context:
+        """The same values without gradient."""
+        tokens = None if self.tokens is None else self.tokens.detach()
+        return Context(features=[feature.detach() for feature in self.features], tokens=tokens)
+
+
+@dataclass
+class NoiseCondition:
+    """What the consistency network is told of a noise level.
+
+    Attributes:
+        embedding: `[B or 1, E]`, for the norms.
+        gain_in, gain_out: `[B or 1, 1, F, 1]`, one gain per bin.
+    """
+
+    embedding: Tensor
+    gain_in: Tensor
+    gain_out: Tensor
+
+
+def _frontend_sizes(config: Music2Latent2Config, *, encoder: bool = False) -> dict[str, Any]:
+    blocks = config.encoder_blocks if encoder else config.decoder_blocks
+    return {"widths": config.widths, "blocks": blocks, "strides": config.strides}
+
+
+def _transformer(config: Music2Latent2Config, tokens: int, layers: int, **options: Any) -> Transformer:
+    return Transformer(
+        tokens=tokens,
+        dim=config.dim,
+        head_dim=config.head_dim,
+        mlp_ratio=config.mlp_ratio,
+        layers=layers,
+        **options,
+    )
+
+
+def learned_tokens(count: int, dim: int) -> nn.Parameter | None:
+    """Tokens `[1, count, dim]` that are the same for every chunk; None for none."""
+    return nn.Parameter(torch.randn(1, count, dim) * dim**-0.5) if count else None
+
+
+def append_tokens(tokens: Tensor, *learned: Tensor | None) -> Tensor:
+    """Tokens `[B, n, dim]`, followed by learned ones that are the same for every item."""
+    return torch.cat((tokens, *(t.expand(len(tokens), -1, -1) for t in learned if t is not None)), dim=1)
+
+
+def to_tokens(grid: Tensor) -> Tensor:
+    """Map `[B, dim, F', M']` -> tokens `[B, F' * M', dim]`, all times of the lowest frequency first."""
+    return grid.flatten(2).transpose(1, 2)
+
+
+class Encoder(nn.Module):
+    """Spectrogram of a chunk `[B, P, F, M]` -> raw latents `[B, S, D]`, not bounded yet."""
+
+    def __init__(self, config: Music2Latent2Config) -> None:
+        super().__init__()
+        self.config = config
+        summary = config.layout == "summary"
+        self.frontend = DownFrontend(parts=config.parts, **_frontend_sizes(config, encoder=True))
+        self.gain = nn.Parameter(torch.ones(1, 1, config.bins, 1))
+        self.summary = learned_tokens(config.num_latents, config.dim) if summary else None
+        self.registers = learned_tokens(config.num_registers, config.dim)
+        count = config.tokens + config.num_latents * summary + config.num_registers
+        self.transformer = _transformer(config, count, config.encoder_layers)
+        read = config.dim if summary else config.dim * config.frequency_tokens
+        self.head = zero_init(nn.Linear(read, config.latent_dim))
+
+    def tokens(self, spectrogram: Tensor) -> Tensor:
+        """The frontend's audio tokens, `[B, F' * M', dim]`."""
+        return to_tokens(self.frontend(spectrogram.to(self.gain.dtype), self.gain).output)
+
+    def sequence(self, tokens: Tensor) -> Tensor:
+        """Audio tokens followed by summary embeddings and registers."""
+        return append_tokens(tokens, self.summary, self.registers)
+
+    def forward(self, spectrogram: Tensor) -> Tensor:
+        config = self.config
+        sequence = self.sequence(self.tokens(spectrogram))
+        if self.summary is not None:
+            keep = slice(config.tokens, config.tokens + config.num_latents)
+            return self.head(self.transformer(sequence, keep=keep)[0])
+        grid = self.transformer(sequence, keep=slice(config.tokens))[0]
+        columns = grid.unflatten(1, (config.frequency_tokens, config.time_tokens)).transpose(1, 2)
+        return self.head(columns.flatten(2))
+
+
+class Upsampler(nn.Module):
+    """Latents of a chunk `[B, S, D]` -> feature maps, finest first, one per block of the consistency frontend."""
+
+    def __init__(self, config: Music2Latent2Config) -> None:
+        super().__init__()
+        self.config = config
+        self.latent_in = xavier_init(nn.Linear(config.latent_dim, config.dim))
+        self.mask = nn.Parameter(torch.randn(1, config.frequency_tokens, 1, config.dim) * config.dim**-0.5)
+        self.registers = learned_tokens(config.num_registers, config.dim)
+        count = config.tokens + config.num_latents + config.num_registers
+        self.transformer = _transformer(config, count, config.upsampler_layers, output_norm=False)
+        self.frontend = UpFrontend(parts=None, **_frontend_sizes(config))
+
+    def tokens(self, latents: Tensor) -> Tensor:
+        """The transformer's audio tokens, `[B, F' * M', dim]`."""
+        config = self.config
+        mask = self.mask.expand(len(latents), -1, config.time_tokens, -1).flatten(1, 2)
+        sequence = torch.cat((mask, self.latent_in(latents.to(mask.dtype))), dim=1)
+        return self.transformer(append_tokens(sequence, self.registers), keep=slice(config.tokens))[0]
+
+    def forward(self, latents: Tensor) -> list[Tensor]:
+        grid = self.tokens(latents).transpose(1, 2)
+        shape = (self.config.frequency_tokens, self.config.time_tokens)
+        return self.frontend(grid.unflatten(-1, shape)).skips
+
+
+class NoiseEmbedding(nn.Module):
+    """Noise levels `[B]` -> NoiseCondition: sinusoids of log(sigma)/4, then one MLP for the norms, one for gains."""
+
+    def __init__(self, noise_dim: int, bins: int) -> None:
+        super().__init__()
+        self.noise_dim = noise_dim
+        self.embed = nn.ModuleList(xavier_init(nn.Linear(noise_dim, noise_dim)) for _ in range(3))
+        self.gain = nn.ModuleList(nn.Linear(noise_dim, noise_dim) for _ in range(2))
+        self.gain_out = zero_init(nn.Linear(noise_dim, 2 * bins))
+
+    def sinusoids(self, sigma: Tensor) -> Tensor:
+        """Float32 `[B, E]`, sines then cosines."""
+        half = self.noise_dim // 2
+        powers = torch.arange(half, device=sigma.device, dtype=torch.float32) / (half - 1)
+        angles = (sigma.float().log() / 4)[:, None] * torch.exp(-math.log(10000.0) * powers)
+        return torch.cat((angles.sin(), angles.cos()), dim=-1)
+
+    def forward(self, sigma: Tensor) -> NoiseCondition:
+        weight = self.gain_out.weight
+        hidden = embedding = self.sinusoids(sigma).to(weight.dtype)
+        for layer in self.embed:
+            embedding = nn.functional.silu(layer(embedding))
+        for layer in self.gain:
+            hidden = nn.functional.silu(layer(hidden))
+        gains = (1 + self.gain_out(hidden))[:, None, :, None]
+        gain_in, gain_out = gains.chunk(2, dim=2)
+        return NoiseCondition(embedding=embedding, gain_in=gain_in, gain_out=gain_out)
+
+
+class ConsistencyNetwork(nn.Module):
+    """Noisy spectrograms of chunks, their contexts and noise levels -> the raw network output F."""
+
+    def __init__(self, config: Music2Latent2Config) -> None:
+        super().__init__()
+        self.tokens = config.tokens
+        self.grid = (config.frequency_tokens, config.time_tokens)
+        sizes = _frontend_sizes(config)
+        self.noise = NoiseEmbedding(config.noise_dim, config.bins)
+        self.down = DownFrontend(parts=config.parts, noise_dim=config.noise_dim, **sizes)
+        extra = 0
+        self.latent_in = self.registers = None
+        if config.latents_in_decoder:
+            extra = config.num_latents + config.num_registers
+            self.latent_in = xavier_init(nn.Linear(config.latent_dim, config.dim))
+            self.registers = learned_tokens(config.num_registers, config.dim)
+        self.transformer = _transformer(
+            config, config.tokens + extra, config.decoder_layers, places=2, noise_dim=config.noise_dim
+        )
+        self.up = UpFrontend(parts=config.parts, noise_dim=config.noise_dim, **sizes)
+
+    def latent_tokens(self, latents: Tensor) -> Tensor | None:
+        """Latents `[B, S, D]` as this network's own tokens, with the registers; None where it takes none."""
+        if self.latent_in is None:
+            return None
+        return append_tokens(self.latent_in(latents.to(self.latent_in.weight.dtype)), self.registers)
+
+    def forward(
+        self,
+        x: Tensor,
+        noise: NoiseCondition,
+        context: Context,
+        *,
+        past: list[KeyValue] | None = None,
+        pair: bool = False,
+    ) -> tuple[Tensor, list[KeyValue]]:
+        """Run on chunks `x [B, P, F, M]` that are scaled to unit variance.
+
+        Args:
+            noise: of each chunk, or one for all.
+            past: of the left chunks, where these are right ones.
+            pair: the batch holds all left chunks, then all right ones.
+
+        Returns:
+            F `[B, P, F, M]`, and what `past` wants of these chunks if they are left ones.
+        """
+        tokens, skips = self._enter(x, noise, context)
+        tokens, memory = self.transformer(
+            tokens, noise.embedding, past=past, pair=pair, keep=slice(self.tokens)
+        )
+        grid = tokens.transpose(1, 2).unflatten(-1, self.grid)
+        return self.up(grid, noise.gain_out, noise.embedding, skips).output, memory
+
+    def remember(self, x: Tensor, noise: NoiseCondition, context: Context) -> list[KeyValue]:
+        """What right chunks need of their left chunks `x`, whose own output is not wanted."""
+        tokens, _ = self._enter(x, noise, context)
+        return self.transformer.remember(tokens, noise.embedding)
+
+    def _enter(self, x: Tensor, noise: NoiseCondition, context: Context) -> tuple[Tensor, list[Tensor]]:
+        maps = self.down(x.to(noise.embedding.dtype), noise.gain_in, noise.embedding, context.features)
+        tokens = to_tokens(maps.output)
+        if context.tokens is not None:
+            tokens = torch.cat((tokens, context.tokens), dim=1)
+        return tokens, maps.skips

@@ -1,0 +1,127 @@
+"""Encoding and decoding a sound while it comes in, with the samples that the whole sound would give.
+
+Letters: B sounds, C channels, N samples, T chunks of S latents of D channels.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from .decoding import ChunkDecoder
+from .representation import OverlapAdd
+
+if TYPE_CHECKING:
+    from .model import Music2Latent2
+
+
+class StreamEncoder:
+    """Push samples, get latents (or codes) of the chunks that are complete.
+
+    Chunk t needs the samples up to `(t + 1) * chunk_samples`, so latency is at most one chunk and there is no
+    look-ahead. Made by `Music2Latent2.stream_encoder`.
+    """
+
+    def __init__(self, model: Music2Latent2, *, discrete: bool) -> None:
+        self.model, self.discrete = model, discrete
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget everything: the next samples begin a new sound."""
+        self.buffer: Tensor | None = None
+
+    def push(self, audio: Tensor) -> Tensor:
+        """Take samples `[B, C, N]`, any N of at least 1; return what is new: `[B, T, S, D]` or `[B, K, T]`, T >= 0."""
+        self.model.check_audio(audio)
+        return self._encode(self._extend(audio))
+
+    def flush(self) -> Tensor:
+        """The sound has ended: return the last chunks, filled up with silence; then begin anew.
+
+        Raises:
+            RuntimeError: nothing was pushed.
+        """
+        if self.buffer is None:
+            raise RuntimeError("no samples were pushed, so there is nothing to encode")
+        settings = self.model.settings
+        # `edge` more samples complete the last frames; a sound that ends exactly there has no further chunk.
+        held = self.buffer.shape[-1] - settings.edge
+        chunks = -(-(held + settings.edge) // settings.chunk_samples)
+        missing = chunks * settings.chunk_samples - held
+        result = self._encode(self._extend(self.buffer.new_zeros(*self.buffer.shape[:2], missing)))
+        self.reset()
+        return result
+
+    def _extend(self, audio: Tensor) -> Tensor:
+        audio = audio.float().to(self.model.device)
+        if self.buffer is None:
+            self.buffer = audio.new_zeros(*audio.shape[:2], self.model.settings.edge)
+        elif self.buffer.shape[:2] != audio.shape[:2]:
+            raise ValueError(
+                f"this stream has {list(self.buffer.shape[:2])} sounds and channels, the new samples have "
+                f"{list(audio.shape[:2])}; flush or reset it before another sound"
+            )
+        self.buffer = torch.cat((self.buffer, audio), dim=-1)
+        return self.buffer
+
+    def _encode(self, buffer: Tensor) -> Tensor:
+        settings = self.model.settings
+        size, edge = settings.chunk_samples, settings.edge
+        count = (buffer.shape[-1] - edge) // size
+        self.buffer = buffer[..., count * size :]
+        return self.model.encode_spectrograms(
+            (
+                self.model.representation.analyse(buffer[..., t * size : (t + 1) * size + edge])
+                for t in range(count)
+            ),
+            batch=len(buffer),
+            discrete=self.discrete,
+        )
+
+
+class StreamDecoder:
+    """Push latents (or codes), get samples.
+
+    The first chunk gives `chunk_samples - edge` samples, every further one `chunk_samples`; the two-step and the
+    parallel procedure hold some chunks back. Made by `Music2Latent2.stream_decoder`.
+
+    Args:
+        model: the model.
+        decoder: how spectrogram chunks are made.
+        exact_edges: drop the faded first and last `edge` samples; see Representation.
+    """
+
+    def __init__(self, model: Music2Latent2, decoder: ChunkDecoder, *, exact_edges: bool = True) -> None:
+        self.model, self.decoder, self.exact_edges = model, decoder, exact_edges
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget everything but the noise source's place: the next latents begin a new sound."""
+        self.overlap = OverlapAdd(self.model.representation)
+        self.to_drop = self.model.settings.edge if self.exact_edges else 0
+
+    def push(self, latents: Tensor) -> Tensor:
+        """Take latents `[B, T, S, D]` or codes `[B, K, T]`; return the samples that are new, `[B, C, N]`, N >= 0."""
+        chunks = []
+        for values in self.model.to_latents(latents).unbind(1):
+            chunks += self.decoder.push(self.model.context(values))
+        return self._audio(chunks)
+
+    def flush(self) -> Tensor:
+        """The sound has ended: return the last samples; then begin anew."""
+        audio = self._audio(self.decoder.flush())
+        if self.overlap.tail is not None and not self.exact_edges:
+            audio = torch.cat((audio, self.overlap.flush()), dim=-1)
+        self.reset()
+        return audio
+
+    def _audio(self, chunks: list[Tensor]) -> Tensor:
+        if not chunks:
+            shape = self.decoder.shape
+            return torch.zeros(shape[0], self.model.channels, 0, device=self.model.device)
+        audio = torch.cat([self.overlap.push(chunk) for chunk in chunks], dim=-1)
+        dropped = min(self.to_drop, audio.shape[-1])
+        self.to_drop -= dropped
+        return audio[..., dropped:]

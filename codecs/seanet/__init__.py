@@ -1,0 +1,1 @@
+"""The 16 kHz codec that AudioGen speaks."""

@@ -1,0 +1,130 @@
+"""Multi-scale STFT discriminator: one small 2-d convolutional network per FFT size.
+
+Source: EnCodec (Defossez et al. 2022), section 3.4 and figure 2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.utils.parametrizations import weight_norm
+
+
+@dataclass
+class DiscriminatorOutput:
+    """Per scale: `scores` (a map of logits) and `features` (the activations of every layer)."""
+
+    scores: list[Tensor]
+    features: list[list[Tensor]]
+
+
+class STFTDiscriminator(nn.Module):
+    """Judges the complex spectrogram of `[B, C, N]` at one FFT size; layout [time, frequency].
+
+    Args:
+        channels: audio channels.
+        n_fft: window and FFT size in samples; the hop is a quarter of it.
+        n_filters: channels of the hidden layers.
+    """
+
+    window: Tensor
+
+    def __init__(self, *, channels: int = 1, n_fft: int = 1024, n_filters: int = 32) -> None:
+        super().__init__()
+        self.n_fft = n_fft
+        self.register_buffer("window", torch.hann_window(n_fft), persistent=False)
+        layers: list[nn.Module] = [nn.Conv2d(2 * channels, n_filters, (3, 9), padding=(1, 4))]
+        for dilation in (1, 2, 4):
+            layers.append(
+                weight_norm(
+                    nn.Conv2d(
+                        n_filters,
+                        n_filters,
+                        (3, 9),
+                        stride=(1, 2),
+                        dilation=(dilation, 1),
+                        padding=(dilation, 4),
+                    )
+                )
+            )
+        layers.append(weight_norm(nn.Conv2d(n_filters, n_filters, 3, padding=1)))
+        self.layers = nn.ModuleList(layers)
+        self.output = weight_norm(nn.Conv2d(n_filters, 1, 3, padding=1))
+
+    def forward(self, audio: Tensor) -> tuple[Tensor, list[Tensor]]:
+        batch, channels, samples = audio.shape
+        with torch.autocast(audio.device.type, enabled=False):
+            audio = audio.float()
+            if samples < self.n_fft:
+                audio = F.pad(audio, (0, self.n_fft - samples))
+            spectrum = torch.stft(
+                audio.flatten(0, 1),
+                self.n_fft,
+                hop_length=self.n_fft // 4,
+                window=self.window,
+                center=False,
+                normalized=True,
+                return_complex=True,
+            )
+        spectrum = spectrum.view(batch, channels, *spectrum.shape[1:]).transpose(2, 3)
+        x = torch.cat([spectrum.real, spectrum.imag], dim=1)
+        features = []
+        for layer in self.layers:
+            x = F.leaky_relu(layer(x), 0.3)
+            features.append(x)
+        return self.output(x), features
+
+
+class MultiScaleSTFTDiscriminator(nn.Module):
+    """One STFTDiscriminator per FFT size.
+
+    Args:
+        channels: audio channels.
+        n_ffts: FFT sizes in samples.
+        n_filters: see STFTDiscriminator.
+    """
+
+    def __init__(
+        self,
+        *,
+        channels: int = 1,
+        n_ffts: Sequence[int] = (1024, 2048, 512, 256, 128),
+        n_filters: int = 32,
+    ) -> None:
+        super().__init__()
+        self.scales = nn.ModuleList(
+            STFTDiscriminator(channels=channels, n_fft=n_fft, n_filters=n_filters) for n_fft in n_ffts
+        )
+
+    def forward(self, audio: Tensor) -> DiscriminatorOutput:
+        """Judge `[B, C, N]`."""
+        scores, features = zip(*[scale(audio) for scale in self.scales], strict=True)
+        return DiscriminatorOutput(list(scores), list(features))
+
+
+def discriminator_loss(real: DiscriminatorOutput, fake: DiscriminatorOutput) -> Tensor:
+    """Hinge loss of the discriminator, averaged over scales."""
+    losses = [
+        F.relu(1 - r.float()).mean() + F.relu(1 + f.float()).mean()
+        for r, f in zip(real.scores, fake.scores, strict=True)
+    ]
+    return torch.stack(losses).mean()
+
+
+def adversarial_loss(fake: DiscriminatorOutput) -> Tensor:
+    """Hinge loss of the generator, averaged over scales."""
+    return torch.stack([-score.float().mean() for score in fake.scores]).mean()
+
+
+def feature_matching_loss(real: DiscriminatorOutput, fake: DiscriminatorOutput) -> Tensor:
+    """L1 distance between the discriminator's activations, averaged over layers and scales."""
+    losses = [
+        F.l1_loss(f.float(), r.detach().float())
+        for real_scale, fake_scale in zip(real.features, fake.features, strict=True)
+        for r, f in zip(real_scale, fake_scale, strict=True)
+    ]
+    return torch.stack(losses).mean()

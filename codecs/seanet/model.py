@@ -1,0 +1,233 @@
+"""SEANetCodec: the 16 kHz neural codec that AudioGen speaks (SEANet + residual vector quantization).
+
+Source: EnCodec (Defossez et al. 2022) with AudioGen's 16 kHz settings (Kreuk et al. 2023, section 3.1).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers.configuration_utils import ConfigMixin, register_to_config
+from diffusers.models.modeling_utils import ModelMixin
+from torch import Tensor
+from torch.nn.utils import parametrize
+
+from ..base import BUNDLED_MODELS, Codec, resolve_model
+from .convert import PUBLISHED_FILE, load_published
+from .quantizer import ResidualVectorQuantizer
+from .seanet import SEANetDecoder, SEANetEncoder
+
+
+@dataclass
+class CodecOutput:
+    """A training pass: `audio [B, C, N]`, `codes [B, K, T]` or None, `commitment` loss (scalar)."""
+
+    audio: Tensor
+    codes: Tensor | None
+    commitment: Tensor
+
+
+class SEANetCodec(ModelMixin, ConfigMixin, Codec):
+    """Waveform `[B, C, N]` <-> codes `[B, K, T]`, T = ceil(N / hop), hop = product of `ratios`.
+
+    Args:
+        sample_rate: Hz.
+        channels: 1 or 2.
+        num_codebooks: K.
+        codebook_size: codes per codebook.
+        dimension, n_filters, ratios, n_residual_layers, kernel_size, residual_kernel_size, last_kernel_size,
+            dilation_base, compress, true_skip, lstm, elu_alpha, causal, norm, pad_mode: see SEANetEncoder.
+        encoder_overrides: settings that hold for the encoder only.
+        decoder_overrides: settings that hold for the decoder only (`trim_right_ratio`, `final_activation`, or
+            another value for any of the above).
+        threshold_dead, kmeans_iterations, codebook_decay: see EuclideanCodebook; used in training only.
+    """
+
+    config_name = "config.json"  # type: ignore[assignment]
+
+    @register_to_config
+    def __init__(
+        self,
+        *,
+        sample_rate: int = 16000,
+        channels: int = 1,
+        num_codebooks: int = 4,
+        codebook_size: int = 2048,
+        dimension: int = 128,
+        n_filters: int = 64,
+        ratios: Sequence[int] = (8, 5, 4, 2),
+        n_residual_layers: int = 1,
+        kernel_size: int = 7,
+        residual_kernel_size: int = 3,
+        last_kernel_size: int = 7,
+        dilation_base: int = 2,
+        compress: int = 2,
+        true_skip: bool = True,
+        lstm: int = 2,
+        elu_alpha: float = 1.0,
+        causal: bool = False,
+        norm: str = "weight_norm",
+        pad_mode: str = "constant",
+        encoder_overrides: Mapping[str, Any] | None = None,
+        decoder_overrides: Mapping[str, Any] | None = None,
+        threshold_dead: float = 2.0,
+        kmeans_iterations: int = 50,
+        codebook_decay: float = 0.99,
+    ) -> None:
+        super().__init__()
+        network: dict[str, Any] = {
+            "channels": channels,
+            "dimension": dimension,
+            "n_filters": n_filters,
+            "ratios": tuple(ratios),
+            "n_residual_layers": n_residual_layers,
+            "kernel_size": kernel_size,
+            "residual_kernel_size": residual_kernel_size,
+            "last_kernel_size": last_kernel_size,
+            "dilation_base": dilation_base,
+            "compress": compress,
+            "true_skip": true_skip,
+            "lstm": lstm,
+            "elu_alpha": elu_alpha,
+            "causal": causal,
+            "norm": norm,
+            "pad_mode": pad_mode,
+        }
+        self.encoder = SEANetEncoder(**{**network, **(encoder_overrides or {})})
+        self.decoder = SEANetDecoder(**{**network, **(decoder_overrides or {})})
+        self.quantizer = ResidualVectorQuantizer(
+            num_codebooks=num_codebooks,
+            bins=codebook_size,
+            dimension=dimension,
+            decay=codebook_decay,
+            threshold_dead=threshold_dead,
+            kmeans_iterations=kmeans_iterations,
+        )
+
+    @property
+    def sample_rate(self) -> int:
+        return int(self.config["sample_rate"])
+
+    @property
+    def channels(self) -> int:
+        return int(self.config["channels"])
+
+    @property
+    def hop_length(self) -> int:
+        """Samples per frame."""
+        return math.prod(self.config["ratios"])
+
+    @property
+    def frame_rate(self) -> float:
+        return self.sample_rate / self.hop_length
+
+    @property
+    def num_codebooks(self) -> int:
+        return int(self.config["num_codebooks"])
+
+    @property
+    def codebook_size(self) -> int:
+        return int(self.config["codebook_size"])
+
+    @property
+    def bitrate(self) -> float:
+        """Bits per second of plainly packed codes."""
+        return self.num_codebooks * math.ceil(math.log2(self.codebook_size)) * self.frame_rate
+
+    def forward(self, audio: Tensor, *, quantize: bool = True) -> CodecOutput:
+        """Training pass: encode, quantize with a straight-through gradient, decode, cut to the input's length.
+
+        With `quantize=False` the latent goes to the decoder as it is, codes is None and commitment zero.
+        """
+        latent = self.encoder(audio)
+        if not quantize:
+            return CodecOutput(self.decoder(latent)[..., : audio.shape[-1]], None, latent.new_zeros(()))
+        quantized = self.quantizer(latent)
+        decoded = self.decoder(quantized.quantized)[..., : audio.shape[-1]]
+        return CodecOutput(decoded, quantized.codes, quantized.commitment)
+
+    @torch.no_grad()
+    def encode(self, audio: Tensor) -> Tensor:
+        """Waveform float `[B, C, N]` at `sample_rate` -> codes int64 `[B, K, T]`.
+
+        Raises:
+            ValueError: not three axes, the wrong number of channels, no samples, or NaN or infinite samples.
+        """
+        self._check_audio(audio)
+        return self.quantizer.encode(self.encoder(audio.to(self.dtype)))
+
+    @torch.no_grad()
+    def decode(self, codes: Tensor, length: int | None = None) -> Tensor:
+        """Codes int64 `[B, k, T]`, 1 <= k <= K -> waveform `[B, C, T * hop]`, cut to `length` samples if given.
+
+        Raises:
+            ValueError: wrong shape or dtype, or codes outside 0..codebook_size-1.
+        """
+        self._check_codes(codes)
+        audio = self.decoder(self.quantizer.decode(codes).to(self.dtype))
+        return audio if length is None else audio[..., :length]
+
+    def _check_audio(self, audio: Tensor) -> None:
+        if audio.ndim != 3 or audio.shape[1] != self.channels or audio.shape[2] == 0:
+            raise ValueError(
+                f"audio has shape {tuple(audio.shape)}; expected [batch, {self.channels}, samples > 0]: "
+                "use codec.prepare(audio, sample_rate) to resample and mix"
+            )
+        if not torch.isfinite(audio).all():
+            raise ValueError("audio has NaN or infinite samples; replace them, e.g. with torch.nan_to_num")
+
+    def _check_codes(self, codes: Tensor) -> None:
+        if codes.is_floating_point() or codes.ndim != 3 or not 1 <= codes.shape[1] <= self.num_codebooks:
+            raise ValueError(
+                f"codes have shape {tuple(codes.shape)} and dtype {codes.dtype}; expected an integer tensor "
+                f"[batch, 1..{self.num_codebooks}, frames]"
+            )
+        if codes.shape[2] == 0:
+            raise ValueError("codes have 0 frames; at least one is needed")
+        if codes.min() < 0 or codes.max() >= self.codebook_size:
+            raise ValueError(
+                f"codes span {int(codes.min())}..{int(codes.max())}; allowed: 0..{self.codebook_size - 1}"
+            )
+
+    def fold_weight_norm(self) -> SEANetCodec:
+        """Replace weight normalisation by the plain weights it stands for (faster; the output stays); in place."""
+        for module in self.modules():
+            if parametrize.is_parametrized(module, "weight"):
+                parametrize.remove_parametrizations(module, "weight")
+        self.register_to_config(norm="none")
+        return self
+
+    @classmethod
+    def from_pretrained(  # type: ignore[override]
+        cls,
+        name: str | Path = "seanet-16khz",
+        *,
+        revision: str | None = None,
+        local_files_only: bool = False,
+    ) -> SEANetCodec:
+        """Load from a folder, a bundled name or a hub id; float32, in evaluation mode.
+
+        The folder holds either our config.json and safetensors or the published `compression_state_dict.bin`.
+
+        Raises:
+            ValueError: unknown name, or a checkpoint of another kind of codec.
+            OSError: a file is missing or damaged.
+        """
+        folder = resolve_model(
+            str(name), BUNDLED_MODELS, revision=revision, local_files_only=local_files_only
+        )
+        if (folder / PUBLISHED_FILE).exists() and not (folder / "config.json").exists():
+            settings, state = load_published(folder / PUBLISHED_FILE)
+            model = cls(**settings)
+            model.load_state_dict(state)
+            return model.eval()
+        model = super().from_pretrained(
+            folder, use_safetensors=True, low_cpu_mem_usage=False, torch_dtype=torch.float32
+        )
+        assert isinstance(model, SEANetCodec)
+        return model.eval()

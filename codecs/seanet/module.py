@@ -1,0 +1,175 @@
+"""Training of the SEANet codec: reconstruction, quantizer and adversarial losses around SEANetCodec.
+
+Source: EnCodec (Defossez et al. 2022), section 3.4; settings of AudioGen's codec as defaults where a recipe
+does not say otherwise.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import lightning
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torchmetrics.functional.audio import scale_invariant_signal_distortion_ratio
+
+from .discriminator import (
+    MultiScaleSTFTDiscriminator,
+    adversarial_loss,
+    discriminator_loss,
+    feature_matching_loss,
+)
+from .losses import Balancer, MultiScaleMelLoss
+from .model import SEANetCodec
+
+DEFAULT_WEIGHTS = {"adversarial": 4.0, "features": 4.0, "waveform": 0.1, "mel": 2.0}
+
+
+class SEANetModule(lightning.LightningModule):
+    """Trains `codec` with manual optimisation; a batch is audio `[B, C, N]` or a dict with key "audio".
+
+    Args:
+        codec: the model to train.
+        learning_rate: of the codec; of the discriminator too.
+        betas: of both Adam optimisers.
+        warmup_steps: linear warm-up.
+        decay_steps: total steps of a cosine decay to a tenth after the warm-up, or None for a constant rate.
+        weights: shares of the losses, see Balancer; names adversarial, features, waveform, mel.
+        mel_floor: added to mel magnitudes before the logarithm; below it a difference counts little. AudioGen's
+            1e-5 lets digital silence, of which procedural sound is full, dominate the gradient.
+        commitment_weight: of the quantizer's loss, which stays outside the balancer.
+        quantizer_start: step from which on latents are quantized; before it the network trains as a plain
+            autoencoder, so that k-means meets latents that mean something.
+        discriminator_filters: width of the discriminator; 0 trains without one.
+        discriminator_ffts: FFT sizes of its scales.
+        discriminator_start: step from which on it takes part.
+        gradient_clip: maximal norm of the codec's gradient, None for no clipping.
+    """
+
+    def __init__(
+        self,
+        codec: SEANetCodec,
+        *,
+        learning_rate: float = 3e-4,
+        betas: Sequence[float] = (0.5, 0.9),
+        warmup_steps: int = 0,
+        decay_steps: int | None = None,
+        weights: Mapping[str, float] | None = None,
+        mel_floor: float = 1e-5,
+        commitment_weight: float = 1.0,
+        quantizer_start: int = 0,
+        discriminator_filters: int = 32,
+        discriminator_ffts: Sequence[int] = (1024, 2048, 512, 256, 128),
+        discriminator_start: int = 0,
+        gradient_clip: float | None = None,
+    ) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+        self.codec = codec
+        self.learning_rate = learning_rate
+        self.betas = (float(betas[0]), float(betas[1]))
+        self.warmup_steps = warmup_steps
+        self.decay_steps = decay_steps
+        self.commitment_weight = commitment_weight
+        self.quantizer_start = quantizer_start
+        self.discriminator_start = discriminator_start
+        self.gradient_clip = gradient_clip
+        self.mel_loss = MultiScaleMelLoss(sample_rate=codec.sample_rate, floor=mel_floor)
+        self.balancer = Balancer({**DEFAULT_WEIGHTS, **(weights or {})})
+        self.discriminator = (
+            MultiScaleSTFTDiscriminator(
+                channels=codec.channels, n_ffts=discriminator_ffts, n_filters=discriminator_filters
+            )
+            if discriminator_filters
+            else None
+        )
+        self.steps_taken = 0
+
+    def training_step(self, batch: Tensor | dict[str, Tensor], batch_idx: int) -> None:
+        audio = self._audio(batch)
+        optimizers = self.optimizers()
+        both = list(optimizers) if isinstance(optimizers, list) else [optimizers]
+        rate = self._rate(self.steps_taken)
+        for optimizer in both:
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+        output = self.codec(audio, quantize=self.steps_taken >= self.quantizer_start)
+        estimate = output.audio.float()
+        losses = {
+            "waveform": F.l1_loss(estimate, audio),
+            "mel": self.mel_loss(estimate, audio),
+        }
+        # Absent before discriminator_start: two adversaries that know nothing teach each other nothing.
+        if self.discriminator is not None and self.steps_taken >= self.discriminator_start:
+            real, fake = self.discriminator(audio), self.discriminator(estimate.detach())
+            judged = discriminator_loss(real, fake)
+            both[1].zero_grad()
+            self.manual_backward(judged)
+            both[1].step()
+            self.log("train/discriminator", judged)
+            self.discriminator.requires_grad_(False)
+            fake, real = self.discriminator(estimate), self.discriminator(audio)
+            losses["adversarial"] = adversarial_loss(fake)
+            losses["features"] = feature_matching_loss(real, fake)
+            self.discriminator.requires_grad_(True)
+        both[0].zero_grad()
+        gradient = self.balancer.gradient(losses, estimate)
+        # One backward pass: the balanced gradient enters at the output, the commitment loss beside it.
+        self.manual_backward((estimate * gradient).sum() + self.commitment_weight * output.commitment)
+        if self.gradient_clip is not None:
+            self.clip_gradients(both[0], self.gradient_clip, "norm")
+        both[0].step()
+        self.steps_taken += 1
+        self.log_dict({f"train/{name}": loss for name, loss in losses.items()}, prog_bar=True)
+        self.log("train/commitment", output.commitment, prog_bar=True)
+        self.log("train/learning_rate", rate)
+
+    def validation_step(self, batch: Tensor | dict[str, Tensor], batch_idx: int) -> None:
+        audio = self._audio(batch)
+        output = self.codec(audio, quantize=self.steps_taken > self.quantizer_start)
+        estimate = output.audio.float()
+        metrics = {
+            "val/mel": self.mel_loss(estimate, audio),
+            "val/si_sdr": scale_invariant_signal_distortion_ratio(estimate, audio).mean(),
+        }
+        if output.codes is not None:
+            used = [float(codes.unique().numel()) for codes in output.codes.unbind(1)]
+            metrics["val/codes_used"] = torch.tensor(used).mean()
+        self.log_dict(metrics, prog_bar=True, batch_size=audio.shape[0])
+
+    def _audio(self, batch: Tensor | dict[str, Tensor]) -> Tensor:
+        return batch if isinstance(batch, Tensor) else batch["audio"]
+
+    def _rate(self, step: int) -> float:
+        if step < self.warmup_steps:
+            return self.learning_rate * (step + 1) / self.warmup_steps
+        if self.decay_steps is None:
+            return self.learning_rate
+        progress = min(1.0, (step - self.warmup_steps) / max(1, self.decay_steps - self.warmup_steps))
+        return self.learning_rate * (0.1 + 0.45 * (1 + math.cos(math.pi * progress)))
+
+    def configure_optimizers(self) -> list[torch.optim.Optimizer]:
+        optimizers: list[torch.optim.Optimizer] = [
+            torch.optim.Adam(self.codec.parameters(), lr=self.learning_rate, betas=self.betas)
+        ]
+        if self.discriminator is not None:
+            optimizers.append(
+                torch.optim.Adam(self.discriminator.parameters(), lr=self.learning_rate, betas=self.betas)
+            )
+        return optimizers
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["balancer"] = self.balancer.state_dict()
+        checkpoint["steps_taken"] = self.steps_taken
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.balancer.load_state_dict(checkpoint["balancer"])
+        self.steps_taken = checkpoint["steps_taken"]
+
+    def save_pretrained(self, folder: str | Path, *, dtype: torch.dtype = torch.float32) -> None:
+        """Write the codec for `SEANetCodec.from_pretrained`: weight norms folded, weights as `dtype`."""
+        self.codec.fold_weight_norm().to(dtype).save_pretrained(folder)

@@ -1,0 +1,269 @@
+"""Reading AudioGen checkpoints as AudioCraft published them (`state_dict.bin`).
+
+The file is a torch.save of a plain dict: `best_state` (the state dict) and `xp.cfg` (the training run's YAML,
+unresolved). Sizes come from the tensors; only settings that the tensors do not show are read from the YAML, and
+only those that change the computation are required to have the values that this implementation covers.
+"""
+
+from __future__ import annotations
+
+import pickle
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from torch import Tensor
+
+from .lm import AudioLM
+
+PUBLISHED_FILE = "state_dict.bin"
+# Published codecs sit beside the language model under this name.
+PUBLISHED_CODEC_FILE = "compression_state_dict.bin"
+
+_MISSING = object()
+_TEXT_PROJECTION = re.compile(r"condition_provider\.conditioners\.(.+)\.output_proj\.weight")
+_LAYER = re.compile(r"transformer\.layers\.(\d+)\.(.+)")
+
+
+@dataclass
+class PublishedLM:
+    """A published language model and what its configuration says about using it.
+
+    Attributes:
+        lm: the model.
+        text_encoder: name of the T5 that it was trained with, usually a hub id.
+        max_seconds: longest single window in seconds.
+        guidance_scale: default guidance.
+    """
+
+    lm: AudioLM
+    text_encoder: str
+    max_seconds: float
+    guidance_scale: float
+
+
+def load_published_lm(folder: Path, dtype: torch.dtype = torch.float32) -> PublishedLM:
+    """Read `state_dict.bin` of a folder, whatever type its weights are stored in.
+
+    Raises:
+        FileNotFoundError: the folder has no such file.
+        ValueError: the file is truncated or no such checkpoint, or describes a model that is not covered here;
+            the message names the file and the key.
+    """
+    path = folder / PUBLISHED_FILE
+    if not path.is_file():
+        raise FileNotFoundError(f"weight file {path} is missing; download the model again")
+    try:
+        package = torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, pickle.UnpicklingError, EOFError, KeyError, OSError) as error:
+        raise ValueError(
+            f"weight file {path} is truncated or damaged ({error}); download it again"
+        ) from error
+    if not isinstance(package, dict) or not {"best_state", "xp.cfg"} <= package.keys():
+        raise ValueError(f"{path} is no published AudioGen model: it lacks the keys 'best_state' and 'xp.cfg'")
+    config = PublishedConfig(package["xp.cfg"], str(path))
+    state = dict(package["best_state"])
+    settings = read_settings(config, state)
+    with torch.device("meta"):  # no memory and no random numbers for weights that are replaced at once
+        lm = AudioLM(**settings)
+    converted = {name: tensor.to(dtype) for name, tensor in convert_state(state, str(path)).items()}
+    try:
+        lm.load_state_dict(converted, strict=True, assign=True)
+    except RuntimeError as error:
+        raise ValueError(f"{path}: the weights do not fit together ({error})") from error
+    condition = _text_condition(state, str(path))
+    return PublishedLM(
+        lm=lm.eval(),
+        text_encoder=str(config.read(f"conditioners.{condition}.t5.name", "t5-large")),
+        max_seconds=float(config.read("dataset.segment_duration", 10.0)),
+        guidance_scale=float(config.read("classifier_free_guidance.inference_coef", 3.0)),
+    )
+
+
+class PublishedConfig:
+    """The YAML of `xp.cfg`, read key by key.
+
+    References such as `${sample_rate}` are resolved when read. Calls such as `${oc.env:USER}` never are: the file
+    comes from elsewhere and must not look into the environment, so values that hold one count as absent.
+
+    Args:
+        text: the YAML.
+        where: the file, for messages.
+    """
+
+    def __init__(self, text: str, where: str) -> None:
+        self.where = where
+        try:
+            raw = OmegaConf.to_container(OmegaConf.create(text), resolve=False)
+        except Exception as error:  # any fault of the YAML parser; all mean the same to the user
+            raise ValueError(f"{where}: its configuration (xp.cfg) cannot be read ({error})") from error
+        config = OmegaConf.create(_without_calls(raw))
+        if not isinstance(config, DictConfig):
+            raise ValueError(f"{where}: its configuration (xp.cfg) is a {type(raw).__name__}, not a mapping")
+        self.config = config
+
+    def read(self, key: str, default: Any) -> Any:
+        """The value of a dotted key, or the default when it is absent, missing (`???`) or null.
+
+        Raises:
+            ValueError: its reference cannot be resolved.
+        """
+        try:
+            value = OmegaConf.select(self.config, key, default=None)
+            if OmegaConf.is_config(value):
+                value = OmegaConf.to_container(value, resolve=True)
+        except OmegaConfBaseException as error:
+            raise ValueError(f"{self.where}: cannot read {key} of its configuration ({error})") from error
+        return default if value is None else value
+
+    def require(self, key: str, default: Any, allowed: Sequence[Any]) -> None:
+        """Raise ValueError unless the key has one of the allowed values or is absent."""
+        value = self.read(key, default)
+        if value not in allowed:
+            raise ValueError(
+                f"{self.where}: {key} is {value!r}, which is not supported; "
+                f"supported: {', '.join(map(repr, allowed))}"
+            )
+
+
+def _without_calls(value: Any) -> Any:
+    """The same tree with strings that hold a resolver call, `${name:...}`, marked as missing."""
+    if isinstance(value, dict):
+        return {key: _without_calls(entry) for key, entry in value.items()}
+    if isinstance(value, list):
+        return [_without_calls(entry) for entry in value]
+    if isinstance(value, str) and "${" in value and ":" in value.partition("${")[2]:
+        return "???"
+    return value
+
+
+def read_settings(config: PublishedConfig, state: dict[str, Tensor]) -> dict[str, Any]:
+    """Keyword arguments for AudioLM from a published configuration and state dict.
+
+    Raises:
+        ValueError: a setting that is not supported; the message names key and value.
+    """
+    for key, default, allowed in (
+        ("lm_model", "transformer_lm", ("transformer_lm",)),
+        ("transformer_lm.norm_first", True, (True,)),
+        ("transformer_lm.norm", "layer_norm", ("layer_norm",)),
+        ("transformer_lm.activation", "gelu", ("gelu",)),
+        ("transformer_lm.causal", True, (True,)),
+        ("transformer_lm.positional_embedding", "sin", ("sin",)),
+        ("transformer_lm.qk_layer_norm", False, (False,)),
+        ("transformer_lm.qk_layer_norm_cross", False, (False,)),
+        ("transformer_lm.layer_scale", None, (None,)),
+        ("transformer_lm.past_context", None, (None,)),
+        ("transformer_lm.kv_repeat", 1, (1,)),
+        ("codebooks_pattern.delay.flatten_first", 0, (0,)),
+        ("codebooks_pattern.delay.empty_initial", 0, (0,)),
+        ("fuser.sum", [], ([],)),
+        ("fuser.prepend", [], ([],)),
+        ("fuser.input_interpolate", [], ([],)),
+        ("fuser.cross_attention_pos_emb", False, (False,)),
+        ("interleave_stereo_codebooks.use", False, (False,)),
+    ):
+        config.require(key, default, allowed)
+    condition = _text_condition(state, config.where)
+    config.require("fuser.cross", [condition], ([condition],))
+    config.require(f"conditioners.{condition}.model", "t5", ("t5",))
+    config.require(f"conditioners.{condition}.t5.finetune", False, (False,))
+    config.require(f"conditioners.{condition}.t5.normalize_text", False, (False,))
+
+    codebooks = len(_numbered(state, "emb", "weight"))
+    heads = _numbered(state, "linears", "weight")
+    linear1 = state.get("transformer.layers.0.linear1.weight")
+    num_heads = config.read("transformer_lm.num_heads", _MISSING)
+    if not codebooks or len(heads) != codebooks or linear1 is None:
+        raise ValueError(
+            f"{config.where}: the state dict has {codebooks} token tables and {len(heads)} heads; it is incomplete"
+        )
+    if num_heads is _MISSING:
+        raise ValueError(f"{config.where}: transformer_lm.num_heads is missing, and the tensors do not show it")
+    modeling = config.read("codebooks_pattern.modeling", None)
+    if modeling not in (None, "delay", "parallel"):
+        raise ValueError(
+            f"{config.where}: codebooks_pattern.modeling is {modeling!r}, which is not supported; "
+            "supported: 'delay', 'parallel'"
+        )
+    delays = config.read("codebooks_pattern.delay.delays", None) if modeling != "parallel" else None
+    layers = {int(found[1]) for key in state if (found := _LAYER.fullmatch(key))}
+    return {
+        "num_codebooks": codebooks,
+        "codebook_size": heads[0].shape[0],
+        "dim": linear1.shape[1],
+        "ffn_dim": linear1.shape[0],
+        "num_layers": len(layers),
+        "num_heads": int(num_heads),
+        "text_dim": state[f"condition_provider.conditioners.{condition}.output_proj.weight"].shape[1],
+        "pattern": "parallel" if modeling == "parallel" else "delay",
+        "delays": delays,
+        "bias_attention": any(key.endswith("in_proj_bias") for key in state),
+        "bias_ffn": "transformer.layers.0.linear1.bias" in state,
+        "bias_heads": "linears.0.bias" in state,
+    }
+
+
+def convert_state(state: dict[str, Tensor], where: str = "the state dict") -> dict[str, Tensor]:
+    """Rename and pack a published state dict into AudioLM's.
+
+    Raises:
+        ValueError: a tensor has no place in AudioLM; the message names it.
+    """
+    result: dict[str, Tensor] = {"embedding.weight": torch.cat(_numbered(state, "emb", "weight"))}
+    for kind in ("weight", "bias"):
+        parts = _numbered(state, "linears", kind)
+        if parts:
+            result[f"heads.{kind}"] = torch.cat(parts)
+    condition = _text_condition(state, where)
+    for key, tensor in state.items():
+        found = _LAYER.fullmatch(key)
+        if found is not None:
+            result.update(_convert_layer(int(found[1]), found[2], tensor, where))
+        elif key.startswith("out_norm."):
+            result[f"transformer.{key}"] = tensor
+        elif key.startswith(f"condition_provider.conditioners.{condition}.output_proj."):
+            result[f"text_projection.{key.rpartition('.')[2]}"] = tensor
+        elif not re.fullmatch(r"(emb|linears)\.\d+\.(weight|bias)", key):
+            raise ValueError(f"{where}: the tensor {key!r} belongs to a part of the model that is not supported")
+    return result
+
+
+def _convert_layer(index: int, name: str, tensor: Tensor, where: str) -> dict[str, Tensor]:
+    """Names and values in AudioLM of one tensor of layer `index`."""
+    stem = f"transformer.layers.{index}."
+    # One of the reference's attention variants wraps torch's module and so sits one level deeper.
+    module, _, rest = name.replace(".mha.", ".").partition(".")
+    packed = {"in_proj_weight": "weight", "in_proj_bias": "bias"}.get(rest)
+    if module == "self_attn":
+        return {f"{stem}self_attention.{f'in_proj.{packed}' if packed else rest}": tensor}
+    if module == "cross_attention" and packed:
+        query, key_value = tensor.split([tensor.shape[0] // 3, tensor.shape[0] - tensor.shape[0] // 3])
+        part = f"{stem}cross_attention."
+        return {f"{part}query.{packed}": query, f"{part}key_value.{packed}": key_value}
+    if module in ("cross_attention", "norm1", "norm_cross", "norm2", "linear1", "linear2"):
+        return {f"{stem}{module}.{rest}": tensor}
+    raise ValueError(f"{where}: the tensor of {module!r} in layer {index} is not supported")
+
+
+def _numbered(state: dict[str, Tensor], group: str, kind: str) -> list[Tensor]:
+    """Tensors `group.0.kind`, `group.1.kind`, ... in order."""
+    found: list[Tensor] = []
+    while (tensor := state.get(f"{group}.{len(found)}.{kind}")) is not None:
+        found.append(tensor)
+    return found
+
+
+def _text_condition(state: dict[str, Tensor], where: str) -> str:
+    """Name of the one text condition of a published state dict."""
+    names = [found[1] for key in state if (found := _TEXT_PROJECTION.fullmatch(key))]
+    if len(names) != 1:
+        raise ValueError(
+            f"{where}: the model has the conditions {names or 'none'}; supported is exactly one text condition"
+        )
+    return names[0]

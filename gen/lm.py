@@ -1,0 +1,235 @@
+"""AudioLM: the language model over codes. Text states in, logits of the next codes out.
+
+Source: AudioGen (Kreuk et al. 2023) with the delayed pattern of MusicGen (Copet et al. 2023). Letters: B batch,
+K codebooks, V codes a codebook, T frames, S steps, L text positions, D text width, d model width.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+from diffusers import ConfigMixin, ModelMixin
+from diffusers.configuration_utils import register_to_config
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from .pattern import CodePattern, build_pattern
+from .quantize import STORAGE_KEY, is_int8, load_int8
+from .transformer import Condition, KVCache, Transformer, truncated_normal_
+from .weights import read_json, weight_files
+
+
+@dataclass
+class LMOutput:
+    """Teacher-forced predictions, sorted by the code they predict.
+
+    Attributes:
+        logits: `[B, K, T, V]`, zero where `mask` is false.
+        mask: bool `[B, K, T]`, false where the pattern leaves a code without prediction.
+    """
+
+    logits: Tensor
+    mask: Tensor
+
+
+@dataclass
+class DecodeState:
+    """Everything one step-wise decoding remembers: the projected condition and the cache, of `rows` rows each."""
+
+    condition: Condition
+    cache: KVCache
+    rows: int
+
+    def reset(self) -> None:
+        """Start again at step 0 with the same condition and memory."""
+        self.cache.reset()
+
+    def close(self) -> None:
+        """Give the cache's memory back."""
+        self.cache.close()
+
+
+class AudioLM(ModelMixin, ConfigMixin):
+    """Decoder-only transformer over K code streams with cross attention to text.
+
+    Args:
+        num_codebooks: K.
+        codebook_size: V; token V is the special one that fills places without a code.
+        dim: d.
+        num_layers, num_heads: of the transformer.
+        ffn_dim: width of the feed-forward part, default 4 d.
+        text_dim: D, width of the text encoder's states.
+        pattern: "delay", "parallel" or "flattened".
+        delays: frames that each codebook comes late (only "delay"; default 0..K-1).
+        dropout: chance that an element of a sub-layer's output is dropped in training.
+        bias_attention, bias_ffn, bias_heads: whether those Linear modules have biases.
+    """
+
+    config_name = "config.json"
+
+    @register_to_config
+    def __init__(
+        self,
+        *,
+        num_codebooks: int = 4,
+        codebook_size: int = 1024,
+        dim: int = 384,
+        num_layers: int = 8,
+        num_heads: int = 6,
+        ffn_dim: int | None = None,
+        text_dim: int = 256,
+        pattern: str = "delay",
+        delays: Sequence[int] | None = None,
+        dropout: float = 0.0,
+        bias_attention: bool = False,
+        bias_ffn: bool = False,
+        bias_heads: bool = False,
+    ) -> None:
+        super().__init__()
+        self.num_codebooks = num_codebooks
+        self.codebook_size = codebook_size
+        self.text_dim = text_dim
+        self.pattern: CodePattern = build_pattern(pattern, num_codebooks, delays)
+        # One table and one head matrix for all codebooks: one gather and one product a step instead of K.
+        self.embedding = nn.Embedding(num_codebooks * (codebook_size + 1), dim)
+        self.text_projection = nn.Linear(text_dim, dim)
+        self.transformer = Transformer(
+            dim=dim,
+            num_layers=num_layers,
+            num_heads=num_heads,
+            ffn_dim=4 * dim if ffn_dim is None else ffn_dim,
+            dropout=dropout,
+            bias_attention=bias_attention,
+            bias_ffn=bias_ffn,
+        )
+        self.heads = nn.Linear(dim, num_codebooks * codebook_size, bias=bias_heads)
+        self.reset_parameters()
+
+    @property
+    def special_token(self) -> int:
+        """The token that fills places without a code."""
+        return self.codebook_size
+
+    def reset_parameters(self) -> None:
+        """Initialise as AudioGen does: truncated normals of std 1/sqrt(fan_in), deeper layers smaller."""
+        std = 1.0 / math.sqrt(self.embedding.embedding_dim)
+        truncated_normal_(self.embedding.weight, std)
+        truncated_normal_(self.heads.weight, std)
+        if self.heads.bias is not None:
+            nn.init.zeros_(self.heads.bias)
+        self.text_projection.reset_parameters()
+        self.transformer.reset_parameters()
+
+    def project_text(self, states: Tensor, mask: Tensor | None = None) -> Tensor:
+        """The condition: text states `[B, L, D]` to `[B, L, d]`, exactly zero where the mask `[B, L]` is false.
+
+        Raises:
+            ValueError: the states do not have the width that the model was built for.
+        """
+        if states.ndim != 3 or states.shape[-1] != self.text_dim:
+            raise ValueError(
+                f"text states have shape {list(states.shape)}; this model wants [B, L, {self.text_dim}], "
+                "so it needs the text encoder that it was trained with"
+            )
+        condition = self.text_projection(states.to(self.text_projection.weight.dtype))
+        if mask is not None:
+            # Selecting, not multiplying: states of padded positions may be anything, even NaN.
+            condition = condition.masked_fill(~mask.bool().unsqueeze(-1), 0.0)
+        return condition
+
+    def condition(self, states: Tensor, mask: Tensor | None, *, attend_padding: bool = False) -> Condition:
+        """Project text once for every layer.
+
+        Args:
+            states: `[B, L, D]`.
+            mask: bool `[B, L]`, true for real tokens; None: all are.
+            attend_padding: let padded positions take part in attention as zero vectors, as the reference
+                implementation does; a prompt's result then depends on the longest prompt of its batch.
+        """
+        if states.shape[1] == 0:
+            states = states.new_zeros(states.shape[0], 1, states.shape[2])
+            mask = states.new_zeros(states.shape[:2], dtype=torch.bool)
+        projected = self.project_text(states, mask)
+        hidden = None if mask is None or attend_padding else mask.bool()
+        return self.transformer.condition(projected, hidden)
+
+    def forward(
+        self, codes: Tensor, states: Tensor, mask: Tensor | None = None, *, attend_padding: bool = False
+    ) -> LMOutput:
+        """Predict every code from the ones before it (teacher forcing).
+
+        Args:
+            codes: int64 `[B, K, T]`.
+            states: `[B, L, D]`.
+            mask: bool `[B, L]` or None.
+            attend_padding: see `condition`.
+        """
+        frames = codes.shape[-1]
+        sequence = self.pattern.build(codes, special=self.special_token)
+        sequence = sequence[:, :, : self.pattern.teacher_steps(frames)]
+        condition = self.condition(states, mask, attend_padding=attend_padding)
+        hidden = self.transformer(self._embed(sequence), condition)
+        logits = self.heads(hidden).unflatten(-1, (self.num_codebooks, self.codebook_size))
+        aligned, valid = self.pattern.align(logits, frames)
+        return LMOutput(aligned, valid.unsqueeze(0).expand(codes.shape[0], -1, -1))
+
+    def start(
+        self, states: Tensor, mask: Tensor | None, max_steps: int, *, attend_padding: bool = False
+    ) -> DecodeState:
+        """Prepare step-wise decoding of at most `max_steps` steps for the rows of `states [B, L, D]`."""
+        condition = self.condition(states, mask, attend_padding=attend_padding)
+        rows = states.shape[0]
+        return DecodeState(condition, self.transformer.new_cache(rows, max_steps), rows)
+
+    def step(self, tokens: Tensor, state: DecodeState) -> Tensor:
+        """Feed the next steps and predict the one after them.
+
+        Args:
+            tokens: int64 `[B, K, S]`. When the state has 2 B rows (guidance), they serve both halves.
+            state: from `start`; it advances by S steps.
+
+        Returns:
+            Logits `[rows, K, V]`.
+
+        Raises:
+            ValueError: the state is full.
+        """
+        x = self._embed(tokens)
+        if state.rows != x.shape[0]:
+            x = x.repeat(state.rows // x.shape[0], 1, 1)
+        hidden = self.transformer(x, state.condition, state.cache)
+        return self.heads(hidden[:, -1]).view(state.rows, self.num_codebooks, self.codebook_size)
+
+    def _embed(self, tokens: Tensor) -> Tensor:
+        """Sum of the K token vectors of each step: `[B, K, S]` -> `[B, S, d]`."""
+        batch, codebooks, steps = tokens.shape
+        first = torch.arange(codebooks, device=tokens.device) * (self.codebook_size + 1)
+        index = (tokens.transpose(1, 2) + first).reshape(batch * steps, codebooks)
+        return F.embedding_bag(index, self.embedding.weight, mode="sum").view(batch, steps, -1)
+
+    @classmethod
+    def from_pretrained(cls, folder: str | os.PathLike[str] | None, **kwargs: Any) -> Self:
+        """Load from a folder (float or int8 weights) or a hub id; keyword arguments as in diffusers.
+
+        Raises:
+            FileNotFoundError, ValueError: a file of the folder is missing or damaged; the message names it.
+        """
+        kwargs.setdefault("low_cpu_mem_usage", False)  # True would want the accelerate package
+        local = Path(folder or "", kwargs.get("subfolder") or "")
+        if folder is None or not local.is_dir():
+            return super().from_pretrained(folder, **kwargs)
+        config = read_json(local / "config.json")
+        if not is_int8(config):
+            weight_files(local)
+            return super().from_pretrained(folder, **kwargs)
+        settings = {key: value for key, value in config.items() if key != STORAGE_KEY}
+        model = cls.from_config(settings)
+        assert isinstance(model, cls)
+        load_int8(model, local)
+        return model.to(kwargs.get("torch_dtype") or torch.float32).eval()

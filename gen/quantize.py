@@ -1,0 +1,125 @@
+"""Int8 weights: a quarter of the disk, and the model runs with exactly the values that were stored.
+
+Every matrix is stored as int8 with one float32 scale a row (symmetric, no zero point); vectors stay as they are.
+On load the rows are multiplied out to float32, so a shipped model is judged as it is used.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import ModelMixin
+from torch import Tensor
+
+from .weights import MAX_SHARD_BYTES, read_weights, write_weights
+
+SCALE_SUFFIX = "_scale"
+STORAGE_KEY = "weights"
+INT8 = "int8"
+
+
+def quantize_int8(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Quantize every floating matrix of a state dict.
+
+    Args:
+        state: name -> tensor.
+
+    Returns:
+        For a floating tensor NAME of two or more axes: NAME int8 of the same shape and NAME_scale float32
+        `[rows]`, so that `NAME[r] * NAME_scale[r]` is the value, at most half a scale away from the original.
+        Other tensors unchanged (floating ones as float32).
+
+    Raises:
+        ValueError: a tensor holds NaN or infinity, or the names of the result would clash.
+    """
+    result: dict[str, Tensor] = {}
+    for name, tensor in state.items():
+        if not tensor.is_floating_point():
+            result[name] = tensor.detach().cpu().contiguous()
+            continue
+        value = tensor.detach().to("cpu", torch.float32).contiguous()
+        if not torch.isfinite(value).all():
+            raise ValueError(f"{name} holds NaN or infinite values; only finite weights can be quantized")
+        if value.ndim < 2:
+            result[name] = value
+            continue
+        if name + SCALE_SUFFIX in state:
+            raise ValueError(f"{name + SCALE_SUFFIX} is already a weight; rename it before quantizing {name}")
+        rows = value.flatten(1)
+        scale = rows.abs().amax(dim=1) / 127.0
+        levels = torch.round(rows / torch.where(scale > 0, scale, 1.0)[:, None])
+        result[name] = levels.clamp(-127, 127).to(torch.int8).view(value.shape)
+        result[name + SCALE_SUFFIX] = scale
+    return result
+
+
+def dequantize(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Undo `quantize_int8`: int8 tensors that have a scale become float32, all others stay.
+
+    Raises:
+        ValueError: an int8 tensor and its scale do not fit, or a scale has no tensor.
+    """
+    result: dict[str, Tensor] = {}
+    for name, tensor in state.items():
+        owner = name.removesuffix(SCALE_SUFFIX)
+        if owner != name and owner in state and state[owner].dtype == torch.int8:
+            continue
+        scale = state.get(name + SCALE_SUFFIX)
+        if tensor.dtype != torch.int8 or scale is None:
+            result[name] = tensor
+            continue
+        if scale.shape != tensor.shape[:1]:
+            raise ValueError(
+                f"{name} has {tensor.shape[0]} rows, but {name + SCALE_SUFFIX} has shape {list(scale.shape)}; "
+                "the weight files do not belong together"
+            )
+        result[name] = tensor.to(torch.float32) * scale.to(torch.float32).view(-1, *[1] * (tensor.ndim - 1))
+    return result
+
+
+def save_int8(model: ModelMixin, folder: str | Path, max_shard_bytes: int = MAX_SHARD_BYTES) -> list[Path]:
+    """Write a model's config.json (marked `"weights": "int8"`) and its weights as int8, in small shards.
+
+    Returns:
+        The weight files written.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    written = write_weights(quantize_int8(model.state_dict()), folder, max_shard_bytes)
+    model.save_config(folder)
+    config_file = folder / "config.json"
+    config = json.loads(config_file.read_text(encoding="utf-8"))
+    config[STORAGE_KEY] = INT8
+    config_file.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    return written
+
+
+def load_int8(model: ModelMixin, folder: str | Path) -> None:
+    """Fill a model from a folder that `save_int8` wrote.
+
+    Raises:
+        FileNotFoundError, ValueError: a weight file is missing, damaged, or not this model's; the message names it.
+    """
+    folder = Path(folder)
+    try:
+        model.load_state_dict(dequantize(read_weights(folder)), strict=True)
+    except RuntimeError as error:
+        raise ValueError(
+            f"the weights in {folder} are not those of its config.json ({error}); copy or download the model again"
+        ) from error
+
+
+def is_int8(config: Mapping[str, Any]) -> bool:
+    """Whether a config.json says that its weights are stored as int8.
+
+    Raises:
+        ValueError: it names a storage that is not known.
+    """
+    storage = config.get(STORAGE_KEY)
+    if storage not in (None, INT8):
+        raise ValueError(f"weights are stored as {storage!r}; known is {INT8!r}. Update soundloom to load this model")
+    return storage == INT8

@@ -1,0 +1,131 @@
+"""From logits to tokens: guidance, temperature, top-k, top-p, and one random stream for every item.
+
+Letters: B items, K codebooks, V codes a codebook.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+MAX_SEED = 2**63 - 1
+
+
+def guide(conditional: Tensor, unconditional: Tensor, guidance_scale: float) -> Tensor:
+    """Classifier-free guidance (Ho and Salimans 2022) on raw logits: `u + guidance_scale * (c - u)`."""
+    return torch.lerp(unconditional, conditional, guidance_scale)
+
+
+def keep_top_k(probabilities: Tensor, k: int) -> Tensor:
+    """Zero everything below the k-th largest probability of the last axis; ties with it stay. Not renormalised."""
+    kth = probabilities.topk(k, dim=-1).values[..., -1:]
+    return probabilities.masked_fill(probabilities < kth, 0.0)
+
+
+def keep_top_p(probabilities: Tensor, p: float) -> Tensor:
+    """Keep the likeliest of the last axis while the sum before each is at most p. Not renormalised."""
+    ordered, index = probabilities.sort(dim=-1, descending=True, stable=True)
+    before = ordered.cumsum(dim=-1) - ordered
+    kept = ordered.masked_fill(before > p, 0.0)
+    return torch.zeros_like(probabilities).scatter_(-1, index, kept)
+
+
+def draw(weights: Tensor, uniform: Tensor) -> Tensor:
+    """Draw one index from each row of weights by inverting its cumulative sum.
+
+    Args:
+        weights: `[..., V]`, not negative, at least one of each row above 0; they need not sum to 1.
+        uniform: `[...]` in [0, 1).
+
+    Returns:
+        int64 `[...]`; an index of weight 0 never comes out.
+    """
+    cumulative = weights.cumsum(dim=-1)
+    target = uniform.unsqueeze(-1) * cumulative[..., -1:]
+    index = torch.searchsorted(cumulative, target, right=True).squeeze(-1)
+    # Rounding may push the target onto the total; the last index that has any weight is then the right one.
+    last = torch.searchsorted(cumulative, cumulative[..., -1:].contiguous()).squeeze(-1)
+    return torch.minimum(index, last)
+
+
+def variation_seed(seed: int, variation: int) -> int:
+    """The seed of the n-th variation of a prompt: the seed itself for the first, else derived from both."""
+    if variation == 0:
+        return seed
+    return int(np.random.SeedSequence([seed, variation]).generate_state(1)[0])
+
+
+def check_sampling(temperature: float, top_k: int, top_p: float, codebook_size: int) -> None:
+    """Check the sampling settings.
+
+    Raises:
+        TypeError: top_k is not an integer or another setting is no number.
+        ValueError: a setting is out of range; the message names it, its value and the range.
+    """
+    check_number("temperature", temperature, 0.0, 100.0, "0 is greedy, 1 samples as trained")
+    check_number("top_p", top_p, 0.0, 1.0, "0 turns it off")
+    if isinstance(top_k, bool) or not isinstance(top_k, (int, np.integer)):
+        raise TypeError(f"top_k is {top_k!r}; it must be an integer from 0 (off) to {codebook_size}")
+    if not 0 <= top_k <= codebook_size:
+        raise ValueError(
+            f"top_k is {top_k}; allowed are 0 (off) to {codebook_size}, the number of codes of this model"
+        )
+
+
+def check_number(name: str, value: float, low: float, high: float, hint: str) -> float:
+    """Return a number as float; TypeError if it is none, ValueError unless it lies in `[low, high]`."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
+        raise TypeError(f"{name} is {value!r}; it must be a number from {low:g} to {high:g} ({hint})")
+    if not math.isfinite(value) or not low <= value <= high:
+        raise ValueError(f"{name} is {value}; allowed are {low:g} to {high:g} ({hint})")
+    return float(value)
+
+
+class Sampler:
+    """Turns logits into tokens; every item draws from a random stream of its own.
+
+    Each step takes one uniform number for each codebook from every item's stream, whatever the other items do and
+    whether or not the token is then needed, so an item gets the same tokens alone and in any batch.
+
+    Args:
+        seeds: one seed for each item.
+        num_codebooks: K.
+        temperature: divides the logits; 0 is greedy.
+        top_k: keep the k likeliest, 0 = off. Used when top_p is 0.
+        top_p: keep the likeliest up to this sum, 0 = off.
+    """
+
+    def __init__(
+        self,
+        *,
+        seeds: Sequence[int],
+        num_codebooks: int,
+        temperature: float = 1.0,
+        top_k: int = 250,
+        top_p: float = 0.0,
+    ) -> None:
+        self.temperature = temperature
+        self.top_k = top_k
+        self.top_p = top_p
+        # Streams live on the CPU, so that a seed means the same on every device.
+        self.streams = [torch.Generator().manual_seed(seed) for seed in seeds]
+        self.uniform = torch.empty(len(self.streams), num_codebooks)
+
+    def __call__(self, logits: Tensor) -> Tensor:
+        """Choose tokens: logits `[B, K, V]` -> int64 `[B, K]`."""
+        if self.temperature <= 0:
+            return logits.argmax(dim=-1)
+        for row, stream in zip(self.uniform, self.streams, strict=True):
+            row.uniform_(generator=stream)
+        # Taking off the maximum first keeps tiny temperatures from dividing up to infinity.
+        scaled = (logits.float() - logits.amax(dim=-1, keepdim=True)) / self.temperature
+        probabilities = torch.softmax(scaled, dim=-1)
+        if self.top_p > 0:
+            probabilities = keep_top_p(probabilities, self.top_p)
+        elif self.top_k > 0:
+            probabilities = keep_top_k(probabilities, self.top_k)
+        return draw(probabilities, self.uniform.to(logits.device))

@@ -1,0 +1,187 @@
+"""Text encoders: sentences to states that the language model attends to.
+
+`TextEncoder` is the contract, `T5TextEncoder` the encoder of the AudioGen paper. Letters: B prompts, L tokens of the
+longest, D width.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import torch
+from torch import Tensor, nn
+
+from .weights import read_json
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase, T5EncoderModel
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass
+class TextStates:
+    """Encoded prompts.
+
+    Attributes:
+        states: float32 `[B, L, D]`, zero where the mask is false.
+        mask: bool `[B, L]`, true for real tokens; a row without any means "no prompt".
+    """
+
+    states: Tensor
+    mask: Tensor
+
+    def repeat(self, times: int) -> TextStates:
+        """Every row `times` times in a row: `[B * times, L, D]`."""
+        return TextStates(self.states.repeat_interleave(times, 0), self.mask.repeat_interleave(times, 0))
+
+    def null(self) -> TextStates:
+        """States of the same shape that stand for no prompt at all."""
+        return TextStates(torch.zeros_like(self.states), torch.zeros_like(self.mask))
+
+
+class TextEncoder(nn.Module):
+    """What every text encoder offers: `dim` (D) and a call on a list of prompts."""
+
+    dim: int
+
+    def forward(self, prompts: Sequence[str]) -> TextStates:
+        """Encode prompts; an empty or whitespace prompt gives a row of zero states whose mask is all false.
+
+        Raises:
+            TypeError: a prompt is not a string.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has to say how it encodes prompts")
+
+
+def check_prompts(prompts: Sequence[str]) -> list[str]:
+    """Return prompts as a list.
+
+    Raises:
+        TypeError: one string where a list belongs, or an entry that is not a string.
+    """
+    if isinstance(prompts, str):
+        raise TypeError(f"prompts is the string {prompts[:40]!r}; give a list, [{prompts[:40]!r}]")
+    for index, prompt in enumerate(prompts):
+        if not isinstance(prompt, str):
+            raise TypeError(
+                f"prompt {index} is {prompt!r} ({type(prompt).__name__}); every prompt must be a string, "
+                "an empty one for no prompt"
+            )
+    return list(prompts)
+
+
+class T5TextEncoder(TextEncoder):
+    """The encoder half of a T5 model, frozen and in float32 whatever the language model runs in.
+
+    Build it with `from_pretrained`.
+
+    Args:
+        model: transformers' T5 encoder.
+        tokenizer: its tokenizer.
+        max_tokens: longer prompts are cut there, with a warning. T5 was trained on 512.
+    """
+
+    def __init__(
+        self, model: T5EncoderModel, tokenizer: PreTrainedTokenizerBase, *, max_tokens: int = 512
+    ) -> None:
+        super().__init__()
+        self.model = model.float().eval().requires_grad_(False)
+        self.tokenizer = tokenizer
+        self.max_tokens = max_tokens
+        self.dim = int(model.config.d_model)
+
+    @classmethod
+    def from_pretrained(cls, name: str | os.PathLike[str], *, max_tokens: int = 512, **kwargs: Any) -> Self:
+        """Load a T5 by folder or hub id.
+
+        Args:
+            name: a folder with config.json, weights and tokenizer files, or a hub id such as "t5-large".
+            max_tokens: see the class.
+            kwargs: passed to transformers, for example `local_files_only` and `revision`.
+
+        Raises:
+            OSError: there is no such model, or it cannot be reached; the message names it.
+        """
+        # Importing transformers takes seconds, and the model that ships with soundloom does without.
+        from transformers import AutoTokenizer, T5EncoderModel
+
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(str(name), **kwargs)
+            model = T5EncoderModel.from_pretrained(str(name), dtype=torch.float32, **kwargs)
+        except (OSError, ValueError) as error:
+            raise OSError(
+                f"cannot load the T5 text encoder {str(name)!r} ({error}); give text_encoder= the path of a folder "
+                "that holds the model and its tokenizer, or a hub id while you are online"
+            ) from error
+        return cls(model, tokenizer, max_tokens=max_tokens)
+
+    def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
+        """Write the model and its tokenizer in transformers' format."""
+        self.model.save_pretrained(Path(folder))
+        self.tokenizer.save_pretrained(Path(folder))
+
+    def train(self, mode: bool = True) -> Self:
+        """Stay in evaluation mode: the encoder is frozen, so its dropout must stay off."""
+        return super().train(False)
+
+    def tokenize(self, prompts: Sequence[str]) -> tuple[Tensor, Tensor]:
+        """Token ids int64 `[B, L]`, padded to the longest prompt, and mask int64 `[B, L]` (1 = real token).
+
+        Each row ends with the end-of-sentence token. Rows of empty prompts have an all-zero mask.
+        """
+        # Half of a surrogate pair (a cut emoji) is legal in a Python string but not in UTF-8.
+        texts = [
+            prompt.encode("utf-8", "replace").decode() if prompt.strip() else ""
+            for prompt in check_prompts(prompts)
+        ]
+        encoded = self.tokenizer(texts, truncation=True, max_length=self.max_tokens + 1, padding=False)
+        rows: list[list[int]] = []
+        for text, ids in zip(texts, encoded["input_ids"], strict=True):
+            if len(ids) > self.max_tokens:
+                logger.warning(
+                    "the prompt %r is longer than %d tokens, the text encoder's limit; the rest is ignored",
+                    text[:40] + "...",
+                    self.max_tokens,
+                )
+                ids = [*ids[: self.max_tokens - 1], ids[-1]]
+            rows.append(ids)
+        length = max(map(len, rows), default=0)
+        pad = self.tokenizer.pad_token_id or 0
+        device = self.model.device
+        ids = torch.tensor([row + [pad] * (length - len(row)) for row in rows], device=device)
+        sizes = torch.tensor([len(row) if text else 0 for row, text in zip(rows, texts, strict=True)])
+        mask = (torch.arange(length) < sizes[:, None]).to(device, torch.long)
+        return ids, mask
+
+    @torch.no_grad()
+    def hidden(self, ids: Tensor, mask: Tensor) -> Tensor:
+        """The encoder's last hidden states `[B, L, D]`, padded positions included."""
+        with torch.autocast(self.model.device.type, enabled=False):
+            return self.model(input_ids=ids, attention_mask=mask).last_hidden_state
+
+    def forward(self, prompts: Sequence[str]) -> TextStates:
+        """Encode prompts; see `TextEncoder.forward`."""
+        ids, mask = self.tokenize(prompts)
+        real = mask.bool()
+        return TextStates(self.hidden(ids, mask).masked_fill(~real.unsqueeze(-1), 0.0), real)
+
+
+def load_text_encoder(name: str | os.PathLike[str], **kwargs: Any) -> TextEncoder:
+    """Load a text encoder: a folder of the embedded one, else a T5 by folder or hub id.
+
+    Args:
+        name: folder or hub id.
+        kwargs: `local_files_only` and `revision` of a T5.
+    """
+    config = Path(name) / "config.json"
+    if config.is_file() and read_json(config).get("_class_name") == "EmbeddedTextEncoder":
+        from .embedded_text import EmbeddedTextEncoder
+
+        return EmbeddedTextEncoder.from_pretrained(Path(name))
+    return T5TextEncoder.from_pretrained(name, **kwargs)

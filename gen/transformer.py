@@ -1,0 +1,302 @@
+"""A decoder-only transformer with cross attention to a condition and a preallocated cache for step-wise decoding.
+
+Pre-norm layers in the order self attention, cross attention, feed-forward (AudioGen, Kreuk et al. 2023). One code
+path serves training, prefill and single steps.
+
+Letters: B batch, S steps of this call, P steps before it, L positions of the condition, d width, H heads.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+@dataclass
+class Condition:
+    """What cross attention reads, projected once a prompt.
+
+    Attributes:
+        keys, values: one tensor a layer, `[B, H, L, d/H]`.
+        mask: bool `[B, 1, 1, L]`, true where a position takes part, or None for all.
+    """
+
+    keys: list[Tensor]
+    values: list[Tensor]
+    mask: Tensor | None
+
+
+class KVCache:
+    """Keys and values of the steps decoded so far, in memory that is claimed once.
+
+    Args:
+        num_layers, batch, num_heads, head_dim: sizes of the transformer and the batch.
+        max_steps: steps it can hold.
+        dtype, device: of the transformer's weights.
+    """
+
+    def __init__(
+        self,
+        *,
+        num_layers: int,
+        batch: int,
+        num_heads: int,
+        head_dim: int,
+        max_steps: int,
+        dtype: torch.dtype = torch.float32,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        shape = (batch, num_heads, max_steps, head_dim)
+        self.keys = [torch.zeros(shape, dtype=dtype, device=device) for _ in range(num_layers)]
+        self.values = [torch.zeros(shape, dtype=dtype, device=device) for _ in range(num_layers)]
+        self.positions = sinusoidal_positions(
+            0, max_steps, num_heads * head_dim, dtype=dtype, device=torch.device(device)
+        )
+        self.max_steps = max_steps
+        self.steps = 0
+
+    def reset(self) -> None:
+        """Forget everything decoded, keep the memory."""
+        self.steps = 0
+
+    def close(self) -> None:
+        """Give the memory back; the cache cannot be used any more."""
+        self.keys, self.values = [], []
+        self.max_steps = self.steps = 0
+
+    def append(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+        """Store `[B, H, S, d/H]` of one layer after the steps so far; returns all of them, `[B, H, P + S, d/H]`."""
+        end = self.steps + keys.shape[2]
+        self.keys[layer][:, :, self.steps : end] = keys
+        self.values[layer][:, :, self.steps : end] = values
+        return self.keys[layer][:, :, :end], self.values[layer][:, :, :end]
+
+    def check_room(self, steps: int) -> None:
+        """Raise ValueError unless `steps` more steps fit."""
+        if self.steps + steps > self.max_steps:
+            raise ValueError(
+                f"the cache holds {self.steps} of {self.max_steps} steps, {steps} more do not fit; "
+                "make it with a larger max_steps"
+            )
+
+
+def sinusoidal_positions(
+    start: int, steps: int, dim: int, *, dtype: torch.dtype, device: torch.device
+) -> Tensor:
+    """Position vectors of steps `start .. start + steps - 1`: `[steps, dim]`.
+
+    AudioGen's form: with h = dim / 2 and phase p / 10000^(i / (h - 1)), all cosines come first, then all sines.
+    """
+    half = dim // 2
+    exponent = torch.arange(half, device=device, dtype=torch.float32) / max(half - 1, 1)
+    position = torch.arange(start, start + steps, device=device, dtype=torch.float32)
+    phase = position[:, None] / torch.pow(10000.0, exponent)[None, :]
+    return torch.cat([phase.cos(), phase.sin()], dim=-1).to(dtype)
+
+
+class SelfAttention(nn.Module):
+    """Causal multi-head attention of the steps to themselves and to those in the cache."""
+
+    def __init__(self, dim: int, num_heads: int, *, bias: bool = False) -> None:
+        super().__init__()
+        self.num_heads = num_heads
+        self.in_proj = nn.Linear(dim, 3 * dim, bias=bias)
+        self.out_proj = nn.Linear(dim, dim, bias=bias)
+
+    def forward(self, x: Tensor, layer: int, cache: KVCache | None = None) -> Tensor:
+        """`[B, S, d]` -> `[B, S, d]`; reads and extends the cache of `layer` when one is given."""
+        batch, steps, dim = x.shape
+        packed = self.in_proj(x).view(batch, steps, 3, self.num_heads, dim // self.num_heads)
+        query, key, value = packed.permute(2, 0, 3, 1, 4).unbind(0)
+        mask = None
+        if cache is not None:
+            key, value = cache.append(layer, key, value)
+            if steps > 1 and cache.steps > 0:
+                mask = torch.ones(steps, key.shape[2], dtype=torch.bool, device=x.device).tril(cache.steps)
+        y = F.scaled_dot_product_attention(
+            query, key, value, attn_mask=mask, is_causal=steps > 1 and mask is None
+        )
+        return self.out_proj(y.transpose(1, 2).reshape(batch, steps, dim))
+
+
+class CrossAttention(nn.Module):
+    """Multi-head attention of the steps to the condition."""
+
+    def __init__(self, dim: int, num_heads: int, *, bias: bool = False) -> None:
+        super().__init__()
+        self.num_heads = num_heads
+        self.query = nn.Linear(dim, dim, bias=bias)
+        self.key_value = nn.Linear(dim, 2 * dim, bias=bias)
+        self.out_proj = nn.Linear(dim, dim, bias=bias)
+
+    def project(self, states: Tensor) -> tuple[Tensor, Tensor]:
+        """Keys and values of a condition `[B, L, d]`: two tensors `[B, H, L, d/H]`."""
+        batch, length, dim = states.shape
+        packed = self.key_value(states).view(batch, length, 2, self.num_heads, dim // self.num_heads)
+        key, value = packed.permute(2, 0, 3, 1, 4).unbind(0)
+        return key.contiguous(), value.contiguous()
+
+    def forward(self, x: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:
+        """`[B, S, d]` -> `[B, S, d]`; keys and values come from `project`, the mask as in Condition."""
+        batch, steps, dim = x.shape
+        query = self.query(x).view(batch, steps, self.num_heads, dim // self.num_heads).transpose(1, 2)
+        y = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
+        return self.out_proj(y.transpose(1, 2).reshape(batch, steps, dim))
+
+
+class TransformerLayer(nn.Module):
+    """One pre-norm layer: self attention, cross attention, feed-forward with exact GELU, each with a skip."""
+
+    def __init__(
+        self,
+        dim: int,
+        num_heads: int,
+        ffn_dim: int,
+        *,
+        dropout: float = 0.0,
+        bias_attention: bool = False,
+        bias_ffn: bool = False,
+    ) -> None:
+        super().__init__()
+        self.norm1 = nn.LayerNorm(dim)
+        self.self_attention = SelfAttention(dim, num_heads, bias=bias_attention)
+        self.norm_cross = nn.LayerNorm(dim)
+        self.cross_attention = CrossAttention(dim, num_heads, bias=bias_attention)
+        self.norm2 = nn.LayerNorm(dim)
+        self.linear1 = nn.Linear(dim, ffn_dim, bias=bias_ffn)
+        self.linear2 = nn.Linear(ffn_dim, dim, bias=bias_ffn)
+        self.dropout = dropout
+
+    def forward(self, x: Tensor, layer: int, condition: Condition, cache: KVCache | None = None) -> Tensor:
+        """`[B, S, d]` -> `[B, S, d]`."""
+        x = x + self._drop(self.self_attention(self.norm1(x), layer, cache))
+        key, value = condition.keys[layer], condition.values[layer]
+        x = x + self._drop(self.cross_attention(self.norm_cross(x), key, value, condition.mask))
+        return x + self._drop(self.linear2(F.gelu(self.linear1(self.norm2(x)))))
+
+    def _drop(self, x: Tensor) -> Tensor:
+        return F.dropout(x, self.dropout) if self.training and self.dropout > 0 else x
+
+
+class Transformer(nn.Module):
+    """A stack of layers and the final norm.
+
+    Args:
+        dim: d, even.
+        num_layers: layers.
+        num_heads: H, a divisor of d.
+        ffn_dim: width of the feed-forward part.
+        dropout: chance that an element of a sub-layer's output is dropped in training.
+        bias_attention, bias_ffn: whether those Linear modules have biases.
+    """
+
+    def __init__(
+        self,
+        *,
+        dim: int,
+        num_layers: int,
+        num_heads: int,
+        ffn_dim: int,
+        dropout: float = 0.0,
+        bias_attention: bool = False,
+        bias_ffn: bool = False,
+    ) -> None:
+        super().__init__()
+        if dim % 2 or dim % num_heads:
+            raise ValueError(f"dim is {dim}; it must be even and a multiple of num_heads ({num_heads})")
+        self.dim = dim
+        self.num_heads = num_heads
+        self.layers = nn.ModuleList(
+            TransformerLayer(
+                dim, num_heads, ffn_dim, dropout=dropout, bias_attention=bias_attention, bias_ffn=bias_ffn
+            )
+            for _ in range(num_layers)
+        )
+        self.out_norm = nn.LayerNorm(dim)
+
+    def reset_parameters(self) -> None:
+        """Truncated normal weights (audiocraft's initialisation, depth-scaled): std 1/sqrt(fan_in * 2 * (layer + 1)).
+
+        The packed input projections of attention keep PyTorch's default for Linear modules, as in the reference.
+        """
+        for index, module in enumerate(self.layers):
+            assert isinstance(module, TransformerLayer)
+            for linear in (
+                module.self_attention.out_proj,
+                module.cross_attention.out_proj,
+                module.linear1,
+                module.linear2,
+            ):
+                truncated_normal_(linear.weight, 1.0 / math.sqrt(linear.in_features * 2 * (index + 1)))
+                if linear.bias is not None:
+                    nn.init.zeros_(linear.bias)
+            # Query, key and value are one packed matrix there; its default bound depends on the input width only.
+            for linear in (
+                module.self_attention.in_proj,
+                module.cross_attention.query,
+                module.cross_attention.key_value,
+            ):
+                linear.reset_parameters()
+                if linear.bias is not None:
+                    nn.init.zeros_(linear.bias)
+
+    def condition(self, states: Tensor, mask: Tensor | None) -> Condition:
+        """Project a condition for every layer, once a prompt.
+
+        Args:
+            states: `[B, L, d]`, zero at positions that hold nothing.
+            mask: bool `[B, L]`, true where a position takes part; None lets all take part. A row without any is
+                read as all zeros, which gives every layer the output of an empty condition.
+        """
+        if mask is not None:
+            mask = (mask | ~mask.any(dim=-1, keepdim=True))[:, None, None, :]
+        keys, values = [], []
+        for layer in self.layers:
+            assert isinstance(layer, TransformerLayer)
+            key, value = layer.cross_attention.project(states)
+            keys.append(key)
+            values.append(value)
+        return Condition(keys, values, mask)
+
+    def new_cache(self, batch: int, max_steps: int) -> KVCache:
+        """An empty cache for `batch` rows and `max_steps` steps, of this transformer's dtype and device."""
+        weight = self.out_norm.weight
+        return KVCache(
+            num_layers=len(self.layers),
+            batch=batch,
+            num_heads=self.num_heads,
+            head_dim=self.dim // self.num_heads,
+            max_steps=max_steps,
+            dtype=weight.dtype,
+            device=weight.device,
+        )
+
+    def forward(self, x: Tensor, condition: Condition, cache: KVCache | None = None) -> Tensor:
+        """Run the steps `[B, S, d]` -> `[B, S, d]`.
+
+        Without a cache the steps are 0..S-1; with one they follow those it holds, and it grows by S.
+
+        Raises:
+            ValueError: the cache is too small.
+        """
+        steps = x.shape[1]
+        if cache is None:
+            positions = sinusoidal_positions(0, steps, self.dim, dtype=x.dtype, device=x.device)
+        else:
+            cache.check_room(steps)
+            positions = cache.positions[cache.steps : cache.steps + steps]
+        x = x + positions
+        for index, layer in enumerate(self.layers):
+            x = layer(x, index, condition, cache)
+        if cache is not None:
+            cache.steps += steps
+        return self.out_norm(x)
+
+
+def truncated_normal_(weight: Tensor, std: float) -> None:
+    """Fill with a normal distribution of the given standard deviation, cut at three of them."""
+    nn.init.trunc_normal_(weight, mean=0.0, std=std, a=-3 * std, b=3 * std)

@@ -1,0 +1,105 @@
+"""Weight files of a model folder: read, check and write safetensors, in one file or in shards.
+
+The names are diffusers': `diffusion_pytorch_model.safetensors`, or numbered shards with an index beside them.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from huggingface_hub import split_torch_state_dict_into_shards
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+SINGLE_FILE = "diffusion_pytorch_model.safetensors"
+INDEX_FILE = "diffusion_pytorch_model.safetensors.index.json"
+SHARD_PATTERN = "diffusion_pytorch_model{suffix}.safetensors"
+MAX_SHARD_BYTES = 16_000_000
+
+
+def read_json(path: Path) -> dict[str, object]:
+    """Read a JSON object.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is not a JSON object; the message names the file.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{path} is missing; the model folder is incomplete, copy or download it again"
+        )
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is damaged ({error}); copy or download the model again") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"{path} should hold a JSON object, not a {type(content).__name__}")
+    return content
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The weight files of a model folder, each opened once to see that it is there and complete.
+
+    Raises:
+        FileNotFoundError: a file is missing; the message names it.
+        ValueError: a file is truncated or is no safetensors file; the message names it.
+    """
+    index = folder / INDEX_FILE
+    if index.is_file():
+        names = read_json(index).get("weight_map")
+        if not isinstance(names, dict) or not names:
+            raise ValueError(f"{index} has no 'weight_map'; copy or download the model again")
+        files = [folder / name for name in sorted(set(names.values()))]
+    else:
+        files = [folder / SINGLE_FILE]
+    for file in files:
+        if not file.is_file():
+            raise FileNotFoundError(
+                f"weight file {file} is missing; the model folder is incomplete, copy or download it again"
+            )
+        try:
+            with safe_open(file, framework="pt"):
+                pass
+        except (SafetensorError, OSError) as error:
+            raise ValueError(
+                f"weight file {file} is truncated or damaged ({error}); copy or download it again"
+            ) from error
+    return files
+
+
+def read_weights(folder: Path) -> dict[str, Tensor]:
+    """Read every tensor of a model folder as it is stored; errors as for `weight_files`."""
+    state: dict[str, Tensor] = {}
+    for file in weight_files(folder):
+        with safe_open(file, framework="pt") as opened:
+            for name in opened.keys():  # noqa: SIM118 - safe_open is no dict
+                state[name] = opened.get_tensor(name)
+    return state
+
+
+def write_weights(state: dict[str, Tensor], folder: Path, max_shard_bytes: int = MAX_SHARD_BYTES) -> list[Path]:
+    """Write tensors as one safetensors file, or as shards of at most `max_shard_bytes` with an index.
+
+    A single tensor larger than that gets a file of its own. Weight files that the folder held before are removed.
+
+    Returns:
+        The weight files written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    stale = set(folder.glob(SHARD_PATTERN.format(suffix="*"))) | {folder / INDEX_FILE}
+    plan = split_torch_state_dict_into_shards(
+        state, filename_pattern=SHARD_PATTERN, max_shard_size=max_shard_bytes
+    )
+    written = []
+    for name, keys in plan.filename_to_tensors.items():
+        save_file({key: state[key].contiguous() for key in keys}, folder / name, metadata={"format": "pt"})
+        written.append(folder / name)
+    if plan.is_sharded:
+        index = {"metadata": plan.metadata, "weight_map": plan.tensor_to_filename}
+        (folder / INDEX_FILE).write_text(json.dumps(index, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+        stale.discard(folder / INDEX_FILE)
+    for file in stale - set(written):
+        file.unlink(missing_ok=True)
+    return written

@@ -1,0 +1,1 @@
+"""How the models are trained: YAML recipes, data modules, the Foley corpus."""

@@ -1,0 +1,215 @@
+"""Rain, wind, thunder and fire: sounds made of noise and of very many small events."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from . import synth
+from .events import Sound, between, choose, option
+from .registry import sound_class
+from .synth import Array, Rng
+
+
+@sound_class(
+    name="rain",
+    kind="texture",
+    subjects=("rain", "a rain shower", "the rain", "rainfall", "a shower of rain"),
+    verbs=("falls", "is falling", "patters down", "is pouring down", "comes down"),
+    nouns=(
+        "rain",
+        "falling rain",
+        "rainfall",
+        "raindrops falling",
+        "a rain shower",
+        "rain pattering",
+        "rainy weather",
+    ),
+    attributes={
+        "strength": {"light": ("light", "gentle", "lightly"), "heavy": ("heavy", "heavily", "torrential")},
+        "surface": {
+            "roof": ("on a tin roof", "on a metal roof", "on a metal sheet"),
+            "leaves": ("on leaves", "in a forest", "on foliage"),
+        },
+    },
+)
+def rain(
+    rng: Rng, sample_rate: int, seconds: float, *, strength: str | None = None, surface: str | None = None
+) -> Sound:
+    """A pitchless bed of hiss under dense drops, each a few milliseconds of filtered click."""
+    n = synth.length_of(seconds, sample_rate)
+    rate = choose(rng, strength, {"light": (60, 160), "heavy": (700, 2500)}, "strength")
+    bed = 0.25 * (rate / 100) ** 0.55
+    if surface is not None or rng.random() < 0.3:
+        surface = option(rng, surface, ("roof", "leaves"))
+    tilt = {"roof": 0.0, "leaves": -5.0}.get(surface or "", rng.uniform(-3, 1))
+    low = between(rng, 350, 900)
+    out = synth.shaped_noise(
+        rng, n, sample_rate, (80, low, 2500, 7000, 16000), (-26, -4, 0, tilt, tilt - 8)
+    ) * (bed * synth.smooth_curve(rng, n, sample_rate, 1.5, 0.75, 1.2))
+    bands = {"roof": (900, 2200, 3800), "leaves": (450, 900, 2200)}.get(surface or "", (1100, 2600, 5200))
+    for centre in bands:
+        times = synth.poisson_times(rng, rate / len(bands), seconds)
+        gains = rng.lognormal(0, 0.8, len(times)) * rng.choice([-1.0, 1.0], len(times))
+        clicks = synth.impulses(n, sample_rate, times, gains)
+        out += 12 * synth.filtered(clicks, sample_rate, centre * 0.6, centre * 1.7, order=1)
+    if surface == "roof":  # every drop rings another spot of the metal, so that no pitch stands out
+        times = synth.poisson_times(rng, min(rate, 180), seconds)
+        tones = np.exp(rng.uniform(np.log(600), np.log(4200), len(times)))
+        t60s, gains = rng.uniform(0.012, 0.035, len(times)), 4 * rng.lognormal(0, 0.7, len(times))
+        out += synth.scatter(
+            n, sample_rate, times, synth.ringing_grains(rng, sample_rate, tones, t60s, gains)
+        )
+    return synth.finish(synth.soften(out, 4.0), sample_rate, seconds)
+
+
+@sound_class(
+    name="wind",
+    kind="texture",
+    subjects=("the wind", "wind", "a wind", "a breeze", "a gust of wind"),
+    verbs=("blows", "is blowing", "gusts", "sweeps by", "howls", "rushes past"),
+    nouns=(
+        "wind",
+        "wind blowing",
+        "howling wind",
+        "a gust of wind",
+        "blowing wind",
+        "windy weather",
+        "wind gusts",
+    ),
+    attributes={
+        "strength": {"light": ("light", "gentle", "gently"), "strong": ("strong", "stormy", "fierce")}
+    },
+)
+def wind(rng: Rng, sample_rate: int, seconds: float, *, strength: str | None = None) -> Sound:
+    """Low rushing noise in slow gusts, with a band that howls higher the stronger it blows."""
+    n = synth.length_of(seconds, sample_rate)
+    force = choose(rng, strength, {"light": (0.12, 0.3), "strong": (0.65, 1.0)}, "strength")
+    gust = synth.smooth_curve(rng, n, sample_rate, rng.uniform(0.35, 0.9))
+    gust = (1 - 0.85 * force) * 0.5 + gust * (0.35 + 0.65 * force)
+    flutter = synth.smooth_curve(rng, n, sample_rate, 6, 1 - 0.35 * force, 1.0)
+    corner = 130 + 220 * force * rng.uniform(0.8, 1.25)
+    rumble = synth.shaped_noise(
+        rng, n, sample_rate, (20, 60, corner, corner * 4, 8000), (-14, -2, 0, -21, -52 + 12 * force)
+    )
+    hiss = synth.band_noise(rng, n, sample_rate, 350, 900 + 900 * force, skirt_db=9)
+    centre = between(rng, 260, 480) * (0.8 + 0.9 * gust * (0.4 + force))
+    howl = synth.swept_noise(rng, sample_rate, centre, between(rng, 40, 120))
+    out = (
+        rumble * gust * flutter + 0.22 * hiss * gust**1.7 + rng.uniform(0.25, 0.75) * force * howl * gust**1.5
+    )
+    return synth.finish(out, sample_rate, seconds)
+
+
+@sound_class(
+    name="thunder",
+    kind="event",
+    subjects=("thunder", "a thunderstorm", "the thunder", "a clap of thunder"),
+    verbs=("rumbles", "is rumbling", "rolls", "is rolling", "booms", "crashes"),
+    nouns=(
+        "thunder",
+        "a thunderclap",
+        "rumbling thunder",
+        "rolling thunder",
+        "a clap of thunder",
+        "a thunderstorm",
+    ),
+    attributes={"onset": {"sudden": ("sudden", "cracking", "sharp"), "slow": ("long", "drawn-out", "slow")}},
+)
+def thunder(rng: Rng, sample_rate: int, seconds: float, *, onset: str | None = None) -> Sound:
+    """A stroke: an optional crack of dense clicks, then overlapping low booms that die away and darken."""
+    n = synth.length_of(seconds, sample_rate)
+    t = synth.time_axis(n, sample_rate)
+    begin = rng.uniform(0.02, 0.12) * min(seconds, 5.0)
+    crack = choose(rng, onset, {"slow": (0.02, 0.05), "sudden": (0.7, 1.3)})
+    length = min(between(rng, 1.6, 4.5), max(seconds - begin, 0.3))
+    rise = min(between(rng, 0.6, 1.5) * 0.08 / (0.05 + crack), 0.4 * length)
+    grid = np.arange(0, seconds + 0.005, 0.005)  # loudness changes slowly: 200 points a second are enough
+    since = np.maximum(grid - begin, 0)
+    envelope = 0.3 * np.minimum(since / rise, 1) * np.exp(-3 * since / length)
+    booms = int(rng.integers(5, 11))
+    for delay in np.concatenate([[0.0], rng.uniform(0, 0.75, booms) ** 1.3 * length]):
+        after = np.maximum(since - delay, 0)
+        width = rng.uniform(0.12, 0.4) + 0.6 * rise
+        height = rng.uniform(0.35, 1) * np.exp(-1.6 * delay / length)
+        envelope += height * np.minimum(after / rise, 1) * np.exp(-after / width) * (after > 0)
+    envelope = np.interp(t, grid, envelope)
+    darker = np.interp(t, grid, np.exp(-since / (0.25 * length)))
+    flutter = synth.smooth_curve(rng, n, sample_rate, 18, 0.45, 1)
+    corner = between(rng, 70, 130)
+    deep = synth.shaped_noise(rng, n, sample_rate, (18, 35, corner, corner * 4, 6000), (-18, -2, 0, -18, -70))
+    middle = synth.shaped_noise(rng, n, sample_rate, (60, 150, 500, 2500, 8000), (-20, 0, -5, -22, -50))
+    out = envelope * flutter * (deep + 0.5 * middle * darker)
+    if crack > 0.1:
+        m = min(synth.length_of(rng.uniform(0.35, 0.8), sample_rate), n)
+        times = np.sort(rng.exponential(0.11, 160) + rng.choice([0, 0.09, 0.21], 160))
+        clicks = synth.impulses(m, sample_rate, times, rng.normal(0, 1, 160) * np.exp(-times / 0.18))
+        snap = synth.filtered(clicks, sample_rate, 120, 2600, order=1)
+        snap = synth.fit(snap / (np.abs(snap).max(initial=0) + 1e-9), n)
+        out = out + crack * np.abs(out).max() * np.roll(snap, synth.length_of(begin, sample_rate)) * (
+            t >= begin
+        )
+    return synth.finish(synth.soften(synth.fade(out, sample_rate, 0.005, 0.05), 1.5), sample_rate, seconds)
+
+
+@sound_class(
+    name="fire",
+    kind="texture",
+    subjects=("a fire", "a campfire", "a bonfire", "a log fire", "a wood fire"),
+    verbs=("crackles", "is crackling", "burns", "is burning", "crackles and pops"),
+    nouns=(
+        "fire",
+        "a crackling fire",
+        "a campfire",
+        "burning wood",
+        "crackling flames",
+        "a fire in a fireplace",
+    ),
+    attributes={"size": {"small": ("small", "little", "low"), "large": ("big", "roaring", "large")}},
+)
+def fire(rng: Rng, sample_rate: int, seconds: float, *, size: str | None = None) -> Sound:
+    """The flutter of flames, low and soft, under sparse sharp crackles that come in clusters."""
+    n = synth.length_of(seconds, sample_rate)
+    scale = choose(rng, size, {"small": (0.1, 0.25), "large": (0.65, 1.0)}, "size")
+    corner = 500 - 260 * scale
+    roar = synth.shaped_noise(rng, n, sample_rate, (25, 60, corner, 4 * corner, 8000), (-16, 0, -2, -20, -44))
+    flicker = synth.smooth_curve(rng, n, sample_rate, 9, 0.25, 1) * synth.smooth_curve(
+        rng, n, sample_rate, 2, 0.6, 1
+    )
+    hiss = synth.band_noise(rng, n, sample_rate, 1500, 6000, skirt_db=6)
+    out = (0.025 + 0.075 * scale) * roar * flicker + 0.006 * hiss * flicker
+    activity = rng.random(max(int(seconds * 3), 2)) ** 3
+    times = synth.poisson_times(rng, 4 + (10 + 45 * scale) * activity, seconds)
+    times = np.append(times, rng.uniform(0, 0.95 * seconds, 2))
+    gains = 0.18 * rng.pareto(1.8, len(times)) + 0.18
+    gains = np.minimum(gains, 1.0) * rng.choice([-1.0, 1.0], len(times))
+    centres = rng.uniform(0, 1, len(times))
+    for index, (low, high) in enumerate(((700, 2200), (1500, 4500), (2800, 7000))):
+        chosen = (centres * 3).astype(int) == index
+        clicks = synth.impulses(n, sample_rate, times[chosen], gains[chosen])
+        spread = synth.filtered(
+            rng.standard_normal(max(synth.length_of(0.006, sample_rate), 8)), sample_rate, low
+        )
+        kernel = spread * synth.decay(len(spread), sample_rate, rng.uniform(0.004, 0.009))
+        kernel /= np.abs(kernel).max() + 1e-9
+        out += _sparse_convolve(
+            n, sample_rate, clicks, synth.filtered(kernel, sample_rate, high=high, order=1)
+        )
+    pops = synth.poisson_times(rng, 0.5 + 0.8 * scale, seconds)
+    if len(pops):
+        bodies = synth.ringing_grains(
+            rng,
+            sample_rate,
+            rng.uniform(180, 600, len(pops)),
+            rng.uniform(0.015, 0.04, len(pops)),
+            rng.uniform(0.2, 0.7, len(pops)),
+        )
+        out += synth.scatter(n, sample_rate, pops, bodies)
+    return synth.finish(synth.soften(out, 2.0), sample_rate, seconds)
+
+
+def _sparse_convolve(n: int, sample_rate: int, clicks: Array, kernel: Array) -> Array:
+    """Convolve a mostly silent signal with a short kernel by placing copies of it."""
+    where = np.flatnonzero(clicks)
+    if len(where) == 0:
+        return np.zeros(n)
+    return synth.scatter(n, sample_rate, where / sample_rate, clicks[where, None] * kernel[None])

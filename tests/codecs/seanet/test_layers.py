@@ -1,0 +1,98 @@
+"""SEANet's layers: lengths, causality, streaming, agreement with a published network's arithmetic."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from soundloom.codecs.seanet.layers import Conv, ConvTranspose, SkipLSTM, StreamState
+from soundloom.codecs.seanet.seanet import SEANetDecoder, SEANetEncoder
+
+TINY = {"n_filters": 2, "dimension": 6, "ratios": (4, 2), "lstm": 1}
+
+
+@given(
+    length=st.integers(1, 60),
+    kernel=st.integers(1, 9),
+    stride=st.integers(1, 5),
+    dilation=st.integers(1, 3),
+    causal=st.booleans(),
+    pad_mode=st.sampled_from(["constant", "reflect"]),
+)
+@settings(max_examples=60, deadline=None)
+def test_conv_gives_ceil_of_length_over_stride(length, kernel, stride, dilation, causal, pad_mode):
+    kernel = max(kernel, math.ceil((stride - 1) / dilation) + 1)
+    conv = Conv(1, 2, kernel, stride=stride, dilation=dilation, causal=causal, pad_mode=pad_mode)
+    assert conv(torch.randn(1, 1, length)).shape == (1, 2, math.ceil(length / stride))
+
+
+@pytest.mark.parametrize("stride", [2, 3, 5, 8])
+@pytest.mark.parametrize("causal", [False, True])
+def test_transposed_conv_multiplies_the_length(stride, causal):
+    layer = ConvTranspose(2, 3, stride, causal=causal)
+    assert layer(torch.randn(2, 2, 7)).shape == (2, 3, 7 * stride)
+
+
+def test_trim_right_ratio_is_refused_without_causal():
+    with pytest.raises(ValueError, match="trim_right_ratio=0.5"):
+        ConvTranspose(1, 1, 2, trim_right_ratio=0.5)
+
+
+def test_unknown_norm_is_named():
+    with pytest.raises(ValueError, match="'batch'.*weight_norm"):
+        Conv(1, 1, 3, norm="batch")
+
+
+def test_causal_encoder_does_not_see_the_future():
+    encoder = SEANetEncoder(**TINY, causal=True).eval()
+    audio = torch.randn(1, 1, 64)
+    changed = audio.clone()
+    changed[..., 40:] += 1.0
+    with torch.no_grad():
+        before, after = encoder(audio), encoder(changed)
+    # Frame t ends with sample 8 t (padding lies on the left only).
+    assert torch.equal(before[..., :5], after[..., :5])
+    assert not torch.allclose(before[..., 5:], after[..., 5:])
+
+
+@given(cuts=st.lists(st.integers(1, 50), min_size=1, max_size=6))
+@settings(max_examples=25, deadline=None)
+def test_streamed_encoder_and_decoder_equal_offline(cuts):
+    torch.manual_seed(0)
+    encoder = SEANetEncoder(**TINY, causal=True).eval()
+    decoder = SEANetDecoder(**TINY, causal=True).eval()
+    audio = torch.randn(2, 1, 200)
+    pieces = list(audio.split([*cuts, max(0, 200 - sum(cuts))], dim=-1)) if sum(cuts) <= 200 else [audio]
+    with torch.no_grad():
+        offline = encoder(audio)
+        state = StreamState()
+        streamed = torch.cat([encoder(piece, state) for piece in pieces], dim=-1)
+        torch.testing.assert_close(streamed, offline[..., : streamed.shape[-1]], atol=1e-6, rtol=1e-5)
+        assert streamed.shape[-1] == 200 // 8
+        whole = decoder(offline)
+        state = StreamState()
+        parts = torch.cat([decoder(frames, state) for frames in offline.split(3, dim=-1)], dim=-1)
+        torch.testing.assert_close(parts, whole, atol=1e-6, rtol=1e-5)
+
+
+def test_streaming_a_non_causal_layer_is_refused():
+    with pytest.raises(ValueError, match="causal"):
+        Conv(1, 1, 3)(torch.randn(1, 1, 8), StreamState())
+    with pytest.raises(ValueError, match="causal"):
+        ConvTranspose(1, 1, 2)(torch.randn(1, 1, 8), StreamState())
+
+
+def test_reset_forgets_the_past():
+    lstm = SkipLSTM(4, 1).eval()
+    state = StreamState()
+    x = torch.randn(1, 4, 5)
+    with torch.no_grad():
+        first = lstm(x, state)
+        again = lstm(x, state)
+        state.reset()
+        fresh = lstm(x, state)
+    assert torch.equal(first, fresh)
+    assert not torch.allclose(first, again)

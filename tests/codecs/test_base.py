@@ -1,0 +1,287 @@
+"""The codec contract: preparing audio, finding models by name, loading a codec of the right class."""
+
+import importlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from soundloom import codecs
+from soundloom.codecs import base
+from soundloom.codecs.audio import AudioError
+from soundloom.codecs.base import Codec, bundled_names, codec_class, load_codec, resolve_model
+from torch import Tensor
+
+
+class SignCodec(Codec):
+    """One bit a sample: the smallest thing that keeps the contract."""
+
+    sample_rate = 16000
+    channels = 1
+    frame_rate = 16000.0
+    num_codebooks = 1
+    codebook_size = 2
+
+    def encode(self, audio: Tensor) -> Tensor:
+        return (audio > 0).long()
+
+    def decode(self, codes: Tensor, length: int | None = None) -> Tensor:
+        return (codes.float() - 0.5)[..., :length]
+
+
+class StereoCodec(SignCodec):
+    sample_rate = 48000
+    channels = 2
+
+
+def make_bundled(root: Path, *names: str) -> Path:
+    """A folder of bundled models that have a config.json and no weights."""
+    for name in names:
+        (root / name).mkdir(parents=True)
+        (root / name / "config.json").write_text(json.dumps({"_class_name": "SEANetCodec"}))
+    return root
+
+
+# --- the contract --------------------------------------------------------------------------------------
+
+
+def test_a_codec_must_have_every_part() -> None:
+    class Half(Codec):
+        def encode(self, audio: Tensor) -> Tensor:
+            return audio
+
+    with pytest.raises(TypeError, match="decode"):
+        Half()  # type: ignore[abstract]
+
+
+@pytest.mark.parametrize(
+    ("codebooks", "size", "rate", "expected"), [(1, 2, 16000.0, 16000.0), (4, 2048, 50.0, 2200.0)]
+)
+def test_bitrate(codebooks: int, size: int, rate: float, expected: float) -> None:
+    codec = type(
+        "Sized", (SignCodec,), {"num_codebooks": codebooks, "codebook_size": size, "frame_rate": rate}
+    )()
+    assert codec.bitrate == expected
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    length=st.integers(1, 2000),
+    channels=st.integers(1, 8),
+    batch=st.integers(1, 3),
+    rate=st.sampled_from([8000, 16000, 22050, 44100, 48000]),
+    codec=st.sampled_from([SignCodec(), StereoCodec()]),
+)
+def test_prepare_any_sound(length: int, channels: int, batch: int, rate: int, codec: Codec) -> None:
+    audio = torch.rand(batch, channels, length) - 0.5
+    prepared = codec.prepare(audio, rate)
+    expected = -(-length * codec.sample_rate // rate)
+    assert prepared.shape == (batch, codec.channels, expected)
+    assert codec.decode(codec.encode(prepared), length=expected).shape == prepared.shape
+    torch.testing.assert_close(codec.prepare(audio[0], rate), prepared[:1])
+
+
+def test_prepare_number_types_and_shapes() -> None:
+    codec = SignCodec()
+    row = np.array([0, 16384, -32768], dtype=np.int16)
+    expected = torch.tensor([[[0.0, 0.5, -1.0]]])
+    assert torch.equal(codec.prepare(row, 16000), expected)
+    assert torch.equal(codec.prepare(row[None], 16000), expected)
+    assert torch.equal(codec.prepare(expected.double(), 16000), expected)
+
+
+@pytest.mark.parametrize("shape", [(), (0,), (1, 0), (0, 5), (0, 1, 5), (1, 1, 1, 5)])
+def test_prepare_refuses_shapes(shape: tuple[int, ...]) -> None:
+    with pytest.raises(AudioError, match="shape"):
+        SignCodec().prepare(torch.zeros(shape), 16000)
+
+
+def test_prepare_notices_transposed_audio() -> None:
+    with pytest.raises(AudioError, match="transpose"):
+        SignCodec().prepare(torch.zeros(16000, 2), 16000)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_prepare_refuses_nan_and_inf(value: float) -> None:
+    with pytest.raises(AudioError, match="NaN or infinite"):
+        SignCodec().prepare(torch.tensor([0.0, value]), 16000)
+
+
+def test_prepare_refuses_bad_rates() -> None:
+    with pytest.raises(AudioError, match="whole number"):
+        SignCodec().prepare(torch.zeros(10), 0)
+
+
+# --- names ---------------------------------------------------------------------------------------------
+
+
+def test_existing_folder_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bundled = make_bundled(tmp_path / "bundled", "foley")
+    here = tmp_path / "here"
+    make_bundled(here, "foley")
+    monkeypatch.chdir(here)
+    assert resolve_model("foley", bundled) == Path("foley")
+    assert resolve_model(here / "foley", bundled) == here / "foley"
+
+
+def test_unrelated_folder_does_not_hide_a_bundled_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundled = make_bundled(tmp_path / "bundled", "foley")
+    (tmp_path / "foley").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert resolve_model("foley", bundled) == bundled / "foley"
+    # A folder that no bundled model is named like is taken at its word.
+    (tmp_path / "mine").mkdir()
+    assert resolve_model("mine", bundled) == Path("mine")
+
+
+def test_bundled_names_are_folders_with_a_config(tmp_path: Path) -> None:
+    bundled = make_bundled(tmp_path / "bundled", "b", "a")
+    (bundled / "empty").mkdir()
+    (bundled / "file").write_text("")
+    assert bundled_names(bundled) == ["a", "b"]
+    assert bundled_names(tmp_path / "absent") == []
+
+
+def test_unknown_name_lists_the_nearest(tmp_path: Path) -> None:
+    bundled = make_bundled(tmp_path, "seanet-16khz", "music2latent2")
+    with pytest.raises(ValueError, match=r"'seanet-16k'.*did you mean 'seanet-16khz'\?"):
+        resolve_model("seanet-16k", bundled)
+    with pytest.raises(ValueError, match=r"music2latent2, seanet-16khz"):
+        resolve_model("zzzz", bundled)
+
+
+@pytest.mark.parametrize("name", ["", "  ", "a/b/c", "../other", "/no/such/folder", "a b/c", "-x/y", "ö"])
+def test_names_that_cannot_be(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ValueError, match="hub id"):
+        resolve_model(name, make_bundled(tmp_path / "bundled", "foley"))
+
+
+def test_a_file_is_no_model_folder(tmp_path: Path) -> None:
+    file = tmp_path / "weights.safetensors"
+    file.write_bytes(b"")
+    with pytest.raises(NotADirectoryError, match="give the folder"):
+        resolve_model(file, tmp_path)
+
+
+def test_hub_download_gets_every_option(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: dict[str, object] = {}
+
+    def snapshot_download(repo_id: str, **options: object) -> str:
+        seen.update(options, repo_id=repo_id)
+        return str(tmp_path)
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", snapshot_download)
+    found = resolve_model(
+        "owner/name", tmp_path, local_files_only=True, revision="abc", allow_patterns=("*.json",)
+    )
+    assert found == tmp_path
+    assert seen == {
+        "repo_id": "owner/name",
+        "local_files_only": True,
+        "revision": "abc",
+        "allow_patterns": ["*.json"],
+    }
+
+
+def test_not_in_the_local_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
+    with pytest.raises(OSError, match=r"'soundloom-test/absent' at revision 'v1'.*connect once"):
+        resolve_model("soundloom-test/absent", tmp_path, local_files_only=True, revision="v1")
+
+
+def test_unknown_and_gated_hub_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from huggingface_hub import errors
+
+    def failing_with(kind: type[Exception]) -> None:
+        def snapshot_download(repo_id: str, **options: object) -> str:
+            raise kind.__new__(kind)  # their constructors want an HTTP response, which does not matter here
+
+        monkeypatch.setattr("huggingface_hub.snapshot_download", snapshot_download)
+
+    failing_with(errors.RepositoryNotFoundError)
+    with pytest.raises(ValueError, match="nothing of that name on the hub"):
+        resolve_model("owner/name", tmp_path)
+    failing_with(errors.GatedRepoError)
+    with pytest.raises(PermissionError, match="gated"):
+        resolve_model("owner/name", tmp_path)
+
+
+# --- loading -------------------------------------------------------------------------------------------
+
+
+def test_every_listed_class_exists() -> None:
+    for name, module in base.CODEC_CLASSES.items():
+        found = getattr(importlib.import_module(module, "soundloom.codecs"), name)
+        assert issubclass(found, Codec)
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ("{", "not readable JSON"),
+        ("[]", "_class_name None"),
+        ("{}", "_class_name None"),
+        ('{"_class_name": "UNet2DModel"}', "UNet2DModel.*SEANetCodec"),
+    ],
+)
+def test_config_of_no_codec(tmp_path: Path, config: str, message: str) -> None:
+    (tmp_path / "config.json").write_text(config)
+    with pytest.raises(ValueError, match=message):
+        codec_class(tmp_path)
+
+
+def test_folder_without_a_codec(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"config\.json or a compression_state_dict\.bin"):
+        load_codec(tmp_path)
+
+
+def test_published_folder_is_a_seanet_codec(tmp_path: Path) -> None:
+    (tmp_path / "compression_state_dict.bin").write_bytes(b"")
+    assert codec_class(tmp_path) is codecs.SEANetCodec
+
+
+def test_saved_codec_loads_and_codes_alike(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    codec = codecs.SEANetCodec(
+        num_codebooks=2, codebook_size=16, dimension=8, n_filters=2, ratios=(4, 2)
+    ).eval()
+    codec.save_pretrained(tmp_path)
+    loaded = load_codec(tmp_path)
+    assert isinstance(loaded, codecs.SEANetCodec)
+    audio = codec.prepare(torch.rand(2, 500) - 0.5, 44100)
+    codes = loaded.encode(audio)
+    assert codes.dtype == torch.int64 and torch.equal(codes, codec.encode(audio))
+    length = audio.shape[-1]
+    decoded = loaded.decode(codes, length=length)
+    assert decoded.shape == audio.shape
+    torch.testing.assert_close(decoded, codec.decode(codes, length=length))
+
+
+def test_load_codec_passes_names_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(base, "BUNDLED_MODELS", make_bundled(tmp_path, "seanet-16khz"))
+    with pytest.raises(ValueError, match="did you mean 'seanet-16khz'"):
+        load_codec("seanet-16")
+
+
+# --- the package ---------------------------------------------------------------------------------------
+
+
+def test_every_public_name_is_there() -> None:
+    for name in codecs.__all__:
+        assert getattr(codecs, name) is not None
+    with pytest.raises(AttributeError, match="nothing_like_it"):
+        _ = codecs.nothing_like_it
+
+
+def test_import_stays_light() -> None:
+    heavy = ["diffusers", "lightning", "gradio", "transformers", "huggingface_hub"]
+    code = f"import sys, soundloom.codecs; print([name for name in {heavy} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

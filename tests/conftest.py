@@ -1,0 +1,62 @@
+"""What holds for every test: no network, few threads, the tiny AudioGen of the fixtures."""
+
+from __future__ import annotations
+
+import os
+
+os.environ["HF_HUB_OFFLINE"] = "1"  # read when huggingface_hub is imported
+os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+import ipaddress
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from soundloom.gen.pipeline import AudioGen
+
+ROOT = Path(__file__).resolve().parents[1]
+TINY = ROOT / "tests" / "fixtures" / "audiogen_tiny"
+
+torch.set_num_threads(min(torch.get_num_threads(), 2))
+
+
+class NetworkBlocked(OSError):
+    """A test tried to leave this machine."""
+
+
+def check_loopback(address: Any) -> None:
+    """Raise NetworkBlocked unless a socket address is on this machine."""
+    if not isinstance(address, tuple):  # a Unix socket
+        return
+    host = address[0]
+    try:
+        local = host in ("localhost", "") or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        local = False
+    if not local:
+        raise NetworkBlocked(f"a test tried to connect to {address}: mark it `network` if it must")
+
+
+@pytest.fixture(autouse=True)
+def no_network(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let sockets connect to this machine only, except in tests that are marked `network`."""
+    if request.node.get_closest_marker("network"):
+        return
+    for name in ("connect", "connect_ex"):
+        real = getattr(socket.socket, name)
+
+        def guarded(self: socket.socket, address: Any, _real: Any = real) -> Any:
+            check_loopback(address)
+            return _real(self, address)
+
+        monkeypatch.setattr(socket.socket, name, guarded)
+
+
+@pytest.fixture(scope="session")
+def tiny_model() -> Iterator[AudioGen]:
+    """An AudioGen of random weights that generates in no time."""
+    yield AudioGen.from_pretrained(TINY, text_encoder=TINY / "t5")

@@ -1,0 +1,142 @@
+"""The decoding loop: windows, prompts, progress, and which halves of a guided batch are run."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from soundloom.gen.generation import CodeGenerator
+from soundloom.gen.lm import AudioLM
+from soundloom.gen.sampling import Sampler
+from soundloom.gen.text import TextStates
+from torch import Tensor
+
+
+@pytest.fixture(params=["delay", "parallel", "flattened"])
+def lm(request: pytest.FixtureRequest) -> AudioLM:
+    torch.manual_seed(0)
+    return AudioLM(
+        num_codebooks=3,
+        codebook_size=16,
+        dim=16,
+        num_layers=2,
+        num_heads=2,
+        text_dim=8,
+        pattern=request.param,
+    ).eval()
+
+
+def text(rows: int = 2) -> TextStates:
+    generator = torch.Generator().manual_seed(3)
+    states = torch.randn(rows, 4, 8, generator=generator)
+    return TextStates(states, torch.ones(rows, 4, dtype=torch.bool))
+
+
+def greedy(logits: Tensor) -> Tensor:
+    return logits.argmax(dim=-1)
+
+
+@torch.inference_mode()
+def test_greedy_window_equals_decoding_without_a_cache(lm: AudioLM) -> None:
+    """Every code is the likeliest given those before it, recomputed from scratch with guidance."""
+    states, frames, scale = text(), 7, 2.5
+    found = CodeGenerator(lm, states, max_frames=frames, guidance_scale=scale).window(frames, greedy)
+    null = states.null()
+    sequence = lm.pattern.build(found, special=lm.special_token)
+    conditional = lm.start(states.states, states.mask, 100)
+    unconditional = lm.start(null.states, null.mask, 100)
+    for k in range(3):
+        for t in range(frames):
+            step = lm.pattern.step_of(k, t)
+            for state in (conditional, unconditional):
+                state.reset()
+            c = lm.step(sequence[:, :, :step], conditional)[:, k]
+            u = lm.step(sequence[:, :, :step], unconditional)[:, k]
+            assert torch.equal((u + scale * (c - u)).argmax(dim=-1), found[:, k, t])
+
+
+@torch.inference_mode()
+def test_a_greedy_prefix_continues_into_the_same_codes(lm: AudioLM) -> None:
+    generator = CodeGenerator(lm, text(), max_frames=10)
+    whole = generator.window(10, greedy)
+    for given in (1, 4, 9):
+        assert torch.equal(generator.window(10, greedy, prompt=whole[:, :, :given]), whole)
+
+
+@torch.inference_mode()
+def test_windows_are_those_of_the_reference(lm: AudioLM, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[int, int]] = []
+    real = CodeGenerator.window
+
+    def spy(self: CodeGenerator, frames: int, sample: object, *, prompt: Tensor, on_frames: object) -> Tensor:
+        seen.append((prompt.shape[-1], frames))
+        return real(self, frames, greedy, prompt=prompt)
+
+    monkeypatch.setattr(CodeGenerator, "window", spy)
+    generator = CodeGenerator(lm, text(1), max_frames=50)
+    for frames, windows in (
+        (50, [(0, 50)]),
+        (60, [(0, 50), (40, 50)]),
+        (75, [(0, 50), (40, 50), (40, 50), (40, 45)]),
+    ):
+        seen.clear()
+        codes = generator.long(frames, 10, greedy)
+        assert codes.shape == (1, 3, frames)
+        assert seen == windows
+
+
+@torch.inference_mode()
+def test_each_window_continues_the_one_before(lm: AudioLM) -> None:
+    generator = CodeGenerator(lm, text(), max_frames=10)
+    codes = generator.long(16, 4, greedy)
+    first = generator.window(10, greedy)
+    second = generator.window(10, greedy, prompt=first[:, :, 4:])
+    third = generator.window(8, greedy, prompt=second[:, :, 4:])
+    assert torch.equal(codes, torch.cat([first, second[:, :, 6:], third[:, :, 6:]], dim=-1))
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("given", [3, 10, 13])
+def test_a_prompt_of_any_length_stays_and_is_continued(lm: AudioLM, given: int) -> None:
+    prompt = torch.randint(0, 16, (2, 3, given), generator=torch.Generator().manual_seed(1))
+    generator = CodeGenerator(lm, text(), max_frames=10)
+    codes = generator.long(18, 4, greedy, prompt=prompt)
+    assert codes.shape == (2, 3, 18)
+    assert torch.equal(codes[:, :, :given], prompt)
+    if given >= 10:  # the last 6 frames are the context of the first window
+        window = generator.window(10, greedy, prompt=prompt[:, :, -6:])
+        assert torch.equal(codes[:, :, given : given + 4], window[:, :, 6:])
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("given", [0, 3])
+def test_progress_rises_from_window_to_window_to_the_end(lm: AudioLM, given: int) -> None:
+    calls: list[tuple[int, int]] = []
+    prompt = torch.zeros(1, 3, given, dtype=torch.long)
+    generator = CodeGenerator(lm, text(1), max_frames=8)
+    generator.long(20, 3, greedy, prompt=prompt, progress=lambda done, total: calls.append((done, total)))
+    done = [call[0] for call in calls]
+    assert {call[1] for call in calls} == {20 - given}
+    assert done == sorted(done)
+    assert done[-1] == 20 - given
+    assert set(done) >= set(range(1, 21 - given))
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize(("scale", "rows"), [(0.0, 2), (1.0, 2), (3.0, 4)])
+def test_a_half_that_cannot_matter_is_not_run(lm: AudioLM, scale: float, rows: int) -> None:
+    generator = CodeGenerator(lm, text(), max_frames=5, guidance_scale=scale)
+    assert generator.state.rows == rows
+    unguided = CodeGenerator(lm, text().null(), max_frames=5, guidance_scale=scale)
+    assert unguided.state.rows == 2
+    if scale == 0.0:
+        assert torch.equal(generator.window(5, greedy), unguided.window(5, greedy))
+
+
+@torch.inference_mode()
+def test_one_cache_serves_every_window_and_is_given_back(lm: AudioLM) -> None:
+    generator = CodeGenerator(lm, text(), max_frames=6)
+    memory = generator.state.cache.keys[0].data_ptr()
+    generator.long(15, 2, Sampler(seeds=[1, 2], num_codebooks=3, top_k=5))
+    assert generator.state.cache.keys[0].data_ptr() == memory
+    generator.close()
+    assert generator.state.cache.keys == []

@@ -1,0 +1,239 @@
+"""Training: the loss, caption dropout, frozen and trained encoders, schedules, averaging, export."""
+
+from __future__ import annotations
+
+import copy
+import math
+from pathlib import Path
+from typing import Any
+
+import lightning
+import pytest
+import torch
+from lightning.pytorch.callbacks import EMAWeightAveraging
+from soundloom.codecs.seanet.model import SEANetCodec
+from soundloom.gen.module import AudioGenModule, CodeBatch
+from soundloom.gen.pipeline import AudioGen
+from soundloom.gen.text import T5TextEncoder
+from torch.utils.data import DataLoader
+
+T5 = str(Path(__file__).resolve().parents[1] / "fixtures" / "audiogen_tiny" / "t5")
+SETTINGS: dict[str, Any] = {
+    "text_encoder": T5,
+    "num_codebooks": 2,
+    "codebook_size": 16,
+    "dim": 16,
+    "num_layers": 1,
+    "num_heads": 2,
+    "warmup_steps": 2,
+}
+
+
+def make(**changed: Any) -> AudioGenModule:
+    torch.manual_seed(0)
+    return AudioGenModule(**(SETTINGS | changed))
+
+
+def batch(rows: int = 3, frames: int = 10) -> CodeBatch:
+    codes = torch.randint(0, 16, (rows, 2, frames), generator=torch.Generator().manual_seed(rows))
+    lengths = torch.tensor([frames, frames - 4, 3, frames][:rows])
+    return {"codes": codes, "prompts": ["a dog", "rain", ""][:rows], "lengths": lengths}
+
+
+def loader(items: int = 8) -> DataLoader[Any]:
+    rows = [batch(3) for _ in range(items)]
+    return DataLoader(rows, batch_size=None)  # type: ignore[arg-type]
+
+
+def trainer(folder: Path, **settings: Any) -> lightning.Trainer:
+    defaults: dict[str, Any] = {
+        "accelerator": "cpu",
+        "logger": False,
+        "enable_progress_bar": False,
+        "enable_model_summary": False,
+        "enable_checkpointing": False,
+        "default_root_dir": folder,
+        "max_steps": 3,
+    }
+    return lightning.Trainer(**(defaults | settings))
+
+
+def test_loss_is_the_mean_over_codebooks_of_the_mean_over_what_is_predicted() -> None:
+    module = make().eval()
+    data = batch()
+    with torch.no_grad():
+        found = module.cross_entropies(data, data["prompts"])
+        text = module.encode_text(data["prompts"])
+        log_probabilities = module.lm(data["codes"], text.states, text.mask).logits.log_softmax(-1)
+    for k in range(2):
+        terms = []
+        for row, length in enumerate(data["lengths"].tolist()):
+            for frame in range(min(length, 10 - k)):  # the last k frames of codebook k are not predicted
+                terms.append(-log_probabilities[row, k, frame, data["codes"][row, k, frame]].item())
+        assert found[k].item() == pytest.approx(sum(terms) / len(terms), rel=1e-5)
+    step = module.validation_step(data, 0)
+    assert step.item() == pytest.approx(found.mean().item(), rel=1e-6)
+
+
+def test_without_lengths_every_frame_counts() -> None:
+    module = make().eval()
+    data = batch()
+    full: CodeBatch = {"codes": data["codes"], "prompts": data["prompts"]}
+    padded: CodeBatch = {**full, "lengths": torch.tensor([10, 10, 10])}
+    with torch.no_grad():
+        assert torch.equal(
+            module.cross_entropies(full, full["prompts"]), module.cross_entropies(padded, full["prompts"])
+        )
+        changed = data["codes"].clone()
+        changed[2, :, 3:] = 0  # behind the end of item 2
+        hidden: CodeBatch = {**data, "codes": changed}
+        torch.testing.assert_close(
+            module.cross_entropies(hidden, data["prompts"]), module.cross_entropies(data, data["prompts"])
+        )
+
+
+def test_captions_are_dropped_item_by_item() -> None:
+    module = make(caption_dropout=0.3)
+    torch.manual_seed(0)
+    kept = [prompt for _ in range(200) for prompt in module.drop_captions(["a"] * 10)]
+    assert kept.count("") / 2000 == pytest.approx(0.3, abs=0.03)
+    mixed = [set(module.drop_captions(["a"] * 10)) for _ in range(50)]
+    assert sum(len(found) == 2 for found in mixed) > 40
+    assert make(caption_dropout=0.0).drop_captions(["a", "b"]) == ["a", "b"]
+    assert make(caption_dropout=1.0).drop_captions(["a", "b"]) == ["", ""]
+
+
+def test_a_frozen_encoder_is_neither_saved_nor_copied_nor_trained() -> None:
+    module = make()
+    assert isinstance(module.text_encoder, T5TextEncoder)
+    assert all(name.startswith("lm.") for name in module.state_dict())
+    assert copy.deepcopy(module).text_encoder is module.text_encoder
+    module.train()
+    assert not module.text_encoder.training
+    assert not any(parameter.requires_grad for parameter in module.text_encoder.parameters())
+
+
+def table_folder(folder: Path) -> Path:
+    """A token table of random vectors, as the distilling script would write it."""
+    from safetensors.torch import save_file
+    from tokenizers import Tokenizer
+    from tokenizers.models import WordLevel
+    from tokenizers.pre_tokenizers import Whitespace
+
+    words = {"[UNK]": 0, "a": 1, "dog": 2, "rain": 3}
+    tokenizer = Tokenizer(WordLevel(words, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = Whitespace()
+    tokenizer.save(str(folder / "tokenizer.json"))
+    table = torch.randint(-127, 127, (4, 8), dtype=torch.int8, generator=torch.Generator().manual_seed(0))
+    save_file({"table": table, "scale": torch.full((4,), 0.01)}, folder / "table.safetensors")
+    return folder
+
+
+EMBEDDED: dict[str, Any] = {"text_encoder_settings": {"dim": 8, "num_layers": 1, "num_heads": 2}}
+
+
+@pytest.mark.parametrize("train", [True, False])
+def test_an_embedded_encoder_trains_along_or_is_frozen(tmp_path: Path, train: bool) -> None:
+    module = make(text_encoder=str(table_folder(tmp_path)), train_text_encoder=train, **EMBEDDED)
+    module.training_step(batch(), 0).backward()
+    trained = [name for name, _ in module.named_parameters() if not name.startswith("lm.")]
+    assert bool(trained) == train
+    gradients = [parameter.grad for parameter in module.text_encoder.parameters()]
+    assert any(gradient is not None and bool(gradient.any()) for gradient in gradients) == train
+
+
+def test_training_lowers_the_loss(tmp_path: Path) -> None:
+    module = make(caption_dropout=0.0, learning_rate=1e-2, dim=32)
+    data = batch()
+    before = module.eval().cross_entropies(data, data["prompts"]).mean().item()
+    run = trainer(tmp_path, max_steps=40)
+    run.fit(module, DataLoader([data] * 40, batch_size=None))  # type: ignore[arg-type]
+    after = module.eval().cross_entropies(data, data["prompts"]).mean().item()
+    assert after < 0.5 * before
+
+
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+def test_a_run_with_averaging_saves_loads_and_exports(tmp_path: Path, precision: Any) -> None:
+    folder = tmp_path / "table"
+    folder.mkdir()
+    module = make(text_encoder=str(table_folder(folder)), **EMBEDDED)
+    average = EMAWeightAveraging(decay=0.5, use_buffers=False)
+    run = trainer(tmp_path, precision=precision, callbacks=[average])
+    run.fit(module, loader(3), loader(2))
+    logged = run.callback_metrics
+    for stage in ("train", "val"):
+        assert {f"{stage}/{name}" for name in ("loss", "ce_0", "ce_1", "perplexity")} <= logged.keys()
+        mean = (logged[f"{stage}/ce_0"] + logged[f"{stage}/ce_1"]) / 2
+        assert logged[f"{stage}/loss"].item() == pytest.approx(mean.item(), rel=1e-5)
+    assert logged["train/perplexity"].item() == pytest.approx(math.exp(logged["train/loss"].item()), rel=1e-5)
+    run.save_checkpoint(tmp_path / "run.ckpt")
+
+    loaded = AudioGenModule.load_from_checkpoint(tmp_path / "run.ckpt").eval()
+    codec = SEANetCodec(num_codebooks=2, codebook_size=16, n_filters=2, dimension=8, lstm=0).eval()
+    pipeline = loaded.save_pretrained(tmp_path / "out", codec=codec, max_seconds=1.0)
+    exported = AudioGen.from_pretrained(tmp_path / "out")
+    assert exported.max_seconds == 1.0
+    first = pipeline.generate_codes(["a dog", "rain"], 12)
+    assert torch.equal(first, exported.generate_codes(["a dog", "rain"], 12))
+    small = loaded.save_pretrained(tmp_path / "small", codec=codec, weights="int8")
+    assert (tmp_path / "small" / "lm" / "diffusion_pytorch_model.safetensors").is_file()
+    assert AudioGen.from_pretrained(tmp_path / "small").lm.config.dim == small.lm.config.dim
+
+
+def test_predict_makes_codes(tmp_path: Path) -> None:
+    module = make()
+    [found] = trainer(tmp_path).predict(module, loader(1)) or []
+    assert isinstance(found, torch.Tensor)
+    assert found.shape == (3, 2, 10)
+    assert 0 <= int(found.min()) <= int(found.max()) < 16
+
+
+def test_schedules() -> None:
+    cosine = make(schedule="cosine", warmup_steps=10, min_lr_ratio=0.1)
+    assert cosine.rate_factor(0, 110) == pytest.approx(0.1)
+    assert cosine.rate_factor(9, 110) == cosine.rate_factor(10, 110) == 1.0
+    assert cosine.rate_factor(60, 110) == pytest.approx(0.55)
+    assert cosine.rate_factor(110, 110) == cosine.rate_factor(500, 110) == pytest.approx(0.1)
+    inverse = make(schedule="inverse_sqrt", warmup_steps=100)
+    assert inverse.rate_factor(49, math.inf) == pytest.approx(0.5)
+    assert inverse.rate_factor(400, math.inf) == pytest.approx(0.5)
+    assert make(warmup_steps=0).rate_factor(0, 10) == 1.0
+    assert make(warmup_steps=0, schedule="inverse_sqrt").rate_factor(0, 10) == 1.0
+
+
+def test_the_schedule_spans_the_run(tmp_path: Path) -> None:
+    rates: list[float] = []
+
+    class Spy(lightning.Callback):
+        def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int) -> None:
+            rates.append(trainer.optimizers[0].param_groups[0]["lr"])
+
+    module = make(learning_rate=1.0, warmup_steps=2, min_lr_ratio=0.0)
+    trainer(tmp_path, max_steps=6, callbacks=[Spy()]).fit(module, loader())
+    assert rates == pytest.approx([0.5, 1.0, 1.0, 0.5 + 0.5 * math.cos(math.pi / 4), 0.5, 0.1464466], abs=1e-5)
+
+
+def test_decay_and_betas_reach_the_optimiser(tmp_path: Path) -> None:
+    module = make(weight_decay=0.3, betas=(0.8, 0.9), learning_rate=2e-3)
+    run = trainer(tmp_path, max_steps=1)
+    run.fit(module, loader(1))
+    [group] = run.optimizers[0].param_groups
+    assert group["weight_decay"] == 0.3
+    assert tuple(group["betas"]) == (0.8, 0.9)
+    assert group["initial_lr"] == 2e-3
+    assert len(group["params"]) == len(list(module.lm.parameters()))
+
+
+def test_bad_settings_are_named(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"caption_dropout is 1\.5"):
+        make(caption_dropout=1.5)
+    with pytest.raises(ValueError, match="schedule is 'linear'"):
+        make(schedule="linear")
+    with pytest.raises(ValueError, match="only a new embedded encoder"):
+        make(text_encoder_settings={"dim": 8})
+    with pytest.raises(ValueError, match=r"trainer\.max_steps or schedule_steps"):
+        trainer(tmp_path, max_steps=-1, max_epochs=-1).fit(make(), loader())
+
+
+def test_a_compiled_model_saves_under_the_same_names() -> None:
+    assert make(compile=True).state_dict().keys() == make().state_dict().keys()

@@ -1,0 +1,148 @@
+"""Sampling: guidance, top-k, top-p, draws, and one stream an item."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from soundloom.gen.sampling import (
+    MAX_SEED,
+    Sampler,
+    check_sampling,
+    draw,
+    guide,
+    keep_top_k,
+    keep_top_p,
+    variation_seed,
+)
+
+ROWS = st.lists(st.integers(0, 6), min_size=2, max_size=12).filter(any)
+
+
+@settings(max_examples=200, deadline=None)
+@given(ROWS, st.integers(1, 12))
+def test_top_k_keeps_the_k_largest_and_their_ties(counts: list[int], k: int) -> None:
+    k = min(k, len(counts))
+    row = torch.tensor(counts, dtype=torch.float32) / sum(counts)
+    kth = sorted(counts, reverse=True)[k - 1]
+    expected = [value / sum(counts) if value >= kth else 0.0 for value in counts]
+    assert keep_top_k(row, k).tolist() == pytest.approx(expected)
+
+
+@settings(max_examples=200, deadline=None)
+@given(ROWS, st.integers(1, 9))
+def test_top_p_keeps_while_the_sum_before_is_at_most_p(counts: list[int], tenths: int) -> None:
+    # Powers of two as total keep every sum exact, so that the border is the same here and there.
+    total = 2 ** math.ceil(math.log2(sum(counts)))
+    counts = [*counts, total - sum(counts)]
+    row = torch.tensor(counts, dtype=torch.float32) / total
+    order = sorted(range(len(counts)), key=lambda index: (-counts[index], index))
+    expected, before = [0.0] * len(counts), 0.0
+    for index in order:
+        if before <= torch.tensor(tenths / 10, dtype=torch.float32).item():
+            expected[index] = counts[index] / total
+        before += counts[index] / total
+    assert keep_top_p(row, tenths / 10).tolist() == expected
+
+
+@settings(max_examples=200, deadline=None)
+@given(ROWS, st.floats(0, 1, exclude_max=True, width=32))
+def test_draw_inverts_the_cumulative_sum(counts: list[int], uniform: float) -> None:
+    index = int(draw(torch.tensor(counts, dtype=torch.float32), torch.tensor(uniform, dtype=torch.float32)))
+    assert counts[index] > 0
+    below = sum(counts[:index]) / sum(counts)
+    assert below - 1e-6 <= uniform <= below + counts[index] / sum(counts) + 1e-6
+
+
+def test_draw_never_takes_what_has_no_weight() -> None:
+    weights = torch.tensor([[0.0, 0.3, 0.0, 0.7, 0.0]]).repeat(3, 1)
+    assert draw(weights, torch.tensor([0.0, 0.5, 1.0])).tolist() == [1, 3, 3]
+
+
+def test_draws_follow_the_probabilities() -> None:
+    torch.manual_seed(0)
+    logits = torch.randn(1, 1, 6)
+    sampler = Sampler(seeds=[3], num_codebooks=1, temperature=0.8, top_k=4)
+    counts = torch.zeros(6)
+    for _ in range(4000):
+        counts[sampler(logits)[0, 0]] += 1
+    expected = keep_top_k(torch.softmax(logits[0, 0] / 0.8, dim=-1), 4)
+    expected = expected / expected.sum()
+    assert counts[expected == 0].sum() == 0
+    kept = expected > 0
+    chi_square = ((counts - 4000 * expected)[kept] ** 2 / (4000 * expected[kept])).sum()
+    assert chi_square < 16.3  # 0.1 % point at 3 degrees of freedom
+
+
+def test_top_p_replaces_top_k_and_zero_turns_both_off() -> None:
+    logits = torch.tensor([[[0.0, 0.1, 0.2, 5.0]]])
+    narrow = Sampler(seeds=[0], num_codebooks=1, top_k=4, top_p=0.5)
+    assert {int(narrow(logits)) for _ in range(200)} == {3}
+    flat = torch.zeros(1, 1, 4)
+    free = Sampler(seeds=[0], num_codebooks=1, top_k=0, top_p=0.0)
+    assert {int(free(flat)) for _ in range(200)} == {0, 1, 2, 3}
+
+
+def test_greedy_takes_the_largest_and_no_random_numbers() -> None:
+    logits = torch.randn(2, 3, 7)
+    sampler = Sampler(seeds=[0, 1], num_codebooks=3, temperature=0.0)
+    states = [stream.get_state() for stream in sampler.streams]
+    assert torch.equal(sampler(logits), logits.argmax(-1))
+    assert all(torch.equal(a, s.get_state()) for a, s in zip(states, sampler.streams, strict=True))
+
+
+@pytest.mark.parametrize("temperature", [1e-30, 1e-6, 100.0])
+def test_extreme_temperatures_stay_finite(temperature: float) -> None:
+    logits = torch.tensor([[[1.0, 3.0, 2.0]]])
+    found = int(Sampler(seeds=[0], num_codebooks=1, temperature=temperature, top_k=0)(logits))
+    assert found == 1 if temperature < 1 else found in (0, 1, 2)
+
+
+def test_an_item_draws_the_same_alone_and_in_a_batch() -> None:
+    torch.manual_seed(0)
+    steps = torch.randn(20, 3, 4, 50)
+    seeds = [11, 5, 11]
+    batch = Sampler(seeds=seeds, num_codebooks=4, top_k=20)
+    together = torch.stack([batch(logits) for logits in steps])
+    for row, seed in enumerate(seeds):
+        alone = Sampler(seeds=[seed], num_codebooks=4, top_k=20)
+        assert torch.equal(torch.stack([alone(x[row : row + 1]) for x in steps])[:, 0], together[:, row])
+
+
+def test_guidance_is_the_papers_formula() -> None:
+    conditional, unconditional = torch.randn(2, 5), torch.randn(2, 5)
+    for scale in (0.0, 1.0, 3.0, 7.5):
+        expected = unconditional + scale * (conditional - unconditional)
+        torch.testing.assert_close(guide(conditional, unconditional, scale), expected)
+    assert torch.equal(guide(conditional, conditional, 3.0), conditional)
+
+
+def test_variation_seeds_differ_and_the_first_is_the_seed() -> None:
+    seeds = {variation_seed(seed, index) for seed in (0, 1, MAX_SEED) for index in range(20)}
+    assert len(seeds) == 60
+    assert variation_seed(7, 0) == 7
+    assert all(0 <= seed <= MAX_SEED for seed in seeds)
+
+
+@pytest.mark.parametrize(
+    ("changed", "error", "message"),
+    [
+        ({"temperature": -0.1}, ValueError, "temperature is -0.1; allowed are 0 to 100"),
+        ({"temperature": math.nan}, ValueError, "temperature is nan"),
+        ({"temperature": "hot"}, TypeError, "temperature is 'hot'"),
+        ({"top_k": -1}, ValueError, r"top_k is -1; allowed are 0 \(off\) to 64"),
+        ({"top_k": 65}, ValueError, r"top_k is 65; allowed are 0 \(off\) to 64"),
+        ({"top_k": 2.5}, TypeError, "top_k is 2.5"),
+        ({"top_p": 1.5}, ValueError, "top_p is 1.5; allowed are 0 to 1"),
+        ({"top_p": math.inf}, ValueError, "top_p is inf"),
+    ],
+)
+def test_bad_settings_are_named(changed: dict[str, Any], error: type[Exception], message: str) -> None:
+    values: dict[str, Any] = {"temperature": 1.0, "top_k": 0, "top_p": 0.0, "codebook_size": 64}
+    check_sampling(**values)
+    with pytest.raises(error, match=message):
+        check_sampling(**(values | changed))

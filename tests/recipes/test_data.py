@@ -1,0 +1,339 @@
+"""Data modules and the encoding of folders: right shapes, right sound, clear errors."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import lightning
+import numpy as np
+import pytest
+import soundfile
+import torch
+from soundloom.codecs.base import Codec
+from soundloom.recipes import encode
+from soundloom.recipes.data import AudioDataModule, ClipDataModule, TokenDataModule
+from soundloom.recipes.datasets import SILENCE_RMS, AudioFiles, RenderedFolder
+from soundloom.recipes.foley.corpus import FoleyCorpus
+from soundloom.recipes.foley.registry import SoundClass
+from torch import Tensor
+
+RATE = 8000
+
+
+def write_rendered(folder: Path, toys: dict[str, SoundClass], clips: int, split: str = "train") -> Path:
+    """What render.py writes, from the toy classes."""
+    corpus = FoleyCorpus(sample_rate=RATE, seconds=1.0, split=split, registry=toys)
+    folder.mkdir(parents=True)
+    rendered = [corpus[i] for i in range(clips)]
+    np.save(folder / "audio.npy", np.stack([np.round(c.audio * 32767).astype(np.int16) for c in rendered]))
+    with open(folder / "metadata.jsonl", "w") as lines:
+        for i, clip in enumerate(rendered):
+            entry = {
+                "caption": clip.caption,
+                "captions": corpus.caption_variants(i, 4),
+                "classes": clip.classes,
+                "composition": clip.composition,
+                "sample_rate": RATE,
+            }
+            lines.write(json.dumps(entry) + "\n")
+    return folder
+
+
+def write_codes(folder: Path, items: int, frames: int, books: int = 2, **more: object) -> Path:
+    folder.mkdir(parents=True)
+    codes = np.arange(items * books * frames, dtype=np.int16).reshape(items, books, frames)
+    np.save(folder / "codes.npy", codes)
+    with open(folder / "metadata.jsonl", "w") as lines:
+        for i in range(items):
+            lines.write(json.dumps({"caption": f"a{i}", "captions": [f"a{i}", f"b{i}"], **more}) + "\n")
+    return folder
+
+
+@pytest.fixture
+def rendered(tmp_path: Path, toys: dict[str, SoundClass]) -> Path:
+    return write_rendered(tmp_path / "train", toys, 60)
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Path:
+    """A stereo wav at another rate, a short flac, and a silent ogg in a folder below."""
+    folder = tmp_path / "files"
+    (folder / "deep").mkdir(parents=True)
+    t = np.arange(3 * 16000) / 16000
+    tone = 0.5 * np.sin(2 * np.pi * 440 * t)
+    soundfile.write(folder / "tone.wav", np.stack([tone, tone], 1), 16000)
+    soundfile.write(folder / "short.flac", 0.5 * np.ones(400) * (-1) ** np.arange(400), RATE)
+    soundfile.write(folder / "deep" / "silence.ogg", np.zeros(3 * RATE), RATE)
+    (folder / "notes.txt").write_text("no sound")
+    return folder
+
+
+# ------------------------------------------------------------------ AudioDataModule
+
+
+def test_audio_batches_from_both_kinds_of_folder(rendered: Path, files: Path) -> None:
+    data = AudioDataModule(
+        [str(rendered), str(files)], segment_seconds=0.25, batch_size=8, sample_rate=RATE, samples_per_epoch=64
+    )
+    data.prepare_data()
+    data.setup()
+    batches = list(data.train_dataloader())
+    assert len(batches) == 8
+    for batch in batches:
+        assert batch.shape == (8, 1, 2000) and batch.dtype == torch.float32
+        assert batch.abs().max() <= 1.0
+    rms = torch.cat(batches).square().mean((1, 2)).sqrt()
+    assert rms.min() > 0.5 * SILENCE_RMS  # -6 dB of gain after the check
+    assert len(data.val_set) == 4  # items 0, 20, 40 of the clips and file 0
+
+
+def test_crops_are_repeatable_by_seed_and_new_every_epoch(rendered: Path) -> None:
+    data = AudioDataModule([str(rendered)], segment_seconds=0.1, sample_rate=RATE, samples_per_epoch=16)
+    data.setup()
+
+    def epochs() -> list[Tensor]:
+        lightning.seed_everything(3, verbose=False)
+        loader = data.train_dataloader()
+        return [next(iter(loader)), next(iter(loader))]
+
+    (first, second), (again, _) = epochs(), epochs()
+    assert torch.equal(first, again) and not torch.equal(first, second)
+    fixed = [next(iter(data.val_dataloader())) for _ in range(2)]
+    assert torch.equal(*fixed)
+
+
+def test_training_leaves_held_out_items_alone(tmp_path: Path) -> None:
+    folder = tmp_path / "marked"
+    folder.mkdir()
+    marks = np.repeat(np.arange(1, 41, dtype=np.int16)[:, None] * 500, 100, axis=1)
+    np.save(folder / "audio.npy", marks)
+    (folder / "metadata.jsonl").write_text((json.dumps({"sample_rate": 4000}) + "\n") * 40)
+    data = AudioDataModule([str(folder)], segment_seconds=0.02, sample_rate=4000, samples_per_epoch=400)
+    data.setup()
+    data.train_set.gain_db = (0.0, 0.0)
+    seen = {round(float(data.train_set[i].mean()) * 32767) // 500 for i in range(400)}
+    held = {round(float(data.val_set[i].mean()) * 32767) // 500 for i in range(len(data.val_set))}
+    assert held == {1, 21} and not seen & held and len(seen) == 38
+
+
+def test_weights_choose_the_folder(rendered: Path, files: Path) -> None:
+    data = AudioDataModule(
+        [str(rendered), str(files)],
+        weights=[0.0, 1.0],
+        val_folders=[str(rendered)],
+        segment_seconds=0.25,
+        sample_rate=RATE,
+        samples_per_epoch=30,
+        batch_size=10,
+    )
+    data.setup()
+    for batch in data.train_dataloader():
+        for crop in batch[:, 0]:
+            peak = torch.fft.rfft(crop).abs().argmax() * RATE / 2000
+            padded_click = bool((crop == 0).sum() > 1500)
+            assert padded_click or abs(float(peak) - 440) < 5
+    assert len(data.val_set) == 60
+
+
+def test_files_are_resampled_mixed_and_padded(files: Path) -> None:
+    source = AudioFiles(files, RATE)
+    assert source.names == ["silence.ogg", "short.flac", "tone.wav"]
+    assert source.length(2) == 3 * RATE
+    crop = source.read(2, 1000, 9000)
+    assert np.abs(np.fft.rfft(crop)).argmax() == 440
+    assert np.abs(crop).max() == pytest.approx(0.5, abs=0.01)
+
+
+def test_memory_guard(files: Path) -> None:
+    with pytest.raises(ValueError, match="max_gigabytes"):
+        AudioFiles(files, RATE, max_gigabytes=1e-5)
+
+
+def test_other_sample_rate_is_an_error(rendered: Path) -> None:
+    with pytest.raises(ValueError, match="--sample-rate 16000"):
+        AudioDataModule([str(rendered)], sample_rate=16000).setup()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"folders": []}, "folders is empty"),
+        ({"folders": ["a"], "weights": [1.0, 2.0]}, "1 numbers"),
+        ({"folders": ["a"], "weights": [0.0]}, "0 or more"),
+        ({"folders": ["a"], "segment_seconds": float("nan")}, "segment_seconds"),
+        ({"folders": ["a"], "batch_size": 0}, "batch_size"),
+        ({"folders": ["a"], "render_clips": 3}, "render_clips"),
+    ],
+)
+def test_bad_audio_arguments(arguments: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        AudioDataModule(**arguments)  # type: ignore[arg-type]
+
+
+def test_missing_folder_names_the_command(tmp_path: Path) -> None:
+    for data in (
+        AudioDataModule([str(tmp_path / "none")]),
+        ClipDataModule(str(tmp_path / "none"), str(tmp_path / "none2")),
+    ):
+        with pytest.raises(FileNotFoundError, match=r"python -m soundloom.recipes.foley.render .*none .*--split train"):
+            data.prepare_data()
+
+
+# ------------------------------------------------------------------ ClipDataModule
+
+
+def test_clip_batches(rendered: Path, tmp_path: Path, toys: dict[str, SoundClass]) -> None:
+    val = write_rendered(tmp_path / "val", toys, 30, "validation")
+    data = ClipDataModule(str(rendered), str(val), batch_size=10, sample_rate=RATE)
+    data.prepare_data()
+    data.setup()
+    assert data.class_names == sorted(toys)
+    audio, label = next(iter(data.train_dataloader()))
+    assert audio.shape == (10, RATE) and audio.dtype == torch.float32
+    assert label.dtype == torch.int64
+    folder = RenderedFolder(rendered)
+    single = [e["classes"][0] for e in folder.entries if e["composition"] == "single"]
+    assert len(data.train_set) == len(single) < 60
+    assert [data.class_names[data.train_set[i][1]] for i in range(len(single))] == single
+
+
+def test_missing_clips_are_rendered(tmp_path: Path) -> None:
+    data = ClipDataModule(
+        str(tmp_path / "train"), str(tmp_path / "val"), batch_size=8, sample_rate=RATE, seconds=0.5, render_clips=40
+    )
+    data.prepare_data()
+    data.setup()
+    assert (len(data.train_set), len(data.val_set)) == (40, 20) or "lacks" in str(data)
+    assert {e["split"] for e in RenderedFolder(tmp_path / "val").entries} == {"validation"}
+
+
+# ------------------------------------------------------------------ TokenDataModule
+
+
+def test_token_batches(tmp_path: Path) -> None:
+    short = write_codes(tmp_path / "short", 5, 6)
+    long = write_codes(tmp_path / "long", 5, 20)
+    data = TokenDataModule([str(short), str(long)], [str(long)], frames=10, batch_size=4, repeats=[1, 3])
+    data.setup()
+    assert len(data.train_set) == 20  # type: ignore[arg-type]
+    lengths = set()
+    for batch in data.train_dataloader():
+        assert batch["codes"].shape == (4, 2, 10) and batch["codes"].dtype == torch.int64
+        assert len(batch["prompts"]) == 4 and all(p[0] in "ab" for p in batch["prompts"])
+        for codes, length in zip(batch["codes"], batch["lengths"], strict=True):
+            assert (codes[:, length:] == 0).all()
+            assert (codes[:, 1:length] - codes[:, : length - 1] == 1).all()
+            lengths.add(int(length))
+    assert lengths == {6, 10}
+    val = next(iter(data.val_dataloader()))
+    assert val["prompts"] == ["a0", "a1", "a2", "a3"]
+    assert val["codes"][0, 0].tolist() == list(range(10))
+
+
+def test_prompts_vary(tmp_path: Path) -> None:
+    data = TokenDataModule([str(write_codes(tmp_path / "a", 1, 4))], [str(tmp_path / "a")], frames=4, batch_size=1)
+    data.setup()
+    torch.manual_seed(0)
+    assert {data.train_set[0][1] for _ in range(30)} == {"a0", "b0"}
+
+
+def test_frames_of_padded_items_are_known(tmp_path: Path) -> None:
+    folder = write_codes(tmp_path / "a", 2, 8, frames=3)
+    data = TokenDataModule([str(folder)], [str(folder)], frames=8, batch_size=2)
+    data.setup()
+    assert next(iter(data.val_dataloader()))["lengths"].tolist() == [3, 3]
+
+
+def test_token_errors(tmp_path: Path) -> None:
+    good = str(write_codes(tmp_path / "good", 2, 8))
+    three = str(write_codes(tmp_path / "three", 2, 8, books=3))
+    with pytest.raises(FileNotFoundError, match="python -m soundloom.recipes.encode"):
+        TokenDataModule([str(tmp_path / "none")], [good]).setup()
+    with pytest.raises(ValueError, match="numbers of codebooks"):
+        TokenDataModule([good], [three]).setup()
+    with pytest.raises(ValueError, match="at least one"):
+        TokenDataModule([], [good])
+    with pytest.raises(ValueError, match="repeats"):
+        TokenDataModule([good], [good], repeats=[0])
+    np.save(tmp_path / "good" / "codes.npy", np.zeros((3, 2, 8), dtype=np.int16))
+    with pytest.raises(ValueError, match="encode it anew"):
+        TokenDataModule([good], [good]).setup()
+
+
+# ------------------------------------------------------------------ encode
+
+
+class PeakCodec(Codec):
+    """A codec of one frame in 100 samples: codebook 0 holds the frame's peak in percent, codebook 1 is 7."""
+
+    sample_rate, channels, frame_rate, num_codebooks, codebook_size = RATE, 1, RATE / 100, 2, 128
+
+    def encode(self, audio: Tensor) -> Tensor:
+        assert audio.ndim == 3 and audio.shape[1] == 1 and audio.dtype == torch.float32
+        peaks = audio[:, 0, : audio.shape[2] // 100 * 100].unflatten(1, (-1, 100)).abs().amax(2)
+        codes = (peaks * 100).round().long()
+        return torch.stack([codes, torch.full_like(codes, 7)], dim=1)
+
+    def decode(self, codes: Tensor, length: int | None = None) -> Tensor:
+        return (codes[:, :1] / 100).repeat_interleave(100, dim=2)[..., :length]
+
+
+def test_encode_rendered_folder(rendered: Path) -> None:
+    calls: list[tuple[int, int]] = []
+    path = encode.encode_rendered(rendered, PeakCodec(), batch_size=7, progress=lambda *a: calls.append(a))
+    codes = np.load(path)
+    assert codes.shape == (60, 2, 80) and codes.dtype == np.int16
+    audio = np.load(rendered / "audio.npy") / 32767.0
+    peaks = np.abs(audio).reshape(60, 80, 100).max(2)
+    assert np.abs(codes[:, 0] - peaks * 100).max() <= 0.51
+    assert calls[0] == (7, 60) and calls[-1] == (60, 60)
+    assert sorted(p.name for p in rendered.iterdir()) == ["audio.npy", "codes.npy", "metadata.jsonl"]
+    with pytest.raises(FileExistsError, match="--force"):
+        encode.encode_rendered(rendered, PeakCodec())
+    data = TokenDataModule([str(rendered)], [str(rendered)], frames=80)
+    data.setup()
+    assert next(iter(data.val_dataloader()))["codes"].shape == (16, 2, 80)
+
+
+def test_encode_audio_folder(files: Path, tmp_path: Path) -> None:
+    (files / "metadata.csv").write_text(
+        "file_name,text,licence\ntone.wav,a steady tone,CC0\nshort.flac,a short buzz,CC0\n"
+    )
+    path = encode.encode_audio_folder(files, tmp_path / "out", PeakCodec(), seconds=2.0, batch_size=2)
+    codes = np.load(path)
+    assert codes.shape == (3, 2, 160)
+    entries = [json.loads(line) for line in (tmp_path / "out" / "metadata.jsonl").read_text().splitlines()]
+    assert [(e["captions"], e["frames"], e["start_seconds"]) for e in entries] == [
+        (["a steady tone"], 160, 0.0),
+        (["a steady tone"], 80, 2.0),
+        (["a short buzz"], 4, 0.0),
+    ]
+    assert (codes[0, 0, 1:] >= 49).all() and (codes[1, 0, 81:] == 0).all()
+    data = TokenDataModule([str(tmp_path / "out")], [str(tmp_path / "out")], frames=160, batch_size=3)
+    data.setup()
+    assert next(iter(data.val_dataloader()))["lengths"].tolist() == [160, 80, 4]
+
+
+def test_encode_errors(
+    rendered: Path, files: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(FileNotFoundError, match="metadata.csv"):
+        encode.encode_audio_folder(files, tmp_path / "out", PeakCodec())
+    (files / "metadata.csv").write_text("file_name,caption\ntone.wav,a tone\n")
+    with pytest.raises(ValueError, match="lacks file_name or text"):
+        encode.encode_audio_folder(files, tmp_path / "out", PeakCodec())
+    (files / "metadata.csv").write_text("file_name,text\nnone.wav,a tone\n")
+    with pytest.raises(FileNotFoundError, match="none.wav"):
+        encode.encode_audio_folder(files, tmp_path / "out", PeakCodec())
+    assert not (tmp_path / "out").exists()
+    other = PeakCodec()
+    other.sample_rate = 16000
+    with pytest.raises(ValueError, match="--sample-rate 16000"):
+        encode.encode_rendered(rendered, other)
+    monkeypatch.setattr(encode, "load_codec", lambda name: PeakCodec())
+    with pytest.raises(SystemExit) as stop:
+        encode.main([str(tmp_path / "none"), "--codec", "peaks"])
+    assert stop.value.code == 2 and "no rendered folder" in capsys.readouterr().err
+    assert encode.main([str(rendered), "--codec", "peaks"]) == 0
+    assert np.load(rendered / "codes.npy").shape == (60, 2, 80)
