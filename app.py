@@ -7,6 +7,7 @@ nothing is reported to anyone, and the bundled model is used unless another one 
 from __future__ import annotations
 
 import argparse
+import atexit
 import os
 import shutil
 import sys
@@ -213,6 +214,7 @@ def build_demo(model: Generator | None = None, *, name: str = "foley") -> gr.Blo
 
 def _generate_tab(model: Generator, name: str) -> None:
     shelf = _Shelf()
+    atexit.register(shelf.close)
     size = model.lm.codebook_size
 
     def generate(

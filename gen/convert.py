@@ -1,8 +1,8 @@
 """Reading AudioGen checkpoints as AudioCraft published them (`state_dict.bin`).
 
 The file is a torch.save of a plain dict: `best_state` (the state dict) and `xp.cfg` (the training run's YAML,
-unresolved). Sizes come from the tensors; only settings that the tensors do not show are read from the YAML, and
-only those that change the computation are required to have the values that this implementation covers.
+unresolved). Sizes come from the tensors; only settings that the tensors do not show are read from the YAML,
+and only those that change the computation are required to have the values that this implementation covers.
 """
 
 from __future__ import annotations
@@ -52,8 +52,8 @@ def load_published_lm(folder: Path, dtype: torch.dtype = torch.float32) -> Publi
 
     Raises:
         FileNotFoundError: the folder has no such file.
-        ValueError: the file is truncated or no such checkpoint, or describes a model that is not covered here;
-            the message names the file and the key.
+        ValueError: the file is truncated or no such checkpoint, or describes a model that is not covered
+            here; the message names the file and the key.
     """
     path = folder / PUBLISHED_FILE
     if not path.is_file():
@@ -65,7 +65,9 @@ def load_published_lm(folder: Path, dtype: torch.dtype = torch.float32) -> Publi
             f"weight file {path} is truncated or damaged ({error}); download it again"
         ) from error
     if not isinstance(package, dict) or not {"best_state", "xp.cfg"} <= package.keys():
-        raise ValueError(f"{path} is no published AudioGen model: it lacks the keys 'best_state' and 'xp.cfg'")
+        raise ValueError(
+            f"{path} is no published AudioGen model: it lacks the keys 'best_state' and 'xp.cfg'"
+        )
     config = PublishedConfig(package["xp.cfg"], str(path))
     state = dict(package["best_state"])
     settings = read_settings(config, state)
@@ -88,8 +90,8 @@ def load_published_lm(folder: Path, dtype: torch.dtype = torch.float32) -> Publi
 class PublishedConfig:
     """The YAML of `xp.cfg`, read key by key.
 
-    References such as `${sample_rate}` are resolved when read. Calls such as `${oc.env:USER}` never are: the file
-    comes from elsewhere and must not look into the environment, so values that hold one count as absent.
+    References such as `${sample_rate}` are resolved when read. Calls such as `${oc.env:USER}` never are: the
+    file comes from elsewhere and must not look into the environment, so values that hold one count as absent.
 
     Args:
         text: the YAML.
@@ -181,10 +183,13 @@ def read_settings(config: PublishedConfig, state: dict[str, Tensor]) -> dict[str
     num_heads = config.read("transformer_lm.num_heads", _MISSING)
     if not codebooks or len(heads) != codebooks or linear1 is None:
         raise ValueError(
-            f"{config.where}: the state dict has {codebooks} token tables and {len(heads)} heads; it is incomplete"
+            f"{config.where}: the state dict has {codebooks} token tables and {len(heads)} heads; "
+            "it is incomplete"
         )
     if num_heads is _MISSING:
-        raise ValueError(f"{config.where}: transformer_lm.num_heads is missing, and the tensors do not show it")
+        raise ValueError(
+            f"{config.where}: transformer_lm.num_heads is missing, and the tensors do not show it"
+        )
     modeling = config.read("codebooks_pattern.modeling", None)
     if modeling not in (None, "delay", "parallel"):
         raise ValueError(
@@ -230,7 +235,9 @@ def convert_state(state: dict[str, Tensor], where: str = "the state dict") -> di
         elif key.startswith(f"condition_provider.conditioners.{condition}.output_proj."):
             result[f"text_projection.{key.rpartition('.')[2]}"] = tensor
         elif not re.fullmatch(r"(emb|linears)\.\d+\.(weight|bias)", key):
-            raise ValueError(f"{where}: the tensor {key!r} belongs to a part of the model that is not supported")
+            raise ValueError(
+                f"{where}: the tensor {key!r} belongs to a part of the model that is not supported"
+            )
     return result
 
 
@@ -264,6 +271,7 @@ def _text_condition(state: dict[str, Tensor], where: str) -> str:
     names = [found[1] for key in state if (found := _TEXT_PROJECTION.fullmatch(key))]
     if len(names) != 1:
         raise ValueError(
-            f"{where}: the model has the conditions {names or 'none'}; supported is exactly one text condition"
+            f"{where}: the model has the conditions {names or 'none'}; "
+            "supported is exactly one text condition"
         )
     return names[0]

@@ -22,8 +22,8 @@ class CodeGenerator:
     """Generates codes for one batch of encoded prompts.
 
     Texts are projected and the cache is claimed once, however many windows are then decoded. Guidance runs
-    prompts and "no prompt" together as 2 B rows; where one half cannot matter (scale 0 or 1, no prompt at all)
-    it is left out.
+    prompts and "no prompt" together as 2 B rows; where one half cannot matter (scale 0 or 1, no prompt at
+    all) it is left out.
 
     Args:
         lm: the language model.
@@ -124,7 +124,9 @@ class CodeGenerator:
             int64 `[B, K, T]`, the prompt included.
         """
         if prompt is None:
-            prompt = torch.empty(self.batch, self.lm.num_codebooks, 0, dtype=torch.long, device=self.lm.device)
+            prompt = torch.empty(
+                self.batch, self.lm.num_codebooks, 0, dtype=torch.long, device=self.lm.device
+            )
         given = prompt.shape[-1]
         parts = [prompt]
         context, offset = prompt, 0

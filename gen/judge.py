@@ -1,7 +1,8 @@
-"""A small sound classifier that judges generated sounds, and whose features measure distances between sets of sounds.
+"""A small sound classifier: it judges generated sounds, and its features measure distances between sets.
 
-Log-mel spectrogram, four stages of residual convolutions, mean and maximum over what is left of time and frequency.
-It is trained only on renderings of the Foley corpus (gen/judge_module.py), never on generated sound.
+Log-mel spectrogram, four stages of residual convolutions, mean and maximum over what is left of time and
+frequency. It is trained only on renderings of the Foley corpus (gen/judge_module.py), never on generated
+sound.
 """
 
 from __future__ import annotations
@@ -152,7 +153,9 @@ class SoundClassifier(ModelMixin, ConfigMixin):
         folder = resolve_model(
             name, BUNDLED_MODELS, allow_patterns=("config.json", "*.safetensors", "*.json"), **where
         )
-        kwargs.setdefault("low_cpu_mem_usage", False)  # the other way needs accelerate, for no gain at this size
+        kwargs.setdefault(
+            "low_cpu_mem_usage", False
+        )  # the other way needs accelerate, for no gain at this size
         return super().from_pretrained(folder, **kwargs).eval()
 
     @property
@@ -174,7 +177,9 @@ class SoundClassifier(ModelMixin, ConfigMixin):
             ValueError: the audio is not `[B, N]` or is empty.
         """
         if audio.ndim != 2 or audio.shape[1] == 0:
-            raise ValueError(f"audio must be [B, N] with N above 0, got {list(audio.shape)}; mix it to mono first")
+            raise ValueError(
+                f"audio must be [B, N] with N above 0, got {list(audio.shape)}; mix it to mono first"
+            )
         x = self.stages(self.stem(self.log_mel(audio)))
         return torch.cat([x.mean((2, 3)), x.amax((2, 3))], dim=1)
 

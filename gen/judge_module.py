@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 
 
 class SoundClassifierModule(lightning.LightningModule):
-    """Cross entropy with label smoothing, AdamW, warm-up and cosine decay; batches (audio `[B, N]`, class `[B]`).
+    """Trains a SoundClassifier on batches (audio `[B, N]`, class `[B]`): AdamW, warm-up, cosine decay.
 
     Args:
         class_names: names of the classes; None takes those of the data module.
@@ -30,8 +30,10 @@ class SoundClassifierModule(lightning.LightningModule):
         label_smoothing: share of the target spread over all classes.
         gain_db: random gain of +- this, dB.
         shift_seconds: random shift in time of up to +- this, s.
-        noise_db: level of added white noise relative to the sound, dB, drawn from this range for half of the clips.
-        export_to: folder for the trained model (config.json and safetensors) when training ends; None: not exported.
+        noise_db: level of added white noise relative to the sound, dB, drawn from this range for half of the
+            clips.
+        export_to: folder for the trained model (config.json and safetensors) when training ends; None: not
+            exported.
     """
 
     def __init__(
@@ -67,7 +69,9 @@ class SoundClassifierModule(lightning.LightningModule):
         if self.model is None:
             names = getattr(getattr(self.trainer, "datamodule", None), "class_names", None)
             if not names:
-                raise ValueError("class_names is not set, and the data module has none either; set model.class_names")
+                raise ValueError(
+                    "class_names is not set, and the data module has none either; set model.class_names"
+                )
             self._build(names)
 
     @property
@@ -115,7 +119,9 @@ class SoundClassifierModule(lightning.LightningModule):
             board.add_figure("val/confusion", figure, global_step=self.global_step)
 
     def configure_optimizers(self) -> Any:
-        optimizer = torch.optim.AdamW(self.parameters(), lr=self.learning_rate, weight_decay=self.weight_decay)
+        optimizer = torch.optim.AdamW(
+            self.parameters(), lr=self.learning_rate, weight_decay=self.weight_decay
+        )
         steps = max(1, int(self.trainer.estimated_stepping_batches))
         rise = max(1, round(self.warmup * steps))
 
@@ -128,7 +134,11 @@ class SoundClassifierModule(lightning.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def on_fit_end(self) -> None:
-        if self.export_to and self.trainer.is_global_zero and not getattr(self.trainer, "fast_dev_run", False):
+        if (
+            self.export_to
+            and self.trainer.is_global_zero
+            and not getattr(self.trainer, "fast_dev_run", False)
+        ):
             self.classifier.save_pretrained(self.export_to)
             logger.info("wrote the trained judge to %s", self.export_to)
 

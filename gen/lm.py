@@ -1,7 +1,7 @@
 """AudioLM: the language model over codes. Text states in, logits of the next codes out.
 
-Source: AudioGen (Kreuk et al. 2023) with the delayed pattern of MusicGen (Copet et al. 2023). Letters: B batch,
-K codebooks, V codes a codebook, T frames, S steps, L text positions, D text width, d model width.
+Source: AudioGen (Kreuk et al. 2023) with the delayed pattern of MusicGen (Copet et al. 2023). Letters:
+B batch, K codebooks, V codes a codebook, T frames, S steps, L text positions, D text width, d model width.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class LMOutput:
 
 @dataclass
 class DecodeState:
-    """Everything one step-wise decoding remembers: the projected condition and the cache, of `rows` rows each."""
+    """What one step-wise decoding remembers: projected condition and cache, of `rows` rows each."""
 
     condition: Condition
     cache: KVCache
@@ -127,7 +127,7 @@ class AudioLM(ModelMixin, ConfigMixin):
         self.transformer.reset_parameters()
 
     def project_text(self, states: Tensor, mask: Tensor | None = None) -> Tensor:
-        """The condition: text states `[B, L, D]` to `[B, L, d]`, exactly zero where the mask `[B, L]` is false.
+        """The condition: text states `[B, L, D]` to `[B, L, d]`, exactly zero where mask `[B, L]` is false.
 
         Raises:
             ValueError: the states do not have the width that the model was built for.

@@ -36,8 +36,8 @@ class CodeBatch(TypedDict, total=False):
 class Unregistered:
     """Holds a frozen module outside of its owner's children.
 
-    The owner then neither saves it, nor moves or averages it: averaging callbacks deep-copy the whole owner, which
-    would double the memory of a large text encoder, so a copy of this holder shares the module.
+    The owner then neither saves it, nor moves or averages it: averaging callbacks deep-copy the whole owner,
+    which would double the memory of a large text encoder, so a copy of this holder shares the module.
     """
 
     def __init__(self, module: TextEncoder) -> None:
@@ -53,11 +53,12 @@ class AudioGenModule(lightning.LightningModule):
     An EmbeddedTextEncoder trains along with the language model; every other text encoder stays frozen.
 
     Args:
-        text_encoder: a folder with a distilled token table (a new embedded encoder is built over it), a folder
-            of a trained encoder, a T5 by folder or hub id, or an encoder.
-        text_encoder_settings: for a new embedded encoder: dim, num_layers, num_heads, dropout, word_dropout ...
+        text_encoder: a folder with a distilled token table (a new embedded encoder is built over it), a
+            folder of a trained encoder, a T5 by folder or hub id, or an encoder.
+        text_encoder_settings: for a new embedded encoder: dim, num_layers, num_heads, dropout, word_dropout
         train_text_encoder: off freezes an embedded encoder too.
-        num_codebooks, codebook_size, dim, num_layers, num_heads, ffn_dim, pattern, delays, dropout: see AudioLM.
+        num_codebooks, codebook_size, dim, num_layers, num_heads, ffn_dim, pattern, delays, dropout: of
+            AudioLM.
         caption_dropout: chance that an item is trained without its caption.
         learning_rate: peak of the schedule.
         betas, weight_decay: of AdamW; the decay acts on every parameter, as in AudioGen.
@@ -145,9 +146,9 @@ class AudioGenModule(lightning.LightningModule):
     def drop_captions(self, prompts: Sequence[str]) -> list[str]:
         """Replace each prompt by none with the chance `caption_dropout`, item by item.
 
-        AudioGen draws once for the whole batch. Drawing for each item trains the same two models with the same
-        shares, but every batch then holds both, so the gradient of the rare one is less noisy; at the small
-        batches used here a whole batch without captions is a step that forgets them.
+        AudioGen draws once for the whole batch. Drawing for each item trains the same two models with the
+        same shares, but every batch then holds both, so the gradient of the rare one is less noisy; at the
+        small batches used here a whole batch without captions is a step that forgets them.
         """
         kept = torch.rand(len(prompts)) >= self.caption_dropout
         return [prompt if keep else "" for prompt, keep in zip(prompts, kept.tolist(), strict=True)]
@@ -179,7 +180,7 @@ class AudioGenModule(lightning.LightningModule):
         return self._loss(batch, batch["prompts"], "test")
 
     def predict_step(self, batch: CodeBatch, batch_idx: int) -> Tensor:
-        """Codes `[B, K, T]` generated for the batch's prompts, as long as its codes, guidance 3, top-k 250."""
+        """Codes `[B, K, T]` generated for the batch's prompts, as long as its codes; guidance 3, t"""
         frames = batch["codes"].shape[-1]
         generator = CodeGenerator(self.lm, self.encode_text(batch["prompts"]), max_frames=frames)
         sampler = Sampler(
@@ -220,7 +221,8 @@ class AudioGenModule(lightning.LightningModule):
         total = self.schedule_steps or self.trainer.estimated_stepping_batches
         if self.schedule == "cosine" and not math.isfinite(total):
             raise ValueError(
-                "the cosine schedule needs an end, but the run has none; set trainer.max_steps or schedule_steps"
+                "the cosine schedule needs an end, but the run has none; "
+                "set trainer.max_steps or schedule_steps"
             )
         scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: self.rate_factor(step, total))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}

@@ -1,8 +1,8 @@
 """How K streams of codes are laid out in time for a model that predicts one step at a time.
 
-A residual codec gives K codes a frame. A pattern says at which step of the model each code sits, so that one model
-can predict them in an order that respects that codebook k refines codebooks 0..k-1. Sources: MusicGen (Copet et al.
-2023, section 2.2) for the family of patterns, AudioGen for the delayed one.
+A residual codec gives K codes a frame. A pattern says at which step of the model each code sits, so that one
+model can predict them in an order that respects that codebook k refines codebooks 0..k-1. Sources: MusicGen
+(Copet et al. 2023, section 2.2) for the family of patterns, AudioGen for the delayed one.
 
 Letters: B batch, K codebooks, T frames, S steps.
 """
@@ -20,8 +20,8 @@ from torch import Tensor
 class CodePattern:
     """A pattern in which code `[k, t]` sits at step `1 + offsets[k] + stride * t`.
 
-    Step 0 holds the special token in every codebook, and so does every place that no code claims. Build one with
-    `delayed`, `parallel` or `flattened`.
+    Step 0 holds the special token in every codebook, and so does every place that no code claims. Build one
+    with `delayed`, `parallel` or `flattened`.
 
     Args:
         offsets: steps that each codebook comes late, one number a codebook, none negative.
@@ -71,8 +71,8 @@ class CodePattern:
     def teacher_steps(self, frames: int) -> int:
         """Steps that training looks at: those before which the last frame of the first codebooks is complete.
 
-        The delayed pattern's last max(delays) steps are left out, as in AudioGen, so the trailing codes of late
-        codebooks have no prediction.
+        The delayed pattern's last max(delays) steps are left out, as in AudioGen, so the trailing codes of
+        late codebooks have no prediction.
         """
         return min(self.num_steps(frames), 1 + self.stride * frames)
 
@@ -100,7 +100,9 @@ class CodePattern:
         self._check_codebooks(codes)
         frames = given if frames is None else frames
         if frames < given:
-            raise ValueError(f"frames is {frames}, but codes has {given} frames; frames must be at least that")
+            raise ValueError(
+                f"frames is {frames}, but codes has {given} frames; frames must be at least that"
+            )
         sequence = codes.new_full((batch, self.num_codebooks, self.num_steps(frames)), special)
         for k in range(self.num_codebooks):
             places = sequence[:, k, self.step_of(k, 0) :: self.stride]
@@ -113,7 +115,8 @@ class CodePattern:
         self._check_codebooks(sequence)
         if sequence.shape[-1] < self.num_steps(frames):
             raise ValueError(
-                f"the sequence has {sequence.shape[-1]} steps, but {frames} frames need {self.num_steps(frames)}"
+                f"the sequence has {sequence.shape[-1]} steps, but {frames} frames need "
+                f"{self.num_steps(frames)}"
             )
         rows = [
             sequence[:, k, self.step_of(k, 0) :: self.stride][:, :frames] for k in range(self.num_codebooks)

@@ -1,6 +1,7 @@
 """AudioGen: text in, sound out.
 
-prompts -> TextEncoder -> AudioLM (step by step, see generation.py) -> codes `[B, K, T]` -> Codec -> audio `[B, C, N]`.
+prompts -> TextEncoder -> AudioLM (step by step, see generation.py) -> codes `[B, K, T]` -> Codec -> audio
+`[B, C, N]`.
 """
 
 from __future__ import annotations
@@ -8,8 +9,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-import secrets
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -24,20 +23,29 @@ from .convert import PUBLISHED_CODEC_FILE, PUBLISHED_FILE, load_published_lm
 from .generation import CodeGenerator, Progress
 from .lm import AudioLM
 from .quantize import save_int8
-from .sampling import MAX_SEED, Sampler, check_number, check_sampling, variation_seed
-from .text import TextEncoder, check_prompts, load_text_encoder
+from .request import (
+    Options,
+    Prompts,
+    Seeds,
+    check_codes,
+    check_frames,
+    check_guidance,
+    count_frames,
+    list_prompts,
+    plan_windows,
+    row_seeds,
+    spread_codes,
+)
+from .sampling import Sampler, check_sampling
+from .text import TextEncoder, load_text_encoder
 from .weights import MAX_SHARD_BYTES, read_json
 
 logger = logging.getLogger(__name__)
 
 BUNDLED_MODELS = Path(__file__).resolve().parent / "models"
 MODEL_FILES = ("*.json", "*.safetensors", "*/*.json", "*/*.safetensors", "*/*.model", "*.bin")
-MAX_SECONDS = 3600.0
-MAX_GUIDANCE = 100.0
 DEFAULT_TOP_K = 250
 
-Prompts = str | Sequence[str]
-Seeds = int | Sequence[int] | None
 # A file, an Audio, or samples [N], [C, N] or [B, C, N] with their sample rate in Hz.
 AudioSource = str | os.PathLike[str] | Audio | tuple[Tensor | np.ndarray, int]
 
@@ -89,13 +97,13 @@ class AudioGen:
     ) -> None:
         if text_encoder.dim != lm.text_dim:
             raise ValueError(
-                f"the text encoder gives states of width {text_encoder.dim}, the language model wants {lm.text_dim}; "
-                "use the text encoder that it was trained with"
+                f"the text encoder gives states of width {text_encoder.dim}, the language model wants "
+                f"{lm.text_dim}; use the text encoder that it was trained with"
             )
         if codec.codebook_size != lm.codebook_size or codec.num_codebooks < lm.num_codebooks:
             raise ValueError(
-                f"the codec has {codec.num_codebooks} codebooks of {codec.codebook_size}, the language model wants "
-                f"{lm.num_codebooks} of {lm.codebook_size}; use the codec that it was trained with"
+                f"the codec has {codec.num_codebooks} codebooks of {codec.codebook_size}, the language model "
+                f"wants {lm.num_codebooks} of {lm.codebook_size}; use the codec that it was trained with"
             )
         self.lm = lm
         self.text_encoder = text_encoder
@@ -132,7 +140,8 @@ class AudioGen:
             device: where everything runs.
             revision: of a hub model.
             local_files_only: never go online.
-            settings: replace what the model says about `max_seconds`, `extend_stride`, `guidance_scale`, `top_k`.
+            settings: replace what the model says about `max_seconds`, `extend_stride`, `guidance_scale`,
+                `top_k`.
 
         Raises:
             ValueError: no such model (the nearest names are listed), or a damaged file (named).
@@ -145,7 +154,6 @@ class AudioGen:
             revision=revision,
             allow_patterns=MODEL_FILES,
         )
-        hub = {"local_files_only": local_files_only}
         if (folder / PUBLISHED_FILE).is_file() or (folder / PUBLISHED_CODEC_FILE).is_file():
             logger.warning(
                 "%s is in the format of Meta's AudioGen; Meta's weights are licensed CC BY-NC 4.0 "
@@ -173,13 +181,17 @@ class AudioGen:
             found["codec_name"] = codec if isinstance(codec, str) and not Path(codec).is_dir() else None
             codec = load_codec(codec, local_files_only=local_files_only)
         if not isinstance(text_encoder, TextEncoder):
-            text_encoder = load_text_encoder(text_encoder, **hub)
+            text_encoder = load_text_encoder(text_encoder, local_files_only=local_files_only)
         return cls(lm, text_encoder, codec, **(found | settings)).to(device)
 
     def save_pretrained(
-        self, folder: str | os.PathLike[str], *, weights: str = "float", max_shard_bytes: int = MAX_SHARD_BYTES
+        self,
+        folder: str | os.PathLike[str],
+        *,
+        weights: str = "float",
+        max_shard_bytes: int = MAX_SHARD_BYTES,
     ) -> None:
-        """Write a folder that `from_pretrained` reads: config.json, lm/, text_encoder/ and, without a name, codec/.
+        """Write a folder that `from_pretrained` reads: config.json, lm/, text_encoder/, perhaps codec/.
 
         Args:
             folder: made if it does not exist.
@@ -249,40 +261,40 @@ class AudioGen:
             temperature: 0 (always the likeliest) to 100, 1 = as trained.
             top_k: draw from the k likeliest codes, 0 = all; None: the model's own, usually 250.
             top_p: draw from the likeliest codes up to this probability, 0 = off; replaces top_k.
-            seed: an integer for all prompts, or one for each. Same seed and prompt give the same sound whatever else
-                is in the batch; the same prompt twice with one integer gives the same sound twice. None: random.
-            continue_from: sound to continue: a path, an Audio, or samples and their rate. One sound serves all
-                prompts, a batch gives each its own.
+            seed: an integer for all prompts, or one for each. Same seed and prompt give the same sound
+                whatever else is in the batch; the same prompt twice with one integer gives the same sound
+                twice. None: random.
+            continue_from: sound to continue: a path, an Audio, or samples and their rate. One sound serves
+                all prompts, a batch gives each its own.
             num_samples: different sounds for each prompt.
             progress: called with the number of frames done and the number to do.
             extend_stride: seconds between windows for long sounds; None: the model's own.
-            reference_padding: let the padding of shorter prompts take part in cross attention, as AudioCraft does;
-                results then depend on the other prompts of the batch.
+            reference_padding: let the padding of shorter prompts take part in cross attention, as AudioCraft
+                does; results then depend on the other prompts of the batch.
 
         Returns:
             `[prompts * num_samples, C, N]` with codes, seeds and prompts of every row.
 
         Raises:
-            TypeError, ValueError: an argument is of a wrong type or out of range; the message names the range.
+            TypeError, ValueError: an argument is of a wrong type or out of range; the message names the
+                range.
             FileNotFoundError, AudioError: the sound to continue cannot be read.
         """
-        texts = self._check_prompts(prompts)
-        frames = self._count_frames(duration)
-        prompt_codes = None if continue_from is None else self._encode_source(continue_from)
-        codes, seeds = self._generate(
-            texts,
-            frames,
-            guidance_scale,
-            temperature,
-            top_k,
-            top_p,
-            seed,
-            prompt_codes,
-            num_samples,
-            progress,
-            extend_stride,
-            reference_padding,
+        texts = list_prompts(prompts)
+        frames = count_frames(duration, self.codec.frame_rate)
+        options = Options(
+            guidance_scale=guidance_scale,
+            temperature=temperature,
+            top_k=top_k,
+            top_p=top_p,
+            seed=seed,
+            num_samples=num_samples,
+            progress=progress,
+            extend_stride=extend_stride,
+            reference_padding=reference_padding,
         )
+        prompt = None if continue_from is None else self._encode_source(continue_from)
+        codes, seeds = self._generate(texts, frames, prompt, options)
         with torch.inference_mode():
             samples = self.codec.decode(codes).float().cpu()
         rows = [text for text in texts for _ in range(num_samples)]
@@ -315,127 +327,58 @@ class AudioGen:
         Returns:
             int64 `[B, K, T]`.
         """
-        if isinstance(frames, bool) or not isinstance(frames, (int, np.integer)):
-            raise TypeError(f"frames is {frames!r}; it must be an integer of at least 1")
-        longest = int(MAX_SECONDS * self.codec.frame_rate)
-        if not 1 <= frames <= longest:
-            raise ValueError(f"frames is {frames}; allowed are 1 to {longest}")
-        codes, _ = self._generate(
-            self._check_prompts(prompts),
-            int(frames),
-            guidance_scale,
-            temperature,
-            top_k,
-            top_p,
-            seed,
-            None if prompt_codes is None else self._check_codes(prompt_codes),
-            num_samples,
-            progress,
-            extend_stride,
-            reference_padding,
+        options = Options(
+            guidance_scale=guidance_scale,
+            temperature=temperature,
+            top_k=top_k,
+            top_p=top_p,
+            seed=seed,
+            num_samples=num_samples,
+            progress=progress,
+            extend_stride=extend_stride,
+            reference_padding=reference_padding,
         )
+        if prompt_codes is not None:
+            prompt_codes = check_codes(prompt_codes, self.lm.num_codebooks, self.lm.codebook_size)
+        frames = check_frames(frames, self.codec.frame_rate)
+        codes, _ = self._generate(list_prompts(prompts), frames, prompt_codes, options)
         return codes.clone()
 
     @torch.inference_mode()
     def _generate(
-        self,
-        texts: list[str],
-        frames: int,
-        guidance_scale: float | None,
-        temperature: float,
-        top_k: int | None,
-        top_p: float,
-        seed: Seeds,
-        prompt: Tensor | None,
-        num_samples: int,
-        progress: Progress | None,
-        extend_stride: float | None,
-        reference_padding: bool,
+        self, texts: list[str], frames: int, prompt: Tensor | None, options: Options
     ) -> tuple[Tensor, list[int]]:
-        """Codes int64 `[B, K, T]` and the seed of every row."""
-        guidance = self.guidance_scale if guidance_scale is None else guidance_scale
-        guidance = check_number("guidance_scale", guidance, 0.0, MAX_GUIDANCE, "1 follows the prompt as trained")
-        top_k = min(self.top_k, self.lm.codebook_size) if top_k is None else top_k
-        check_sampling(temperature, top_k, top_p, self.lm.codebook_size)
-        if isinstance(num_samples, bool) or not isinstance(num_samples, int) or num_samples < 1:
-            raise ValueError(f"num_samples is {num_samples!r}; it must be an integer of at least 1")
-        seeds = [
-            variation_seed(own, index) for own in self._seeds(seed, len(texts)) for index in range(num_samples)
-        ]
-        max_frames, stride = self._window(frames, extend_stride)
+        """Codes int64 `[B, K, T]` and the seed of every row, for checked prompts and frames."""
+        rate, size = self.codec.frame_rate, self.lm.codebook_size
+        guidance = self.guidance_scale if options.guidance_scale is None else options.guidance_scale
+        guidance = check_guidance(guidance)
+        top_k = min(self.top_k, size) if options.top_k is None else options.top_k
+        check_sampling(options.temperature, top_k, options.top_p, size)
+        seeds = row_seeds(options.seed, len(texts), options.num_samples)
+        stride_seconds = self.extend_stride if options.extend_stride is None else options.extend_stride
+        max_frames, stride = plan_windows(frames, rate, self.max_seconds, stride_seconds)
         if prompt is not None:
-            prompt = self._fit_prompt(prompt, len(texts), num_samples, frames)
+            prompt = spread_codes(prompt.to(self.device), len(texts), options.num_samples, frames, rate)
 
-        text = self.text_encoder(texts).repeat(num_samples)
+        text = self.text_encoder(texts).repeat(options.num_samples)
         sampler = Sampler(
             seeds=seeds,
             num_codebooks=self.lm.num_codebooks,
-            temperature=temperature,
+            temperature=options.temperature,
             top_k=top_k,
-            top_p=top_p,
+            top_p=options.top_p,
         )
         generator = CodeGenerator(
             self.lm,
             text,
             max_frames=max_frames,
             guidance_scale=guidance,
-            attend_padding=reference_padding,
+            attend_padding=options.reference_padding,
         )
         try:
-            return generator.long(frames, stride, sampler, prompt=prompt, progress=progress), seeds
+            return generator.long(frames, stride, sampler, prompt=prompt, progress=options.progress), seeds
         finally:
             generator.close()
-
-    def _check_prompts(self, prompts: Prompts) -> list[str]:
-        texts = [prompts] if isinstance(prompts, str) else prompts
-        if not isinstance(texts, Sequence):
-            raise TypeError(f"prompts is {prompts!r}; it must be a string or a list of strings")
-        checked = check_prompts(texts)
-        if not checked:
-            raise ValueError("prompts is empty; give at least one, [''] for a sound of the model's choice")
-        return checked
-
-    def _count_frames(self, duration: float) -> int:
-        """Whole frames in a duration in seconds."""
-        rate = self.codec.frame_rate
-        check_number("duration", duration, 1.0 / rate, MAX_SECONDS, "seconds, at least one frame of the codec")
-        # The small term keeps 0.58 s at 50 frames a second from being 28.999 frames.
-        return int(duration * rate + 1e-6)
-
-    def _window(self, frames: int, extend_stride: float | None) -> tuple[int, int]:
-        """Frames of the longest window that is needed, and frames between windows."""
-        rate = self.codec.frame_rate
-        longest = int(self.max_seconds * rate + 1e-6)
-        stride_seconds = self.extend_stride if extend_stride is None else extend_stride
-        check_number("extend_stride", stride_seconds, 0.0, MAX_SECONDS, "seconds")
-        stride = int(stride_seconds * rate + 1e-6)
-        if frames <= longest:
-            return frames, max(1, stride)
-        if not 1 <= stride < longest:
-            raise ValueError(
-                f"extend_stride is {stride_seconds} s; for sounds longer than one window of {self.max_seconds} s "
-                f"it must be at least one frame ({1.0 / rate} s) and less than the window"
-            )
-        return longest, stride
-
-    def _seeds(self, seed: Seeds, count: int) -> list[int]:
-        """One seed for each of `count` prompts."""
-        if seed is None:
-            return [secrets.randbits(32) for _ in range(count)]
-        if isinstance(seed, (int, np.integer)):
-            seeds = [seed] * count
-        elif isinstance(seed, Sequence) and not isinstance(seed, str):
-            seeds = list(seed)
-            if len(seeds) != count:
-                raise ValueError(f"seed has {len(seeds)} entries for {count} prompts; give one each, or one integer")
-        else:
-            raise TypeError(f"seed is {seed!r}; it must be an integer, a list of integers or None")
-        for value in seeds:
-            if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
-                raise TypeError(f"seed is {value!r}; it must be an integer from 0 to {MAX_SEED}")
-            if not 0 <= value <= MAX_SEED:
-                raise ValueError(f"seed is {value}; allowed are 0 to {MAX_SEED}")
-        return [int(value) for value in seeds]
 
     @torch.inference_mode()
     def _encode_source(self, source: AudioSource) -> Tensor:
@@ -453,37 +396,6 @@ class AudioGen:
             )
         audio = self.codec.prepare(samples, rate)
         return self.codec.encode(audio.to(self.device))[:, : self.lm.num_codebooks]
-
-    def _check_codes(self, codes: Tensor) -> Tensor:
-        """Codes to continue as int64 `[B, K, P]`."""
-        if not isinstance(codes, Tensor) or codes.is_floating_point() or codes.dtype == torch.bool:
-            raise TypeError("prompt_codes must be an integer tensor of shape [B, K, P]")
-        codes = codes.unsqueeze(0) if codes.ndim == 2 else codes
-        if codes.ndim != 3 or codes.shape[1] != self.lm.num_codebooks:
-            raise ValueError(
-                f"prompt_codes has shape {list(codes.shape)}; it must be [B, {self.lm.num_codebooks}, P]"
-            )
-        if codes.numel() and not 0 <= int(codes.min()) <= int(codes.max()) < self.lm.codebook_size:
-            raise ValueError(
-                f"prompt_codes holds values from {int(codes.min())} to {int(codes.max())}; "
-                f"allowed are 0 to {self.lm.codebook_size - 1}"
-            )
-        return codes.to(self.device, torch.long)
-
-    def _fit_prompt(self, prompt: Tensor, count: int, num_samples: int, frames: int) -> Tensor:
-        """Give each row of the batch its prompt codes: `[prompts * num_samples, K, P]`."""
-        if prompt.shape[0] not in (1, count):
-            raise ValueError(
-                f"there are {prompt.shape[0]} sounds to continue for {count} prompts; give one, or one for each"
-            )
-        given = prompt.shape[-1]
-        if given >= frames:
-            rate = self.codec.frame_rate
-            raise ValueError(
-                f"the sound to continue takes {given} frames ({given / rate:.2f} s), but the whole result is to have "
-                f"{frames} ({frames / rate:.2f} s); ask for a longer duration, which counts both, or cut the sound"
-            )
-        return prompt.expand(count, -1, -1).repeat_interleave(num_samples, dim=0)
 
 
 def save_lm(

@@ -1,7 +1,7 @@
 """Int8 weights: a quarter of the disk, and the model runs with exactly the values that were stored.
 
-Every matrix is stored as int8 with one float32 scale a row (symmetric, no zero point); vectors stay as they are.
-On load the rows are multiplied out to float32, so a shipped model is judged as it is used.
+Every matrix is stored as int8 with one float32 scale a row (symmetric, no zero point); vectors stay as they
+are. On load the rows are multiplied out to float32, so a shipped model is judged as it is used.
 """
 
 from __future__ import annotations
@@ -74,7 +74,8 @@ def dequantize(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
             continue
         if scale.shape != tensor.shape[:1]:
             raise ValueError(
-                f"{name} has {tensor.shape[0]} rows, but {name + SCALE_SUFFIX} has shape {list(scale.shape)}; "
+                f"{name} has {tensor.shape[0]} rows, but {name + SCALE_SUFFIX} has shape "
+                f"{list(scale.shape)}; "
                 "the weight files do not belong together"
             )
         result[name] = tensor.to(torch.float32) * scale.to(torch.float32).view(-1, *[1] * (tensor.ndim - 1))
@@ -102,14 +103,16 @@ def load_int8(model: ModelMixin, folder: str | Path) -> None:
     """Fill a model from a folder that `save_int8` wrote.
 
     Raises:
-        FileNotFoundError, ValueError: a weight file is missing, damaged, or not this model's; the message names it.
+        FileNotFoundError, ValueError: a weight file is missing, damaged, or not this model's; the message
+            names it.
     """
     folder = Path(folder)
     try:
         model.load_state_dict(dequantize(read_weights(folder)), strict=True)
     except RuntimeError as error:
         raise ValueError(
-            f"the weights in {folder} are not those of its config.json ({error}); copy or download the model again"
+            f"the weights in {folder} are not those of its config.json ({error}); "
+            "copy or download the model again"
         ) from error
 
 
@@ -121,5 +124,7 @@ def is_int8(config: Mapping[str, Any]) -> bool:
     """
     storage = config.get(STORAGE_KEY)
     if storage not in (None, INT8):
-        raise ValueError(f"weights are stored as {storage!r}; known is {INT8!r}. Update soundloom to load this model")
+        raise ValueError(
+            f"weights are stored as {storage!r}; known is {INT8!r}. Update soundloom to load this model"
+        )
     return storage == INT8

@@ -21,7 +21,7 @@ def guide(conditional: Tensor, unconditional: Tensor, guidance_scale: float) -> 
 
 
 def keep_top_k(probabilities: Tensor, k: int) -> Tensor:
-    """Zero everything below the k-th largest probability of the last axis; ties with it stay. Not renormalised."""
+    """Zero what is below the k-th largest probability of the last axis; ties with it stay. No renormalising."""
     kth = probabilities.topk(k, dim=-1).values[..., -1:]
     return probabilities.masked_fill(probabilities < kth, 0.0)
 
@@ -88,8 +88,8 @@ def check_number(name: str, value: float, low: float, high: float, hint: str) ->
 class Sampler:
     """Turns logits into tokens; every item draws from a random stream of its own.
 
-    Each step takes one uniform number for each codebook from every item's stream, whatever the other items do and
-    whether or not the token is then needed, so an item gets the same tokens alone and in any batch.
+    Each step takes one uniform number for each codebook from every item's stream, whatever the other items do
+    and whether or not the token is then needed, so an item gets the same tokens alone and in any batch.
 
     Args:
         seeds: one seed for each item.

@@ -1,7 +1,7 @@
 """Text encoders: sentences to states that the language model attends to.
 
-`TextEncoder` is the contract, `T5TextEncoder` the encoder of the AudioGen paper. Letters: B prompts, L tokens of the
-longest, D width.
+`TextEncoder` is the contract, `T5TextEncoder` the encoder of the AudioGen paper. Letters: B prompts, L tokens
+of the longest, D width.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from .weights import read_json
@@ -114,10 +115,11 @@ class T5TextEncoder(TextEncoder):
         try:
             tokenizer = AutoTokenizer.from_pretrained(str(name), **kwargs)
             model = T5EncoderModel.from_pretrained(str(name), dtype=torch.float32, **kwargs)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RuntimeError, SafetensorError) as error:
             raise OSError(
-                f"cannot load the T5 text encoder {str(name)!r} ({error}); give text_encoder= the path of a folder "
-                "that holds the model and its tokenizer, or a hub id while you are online"
+                f"cannot load the T5 text encoder {str(name)!r} ({' '.join(str(error).split())}); give "
+                "text_encoder= the path of a folder that holds the model and its tokenizer, or a hub id while "
+                "you are online"
             ) from error
         return cls(model, tokenizer, max_tokens=max_tokens)
 

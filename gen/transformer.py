@@ -1,7 +1,7 @@
-"""A decoder-only transformer with cross attention to a condition and a preallocated cache for step-wise decoding.
+"""A decoder-only transformer with cross attention and a preallocated cache for step-wise decoding.
 
-Pre-norm layers in the order self attention, cross attention, feed-forward (AudioGen, Kreuk et al. 2023). One code
-path serves training, prefill and single steps.
+Pre-norm layers in the order self attention, cross attention, feed-forward (AudioGen, Kreuk et al. 2023). One
+code path serves training, prefill and single steps.
 
 Letters: B batch, S steps of this call, P steps before it, L positions of the condition, d width, H heads.
 """
@@ -69,7 +69,7 @@ class KVCache:
         self.max_steps = self.steps = 0
 
     def append(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-        """Store `[B, H, S, d/H]` of one layer after the steps so far; returns all of them, `[B, H, P + S, d/H]`."""
+        """Store a layer's `[B, H, S, d/H]` after the steps so far; returns all, `[B, H, P + S, d/H]`."""
         end = self.steps + keys.shape[2]
         self.keys[layer][:, :, self.steps : end] = keys
         self.values[layer][:, :, self.steps : end] = values
@@ -89,7 +89,8 @@ def sinusoidal_positions(
 ) -> Tensor:
     """Position vectors of steps `start .. start + steps - 1`: `[steps, dim]`.
 
-    AudioGen's form: with h = dim / 2 and phase p / 10000^(i / (h - 1)), all cosines come first, then all sines.
+    AudioGen's form: with h = dim / 2 and phase p / 10000^(i / (h - 1)), all cosines come first, then all
+    sines.
     """
     half = dim // 2
     exponent = torch.arange(half, device=device, dtype=torch.float32) / max(half - 1, 1)
@@ -219,9 +220,10 @@ class Transformer(nn.Module):
         self.out_norm = nn.LayerNorm(dim)
 
     def reset_parameters(self) -> None:
-        """Truncated normal weights (audiocraft's initialisation, depth-scaled): std 1/sqrt(fan_in * 2 * (layer + 1)).
+        """AudioGen's initialisation: truncated normals of std 1/sqrt(fan_in * 2 * (layer + 1)).
 
-        The packed input projections of attention keep PyTorch's default for Linear modules, as in the reference.
+        The packed input projections of attention keep PyTorch's default for Linear modules, as in the
+        reference.
         """
         for index, module in enumerate(self.layers):
             assert isinstance(module, TransformerLayer)
@@ -234,7 +236,8 @@ class Transformer(nn.Module):
                 truncated_normal_(linear.weight, 1.0 / math.sqrt(linear.in_features * 2 * (index + 1)))
                 if linear.bias is not None:
                     nn.init.zeros_(linear.bias)
-            # Query, key and value are one packed matrix there; its default bound depends on the input width only.
+            # Query, key and value are one packed matrix there; its default bound
+            # depends on the input width only.
             for linear in (
                 module.self_attention.in_proj,
                 module.cross_attention.query,
@@ -249,8 +252,8 @@ class Transformer(nn.Module):
 
         Args:
             states: `[B, L, d]`, zero at positions that hold nothing.
-            mask: bool `[B, L]`, true where a position takes part; None lets all take part. A row without any is
-                read as all zeros, which gives every layer the output of an empty condition.
+            mask: bool `[B, L]`, true where a position takes part; None lets all take part. A row without any
+                is read as all zeros, which gives every layer the output of an empty condition.
         """
         if mask is not None:
             mask = (mask | ~mask.any(dim=-1, keepdim=True))[:, None, None, :]

@@ -79,10 +79,13 @@ def read_weights(folder: Path) -> dict[str, Tensor]:
     return state
 
 
-def write_weights(state: dict[str, Tensor], folder: Path, max_shard_bytes: int = MAX_SHARD_BYTES) -> list[Path]:
+def write_weights(
+    state: dict[str, Tensor], folder: Path, max_shard_bytes: int = MAX_SHARD_BYTES
+) -> list[Path]:
     """Write tensors as one safetensors file, or as shards of at most `max_shard_bytes` with an index.
 
-    A single tensor larger than that gets a file of its own. Weight files that the folder held before are removed.
+    A single tensor larger than that gets a file of its own. Weight files that the folder held before are
+    removed.
 
     Returns:
         The weight files written.

@@ -1,7 +1,8 @@
 """LightningDataModules: sound for the codec, tokens for the language model, labelled clips for the judge.
 
-A folder that is missing is an error that names the command which makes it, unless `render_clips` says how many clips
-to render in its place. A debug run (`--trainer.fast_dev_run 2`) renders only a few, into FOLDER-debug.
+A folder that is missing is an error that names the command which makes it, unless `render_clips` says how
+many clips to render in its place. A debug run (`--trainer.fast_dev_run 2`) renders only a few, into
+FOLDER-debug.
 """
 
 from __future__ import annotations
@@ -37,13 +38,15 @@ class _RenderingDataModule(lightning.LightningDataModule):
     """What the modules over rendered folders share: finding their folders, and rendering missing ones.
 
     Args:
-        render_clips: clips to render in place of a missing training folder (a tenth of it for validation); None: a
-            missing folder is an error.
+        render_clips: clips to render in place of a missing training folder (a tenth of it for validation);
+            None: a missing folder is an error.
         render_jobs: processes that render.
         render_compositions: weights of the compositions to render, see recipes/foley/corpus.py.
         seconds: length of rendered clips, s.
         sample_rate: Hz.
     """
+
+    batch_size: int
 
     def __init__(
         self,
@@ -55,8 +58,14 @@ class _RenderingDataModule(lightning.LightningDataModule):
     ) -> None:
         super().__init__()
         if render_clips is not None and render_clips < HOLD_OUT_EVERY * 2:
-            raise ValueError(f"render_clips must be {HOLD_OUT_EVERY * 2} or more (or null), got {render_clips}")
-        self.render_clips, self.render_jobs, self.render_compositions = render_clips, render_jobs, render_compositions
+            raise ValueError(
+                f"render_clips must be {HOLD_OUT_EVERY * 2} or more (or null), got {render_clips}"
+            )
+        self.render_clips, self.render_jobs, self.render_compositions = (
+            render_clips,
+            render_jobs,
+            render_compositions,
+        )
         self.seconds, self.sample_rate = seconds, sample_rate
 
     @property
@@ -85,7 +94,7 @@ class _RenderingDataModule(lightning.LightningDataModule):
         if split != "train":
             clips = max(HOLD_OUT_EVERY, clips // 10)
         if self._debugging:
-            clips = min(clips, _DEBUG_CLIPS)
+            clips = min(clips, max(_DEBUG_CLIPS, 2 * self.batch_size))
         from .foley.render import render_dataset  # only needed where something is missing
 
         def report(done: int, total: int) -> None:
@@ -108,8 +117,8 @@ class _RenderingDataModule(lightning.LightningDataModule):
         rendered = RenderedFolder(self._locate(folder))
         if rendered.sample_rate != self.sample_rate:
             raise ValueError(
-                f"{rendered.folder} is rendered at {rendered.sample_rate} Hz, wanted {self.sample_rate} Hz; render it "
-                f"with --sample-rate {self.sample_rate}"
+                f"{rendered.folder} is rendered at {rendered.sample_rate} Hz, wanted {self.sample_rate} Hz; "
+                f"render it with --sample-rate {self.sample_rate}"
             )
         return rendered
 
@@ -150,8 +159,12 @@ class ClipDataModule(_RenderingDataModule):
 
     def setup(self, stage: str | None = None) -> None:
         train, val = self._open(self.train_dir), self._open(self.val_dir)
-        folders = (train, val) if self._debugging else (train,)  # so few debug clips may miss a class in training
-        self.class_names = sorted({name for folder in folders for e in folder.entries for name in e["classes"]})
+        folders = (
+            (train, val) if self._debugging else (train,)
+        )  # so few debug clips may miss a class in training
+        self.class_names = sorted(
+            {name for folder in folders for e in folder.entries for name in e["classes"]}
+        )
         self.train_set = ClipDataset(train, self.class_names)
         self.val_set = ClipDataset(val, self.class_names)
 
@@ -168,7 +181,8 @@ class AudioDataModule(_RenderingDataModule):
     Args:
         folders: rendered folders (audio.npy) and ordinary ones (wav, flac, ogg, mp3, any depth), in any mix.
         weights: how often each folder is used, relative to the others; default equally.
-        val_folders: folders for validation; default: every 20th item of `folders`, which training then leaves out.
+        val_folders: folders for validation; default: every 20th item of `folders`, which training then leaves
+            out.
         segment_seconds: length of a crop, s.
         batch_size: B.
         sample_rate: Hz; ordinary files are resampled, rendered folders must have it.
@@ -202,7 +216,9 @@ class AudioDataModule(_RenderingDataModule):
         if not folders:
             raise ValueError("folders is empty; name at least one folder of sound")
         if weights is not None and (len(weights) != len(folders) or min(weights) < 0 or sum(weights) <= 0):
-            raise ValueError(f"weights must be {len(folders)} numbers of 0 or more, one a folder, got {weights}")
+            raise ValueError(
+                f"weights must be {len(folders)} numbers of 0 or more, one a folder, got {weights}"
+            )
         if not 0.01 <= segment_seconds <= 600:
             raise ValueError(f"segment_seconds must be 0.01..600, got {segment_seconds}")
         self.folders, self.val_folders, self.seed = list(folders), list(val_folders or []), seed
@@ -231,7 +247,9 @@ class AudioDataModule(_RenderingDataModule):
             train_items = [[i for i in range(len(source)) if i % HOLD_OUT_EVERY] for source in sources]
             for folder, items in zip(self.folders, train_items, strict=True):
                 if not items:
-                    raise ValueError(f"{folder} holds one item only: nothing is left to validate; set val_folders")
+                    raise ValueError(
+                        f"{folder} holds one item only: nothing is left to validate; set val_folders"
+                    )
         self.train_set = CropDataset(sources, self.weights, train_items, self.segment, self.samples_per_epoch)
         self.val_set = FixedCropDataset(val_sources, val_items, self.segment, self.val_samples)
 
@@ -251,8 +269,8 @@ class AudioDataModule(_RenderingDataModule):
 class TokenDataModule(lightning.LightningDataModule):
     """Codec tokens and prompts for the language model.
 
-    Batches are dicts: "codes" int64 `[B, K, T]`, "lengths" int64 `[B]` (frames that are not padding), "prompts" list
-    of B texts (in training a random one of an item's captions, in validation its first).
+    Batches are dicts: "codes" int64 `[B, K, T]`, "lengths" int64 `[B]` (frames that are not padding),
+    "prompts" list of B texts (in training a random one of an item's captions, in validation its first).
 
     Args:
         train_dirs: encoded folders (codes.npy and metadata.jsonl) to train on.
@@ -276,7 +294,9 @@ class TokenDataModule(lightning.LightningDataModule):
         if not train_dirs or not val_dirs:
             raise ValueError("train_dirs and val_dirs must each name at least one encoded folder")
         if repeats is not None and (len(repeats) != len(train_dirs) or min(repeats) < 1):
-            raise ValueError(f"repeats must be {len(train_dirs)} numbers of 1 or more, one a folder, got {repeats}")
+            raise ValueError(
+                f"repeats must be {len(train_dirs)} numbers of 1 or more, one a folder, got {repeats}"
+            )
         self.train_dirs, self.val_dirs = list(train_dirs), list(val_dirs)
         self.frames, self.batch_size = _positive("frames", frames), _positive("batch_size", batch_size)
         self.repeats = [1] * len(train_dirs) if repeats is None else list(repeats)
@@ -307,7 +327,9 @@ def _positive(name: str, value: int) -> int:
     return value
 
 
-def _loader(data: Dataset[Any], batch_size: int, workers: int, shuffle: bool = False, **more: Any) -> DataLoader[Any]:
+def _loader(
+    data: Dataset[Any], batch_size: int, workers: int, shuffle: bool = False, **more: Any
+) -> DataLoader[Any]:
     """Training loaders shuffle and drop the incomplete last batch, if there is any other."""
     drop_last = shuffle and len(data) >= batch_size  # type: ignore[arg-type]
     return DataLoader(

@@ -55,7 +55,9 @@ def read_metadata(folder: Path) -> list[dict[str, Any]]:
             try:
                 entries.append(json.loads(line))
             except json.JSONDecodeError as error:
-                raise ValueError(f"{path}, line {number}: not valid JSON ({error}); make the folder anew") from error
+                raise ValueError(
+                    f"{path}, line {number}: not valid JSON ({error}); make the folder anew"
+                ) from error
     return entries
 
 
@@ -78,7 +80,8 @@ class RenderedFolder:
             raise ValueError(f"{path} is {self.audio.dtype} {self.audio.shape}, expected int16 [clips, N]")
         if len(self.entries) != len(self.audio) or not self.entries:
             raise ValueError(
-                f"{self.folder}: {len(self.audio)} clips but {len(self.entries)} lines of metadata; render it anew"
+                f"{self.folder}: {len(self.audio)} clips but {len(self.entries)} lines of metadata; "
+                "render it anew"
             )
         self.sample_rate = int(self.entries[0]["sample_rate"])
 
@@ -105,7 +108,9 @@ class AudioFiles:
     """
 
     def __init__(self, folder: str | Path, sample_rate: int, max_gigabytes: float = 4.0) -> None:
-        paths = sorted(p for p in Path(folder).rglob("*") if p.suffix.lower() in AUDIO_SUFFIXES and p.is_file())
+        paths = sorted(
+            p for p in Path(folder).rglob("*") if p.suffix.lower() in AUDIO_SUFFIXES and p.is_file()
+        )
         if not paths:
             raise ValueError(f"{folder} holds no sound file; known: {', '.join(AUDIO_SUFFIXES)}")
         seconds = sum(soundfile.info(str(path)).duration for path in paths)
@@ -130,7 +135,7 @@ class AudioFiles:
 
 
 def load_mono(path: Path, sample_rate: int) -> np.ndarray:
-    """Read a sound file as mono int16 `[N]` at `sample_rate` Hz; what resampling pushes past full scale is clipped."""
+    """Read a sound file as mono int16 `[N]` at `sample_rate` Hz; overshoot of the resampling is clipped."""
     samples, rate = read_audio(path)
     samples = resample(mix(samples, 1), rate, sample_rate)[0].clamp(-1.0, 1.0)
     return (samples * _FULL_SCALE).round().to(torch.int16).numpy()
@@ -160,7 +165,13 @@ class CropDataset(Dataset[Tensor]):
         size: int,
         gain_db: tuple[float, float] = (-6.0, 3.0),
     ) -> None:
-        self.sources, self.items, self.segment, self.size, self.gain_db = sources, items, segment, size, gain_db
+        self.sources, self.items, self.segment, self.size, self.gain_db = (
+            sources,
+            items,
+            segment,
+            size,
+            gain_db,
+        )
         self._source_edges = np.cumsum(np.asarray(weights, dtype=np.float64) / np.sum(weights))
         # a long recording is worth more draws than a short hit, but no file takes all
         self._item_edges = []
@@ -185,7 +196,7 @@ class CropDataset(Dataset[Tensor]):
 
 
 class FixedCropDataset(Dataset[Tensor]):
-    """The same crops `[1, N]` every time: the loudest of a few places in evenly spread items, for validation."""
+    """The same crops `[1, N]` every time, for validation: loud places in evenly spread items."""
 
     def __init__(
         self, sources: Sequence[SoundSource], items: Sequence[Sequence[int]], segment: int, size: int
@@ -236,7 +247,9 @@ class ClipDataset(Dataset[tuple[Tensor, int]]):
                 "render both with the same classes"
             )
         if not rows:
-            raise ValueError(f"{folder.folder} holds no clip of a single sound; render with --compositions single:1")
+            raise ValueError(
+                f"{folder.folder} holds no clip of a single sound; render with --compositions single:1"
+            )
         self.rows = [(row, index[name]) for row, name in rows]
 
     def __len__(self) -> int:
@@ -265,14 +278,17 @@ class TokenDataset(Dataset[tuple[Tensor, str]]):
         path = self.folder / "codes.npy"
         if not path.is_file():
             raise FileNotFoundError(
-                f"{path} is missing; make it with: python -m soundloom.recipes.encode {self.folder} --codec seanet-16khz"
+                f"{path} is missing; make it with: python -m soundloom.recipes.encode {self.folder} "
+                "--codec seanet-16khz"
             )
         self.codes = np.load(path, mmap_mode="r")
         entries = read_metadata(self.folder)
         if self.codes.ndim != 3 or self.codes.dtype != np.int16:
             raise ValueError(f"{path} is {self.codes.dtype} {self.codes.shape}, expected int16 [n, K, T]")
         if len(entries) != len(self.codes) or not entries:
-            raise ValueError(f"{path} has {len(self.codes)} items but metadata.jsonl {len(entries)}; encode it anew")
+            raise ValueError(
+                f"{path} has {len(self.codes)} items but metadata.jsonl {len(entries)}; encode it anew"
+            )
         self.captions = [e.get("captions") or [e["caption"]] for e in entries]
         self.lengths = [min(int(e.get("frames", self.codes.shape[2])), self.codes.shape[2]) for e in entries]
 
@@ -295,7 +311,7 @@ class TokenDataset(Dataset[tuple[Tensor, str]]):
 
 
 def collate_tokens(items: Sequence[tuple[Tensor, str]], frames: int) -> dict[str, Any]:
-    """Pad items to `frames`: codes int64 `[B, K, T]` (0 where there is nothing), lengths int64 `[B]`, prompts."""
+    """Pad items to `frames`: codes int64 `[B, K, T]` (0 is padding too), lengths int64 `[B]`, prompts."""
     codes = torch.zeros(len(items), items[0][0].shape[0], frames, dtype=torch.int64)
     for row, (item, _) in zip(codes, items, strict=True):
         row[:, : item.shape[1]] = item

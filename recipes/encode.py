@@ -1,8 +1,8 @@
-"""Turn sound into codec tokens for the language model: `python -m soundloom.recipes.encode FOLDER --codec NAME`.
+"""Turn sound into codec tokens: `python -m soundloom.recipes.encode FOLDER --codec NAME`.
 
-A rendered folder (audio.npy, metadata.jsonl) gains codes.npy, int16 `[n, K, T]`. With --audio-folder SRC the sound comes
-from an AudioFolder instead (sound files beside a metadata.csv or metadata.jsonl with file_name and text): FOLDER is
-made and gets codes.npy and metadata.jsonl, an item for every piece of at most --seconds.
+A rendered folder (audio.npy, metadata.jsonl) gains codes.npy, int16 `[n, K, T]`. With --audio-folder SRC the
+sound comes from an AudioFolder instead (sound files beside a metadata.csv or metadata.jsonl with file_name
+and text): FOLDER is made and gets codes.npy and metadata.jsonl, an item for every piece of at most --seconds.
 """
 
 from __future__ import annotations
@@ -71,8 +71,8 @@ def encode_rendered(
     rendered = RenderedFolder(folder)
     if rendered.sample_rate != codec.sample_rate:
         raise ValueError(
-            f"{folder} is at {rendered.sample_rate} Hz but the codec works at {codec.sample_rate} Hz; render the folder "
-            f"with --sample-rate {codec.sample_rate}"
+            f"{folder} is at {rendered.sample_rate} Hz but the codec works at {codec.sample_rate} Hz; "
+            f"render the folder with --sample-rate {codec.sample_rate}"
         )
 
     def batches() -> Iterator[np.ndarray]:
@@ -99,8 +99,8 @@ def encode_audio_folder(
 ) -> Path:
     """Make an encoded folder from captioned sound files.
 
-    Each file is cut into pieces of `seconds`; the last one is padded with silence, and its "frames" in metadata.jsonl
-    says how many frames are sound.
+    Each file is cut into pieces of `seconds`; the last one is padded with silence, and its "frames" in
+    metadata.jsonl says how many frames are sound.
 
     Args:
         source: AudioFolder: sound files and a metadata.csv or metadata.jsonl with file_name and text.
@@ -146,7 +146,9 @@ def read_audio_folder(source: Path) -> list[dict[str, Any]]:
     elif (source / "metadata.jsonl").is_file():
         rows = read_metadata(source)
     else:
-        raise FileNotFoundError(f"{source} holds neither metadata.csv nor metadata.jsonl; write one (file_name, text)")
+        raise FileNotFoundError(
+            f"{source} holds neither metadata.csv nor metadata.jsonl; write one (file_name, text)"
+        )
     if not rows:
         raise ValueError(f"the metadata in {source} has no rows; it needs file_name and text for every sound")
     for number, row in enumerate(rows, start=1):
@@ -216,16 +218,18 @@ def build_parser() -> argparse.ArgumentParser:
     """Return the command's argument parser."""
     parser = argparse.ArgumentParser(
         prog="python -m soundloom.recipes.encode",
-        description="Encode the sound of FOLDER (audio.npy, as rendered) into FOLDER/codes.npy, int16 [n, K, T]; or, "
-        "with --audio-folder, captioned sound files into a new FOLDER.",
-        epilog="example: python -m soundloom.recipes.encode data/foley/train --codec seanet-16khz --device cuda",
+        description="Encode the sound of FOLDER (audio.npy, as rendered) into FOLDER/codes.npy, int16 "
+        "[n, K, T]; or, with --audio-folder, captioned sound files into a new FOLDER.",
+        epilog="example: python -m soundloom.recipes.encode data/foley/train --codec seanet-16khz",
     )
     parser.add_argument("folder", metavar="FOLDER", help="rendered folder, or the folder to make")
     parser.add_argument("--codec", required=True, help="name, folder or hub id of the codec")
     parser.add_argument("--batch-size", type=int, default=16, help="clips at once (default: %(default)s)")
     parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1, ... (default: %(default)s)")
     parser.add_argument("--autocast", action="store_true", help="compute in bfloat16")
-    parser.add_argument("--audio-folder", metavar="SRC", help="sound files with metadata.csv (file_name, text)")
+    parser.add_argument(
+        "--audio-folder", metavar="SRC", help="sound files with metadata.csv (file_name, text)"
+    )
     parser.add_argument(
         "--seconds", type=float, default=5.0, help="longest piece, with --audio-folder (default: %(default)s)"
     )
@@ -255,7 +259,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if isinstance(codec, torch.nn.Module):
                 codec = codec.to(options.device)
             if options.audio_folder is not None:
-                encode_audio_folder(options.audio_folder, options.folder, codec, seconds=options.seconds, **shared)
+                encode_audio_folder(
+                    options.audio_folder, options.folder, codec, seconds=options.seconds, **shared
+                )
             else:
                 encode_rendered(options.folder, codec, **shared)
         except (ValueError, OSError) as error:

@@ -106,7 +106,7 @@ class Frontend(nn.Module):
         for layer in self.layers:
             if isinstance(layer, ConvBlock):
                 if features is not None:
-                    x = (x + features[len(skips)]) * 0.5**0.5
+                    x = (x + features[len(skips)]).mul_(0.5**0.5)
                 x = self._call(layer, x, noise)
                 skips.append(x)
             else:

@@ -1,8 +1,11 @@
 """The building blocks of SEANet: padded convolutions, residual blocks and an LSTM with a skip connection.
 
-Every block carries audio-like tensors `[B, C, N]` and knows how to run on a stream: `block(x, state)` with a
-`StreamState` consumes a chunk and emits exactly the samples that the whole signal would have given at that
-place. Streaming is exact for causal models only; a non-causal block refuses a state.
+Inside the network sound is `[B, N, C]`, channels last: with few channels and many samples, CPU convolutions are
+two to eight times faster in that layout than in `[B, C, N]`. SEANetEncoder and SEANetDecoder turn it at the door.
+
+Every block knows how to run on a stream: `block(x, state)` with a `StreamState` consumes a chunk and emits exactly
+the samples that the whole signal would have given at that place. Streaming is exact for causal models only; a
+non-causal block refuses a state.
 
 Sources: SoundStream (Zeghidour et al. 2021), EnCodec (Defossez et al. 2022), section 3.1.
 """
@@ -10,23 +13,25 @@ Sources: SoundStream (Zeghidour et al. 2021), EnCodec (Defossez et al. 2022), se
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm
+from torch.nn.utils.parametrize import is_parametrized
 
 
 class StreamState:
     """What a causal network remembers between two chunks, keyed by the layer that owns it."""
 
     def __init__(self) -> None:
-        self._memory: dict[nn.Module, Tensor | tuple[Tensor, Tensor]] = {}
+        self._memory: dict[nn.Module, Any] = {}
 
-    def get(self, layer: nn.Module) -> Tensor | tuple[Tensor, Tensor] | None:
+    def get(self, layer: nn.Module) -> Any:
         return self._memory.get(layer)
 
-    def set(self, layer: nn.Module, value: Tensor | tuple[Tensor, Tensor]) -> None:
+    def set(self, layer: nn.Module, value: Any) -> None:
         self._memory[layer] = value
 
     def reset(self) -> None:
@@ -35,12 +40,13 @@ class StreamState:
 
 
 def _pad(x: Tensor, left: int, right: int, mode: str) -> Tensor:
-    """Pad the last axis; a reflection wider than the signal first extends the signal by zeros."""
-    if mode != "reflect" or x.shape[-1] > max(left, right):
-        return F.pad(x, (left, right), mode=mode)
-    missing = max(left, right) - x.shape[-1] + 1
+    """Pad the time axis of `[B, N, C]`; a reflection wider than the signal first extends the signal by zeros."""
+    if mode == "constant":
+        return F.pad(x, (0, 0, left, right))
+    x = x.transpose(1, 2)
+    missing = max(0, max(left, right) - x.shape[-1] + 1)
     padded = F.pad(F.pad(x, (0, missing)), (left, right), mode=mode)
-    return padded[..., : padded.shape[-1] - missing]
+    return padded[..., : padded.shape[-1] - missing].transpose(1, 2)
 
 
 def _weight_norm(layer: nn.Module, norm: str) -> nn.Module:
@@ -52,7 +58,7 @@ def _weight_norm(layer: nn.Module, norm: str) -> nn.Module:
 
 
 class Conv(nn.Module):
-    """1-d convolution `[B, C_in, N] -> [B, C_out, ceil(N / stride)]`.
+    """1-d convolution `[B, N, C_in] -> [B, ceil(N / stride), C_out]`.
 
     Args:
         in_channels, out_channels, kernel_size, stride, dilation: as in `nn.Conv1d`.
@@ -77,7 +83,9 @@ class Conv(nn.Module):
         self.conv = _weight_norm(
             nn.Conv1d(in_channels, out_channels, kernel_size, stride=stride, dilation=dilation), norm
         )
+        self.out_channels = out_channels
         self.stride = stride
+        self.dilation = dilation
         self.reach = (kernel_size - 1) * dilation + 1
         self.causal = causal
         self.pad_mode = pad_mode
@@ -87,27 +95,33 @@ class Conv(nn.Module):
             return self._stream(x, state)
         padding = self.reach - self.stride
         right = 0 if self.causal else padding // 2
-        windows = math.ceil((x.shape[-1] - self.reach + padding) / self.stride + 1)
-        extra = (windows - 1) * self.stride + (self.reach - padding) - x.shape[-1]
-        return self.conv(_pad(x, padding - right, right + extra, self.pad_mode))
+        windows = math.ceil((x.shape[1] - self.reach + padding) / self.stride + 1)
+        extra = (windows - 1) * self.stride + (self.reach - padding) - x.shape[1]
+        return self._convolve(_pad(x, padding - right, right + extra, self.pad_mode))
+
+    def _convolve(self, x: Tensor) -> Tensor:
+        # A view [B, C, 1, N] whose strides say channels_last; no data moves.
+        image = x.transpose(1, 2).unsqueeze(2)
+        weight = self.conv.weight.unsqueeze(2)
+        y = F.conv2d(image, weight, self.conv.bias, stride=(1, self.stride), dilation=(1, self.dilation))
+        return y.squeeze(2).transpose(1, 2)
 
     def _stream(self, x: Tensor, state: StreamState) -> Tensor:
         if not self.causal or self.pad_mode != "constant":
             raise ValueError("streaming needs a causal model with constant padding")
         past = state.get(self)
         if past is None:
-            past = x.new_zeros(*x.shape[:-1], self.reach - self.stride)
-        assert isinstance(past, Tensor)
-        x = torch.cat([past, x], dim=-1)
-        outputs = max(0, (x.shape[-1] - self.reach) // self.stride + 1)
-        state.set(self, x[..., outputs * self.stride :])
+            past = x.new_zeros(x.shape[0], self.reach - self.stride, x.shape[2])
+        x = torch.cat([past, x], dim=1)
+        outputs = max(0, (x.shape[1] - self.reach) // self.stride + 1)
+        state.set(self, x[:, outputs * self.stride :])
         if outputs == 0:
-            return x.new_zeros(x.shape[0], self.conv.out_channels, 0)
-        return self.conv(x[..., : (outputs - 1) * self.stride + self.reach])
+            return x.new_zeros(x.shape[0], 0, self.out_channels)
+        return self._convolve(x[:, : (outputs - 1) * self.stride + self.reach])
 
 
 class ConvTranspose(nn.Module):
-    """1-d transposed convolution `[B, C_in, N] -> [B, C_out, N * stride]` with kernel `2 * stride`.
+    """1-d transposed convolution `[B, N, C_in] -> [B, N * stride, C_out]` with kernel `2 * stride`.
 
     Args:
         trim_right_ratio: share of the surplus that is cut at the end when causal; 1 means no look-ahead.
@@ -129,6 +143,7 @@ class ConvTranspose(nn.Module):
         self.convtr = _weight_norm(
             nn.ConvTranspose1d(in_channels, out_channels, 2 * stride, stride=stride), norm
         )
+        self.out_channels = out_channels
         self.stride = stride
         self.causal = causal
         self.trim_right_ratio = trim_right_ratio
@@ -136,44 +151,44 @@ class ConvTranspose(nn.Module):
     def forward(self, x: Tensor, state: StreamState | None = None) -> Tensor:
         if state is not None:
             return self._stream(x, state)
-        y = self.convtr(x)
-        surplus = self.stride
-        right = math.ceil(surplus * self.trim_right_ratio) if self.causal else surplus // 2
-        return y[..., surplus - right : y.shape[-1] - right]
+        y = self._convolve(x, self.convtr.bias)
+        right = math.ceil(self.stride * self.trim_right_ratio) if self.causal else self.stride // 2
+        return y[:, self.stride - right : y.shape[1] - right]
+
+    def _convolve(self, x: Tensor, bias: Tensor | None) -> Tensor:
+        image = x.transpose(1, 2).unsqueeze(2)
+        y = F.conv_transpose2d(image, self.convtr.weight.unsqueeze(2), bias, stride=(1, self.stride))
+        return y.squeeze(2).transpose(1, 2)
 
     def _stream(self, x: Tensor, state: StreamState) -> Tensor:
         if not self.causal or self.trim_right_ratio != 1.0:
             raise ValueError("streaming needs a causal model with trim_right_ratio 1")
-        if x.shape[-1] == 0:
-            return x.new_zeros(x.shape[0], self.convtr.out_channels, 0)
-        y = self.convtr(x)
+        if x.shape[1] == 0:
+            return x.new_zeros(x.shape[0], 0, self.out_channels)
+        y = self._convolve(x, None)
         overlap = state.get(self)
         if overlap is not None:
-            assert isinstance(overlap, Tensor)
-            y = torch.cat([y[..., : self.stride] + overlap, y[..., self.stride :]], dim=-1)
-        # The last `stride` samples still wait for the next frame; the bias must not be added twice.
-        tail = y[..., -self.stride :]
-        if self.convtr.bias is not None:
-            tail = tail - self.convtr.bias[:, None]
-        state.set(self, tail)
-        return y[..., : -self.stride]
+            y = torch.cat([y[:, : self.stride] + overlap, y[:, self.stride :]], dim=1)
+        # The last `stride` samples still wait for the next frame.
+        state.set(self, y[:, -self.stride :])
+        y = y[:, : -self.stride]
+        return y if self.convtr.bias is None else y + self.convtr.bias
 
 
 class SkipLSTM(nn.Module):
-    """LSTM over time with a skip connection, `[B, C, N] -> [B, C, N]`; unidirectional, so causal."""
+    """LSTM over time with a skip connection, `[B, N, C] -> [B, N, C]`; unidirectional, so causal."""
 
     def __init__(self, channels: int, num_layers: int = 2) -> None:
         super().__init__()
-        self.lstm = nn.LSTM(channels, channels, num_layers)
+        self.lstm = nn.LSTM(channels, channels, num_layers, batch_first=True)
 
     def forward(self, x: Tensor, state: StreamState | None = None) -> Tensor:
-        if x.shape[-1] == 0:
+        if x.shape[1] == 0:
             return x
-        memory = None if state is None else state.get(self)
-        y, memory = self.lstm(x.permute(2, 0, 1), memory)
+        y, memory = self.lstm(x, None if state is None else state.get(self))
         if state is not None:
             state.set(self, memory)
-        return x + y.permute(1, 2, 0)
+        return x + y
 
 
 class ResidualBlock(nn.Module):
@@ -198,16 +213,16 @@ class ResidualBlock(nn.Module):
     ) -> None:
         super().__init__()
         hidden = channels // compress
-        shared = {"causal": causal, "norm": norm, "pad_mode": pad_mode}
+        shared: dict[str, Any] = {"causal": causal, "norm": norm, "pad_mode": pad_mode}
         self.block = nn.ModuleList(
             [
                 nn.ELU(elu_alpha),
-                Conv(channels, hidden, kernel_size, dilation=dilation, **shared),  # type: ignore[arg-type]
+                Conv(channels, hidden, kernel_size, dilation=dilation, **shared),
                 nn.ELU(elu_alpha),
-                Conv(hidden, channels, 1, **shared),  # type: ignore[arg-type]
+                Conv(hidden, channels, 1, **shared),
             ]
         )
-        self.shortcut = None if true_skip else Conv(channels, channels, 1, **shared)  # type: ignore[arg-type]
+        self.shortcut = None if true_skip else Conv(channels, channels, 1, **shared)
 
     def forward(self, x: Tensor, state: StreamState | None = None) -> Tensor:
         skip = x if self.shortcut is None else self.shortcut(x, state)
@@ -217,5 +232,32 @@ class ResidualBlock(nn.Module):
 def run_layers(layers: nn.ModuleList, x: Tensor, state: StreamState | None = None) -> Tensor:
     """Apply layers in order, handing the stream state to those that keep one."""
     for layer in layers:
-        x = layer(x) if isinstance(layer, nn.ELU | nn.Identity | nn.Tanh) else layer(x, state)
+        keeps_state = isinstance(layer, Conv | ConvTranspose | SkipLSTM | ResidualBlock)
+        x = layer(x, state) if keeps_state else layer(x)
     return x
+
+
+@torch.no_grad()
+def init_variance_preserving(layers: nn.ModuleList, *, first_gain: float = 1.0, last_gain: float = 1.0) -> None:
+    """Draw convolution weights so that a signal keeps its spread from layer to layer; biases start at zero.
+
+    PyTorch's default shrinks the variance threefold per convolution: after a dozen of them the output hardly
+    depends on the input, and the first hundreds of steps are spent growing back what was lost.
+
+    Args:
+        layers: of one network, in order.
+        first_gain, last_gain: factors for the first and the last convolution, which meet the quiet waveform.
+    """
+    convolutions = [m for layer in layers for m in layer.modules() if isinstance(m, Conv | ConvTranspose)]
+    for position, module in enumerate(convolutions):
+        inner = module.conv if isinstance(module, Conv) else module.convtr
+        # Each output sample of a transposed convolution of kernel 2 * stride sums two taps a channel.
+        taps = inner.kernel_size[0] if isinstance(module, Conv) else 2
+        gain = 1.2 * (first_gain if position == 0 else 1.0)
+        gain *= last_gain if position == len(convolutions) - 1 else 1.0
+        weight = torch.randn_like(inner.weight) * gain / math.sqrt(inner.in_channels * taps)
+        if is_parametrized(inner, "weight"):
+            inner.weight = weight
+        else:
+            inner.weight.copy_(weight)
+        nn.init.zeros_(inner.bias)

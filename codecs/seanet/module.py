@@ -6,6 +6,8 @@ does not say otherwise.
 
 from __future__ import annotations
 
+import copy
+import logging
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -25,6 +27,8 @@ from .discriminator import (
 )
 from .losses import Balancer, MultiScaleMelLoss
 from .model import SEANetCodec
+
+logger = logging.getLogger(__name__)
 
 DEFAULT_WEIGHTS = {"adversarial": 4.0, "features": 4.0, "waveform": 0.1, "mel": 2.0}
 
@@ -48,6 +52,7 @@ class SEANetModule(lightning.LightningModule):
         discriminator_ffts: FFT sizes of its scales.
         discriminator_start: step from which on it takes part.
         gradient_clip: maximal norm of the codec's gradient, None for no clipping.
+        export_to: folder for the trained codec (as `save_pretrained` writes it) when training ends.
     """
 
     def __init__(
@@ -66,6 +71,7 @@ class SEANetModule(lightning.LightningModule):
         discriminator_ffts: Sequence[int] = (1024, 2048, 512, 256, 128),
         discriminator_start: int = 0,
         gradient_clip: float | None = None,
+        export_to: str | None = None,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
@@ -78,6 +84,7 @@ class SEANetModule(lightning.LightningModule):
         self.quantizer_start = quantizer_start
         self.discriminator_start = discriminator_start
         self.gradient_clip = gradient_clip
+        self.export_to = export_to
         self.mel_loss = MultiScaleMelLoss(sample_rate=codec.sample_rate, floor=mel_floor)
         self.balancer = Balancer({**DEFAULT_WEIGHTS, **(weights or {})})
         self.discriminator = (
@@ -170,6 +177,11 @@ class SEANetModule(lightning.LightningModule):
         self.balancer.load_state_dict(checkpoint["balancer"])
         self.steps_taken = checkpoint["steps_taken"]
 
+    def on_fit_end(self) -> None:
+        if self.export_to and self.trainer.is_global_zero and not getattr(self.trainer, "fast_dev_run", False):
+            self.save_pretrained(self.export_to)
+            logger.info("wrote the trained codec to %s", self.export_to)
+
     def save_pretrained(self, folder: str | Path, *, dtype: torch.dtype = torch.float32) -> None:
-        """Write the codec for `SEANetCodec.from_pretrained`: weight norms folded, weights as `dtype`."""
-        self.codec.fold_weight_norm().to(dtype).save_pretrained(folder)
+        """Write a copy of the codec for `SEANetCodec.from_pretrained`: weight norms folded, weights as `dtype`."""
+        copy.deepcopy(self.codec).fold_weight_norm().to(dtype).save_pretrained(folder)

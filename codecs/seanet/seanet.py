@@ -11,7 +11,15 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from .layers import Conv, ConvTranspose, ResidualBlock, SkipLSTM, StreamState, run_layers
+from .layers import (
+    Conv,
+    ConvTranspose,
+    ResidualBlock,
+    SkipLSTM,
+    StreamState,
+    init_variance_preserving,
+    run_layers,
+)
 
 
 class SEANetEncoder(nn.Module):
@@ -74,9 +82,10 @@ class SEANetEncoder(nn.Module):
             layers.append(SkipLSTM(width, lstm))
         layers += [nn.ELU(elu_alpha), Conv(width, dimension, last_kernel_size, **shared)]
         self.model = nn.ModuleList(layers)
+        init_variance_preserving(self.model, first_gain=5.0)
 
     def forward(self, audio: Tensor, state: StreamState | None = None) -> Tensor:
-        return run_layers(self.model, audio, state)
+        return run_layers(self.model, audio.transpose(1, 2), state).transpose(1, 2)
 
 
 class SEANetDecoder(nn.Module):
@@ -139,6 +148,7 @@ class SEANetDecoder(nn.Module):
         if final_activation is not None:
             layers.append(getattr(nn, final_activation)())
         self.model = nn.ModuleList(layers)
+        init_variance_preserving(self.model, last_gain=0.1)
 
     def forward(self, latent: Tensor, state: StreamState | None = None) -> Tensor:
-        return run_layers(self.model, latent, state)
+        return run_layers(self.model, latent.transpose(1, 2), state).transpose(1, 2)

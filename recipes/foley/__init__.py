@@ -8,7 +8,9 @@ import pkgutil
 
 from .registry import CLASSES
 
-for _module in sorted(info.name for info in pkgutil.iter_modules(__path__) if info.name.startswith("sounds_")):
+for _module in sorted(
+    info.name for info in pkgutil.iter_modules(__path__) if info.name.startswith("sounds_")
+):
     importlib.import_module(f"{__name__}.{_module}")
 
 from .corpus import Clip, FoleyCorpus  # noqa: E402  (after the sounds have registered themselves)

@@ -3,8 +3,9 @@
     corpus = FoleyCorpus(seed=1, split="train")
     clip = corpus[0]            # Clip(audio float32 [N], caption="a dog barks twice, then rain", ...)
 
-Clip i of a (seed, split) never depends on any other clip, so the corpus can be rendered in any order by any number of
-processes. What is said (captions) and what is heard (audio) draw from separate random streams of the same plan.
+Clip i of a (seed, split) never depends on any other clip, so the corpus can be rendered in any order by any
+number of processes. What is said (captions) and what is heard (audio) draw from separate random streams of
+the same plan.
 """
 
 from __future__ import annotations
@@ -19,7 +20,12 @@ from .grammar import COMMON, COMPOSITIONS, SPLITS, Composition, Grammar, Part, S
 from .registry import CLASSES, SoundClass
 from .scene import place_sound, set_level, sum_parts
 
-DEFAULT_COMPOSITIONS: Mapping[Composition, float] = {"single": 0.7, "then": 0.15, "while": 0.1, "background": 0.05}
+DEFAULT_COMPOSITIONS: Mapping[Composition, float] = {
+    "single": 0.7,
+    "then": 0.15,
+    "while": 0.1,
+    "background": 0.05,
+}
 MAX_COUNT = 5
 VARIANTS = 8
 
@@ -156,7 +162,9 @@ class FoleyCorpus:
             return Plan(composition, (self._part(rng, first, single=True),))
         pool = self._sounds
         if composition == "background" or (composition == "while" and rng.random() < 0.6):
-            pool = [s for s in self._textures if s is not first] or self._sounds  # a steady sound lies under the other
+            pool = [
+                s for s in self._textures if s is not first
+            ] or self._sounds  # a steady sound lies under the other
         second = pick(rng, [sound for sound in pool if sound is not first])
         return Plan(
             composition,
@@ -166,7 +174,9 @@ class FoleyCorpus:
             ),
         )
 
-    def _part(self, rng: np.random.Generator, sound: SoundClass, *, single: bool, underneath: bool = False) -> Part:
+    def _part(
+        self, rng: np.random.Generator, sound: SoundClass, *, single: bool, underneath: bool = False
+    ) -> Part:
         attributes: dict[str, str] = {}
         for name, values in sound.attributes.items():
             if rng.random() < (0.35 if single else 0.15) and len(attributes) < (2 if single else 1):
@@ -212,7 +222,9 @@ class FoleyCorpus:
             raise ValueError(f"{what} rendered shape {sound.shape}, expected ({n},)")
         sound = np.pad(sound, (0, max(0, n - len(sound))))[:n].astype(np.float32)
         if not np.isfinite(sound).all() or not sound.any():
-            raise ValueError(f"{what} rendered {'silence' if np.isfinite(sound).all() else 'NaN or infinity'}")
+            raise ValueError(
+                f"{what} rendered {'silence' if np.isfinite(sound).all() else 'NaN or infinity'}"
+            )
         return sound
 
     def _caption(self, plan: Plan, index: int, variant: int) -> str:

@@ -9,13 +9,15 @@ NUMBER_WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "
 
 _DETERMINERS = ("a", "an", "the", "some", "one", "several", "many", "two", "three", "someone's", "somebody's")
 _PRONOUNS = ("someone", "somebody", "something", "people", "everyone", "everybody")
-_PREPOSITIONS = "of on in at from with over through to into by near under against for behind being".split()
+_PREPOSITIONS_TEXT = "of on in at up from with over through to into by near under against for behind being"
+_PREPOSITIONS = frozenset(_PREPOSITIONS_TEXT.split())
 _SINGULAR_IN_S = ("bus", "gas", "glass", "series", "chorus", "news", "tennis")
 _PLURAL_NOT_IN_S = ("people", "children", "men", "women", "geese", "mice", "feet", "cattle")
-_MANNER = (
-    "loudly quietly softly faintly gently slowly quickly rapidly steadily heavily lightly briefly fast hard "
-    "furiously sharply calmly vigorously frantically irregularly regularly"
-).split()
+_MANNER_TEXT = (
+    "loudly quietly softly faintly gently slowly quickly rapidly steadily heavily lightly briefly "
+    "fast hard furiously sharply calmly vigorously frantically irregularly regularly"
+)
+_MANNER = frozenset(_MANNER_TEXT.split())
 _AN_DESPITE_CONSONANT = re.compile(r"(hour|honest|honour|heir|8|11|18)")
 _A_DESPITE_VOWEL = re.compile(r"(uni(?!n|m)|use|usu|eu|one\b|once\b|ukulele|u\b)")
 
@@ -37,7 +39,7 @@ def split_determiner(phrase: str) -> tuple[str, str]:
 
 
 def takes_adjective(phrase: str) -> bool:
-    """Whether an adjective can stand before the noun ("a dog" can, "someone" and "someone's steps" cannot)."""
+    """Whether an adjective can stand before the noun ("a dog": yes; "someone", "someone's steps": no)."""
     first = phrase.split(" ", 1)[0].lower()
     return first not in _PRONOUNS and not first.endswith("'s")
 
@@ -59,7 +61,7 @@ def has_preposition(phrase: str) -> bool:
 
 
 def is_modifier_after(words: str) -> bool:
-    """Whether an attribute's words follow what they describe ("on gravel", "slowly") instead of preceding it."""
+    """Whether an attribute's words stand behind what they describe ("on gravel", "slowly")."""
     first = words.split(" ", 1)[0]
     return first in _PREPOSITIONS or is_manner(words)
 
@@ -70,11 +72,11 @@ def is_manner(words: str) -> bool:
 
 
 def is_plural(subject: str) -> bool:
-    """Guess whether a noun phrase takes a plural verb ("waves of the sea" does, "a pair of shoes" does not)."""
+    """Guess whether a noun phrase takes a plural verb ("waves of the sea": yes; "a pair of shoes": no)."""
     determiner, noun = split_determiner(subject.lower())
     if determiner in ("a", "an", "one"):
         return False
-    head = re.split(rf"\s(?:{'|'.join(_PREPOSITIONS)})\s", noun)[0]
+    head = re.split(rf"\s(?:{'|'.join(sorted(_PREPOSITIONS))})\s", noun)[0]
     if " and " in head:
         return True
     last = head.split()[-1]
@@ -107,7 +109,7 @@ def _singular_verb(word: str) -> str:
     irregular = {"are": "is", "have": "has", "do": "does", "go": "goes", "were": "was"}
     if word in irregular:
         return irregular[word]
-    if word.endswith("s") and not word.endswith("ss") or word in ("can", "will", "may"):
+    if (word.endswith("s") and not word.endswith("ss")) or word in ("can", "will", "may"):
         return word
     if word.endswith(("ch", "sh", "ss", "x", "zz")):
         return word + "es"
@@ -120,6 +122,18 @@ def participle(verb: str) -> str | None:
     """Return "barking" for "is barking", None for a predicate that has no such form."""
     first, _, rest = verb.partition(" ")
     return rest if first in ("is", "are") and rest.split(" ", 1)[0].endswith("ing") else None
+
+
+def names_action(noun: str) -> bool:
+    """Whether "... three times" behind the noun counts the sound: "dog barking" yes, "a barking dog" no."""
+    words = noun.split()
+    following = (*words[1:], "")
+    return any(
+        word.endswith("ing")
+        and len(word) > 4
+        and (not after or after in _PREPOSITIONS or after in _DETERMINERS)
+        for word, after in zip(words, following, strict=True)
+    )
 
 
 def times(count: int, digits: bool = False) -> tuple[str, ...]:

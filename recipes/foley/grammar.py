@@ -1,10 +1,11 @@
 """Captions for Foley clips, drawn from a grammar that keeps training and held-out captions apart.
 
-A caption belongs to exactly one split. Three things decide it, all by a stable hash (BLAKE2b, never Python's salted
-hash()): the caption's own text, the sentence pattern, and the (subject, verb) pair or noun inside. Training captions
-have a training text and no held-out ingredient; validation and test captions have a text of their split, whatever
-their ingredients. So no held-out caption can occur in training, and some patterns and word pairs are new as well.
-The plainest names ("dog", "a dog barks") are always for training: they are what people type.
+A caption belongs to exactly one split. Three things decide it, all by a stable hash (BLAKE2b, never Python's
+salted hash()): the caption's own text, the sentence pattern, and the (subject, verb) pair or noun inside.
+Training captions have a training text and no held-out ingredient; validation and test captions have a text of
+their split, whatever their ingredients. So no held-out caption can occur in training, and some patterns and
+word pairs are new as well. The plainest names ("dog", "a dog barks") are always for training: they are what
+people type.
 """
 
 from __future__ import annotations
@@ -123,7 +124,8 @@ class Grammar:
 
         Args:
             rng: source of randomness.
-            parts: one part for "single", two for the others (order of time; background: the one in front first).
+            parts: one part for "single", two for the others (order of time; background: the one in front
+                first).
             composition: how the parts are put together.
             split: the split that the caption has to belong to.
             complete: mention every attribute and count; otherwise some are left out at random.
@@ -139,10 +141,10 @@ class Grammar:
             if drawn is None or self.split_of_text(drawn[0]) != split:
                 continue
             text, ingredients = drawn
-            if split == "train" and any(self.is_held_out(item) for item in ingredients):
-                # the plainest names stay in training whichever pattern they came from
-                if normalise(text) not in self._reserved:
-                    continue
+            # the plainest names stay in training whichever pattern they came from
+            free = split != "train" or normalise(text) in self._reserved
+            if not free and any(self.is_held_out(item) for item in ingredients):
+                continue
             return _style(rng, text)
         names = " and ".join(repr(part.sound.name) for part in parts)
         raise ValueError(
@@ -206,7 +208,9 @@ class _Phrase:
             verb = pick(self.rng, participles)
             self.ingredients.append(_pair(self.sound, plain, verb))
             words = str(english.participle(verb)).split()
-            if words[0] in subject.split():  # "a barking dog", not "a barking dog barking"
+            if (
+                words[0] in subject.split() and self.count is None
+            ):  # "a barking dog", not "a barking dog barking"
                 words = words[1:]
             return " ".join([subject, *words, *manner, *self._times(), *place])
         before, _, place = self._modifiers(verbal=False)
@@ -214,8 +218,10 @@ class _Phrase:
         nouns = [n for n in self.sound.nouns if not special or " of " not in n]
         if before:
             nouns = [n for n in nouns if english.takes_adjective(n)]
-        if self.count is not None:  # "a dog three times" counts dogs, "a dog barking three times" counts barks
-            nouns = [n for n in nouns if any(word.endswith("ing") for word in n.split())]
+        if (
+            self.count is not None
+        ):  # "a dog three times" counts dogs, "a dog barking three times" counts barks
+            nouns = [n for n in nouns if english.names_action(n)]
             if not nouns:
                 return self._counted()
         things = [s for s in self.sound.subjects if english.takes_adjective(s)]

@@ -1,7 +1,8 @@
 """Write a part of the Foley corpus to disk: `python -m soundloom.recipes.foley.render OUT --clips 1000`.
 
-OUT/audio.npy is int16 `[clips, N]`, ready for numpy.load(..., mmap_mode="r"); OUT/metadata.jsonl has one line a clip:
-index, caption, captions (variants), classes, composition, counts, attributes, seed, split, sample_rate.
+OUT/audio.npy is int16 `[clips, N]`, ready for numpy.load(..., mmap_mode="r"); OUT/metadata.jsonl has one line
+a clip: index, caption, captions (variants), classes, composition, counts, attributes, seed, split,
+sample_rate.
 """
 
 from __future__ import annotations
@@ -47,8 +48,8 @@ def render_dataset(
 ) -> Path:
     """Render clips 0..clips-1 of a corpus into folder `out`.
 
-    The files get their names only when complete, so an interrupted run leaves no half data set behind. The result does
-    not depend on `jobs`.
+    The files get their names only when complete, so an interrupted run leaves no half data set behind. The
+    result does not depend on `jobs`.
 
     Args:
         out: folder to make; its parents are made as well.
@@ -72,7 +73,9 @@ def render_dataset(
     if out.exists() and not out.is_dir():
         raise FileExistsError(f"{out} exists and is not a folder; choose another name")
     if out.is_dir() and any(out.iterdir()) and not force:
-        raise FileExistsError(f"{out} exists and is not empty; choose another folder, or replace it with --force")
+        raise FileExistsError(
+            f"{out} exists and is not empty; choose another folder, or replace it with --force"
+        )
     settings: dict[str, Any] = {
         "sample_rate": sample_rate,
         "seconds": seconds,
@@ -197,9 +200,9 @@ def build_parser() -> argparse.ArgumentParser:
     """Return the command's argument parser."""
     parser = argparse.ArgumentParser(
         prog="python -m soundloom.recipes.foley.render",
-        description="Render captioned clips of the procedural Foley corpus: OUT/audio.npy (int16 [clips, N]) and "
-        "OUT/metadata.jsonl. The same arguments give the same files, whatever --jobs is.",
-        epilog="example: python -m soundloom.recipes.foley.render data/foley/train --clips 20000 --seed 1 --jobs 2",
+        description="Render captioned clips of the procedural Foley corpus: OUT/audio.npy (int16 [clips, N]) "
+        "and OUT/metadata.jsonl. The same arguments give the same files, whatever --jobs is.",
+        epilog="example: python -m soundloom.recipes.foley.render data/foley/train --clips 20000 --seed 1",
     )
     parser.add_argument("out", metavar="OUT", help="folder to make")
     parser.add_argument("--clips", type=int, required=True, help="how many clips")
@@ -209,8 +212,12 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, default=0, help="corpus seed, 0 or more (default: %(default)s)")
     parser.add_argument("--seconds", type=float, default=5.0, help="length of a clip (default: %(default)s)")
     parser.add_argument("--sample-rate", type=int, default=16000, help="Hz (default: %(default)s)")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes (default: all cores)")
-    parser.add_argument("--variants", type=int, default=VARIANTS, help="captions a clip (default: %(default)s)")
+    parser.add_argument(
+        "--jobs", type=int, default=os.cpu_count() or 1, help="processes (default: all cores)"
+    )
+    parser.add_argument(
+        "--variants", type=int, default=VARIANTS, help="captions a clip (default: %(default)s)"
+    )
     parser.add_argument(
         "--compositions",
         type=_composition_weights,
@@ -227,7 +234,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = vars(parser.parse_args(arguments))
     if options["classes"] is not None:
         options["classes"] = [name.strip() for name in options["classes"].split(",") if name.strip()]
-    with tqdm(total=max(options["clips"], 0), unit="clip", disable=not sys.stderr.isatty(), leave=False) as bar:
+    with tqdm(
+        total=max(options["clips"], 0), unit="clip", disable=not sys.stderr.isatty(), leave=False
+    ) as bar:
         try:
             render_dataset(**options, progress=lambda done, total: bar.update(done - bar.n))
         except (ValueError, FileExistsError, NotADirectoryError, PermissionError) as error:

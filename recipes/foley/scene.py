@@ -24,8 +24,8 @@ def place_sound(
 ) -> np.ndarray:
     """Give a sound `[N]` its surroundings.
 
-    A distant sound loses its high frequencies and gains reverberation; about a third of the others get a few early
-    reflections; a nearby one stays dry.
+    A distant sound loses its high frequencies and gains reverberation; about a third of the others get a few
+    early reflections; a nearby one stays dry.
 
     Args:
         cut: whether another sound takes over at the end, so that this one has to be faded out.
@@ -58,7 +58,9 @@ def set_level(
     offset_db: float = 0.0,
 ) -> np.ndarray:
     """Scale a sound `[N]` to a level that fits its loudness and distance; peaks stay below PEAK."""
-    mean, spread, ceiling = _LEVELS[attributes.get("loudness") if attributes.get("loudness") in _LEVELS else None]
+    mean, spread, ceiling = _LEVELS[
+        attributes.get("loudness") if attributes.get("loudness") in _LEVELS else None
+    ]
     target = mean + spread * float(np.clip(rng.standard_normal(), -2.0, 2.0)) + offset_db
     target += _DISTANCE_DB.get(attributes.get("distance"), 0.0)
     gain = 10 ** ((target - active_level(sound, sample_rate)) / 20)
@@ -76,13 +78,15 @@ def sum_parts(parts: Sequence[tuple[int, np.ndarray]], samples: int) -> np.ndarr
 
 
 def _from_afar(rng: np.random.Generator, sound: np.ndarray, sample_rate: int) -> np.ndarray:
-    """Low-pass (second order, 900-2200 Hz) and a decaying-noise reverberation of 0.5-1.1 s, in one transform."""
+    """Low-pass (12 dB per octave from 900-2200 Hz) and decaying-noise reverberation (0.5-1.1 s) at once."""
     decay = rng.uniform(0.5, 1.1)  # s until -60 dB
     tail = round(min(0.8, decay) * sample_rate)
     size = fft.next_fast_len(len(sound) + tail, real=True)
     envelope = np.exp(np.linspace(0.0, -6.9 * tail / (decay * sample_rate), tail, dtype=np.float32))
     echo = rng.standard_normal(tail, dtype=np.float32) * envelope
-    echo *= np.float32(rng.uniform(0.4, 0.8) / np.sqrt(np.dot(echo, echo)))  # energy against the direct sound's 1
+    echo *= np.float32(
+        rng.uniform(0.4, 0.8) / np.sqrt(np.dot(echo, echo))
+    )  # energy against the direct sound's 1
     echo[0] += 1.0
     frequency = np.linspace(0.0, sample_rate / 2, size // 2 + 1, dtype=np.float32)
     low_pass = 1.0 / (1.0 + (frequency / np.float32(rng.uniform(900.0, 2200.0))) ** 2)

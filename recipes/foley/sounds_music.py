@@ -104,7 +104,7 @@ def drum_beat(rng: Rng, sample_rate: int, seconds: float, *, tempo: str | None =
     for row, sound in zip(bar, (kick, snare, closed), strict=True):
         hits = steps[row[steps % 16] > 0]
         gains = row[hits % 16] * rng.uniform(0.9, 1.0, len(hits))
-        x += scatter(n, sample_rate, lead + hits * step, sound * gains[:, None])
+        x += scatter(n, sample_rate, np.asarray(lead + hits * step, np.float64), sound * gains[:, None])
     if rng.random() < 0.4:
         accents = steps[steps % 16 == 14]
         x += scatter(n, sample_rate, lead + accents * step, np.tile(opened, (len(accents), 1)))
@@ -208,7 +208,7 @@ def guitar(rng: Rng, sample_rate: int, seconds: float, *, tempo: str | None = No
     lead = rng.random() * min(0.15, 0.2 * seconds)
     picked = rng.random() < 0.4
     strums = rng.choice(8, int(rng.integers(1, 4)), replace=False) if not picked else np.arange(0)
-    m = length_of(min(bar, 2.5, seconds), sample_rate)
+    m = length_of(min(bar, 2.0, seconds), sample_rate)
     chords = [
         [pluck(rng, m, sample_rate, float(hertz(note + capo)), t60, brightness) for note in shapes[which]]
         for which in order[: min(2, int(np.ceil(seconds / bar)))]

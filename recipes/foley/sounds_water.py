@@ -20,7 +20,7 @@ from .synth import Array, Rng
         "is washing ashore",
         "breaks on the shore",
         "rolls onto the sand",
-        "crashes on the beach",
+        "rolls up the beach",
     ),
     nouns=(
         "sea waves",
@@ -30,7 +30,7 @@ from .synth import Array, Rng
         "the surf",
         "waves on the shore",
     ),
-    attributes={"strength": {"calm": ("calm", "gentle", "gently"), "rough": ("rough", "stormy", "heavy")}},
+    attributes={"strength": {"calm": ("calm", "gentle", "gently"), "rough": ("rough", "stormy", "crashing")}},
 )
 def sea_waves(rng: Rng, sample_rate: int, seconds: float, *, strength: str | None = None) -> Sound:
     """Swells: each grows, breaks with a broad roar, and hisses back over the sand."""

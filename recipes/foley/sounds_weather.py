@@ -14,7 +14,7 @@ from .synth import Array, Rng
     name="rain",
     kind="texture",
     subjects=("rain", "a rain shower", "the rain", "rainfall", "a shower of rain"),
-    verbs=("falls", "is falling", "patters down", "is pouring down", "comes down"),
+    verbs=("falls", "is falling", "patters down", "is pattering down", "comes down"),
     nouns=(
         "rain",
         "falling rain",
@@ -25,7 +25,7 @@ from .synth import Array, Rng
         "rainy weather",
     ),
     attributes={
-        "strength": {"light": ("light", "gentle", "lightly"), "heavy": ("heavy", "heavily", "torrential")},
+        "strength": {"light": ("light", "gentle", "lightly"), "heavy": ("heavy", "heavily", "pouring")},
         "surface": {
             "roof": ("on a tin roof", "on a metal roof", "on a metal sheet"),
             "leaves": ("on leaves", "in a forest", "on foliage"),
@@ -66,18 +66,18 @@ def rain(
     name="wind",
     kind="texture",
     subjects=("the wind", "wind", "a wind", "a breeze", "a gust of wind"),
-    verbs=("blows", "is blowing", "gusts", "sweeps by", "howls", "rushes past"),
+    verbs=("blows", "is blowing", "gusts", "sweeps by", "whooshes", "rushes past"),
     nouns=(
         "wind",
         "wind blowing",
-        "howling wind",
+        "whooshing wind",
         "a gust of wind",
         "blowing wind",
         "windy weather",
         "wind gusts",
     ),
     attributes={
-        "strength": {"light": ("light", "gentle", "gently"), "strong": ("strong", "stormy", "fierce")}
+        "strength": {"light": ("light", "gentle", "gently"), "strong": ("strong", "stormy", "howling")}
     },
 )
 def wind(rng: Rng, sample_rate: int, seconds: float, *, strength: str | None = None) -> Sound:
@@ -164,7 +164,7 @@ def thunder(rng: Rng, sample_rate: int, seconds: float, *, onset: str | None = N
         "crackling flames",
         "a fire in a fireplace",
     ),
-    attributes={"size": {"small": ("small", "little", "low"), "large": ("big", "roaring", "large")}},
+    attributes={"size": {"small": ("small", "little"), "large": ("big", "roaring", "large")}},
 )
 def fire(rng: Rng, sample_rate: int, seconds: float, *, size: str | None = None) -> Sound:
     """The flutter of flames, low and soft, under sparse sharp crackles that come in clusters."""

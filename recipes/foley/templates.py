@@ -1,8 +1,9 @@
 """Sentence patterns of the caption grammar, with their weights.
 
-Slots: `{s}` a clause ("a dog barks twice"), `{np}` a noun phrase ("a dog barking", "three barks"), `{bare}` a noun
-phrase without article or count ("dog barking"), `{tag}` a label ("dog", "3 dog barks"). Compositions number them by
-time (then, while) or by importance (background: 1 is in front). Patterns named in CORE are never held out.
+Slots: `{s}` a clause ("a dog barks twice"), `{np}` a noun phrase ("a dog barking", "three barks"), `{bare}` a
+noun phrase without article or count ("dog barking"), `{tag}` a label ("dog", "3 dog barks"). Compositions
+number them by time (then, while) or by importance (background: 1 is in front). Patterns named in CORE are
+never held out.
 """
 
 from __future__ import annotations

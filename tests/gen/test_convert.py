@@ -163,9 +163,7 @@ def test_calls_are_never_evaluated(monkeypatch: pytest.MonkeyPatch) -> None:
         ("interleave_stereo_codebooks.use", True),
     ],
 )
-def test_unsupported_values_are_named(
-    tmp_path: Path, package: dict[str, Any], key: str, value: Any
-) -> None:
+def test_unsupported_values_are_named(tmp_path: Path, package: dict[str, Any], key: str, value: Any) -> None:
     change(package, key, value)
     with pytest.raises(ValueError, match=f"{key.replace('.', '[.]')} is .*not supported") as caught:
         load_published_lm(write(tmp_path, package))

@@ -28,7 +28,9 @@ def sounds(batch: int, seed: int) -> tuple[Tensor, Tensor]:
     label = torch.arange(batch) % 3
     t = torch.arange(8000) / 16000
     noise = torch.randn(batch, 8000, generator=generator)
-    hertz = torch.where(label == 0, 150.0, 3000.0)[:, None] * (0.8 + 0.4 * torch.rand(batch, 1, generator=generator))
+    hertz = torch.where(label == 0, 150.0, 3000.0)[:, None] * (
+        0.8 + 0.4 * torch.rand(batch, 1, generator=generator)
+    )
     audio = torch.where(label[:, None] == 1, noise, torch.sin(2 * torch.pi * hertz * t))
     return 0.2 * audio, label
 
@@ -125,13 +127,17 @@ def test_augmentation_keeps_shape_and_sound() -> None:
     assert ((place - 4000).abs() <= 1600).all() and len(place.unique()) > 30
     assert (out.abs().amax(1) > 0.9).all()
     loud = SoundClassifierModule(class_names=NAMES, gain_db=10.0).augment(audio).abs().amax(1)
-    assert loud.max() > 1.5 and loud.min() < 0.7 and loud.max() < 10 ** 0.5 * 1.1
+    assert loud.max() > 1.5 and loud.min() < 0.7 and loud.max() < 10**0.5 * 1.1
 
 
 def test_it_learns_and_exports(tmp_path: Path) -> None:
     lightning.seed_everything(0)
     module = SoundClassifierModule(
-        class_names=NAMES, widths=(8, 8, 8, 8), learning_rate=5e-3, export_to=str(tmp_path / "out"), shift_seconds=0.1
+        class_names=NAMES,
+        widths=(8, 8, 8, 8),
+        learning_rate=5e-3,
+        export_to=str(tmp_path / "out"),
+        shift_seconds=0.1,
     )
     trainer = lightning.Trainer(
         max_epochs=8,
@@ -141,7 +147,9 @@ def test_it_learns_and_exports(tmp_path: Path) -> None:
         enable_model_summary=False,
         log_every_n_steps=1,
     )
-    train, val = (DataLoader(TensorDataset(*sounds(n, seed)), batch_size=12) for n, seed in ((48, 1), (24, 2)))
+    train, val = (
+        DataLoader(TensorDataset(*sounds(n, seed)), batch_size=12) for n, seed in ((48, 1), (24, 2))
+    )
     trainer.fit(module, train, val)
     assert trainer.callback_metrics["val/accuracy"] > 0.9
     judge = SoundClassifier.from_pretrained(tmp_path / "out")

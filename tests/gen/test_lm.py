@@ -180,7 +180,7 @@ def test_missing_and_truncated_files_are_named(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=f"{shards[1].name} is missing"):
         AudioLM.from_pretrained(tmp_path)
     (tmp_path / "config.json").write_text("{", encoding="utf-8")
-    with pytest.raises(ValueError, match="config.json is damaged"):
+    with pytest.raises(ValueError, match=r"config\.json is damaged"):
         AudioLM.from_pretrained(tmp_path)
 
 
@@ -188,5 +188,5 @@ def test_unknown_weight_storage_is_named(tmp_path: Path) -> None:
     make().save_pretrained(tmp_path)
     config = json.loads((tmp_path / "config.json").read_text(encoding="utf-8"))
     (tmp_path / "config.json").write_text(json.dumps(config | {"weights": "int3"}), encoding="utf-8")
-    with pytest.raises(ValueError, match="'int3'.*'int8'"):
+    with pytest.raises(ValueError, match=r"'int3'.*'int8'"):
         AudioLM.from_pretrained(tmp_path)

@@ -210,7 +210,9 @@ def test_the_schedule_spans_the_run(tmp_path: Path) -> None:
 
     module = make(learning_rate=1.0, warmup_steps=2, min_lr_ratio=0.0)
     trainer(tmp_path, max_steps=6, callbacks=[Spy()]).fit(module, loader())
-    assert rates == pytest.approx([0.5, 1.0, 1.0, 0.5 + 0.5 * math.cos(math.pi / 4), 0.5, 0.1464466], abs=1e-5)
+    assert rates == pytest.approx(
+        [0.5, 1.0, 1.0, 0.5 + 0.5 * math.cos(math.pi / 4), 0.5, 0.1464466], abs=1e-5
+    )
 
 
 def test_decay_and_betas_reach_the_optimiser(tmp_path: Path) -> None:

@@ -71,7 +71,7 @@ class Case:
 
     @torch.inference_mode()
     def guided_logits(self, name: str, text: TextStates) -> tuple[Tensor, Tensor]:
-        """Guided logits of every step, ours and expected, where they predict a code: both `[B, predictions, V]`."""
+        """Guided logits, ours and expected, wherever they predict a code: both `[B, places, V]`."""
         lm = self.model.lm
         frames = self.expected[name.replace("guided_logits", "tokens")].shape[-1]
         seen: list[Tensor] = []
@@ -172,7 +172,7 @@ CHECKS: dict[str, Callable[[Case], Tensor | tuple[Tensor, Tensor]]] = {
 }
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def load_case(folder: Path) -> Case:
     return Case(folder)
 

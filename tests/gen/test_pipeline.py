@@ -291,9 +291,7 @@ def test_a_missing_text_encoder_says_what_to_give() -> None:
 
 @pytest.mark.parametrize("file", ["state_dict.bin", "compression_state_dict.bin"])
 @pytest.mark.parametrize("keep", [None, 0, 5000])
-def test_missing_and_truncated_published_files_are_named(
-    tmp_path: Path, file: str, keep: int | None
-) -> None:
+def test_missing_and_truncated_published_files_are_named(tmp_path: Path, file: str, keep: int | None) -> None:
     folder = tmp_path / "model"
     shutil.copytree(TINY, folder)
     content = (folder / file).read_bytes()

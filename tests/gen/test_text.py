@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 from pathlib import Path
 
 import pytest
@@ -85,6 +86,15 @@ def test_an_unknown_encoder_is_named(tmp_path: Path) -> None:
         load_text_encoder("t5-nowhere", local_files_only=True)
     with pytest.raises(OSError, match="text_encoder="):
         load_text_encoder(tmp_path)
+
+
+def test_a_damaged_encoder_is_named(tmp_path: Path) -> None:
+    folder = tmp_path / "t5"
+    shutil.copytree(T5, folder)
+    weights = folder / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1000])
+    with pytest.raises(OSError, match=f"cannot load the T5 text encoder '{folder}'"):
+        load_text_encoder(folder)
 
 
 def test_states_repeat_row_by_row_and_have_a_null() -> None:

@@ -166,5 +166,5 @@ def test_dropout_acts_in_training_only(inputs: tuple[Tensor, Tensor, Tensor]) ->
 
 
 def test_impossible_sizes_are_named() -> None:
-    with pytest.raises(ValueError, match="dim is 30.*num_heads \\(4\\)"):
+    with pytest.raises(ValueError, match=r"dim is 30.*num_heads \(4\)"):
         Transformer(dim=30, num_layers=1, num_heads=4, ffn_dim=8)

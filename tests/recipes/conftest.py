@@ -8,7 +8,12 @@ from soundloom.recipes.foley.registry import SoundClass
 
 
 def render_bark(
-    rng: np.random.Generator, sample_rate: int, seconds: float, *, pitch: str | None = None, count: int | None = None
+    rng: np.random.Generator,
+    sample_rate: int,
+    seconds: float,
+    *,
+    pitch: str | None = None,
+    count: int | None = None,
 ) -> np.ndarray:
     """`count` tone bursts of 0.1 s, evenly spread."""
     n = round(seconds * sample_rate)
@@ -27,7 +32,9 @@ def render_tick(rng: np.random.Generator, sample_rate: int, seconds: float) -> n
     return (np.exp(-np.arange(n) / (0.05 * sample_rate)) * rng.standard_normal(n) * 0.3).astype(np.float32)
 
 
-def render_noise(rng: np.random.Generator, sample_rate: int, seconds: float, *, colour: str | None = None) -> np.ndarray:
+def render_noise(
+    rng: np.random.Generator, sample_rate: int, seconds: float, *, colour: str | None = None
+) -> np.ndarray:
     n = round(seconds * sample_rate)
     noise = rng.standard_normal(n)
     return (0.2 * (np.cumsum(noise) / 100 if colour == "brown" else noise) / 3).clip(-1, 1).astype(np.float32)

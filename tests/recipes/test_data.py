@@ -11,6 +11,7 @@ import pytest
 import soundfile
 import torch
 from soundloom.codecs.base import Codec
+from soundloom.gen.judge_module import SoundClassifierModule
 from soundloom.recipes import encode
 from soundloom.recipes.data import AudioDataModule, ClipDataModule, TokenDataModule
 from soundloom.recipes.datasets import SILENCE_RMS, AudioFiles, RenderedFolder
@@ -40,9 +41,9 @@ def write_rendered(folder: Path, toys: dict[str, SoundClass], clips: int, split:
     return folder
 
 
-def write_codes(folder: Path, items: int, frames: int, books: int = 2, **more: object) -> Path:
+def write_codes(folder: Path, items: int, length: int, books: int = 2, **more: object) -> Path:
     folder.mkdir(parents=True)
-    codes = np.arange(items * books * frames, dtype=np.int16).reshape(items, books, frames)
+    codes = np.arange(items * books * length, dtype=np.int16).reshape(items, books, length)
     np.save(folder / "codes.npy", codes)
     with open(folder / "metadata.jsonl", "w") as lines:
         for i in range(items):
@@ -74,7 +75,11 @@ def files(tmp_path: Path) -> Path:
 
 def test_audio_batches_from_both_kinds_of_folder(rendered: Path, files: Path) -> None:
     data = AudioDataModule(
-        [str(rendered), str(files)], segment_seconds=0.25, batch_size=8, sample_rate=RATE, samples_per_epoch=64
+        [str(rendered), str(files)],
+        segment_seconds=0.25,
+        batch_size=8,
+        sample_rate=RATE,
+        samples_per_epoch=64,
     )
     data.prepare_data()
     data.setup()
@@ -176,7 +181,9 @@ def test_missing_folder_names_the_command(tmp_path: Path) -> None:
         AudioDataModule([str(tmp_path / "none")]),
         ClipDataModule(str(tmp_path / "none"), str(tmp_path / "none2")),
     ):
-        with pytest.raises(FileNotFoundError, match=r"python -m soundloom.recipes.foley.render .*none .*--split train"):
+        with pytest.raises(
+            FileNotFoundError, match=r"python -m soundloom.recipes.foley.render .*none .*--split train"
+        ):
             data.prepare_data()
 
 
@@ -199,13 +206,28 @@ def test_clip_batches(rendered: Path, tmp_path: Path, toys: dict[str, SoundClass
 
 
 def test_missing_clips_are_rendered(tmp_path: Path) -> None:
-    data = ClipDataModule(
-        str(tmp_path / "train"), str(tmp_path / "val"), batch_size=8, sample_rate=RATE, seconds=0.5, render_clips=40
-    )
+    folders = [str(tmp_path / "train"), str(tmp_path / "val")]
+    data = ClipDataModule(*folders, sample_rate=RATE, seconds=0.5, render_clips=40)
     data.prepare_data()
-    data.setup()
-    assert (len(data.train_set), len(data.val_set)) == (40, 20) or "lacks" in str(data)
-    assert {e["split"] for e in RenderedFolder(tmp_path / "val").entries} == {"validation"}
+    train, val = map(RenderedFolder, folders)
+    assert (len(train), len(val), train.length(0)) == (40, 20, 4000)
+    assert {e["split"] for e in train.entries} == {"train"}
+    assert {e["split"] for e in val.entries} == {"validation"}
+    assert {e["composition"] for e in train.entries} == {"single"}
+
+
+def test_debug_run_renders_a_few_clips_elsewhere(tmp_path: Path) -> None:
+    data = ClipDataModule(
+        str(tmp_path / "train"), str(tmp_path / "val"), batch_size=8, seconds=0.5, render_clips=16000
+    )
+    module = SoundClassifierModule(widths=(4, 4, 4, 4), export_to=str(tmp_path / "out"))
+    trainer = lightning.Trainer(
+        fast_dev_run=2, accelerator="cpu", enable_progress_bar=False, enable_model_summary=False
+    )
+    trainer.fit(module, datamodule=data)
+    assert trainer.global_step == 2
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["train-debug", "val-debug"]
+    assert len(RenderedFolder(tmp_path / "train-debug")) == 48
 
 
 # ------------------------------------------------------------------ TokenDataModule
@@ -232,7 +254,9 @@ def test_token_batches(tmp_path: Path) -> None:
 
 
 def test_prompts_vary(tmp_path: Path) -> None:
-    data = TokenDataModule([str(write_codes(tmp_path / "a", 1, 4))], [str(tmp_path / "a")], frames=4, batch_size=1)
+    data = TokenDataModule(
+        [str(write_codes(tmp_path / "a", 1, 4))], [str(tmp_path / "a")], frames=4, batch_size=1
+    )
     data.setup()
     torch.manual_seed(0)
     assert {data.train_set[0][1] for _ in range(30)} == {"a0", "b0"}
@@ -248,7 +272,7 @@ def test_frames_of_padded_items_are_known(tmp_path: Path) -> None:
 def test_token_errors(tmp_path: Path) -> None:
     good = str(write_codes(tmp_path / "good", 2, 8))
     three = str(write_codes(tmp_path / "three", 2, 8, books=3))
-    with pytest.raises(FileNotFoundError, match="python -m soundloom.recipes.encode"):
+    with pytest.raises(FileNotFoundError, match=r"python -m soundloom\.recipes\.encode"):
         TokenDataModule([str(tmp_path / "none")], [good]).setup()
     with pytest.raises(ValueError, match="numbers of codebooks"):
         TokenDataModule([good], [three]).setup()
@@ -316,15 +340,19 @@ def test_encode_audio_folder(files: Path, tmp_path: Path) -> None:
 
 
 def test_encode_errors(
-    rendered: Path, files: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    rendered: Path,
+    files: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    with pytest.raises(FileNotFoundError, match="metadata.csv"):
+    with pytest.raises(FileNotFoundError, match=r"metadata\.csv"):
         encode.encode_audio_folder(files, tmp_path / "out", PeakCodec())
     (files / "metadata.csv").write_text("file_name,caption\ntone.wav,a tone\n")
     with pytest.raises(ValueError, match="lacks file_name or text"):
         encode.encode_audio_folder(files, tmp_path / "out", PeakCodec())
     (files / "metadata.csv").write_text("file_name,text\nnone.wav,a tone\n")
-    with pytest.raises(FileNotFoundError, match="none.wav"):
+    with pytest.raises(FileNotFoundError, match=r"none\.wav"):
         encode.encode_audio_folder(files, tmp_path / "out", PeakCodec())
     assert not (tmp_path / "out").exists()
     other = PeakCodec()

@@ -26,14 +26,14 @@ TINY = {"n_filters": 2, "dimension": 6, "ratios": (4, 2), "lstm": 1}
 def test_conv_gives_ceil_of_length_over_stride(length, kernel, stride, dilation, causal, pad_mode):
     kernel = max(kernel, math.ceil((stride - 1) / dilation) + 1)
     conv = Conv(1, 2, kernel, stride=stride, dilation=dilation, causal=causal, pad_mode=pad_mode)
-    assert conv(torch.randn(1, 1, length)).shape == (1, 2, math.ceil(length / stride))
+    assert conv(torch.randn(1, length, 1)).shape == (1, math.ceil(length / stride), 2)
 
 
 @pytest.mark.parametrize("stride", [2, 3, 5, 8])
 @pytest.mark.parametrize("causal", [False, True])
 def test_transposed_conv_multiplies_the_length(stride, causal):
     layer = ConvTranspose(2, 3, stride, causal=causal)
-    assert layer(torch.randn(2, 2, 7)).shape == (2, 3, 7 * stride)
+    assert layer(torch.randn(2, 7, 2)).shape == (2, 7 * stride, 3)
 
 
 def test_trim_right_ratio_is_refused_without_causal():
@@ -80,15 +80,15 @@ def test_streamed_encoder_and_decoder_equal_offline(cuts):
 
 def test_streaming_a_non_causal_layer_is_refused():
     with pytest.raises(ValueError, match="causal"):
-        Conv(1, 1, 3)(torch.randn(1, 1, 8), StreamState())
+        Conv(1, 1, 3)(torch.randn(1, 8, 1), StreamState())
     with pytest.raises(ValueError, match="causal"):
-        ConvTranspose(1, 1, 2)(torch.randn(1, 1, 8), StreamState())
+        ConvTranspose(1, 1, 2)(torch.randn(1, 8, 1), StreamState())
 
 
 def test_reset_forgets_the_past():
     lstm = SkipLSTM(4, 1).eval()
     state = StreamState()
-    x = torch.randn(1, 4, 5)
+    x = torch.randn(1, 5, 4)
     with torch.no_grad():
         first = lstm(x, state)
         again = lstm(x, state)

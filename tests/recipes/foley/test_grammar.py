@@ -118,12 +118,16 @@ def test_plainest_names_are_for_training(toys: Toys) -> None:
 
 
 def test_hash_is_the_same_in_another_process() -> None:
-    code = "from soundloom.recipes.foley.grammar import stable_fraction; print(stable_fraction('a dog barks'))"
+    code = (
+        "from soundloom.recipes.foley.grammar import stable_fraction; print(stable_fraction('a dog barks'))"
+    )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert float(result.stdout) == stable_fraction("a dog barks")
 
 
-@pytest.mark.parametrize(("count", "words"), [(1, "once|one|a|a single|an|single|1"), (2, "twice|two|a pair of|2")])
+@pytest.mark.parametrize(
+    ("count", "words"), [(1, "once|one|a|a single|an|single|1"), (2, "twice|two|a pair of|2")]
+)
 def test_counts_are_said(toys: Toys, count: int, words: str) -> None:
     for text in draw(Grammar(toys), 200, [Part(toys["dog"], {}, count)]):
         assert re.search(rf"\b({words})\b", text.lower()), text

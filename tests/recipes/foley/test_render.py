@@ -45,7 +45,17 @@ def test_jobs_do_not_change_the_result(tmp_path: Path) -> None:
 
 
 def test_existing_folder_needs_force(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    arguments = [str(tmp_path / "set"), "--clips", "2", "--seconds", "1", "--sample-rate", "8000", "--jobs", "1"]
+    arguments = [
+        str(tmp_path / "set"),
+        "--clips",
+        "2",
+        "--seconds",
+        "1",
+        "--sample-rate",
+        "8000",
+        "--jobs",
+        "1",
+    ]
     assert main(arguments) == 0
     before = (tmp_path / "set" / "audio.npy").read_bytes()
     (tmp_path / "set" / "codes.npy").write_bytes(b"old")
@@ -91,7 +101,18 @@ def test_bad_input(
 
 
 def test_chosen_classes_and_compositions(tmp_path: Path) -> None:
-    arguments = ["--clips", "6", "--seconds", "1", "--jobs", "1", "--classes", "dog, rain", "--compositions", "then:1"]
+    arguments = [
+        "--clips",
+        "6",
+        "--seconds",
+        "1",
+        "--jobs",
+        "1",
+        "--classes",
+        "dog, rain",
+        "--compositions",
+        "then:1",
+    ]
     assert main([str(tmp_path / "set"), *arguments]) == 0
     for line in (tmp_path / "set" / "metadata.jsonl").read_text().splitlines():
         entry = json.loads(line)

@@ -1,4 +1,4 @@
-"""Nature, animals and people: the contract of every sound class, and the physics that makes it recognisable."""
+"""Nature, animals and people: the contract of every sound class, and the physics that makes it known."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def envelope(x: np.ndarray, step: float = 0.01) -> np.ndarray:
 
 
 def onsets(x: np.ndarray, merge: float = 0.1, below_db: float = 18.0) -> np.ndarray:
-    """Start times of stretches louder than `below_db` under the peak; shorter silences than `merge` s are bridged."""
+    """Start times of stretches within `below_db` of the peak; silences up to `merge` s are bridged."""
     loud = envelope(x)
     active = np.flatnonzero(loud > loud.max() * 10 ** (-below_db / 20))
     return active[np.diff(active, prepend=-(10**6)) > merge / 0.01] * 0.01
@@ -65,8 +65,8 @@ def peak_frequency(x: np.ndarray) -> float:
 
 def loudest(x: np.ndarray, seconds: float = 0.1) -> np.ndarray:
     m = int(seconds * RATE)
-    centre = int(np.argmax(np.convolve(x**2, np.ones(m), "same")))
-    begin = min(max(centre - m // 2, 0), len(x) - m)
+    energy = np.cumsum(np.pad(x.astype(np.float64) ** 2, (1, 0)))
+    begin = int(np.argmax(energy[m:] - energy[:-m]))
     return x[begin : begin + m]
 
 
@@ -122,7 +122,7 @@ def test_words(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize(
-    ("rate", "seconds"), [(8000, 0.5), (16000, 5.0), (22050, 1.37), (48000, 2.2), (16000, 30.0)]
+    ("rate", "seconds"), [(8000, 0.5), (16000, 5.0), (22050, 1.37), (48000, 2.2), (8000, 30.0)]
 )
 def test_length_and_level(name: str, rate: int, seconds: float) -> None:
     x = render(name, 3, rate, seconds)
@@ -391,7 +391,7 @@ def test_steps_are_regular_and_obey_their_speed(name: str) -> None:
             loud = np.convolve(loud - loud.mean(), np.hanning(9), "same")
             r = np.correlate(loud, loud, "full")[len(loud) - 1 :] / np.sum(loud**2)
             peaks = signal.find_peaks(r[20:130])[0] + 20  # 0.2 to 1.3 s
-            best = peaks[np.argmax(r[peaks])]
+            best = peaks[r[peaks] > 0.75 * r[peaks].max()][0]  # left and right foot differ a little
             assert shortest < best / 100 < longest
             assert r[best] > 0.4
 
