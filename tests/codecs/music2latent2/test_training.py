@@ -1,0 +1,295 @@
+"""The consistency objective and the module that trains with it."""
+
+from __future__ import annotations
+
+import logging
+import math
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import lightning
+import pytest
+import torch
+from diffusers import CMStochasticIterativeScheduler
+from soundloom.codecs.music2latent2 import Music2Latent2, Music2Latent2Config
+from soundloom.codecs.music2latent2.consistency import ConsistencyObjective, NoiseSchedule, pseudo_huber
+from soundloom.codecs.music2latent2.ema import WarmupEMA
+from soundloom.codecs.music2latent2.module import Music2Latent2Module
+from soundloom.codecs.music2latent2.reconstruction import comparison_figure, log_spectral_distance
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+TINY = Music2Latent2Config(
+    sample_rate=8000,
+    channels=1,
+    hop=32,
+    frames_per_chunk=8,
+    base_channels=8,
+    multipliers=(1, 2),
+    encoder_blocks=(1, 1),
+    decoder_blocks=(1, 1),
+    strides=((4, 4),),
+    dim=16,
+    head_dim=8,
+    encoder_layers=1,
+    upsampler_layers=1,
+    decoder_layers=1,
+    noise_dim=8,
+    num_latents=2,
+    latent_dim=4,
+)
+FSQ = replace(TINY, fsq_levels=(5, 5, 5, 5), num_registers=1, latents_in_decoder=True)
+SAMPLES = 2 * TINY.chunk_samples + TINY.edge
+
+
+def tones(count: int, samples: int = SAMPLES, channels: int = 1) -> Tensor:
+    generator = torch.Generator().manual_seed(0)
+    pitch = 200 + 1500 * torch.rand(count, channels, 1, generator=generator)
+    return 0.5 * torch.sin(2 * math.pi * pitch * torch.arange(samples) / TINY.sample_rate)
+
+
+def module(config: Music2Latent2Config = TINY, **settings: Any) -> Music2Latent2Module:
+    torch.manual_seed(0)
+    return Music2Latent2Module(config, **settings)
+
+
+# The objective
+
+
+def test_scalings_and_ladder_are_those_of_diffusers() -> None:
+    """The scheduler for consistency models has the same formulas; see consistency.py for why it is not used."""
+    schedule = NoiseSchedule(TINY)
+    for steps in (1, 2, 5):
+        reference = CMStochasticIterativeScheduler(
+            num_train_timesteps=steps + 1, sigma_min=0.002, sigma_max=80.0, sigma_data=0.5, rho=7.0
+        )
+        reference.set_timesteps(timesteps=list(range(steps, 0, -1)))
+        torch.testing.assert_close(torch.tensor(schedule.ladder(steps)), reference.sigmas[:steps], rtol=1e-4, atol=0)
+        for sigma in reference.sigmas[:steps]:
+            skip, out = reference.get_scalings_for_boundary_condition(sigma)
+            ours = schedule.scalings(sigma)
+            torch.testing.assert_close(ours.skip, torch.as_tensor(skip))
+            torch.testing.assert_close(ours.out, torch.as_tensor(out))
+            torch.testing.assert_close(ours.in_, 1 / (sigma**2 + 0.5**2) ** 0.5)
+
+
+def test_clean_input_is_kept() -> None:
+    model = Music2Latent2(**asdict(TINY))
+    torch.nn.init.normal_(model.consistency.up.conv_out.weight)  # type: ignore[union-attr, arg-type]
+    clean = torch.randn(1, 2, TINY.bins, TINY.frames_per_chunk)
+    with torch.no_grad():
+        context = model.context(torch.zeros(1, 2, 4))
+        assert torch.equal(model.denoise(clean, TINY.sigma_min, context)[0], clean)
+        assert not torch.allclose(model.denoise(clean, 1.0, context)[0], clean, atol=0.1)
+
+
+def test_step_size_shrinks_from_start_to_end() -> None:
+    objective = ConsistencyObjective(NoiseSchedule(TINY), total_steps=100, initial_step=0.1, exponent=3)
+    assert objective.step_size(0) == pytest.approx(0.1)
+    assert objective.step_size(50) == pytest.approx(0.01)
+    assert objective.step_size(100) == objective.step_size(1000) == pytest.approx(0.001)
+    with pytest.raises(ValueError, match="total_steps is 0"):
+        ConsistencyObjective(NoiseSchedule(TINY), total_steps=0)
+
+
+def test_noise_levels_follow_the_wanted_density() -> None:
+    """A place t is drawn with the weight of ln sigma(t) under a normal distribution."""
+    torch.manual_seed(0)
+    schedule = NoiseSchedule(TINY)
+    objective = ConsistencyObjective(schedule, total_steps=1, mean=-1.1, std=2.0)
+    times = objective.sample_times(40_000, torch.device("cpu"))
+    grid = torch.linspace(0, 1, 2001)
+    density = torch.exp(-0.5 * ((schedule.sigma(grid).log() + 1.1) / 2) ** 2)
+    for quantile in (0.1, 0.5, 0.9):
+        expected = grid[(density.cumsum(0) / density.sum() >= quantile).nonzero()[0, 0]]
+        assert times.quantile(quantile) == pytest.approx(float(expected), abs=0.01)
+
+
+def test_pseudo_huber_is_a_norm_with_a_smooth_foot() -> None:
+    zero = torch.zeros(2, 3, 10)
+    assert torch.equal(pseudo_huber(zero, zero), torch.zeros(2))
+    far = torch.stack((torch.full((3, 10), 2.0), torch.full((3, 10), 5.0)))
+    torch.testing.assert_close(pseudo_huber(far, zero), far.flatten(1).norm(dim=1), rtol=1e-2, atol=0)
+    knee = 0.00054 * math.sqrt(30)
+    near = torch.full((1, 3, 10), 1e-6)
+    assert float(pseudo_huber(near, zero[:1])) == pytest.approx(30 * 1e-12 / (2 * knee), rel=0.2)
+
+
+def test_objective_of_known_networks() -> None:
+    torch.manual_seed(0)
+    schedule = NoiseSchedule(TINY)
+    objective = ConsistencyObjective(schedule, total_steps=10)
+    clean = torch.randn(6, 2, 4, 4)
+    seen: dict[str, tuple[Tensor, Tensor]] = {}
+
+    def oracle(name: str) -> Any:
+        def run(noisy: Tensor, sigma: Tensor) -> Tensor:
+            seen[name] = (noisy, sigma)
+            assert torch.is_grad_enabled() == (name == "student")
+            return clean
+
+        return run
+
+    perfect = objective(oracle("student"), oracle("teacher"), clean, 0)
+    assert float(perfect.loss) == 0
+    (high, sigma_high), (low, sigma_low) = seen["student"], seen["teacher"]
+    assert (sigma_high > sigma_low).all() and sigma_high.unique().numel() == 6, "each chunk has a level of its own"
+    noise = (high - clean) / sigma_high.view(-1, 1, 1, 1)
+    torch.testing.assert_close(noise, (low - clean) / sigma_low.view(-1, 1, 1, 1), atol=1e-3, rtol=1e-3)
+
+    def off_by_one(noisy: Tensor, sigma: Tensor) -> Tensor:
+        return clean + 1
+
+    constant = objective(off_by_one, oracle("teacher"), clean, 0)
+    gap = (seen["teacher"][1] - constant.sigma).abs().clamp_min(0.001)
+    torch.testing.assert_close(constant.items, pseudo_huber(clean + 1, clean) / gap)
+
+
+def test_gradient_reaches_encoder_through_the_prediction_only() -> None:
+    part = module(FSQ)
+    with torch.no_grad():
+        for parameter in part.codec.parameters():
+            if not parameter.any():
+                parameter.normal_(0, 0.1)
+    objective = part.build_objective(10)
+    part.consistency_loss(tones(2), objective, 0, 0.5)[1].loss.backward()
+    idle = [name for name, p in part.named_parameters() if p.grad is None or not p.grad.any()]
+    assert idle == []
+    expected = {name: p.grad.clone() for name, p in part.named_parameters() if p.grad is not None}
+    # The same with everything recomputed in the backward pass.
+    part.zero_grad(set_to_none=True)
+    part.codec.enable_gradient_checkpointing()
+    torch.manual_seed(7)
+    state = torch.get_rng_state()
+    part.consistency_loss(tones(2), objective, 0, 0.5)[1].loss.backward()
+    checkpointed = {name: p.grad.clone() for name, p in part.named_parameters() if p.grad is not None}
+    part.zero_grad(set_to_none=True)
+    part.codec.disable_gradient_checkpointing()
+    torch.set_rng_state(state)
+    part.consistency_loss(tones(2), objective, 0, 0.5)[1].loss.backward()
+    assert set(checkpointed) == set(expected)
+    for name, p in part.named_parameters():
+        torch.testing.assert_close(checkpointed[name], p.grad, rtol=1e-4, atol=1e-5)
+
+
+def test_training_lowers_the_loss() -> None:
+    part = module()
+    objective = part.build_objective(60)
+    optimizer = torch.optim.RAdam(part.parameters(), lr=3e-3)
+    audio, losses = tones(4), []
+    for step in range(60):
+        torch.manual_seed(step % 5)
+        loss = part.consistency_loss(audio, objective, 0, 1.0)[1].loss
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(float(loss.detach()))
+    assert sum(losses[-5:]) < 0.5 * sum(losses[:5])
+
+
+# The module
+
+
+def test_mixing_adds_another_item() -> None:
+    audio = tones(8)
+    part = module(mix=0.0)
+    assert torch.equal(part.mixed(audio), audio)
+    part = module(mix=1.0)
+    added = part.mixed(audio) - audio
+    distance = (added[:, None] - audio[None]).abs().flatten(2).amax(-1)
+    assert sorted(distance.argmin(1).tolist()) == list(range(8)), "what is added is the batch in another order"
+    with pytest.raises(ValueError, match="mix is 1.5"):
+        module(mix=1.5)
+
+
+def test_crop_takes_what_two_chunks_need(caplog: pytest.LogCaptureFixture) -> None:
+    part = module()
+    assert part.crop(tones(2, SAMPLES + 50)).shape == (2, 1, SAMPLES)
+    assert part.crop({"audio": tones(2)}).shape == (2, 1, SAMPLES)
+    with pytest.raises(ValueError, match=f"two chunks want {SAMPLES}: set data.segment_seconds to at least 0.068"):
+        part.crop(tones(2, SAMPLES - 1))
+    with pytest.raises(ValueError, match="2 channels, the model 1"):
+        part.crop(tones(2, channels=2))
+    stereo = module(replace(TINY, channels=2))
+    with caplog.at_level(logging.WARNING):
+        assert stereo.crop(tones(2)).shape == (2, 2, SAMPLES)
+        stereo.crop(tones(2))
+    assert caplog.text.count("data is mono") == 1
+
+
+def test_a_gradient_that_is_not_finite_is_left_out(caplog: pytest.LogCaptureFixture) -> None:
+    part = module()
+    optimizer = torch.optim.RAdam(part.parameters())
+    before = [p.detach().clone() for p in part.parameters()]
+    for p in part.parameters():
+        p.grad = torch.full_like(p, torch.nan)
+    part.log = lambda *_, **__: None  # type: ignore[method-assign, assignment]
+    part._trainer = None
+    part.on_before_optimizer_step(optimizer)
+    optimizer.step()
+    assert "not finite" in caplog.text
+    assert all(torch.equal(p, old) for p, old in zip(part.parameters(), before, strict=True))
+
+
+@pytest.mark.parametrize("config", [TINY, FSQ], ids=["tanh", "fsq"])
+def test_fit_logs_and_exports(tmp_path: Path, config: Music2Latent2Config) -> None:
+    part = module(config, warmup_steps=2, export_to=str(tmp_path / "model"))
+    loader = DataLoader(list(tones(8)), batch_size=4)  # type: ignore[arg-type]
+    logger = lightning.pytorch.loggers.TensorBoardLogger(tmp_path)
+    trainer = lightning.Trainer(
+        max_steps=3,
+        accelerator="cpu",
+        logger=logger,
+        log_every_n_steps=1,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        callbacks=[WarmupEMA(decay=0.5)],
+        default_root_dir=tmp_path,
+    )
+    trainer.fit(part, loader, loader)
+    logged = trainer.logged_metrics
+    names = {"train/loss", "train/latent_saturation", "train/gradient_norm", "val/loss", "val/mel", "val/si_sdr"}
+    names |= {"val/log_spectral_distance", "val/latent_std"}
+    if config is FSQ:
+        names |= {"val/mel_codes", "val/si_sdr_codes"}
+    assert names <= set(logged)
+    assert any(name.startswith("train_by_noise/") for name in logged)
+    assert all(math.isfinite(float(logged[name])) for name in names - {"val/si_sdr", "val/si_sdr_codes"})
+    loaded = Music2Latent2.from_pretrained(tmp_path / "model")
+    assert loaded.settings == config
+    for name, weight in loaded.state_dict().items():
+        assert torch.equal(weight, part.codec.state_dict()[name]), name
+    part.save_pretrained(tmp_path / "half", dtype=torch.bfloat16)
+    size = {kind: (tmp_path / kind / "diffusion_pytorch_model.safetensors").stat().st_size for kind in ("model", "half")}
+    assert size["half"] < 0.7 * size["model"]
+    assert Music2Latent2.from_pretrained(tmp_path / "half").dtype == torch.float32
+
+
+def test_endless_training_needs_a_length(tmp_path: Path) -> None:
+    trainer = lightning.Trainer(
+        max_epochs=-1, accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False
+    )
+    with pytest.raises(ValueError, match="set trainer.max_steps"):
+        trainer.fit(module(), DataLoader(list(tones(2)), batch_size=2))  # type: ignore[arg-type]
+
+
+def test_ema_forgets_the_start() -> None:
+    ema = WarmupEMA(decay=0.9)
+    average = ema._kwargs["avg_fn"]
+    value = torch.tensor(100.0)
+    for update in range(1, 40):
+        value = average(value, torch.tensor(1.0), torch.tensor(update))
+    assert abs(float(value) - 1) < 0.01, "a constant decay of 0.9 would leave 100 * 0.9 ** 39 = 1.6 too much"
+    assert float(average(torch.tensor(0.0), torch.tensor(1.0), 10**6)) == pytest.approx(0.1)
+    with pytest.raises(ValueError, match="decay is 1"):
+        WarmupEMA(decay=1.0)
+
+
+def test_reconstruction_figures_of_merit() -> None:
+    audio = tones(2, 4000)
+    assert float(log_spectral_distance(audio, audio)) == 0
+    louder = log_spectral_distance(audio * 0.1, audio)
+    assert 5 < float(louder) < 20.1, "20 dB where there is sound, less where there is silence"
+    figure = comparison_figure(audio[0, 0], audio[1, 0], 8000)
+    assert [axes.get_title() for axes in figure.axes[:2]] == ["original", "decoded"]
