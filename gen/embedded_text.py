@@ -100,6 +100,14 @@ class EmbeddedTextEncoder(TextEncoder, ModelMixin, ConfigMixin):  # type: ignore
         )
         self.norm = nn.LayerNorm(dim)
 
+    def untrained(self, **settings: Any) -> Self:
+        """A new encoder, ready to train, over this one's table; `settings` as for `from_table`."""
+        encoder = type(self)(vocab_size=self.table.shape[0], table_dim=self.table.shape[1], **settings)
+        encoder.table.copy_(self.table)
+        encoder.scale.copy_(self.scale)
+        encoder.tokenizer = self.tokenizer
+        return encoder
+
     @classmethod
     def from_table(cls, folder: str | Path, **settings: Any) -> Self:
         """A new encoder, ready to train, over the table in `folder` (the output of recipes/distil_text.py).

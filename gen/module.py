@@ -20,7 +20,7 @@ from ..codecs.base import Codec, load_codec
 from .embedded_text import TABLE_FILE, EmbeddedTextEncoder
 from .generation import CodeGenerator
 from .lm import AudioLM
-from .pipeline import AudioGen
+from .pipeline import BUNDLED_MODELS, AudioGen
 from .sampling import Sampler
 from .text import TextEncoder, TextStates, load_text_encoder
 
@@ -67,6 +67,10 @@ class AudioGenModule(lightning.LightningModule):
         min_lr_ratio: end of the cosine as a fraction of the peak.
         schedule_steps: length of the cosine; None: that of the run.
         compile: run the language model through torch.compile.
+        export_to: folder for the trained model (as `save_pretrained` writes it) when training ends; None: not
+            exported.
+        export_codec: the codec that the exported model names.
+        export_settings: `max_seconds`, `extend_stride`, `guidance_scale`, `top_k` of the exported model.
     """
 
     def __init__(
@@ -93,6 +97,9 @@ class AudioGenModule(lightning.LightningModule):
         min_lr_ratio: float = 0.05,
         schedule_steps: int | None = None,
         compile: bool = False,
+        export_to: str | None = None,
+        export_codec: str = "seanet-16khz",
+        export_settings: dict[str, Any] | None = None,
     ) -> None:
         super().__init__()
         if not 0.0 <= caption_dropout <= 1.0:
@@ -108,6 +115,9 @@ class AudioGenModule(lightning.LightningModule):
         self.warmup_steps = warmup_steps
         self.min_lr_ratio = min_lr_ratio
         self.schedule_steps = schedule_steps
+        self.export_to = export_to
+        self.export_codec = export_codec
+        self.export_settings = export_settings or {}
 
         encoder = build_text_encoder(text_encoder, text_encoder_settings)
         self._encoder: Unregistered | None = None
@@ -180,7 +190,7 @@ class AudioGenModule(lightning.LightningModule):
         return self._loss(batch, batch["prompts"], "test")
 
     def predict_step(self, batch: CodeBatch, batch_idx: int) -> Tensor:
-        """Codes `[B, K, T]` generated for the batch's prompts, as long as its codes; guidance 3, t"""
+        """Codes `[B, K, T]` generated for the batch's prompts, as long as its codes; guidance 3."""
         frames = batch["codes"].shape[-1]
         generator = CodeGenerator(self.lm, self.encode_text(batch["prompts"]), max_frames=frames)
         sampler = Sampler(
@@ -227,6 +237,11 @@ class AudioGenModule(lightning.LightningModule):
         scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: self.rate_factor(step, total))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
+    def on_fit_end(self) -> None:
+        """Export the trained model if that was asked for."""
+        if self.export_to and self.trainer.is_global_zero and not getattr(self.trainer, "fast_dev_run", False):
+            self.save_pretrained(self.export_to, codec=self.export_codec, **self.export_settings)
+
     def save_pretrained(
         self,
         folder: str | Path,
@@ -257,13 +272,21 @@ def build_text_encoder(source: str | TextEncoder, settings: dict[str, Any] | Non
     """Find or build the text encoder that `AudioGenModule` names; see there.
 
     Raises:
-        ValueError: settings for an encoder that is not new.
+        ValueError: settings for an encoder that can't be new.
     """
-    if isinstance(source, str) and (Path(source) / TABLE_FILE).is_file():
+    if isinstance(source, TextEncoder):
+        if settings:
+            raise ValueError(f"text_encoder_settings is {settings}, but text_encoder is an encoder already")
+        return source
+    if (Path(source) / TABLE_FILE).is_file():
         return EmbeddedTextEncoder.from_table(source, **(settings or {}))
-    if settings:
+    bundled = BUNDLED_MODELS / source / "text_encoder"
+    encoder = load_text_encoder(bundled if bundled.is_dir() and not Path(source).is_dir() else source)
+    if not settings:
+        return encoder
+    if not isinstance(encoder, EmbeddedTextEncoder):
         raise ValueError(
-            f"text_encoder_settings is {settings}, but text_encoder {source!r} is not a folder with a "
-            f"{TABLE_FILE}; only a new embedded encoder has settings"
+            f"text_encoder_settings is {settings}, but text_encoder {source!r} is a {type(encoder).__name__}; "
+            "only a new embedded encoder has settings"
         )
-    return source if isinstance(source, TextEncoder) else load_text_encoder(source)
+    return encoder.untrained(**settings)

@@ -162,8 +162,8 @@ def spread_codes(codes: Tensor, prompts: int, num_samples: int, frames: int, fra
     given = codes.shape[-1]
     if given >= frames:
         raise ValueError(
-            f"the sound to continue takes {given} frames ({given / frame_rate:.2f} s), but the whole result is "
-            f"to have {frames} ({frames / frame_rate:.2f} s); ask for a longer duration, which counts both, "
-            "or cut the sound"
+            f"the sound to continue takes {given} frames ({given / frame_rate:.2f} s), but the whole result "
+            f"is to have {frames} ({frames / frame_rate:.2f} s); ask for a longer duration, which counts "
+            "both, or cut the sound"
         )
     return codes.expand(prompts, -1, -1).repeat_interleave(num_samples, dim=0)

@@ -21,7 +21,7 @@ def guide(conditional: Tensor, unconditional: Tensor, guidance_scale: float) -> 
 
 
 def keep_top_k(probabilities: Tensor, k: int) -> Tensor:
-    """Zero what is below the k-th largest probability of the last axis; ties with it stay. No renormalising."""
+    """Zero what is below the k-th largest probability of the last axis; ties with it stay. Not normalised."""
     kth = probabilities.topk(k, dim=-1).values[..., -1:]
     return probabilities.masked_fill(probabilities < kth, 0.0)
 

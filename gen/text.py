@@ -117,9 +117,9 @@ class T5TextEncoder(TextEncoder):
             model = T5EncoderModel.from_pretrained(str(name), dtype=torch.float32, **kwargs)
         except (OSError, ValueError, RuntimeError, SafetensorError) as error:
             raise OSError(
-                f"cannot load the T5 text encoder {str(name)!r} ({' '.join(str(error).split())}); give "
-                "text_encoder= the path of a folder that holds the model and its tokenizer, or a hub id while "
-                "you are online"
+                f"cannot load the T5 text encoder {str(name)!r} ({' '.join(str(error).split())}); "
+                "give text_encoder= the path of a folder that holds the model and its tokenizer, or a hub id "
+                "while you are online"
             ) from error
         return cls(model, tokenizer, max_tokens=max_tokens)
 

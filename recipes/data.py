@@ -266,11 +266,11 @@ class AudioDataModule(_RenderingDataModule):
         return _loader(self.val_set, self.batch_size, self.num_workers)
 
 
-class TokenDataModule(lightning.LightningDataModule):
+class TokenDataModule(_RenderingDataModule):
     """Codec tokens and prompts for the language model.
 
-    Batches are dicts: "codes" int64 `[B, K, T]`, "lengths" int64 `[B]` (frames that are not padding),
-    "prompts" list of B texts (in training a random one of an item's captions, in validation its first).
+    Batches are dicts: "codes" int64 `[B, K, T]`, "lengths" int64 `[B]` (frames that are not padding), "prompts" list
+    of B texts (in training a random one of an item's captions, in validation its first).
 
     Args:
         train_dirs: encoded folders (codes.npy and metadata.jsonl) to train on.
@@ -279,6 +279,11 @@ class TokenDataModule(lightning.LightningDataModule):
         batch_size: B.
         repeats: how many times an epoch goes through each training folder; default once.
         num_workers: loading processes; 0 loads in the main one.
+        codec: what encodes rendered folders that have no codes.npy yet, a folder or a name; None: such a folder is
+            an error.
+        seed: corpus seed for rendering.
+
+    See _RenderingDataModule for the rest.
     """
 
     def __init__(
@@ -289,22 +294,49 @@ class TokenDataModule(lightning.LightningDataModule):
         batch_size: int = 16,
         repeats: list[int] | None = None,
         num_workers: int = 0,
+        codec: str | None = None,
+        sample_rate: int = 16000,
+        seconds: float = 5.0,
+        seed: int = 0,
+        render_clips: int | None = None,
+        render_jobs: int = 1,
+        render_compositions: dict[str, float] | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(render_clips, render_jobs, render_compositions, seconds, sample_rate)
         if not train_dirs or not val_dirs:
             raise ValueError("train_dirs and val_dirs must each name at least one encoded folder")
         if repeats is not None and (len(repeats) != len(train_dirs) or min(repeats) < 1):
-            raise ValueError(
-                f"repeats must be {len(train_dirs)} numbers of 1 or more, one a folder, got {repeats}"
-            )
+            raise ValueError(f"repeats must be {len(train_dirs)} numbers of 1 or more, one a folder, got {repeats}")
         self.train_dirs, self.val_dirs = list(train_dirs), list(val_dirs)
         self.frames, self.batch_size = _positive("frames", frames), _positive("batch_size", batch_size)
         self.repeats = [1] * len(train_dirs) if repeats is None else list(repeats)
-        self.num_workers = num_workers
+        self.num_workers, self.codec, self.seed = num_workers, codec, seed
+
+    def prepare_data(self) -> None:
+        if self.codec is None:
+            return
+        for position, folder in enumerate(self.train_dirs):
+            self._prepare(folder, "train", self.seed + position)
+            self._encode(folder)
+        for position, folder in enumerate(self.val_dirs):
+            self._prepare(folder, "validation", self.seed + position)
+            self._encode(folder)
+
+    def _encode(self, folder: str) -> None:
+        """Write codes.npy where there is only audio.npy."""
+        path = self._locate(folder)
+        if (path / "codes.npy").is_file() or not (path / "audio.npy").is_file():
+            return
+        from ..codecs.base import load_codec
+        from .encode import encode_rendered
+
+        assert self.codec is not None
+        logger.info("encoding %s with %s", path, self.codec)
+        encode_rendered(path, load_codec(self.codec))
 
     def setup(self, stage: str | None = None) -> None:
-        train = [TokenDataset(folder, self.frames, random_captions=True) for folder in self.train_dirs]
-        val = [TokenDataset(folder, self.frames, random_captions=False) for folder in self.val_dirs]
+        train = [TokenDataset(self._locate(folder), self.frames, random_captions=True) for folder in self.train_dirs]
+        val = [TokenDataset(self._locate(folder), self.frames, random_captions=False) for folder in self.val_dirs]
         books = {str(data.folder): data.num_codebooks for data in (*train, *val)}
         if len(set(books.values())) > 1:
             raise ValueError(f"the folders were encoded with different numbers of codebooks: {books}")

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from diffusers.configuration_utils import ConfigMixin, register_to_config
 from diffusers.models.modeling_utils import ModelMixin
 from torch import Tensor
@@ -19,17 +20,26 @@ from torch.nn.utils import parametrize
 
 from ..base import BUNDLED_MODELS, Codec, resolve_model
 from .convert import PUBLISHED_FILE, load_published
+from .mdct import MDCT, NoiseFill
 from .quantizer import ResidualVectorQuantizer
 from .seanet import SEANetDecoder, SEANetEncoder
 
 
 @dataclass
 class CodecOutput:
-    """A training pass: `audio [B, C, N]`, `codes [B, K, T]` or None, `commitment` loss (scalar)."""
+    """A training pass.
+
+    Attributes:
+        audio: `[B, C, N]`.
+        codes: `[B, K, T]`, or None if nothing was quantized.
+        commitment: the quantizer's loss, scalar.
+        magnitude_loss: with a transform, L1 distance of log magnitudes (nepers), scalar.
+    """
 
     audio: Tensor
     codes: Tensor | None
     commitment: Tensor
+    magnitude_loss: Tensor | None = None
 
 
 class SEANetCodec(ModelMixin, ConfigMixin, Codec):
@@ -45,6 +55,8 @@ class SEANetCodec(ModelMixin, ConfigMixin, Codec):
         encoder_overrides: settings that hold for the encoder only.
         decoder_overrides: settings that hold for the decoder only (`trim_right_ratio`, `final_activation`, or
             another value for any of the above).
+        transform: "none" feeds the waveform to the network, "mdct" coefficients (see mdct.py; mono only).
+        transform_hop: samples per frame of the transform.
         threshold_dead, kmeans_iterations, codebook_decay: see EuclideanCodebook; used in training only.
     """
 
@@ -75,6 +87,8 @@ class SEANetCodec(ModelMixin, ConfigMixin, Codec):
         pad_mode: str = "constant",
         encoder_overrides: Mapping[str, Any] | None = None,
         decoder_overrides: Mapping[str, Any] | None = None,
+        transform: str = "none",
+        transform_hop: int = 160,
         threshold_dead: float = 2.0,
         kmeans_iterations: int = 50,
         codebook_decay: float = 0.99,
@@ -98,8 +112,18 @@ class SEANetCodec(ModelMixin, ConfigMixin, Codec):
             "norm": norm,
             "pad_mode": pad_mode,
         }
-        self.encoder = SEANetEncoder(**{**network, **(encoder_overrides or {})})
-        self.decoder = SEANetDecoder(**{**network, **(decoder_overrides or {})})
+        if transform not in ("none", "mdct"):
+            raise ValueError(f"transform is {transform!r}; allowed: 'none', 'mdct'")
+        if transform == "mdct" and channels != 1:
+            raise ValueError(f"transform 'mdct' is for 1 channel, not {channels}; use 'none'")
+        self.mdct = MDCT(transform_hop) if transform == "mdct" else None
+        seen = made = {"channels": channels}
+        if self.mdct is not None:
+            seen = {"channels": 3 * transform_hop, "init_gain": 1.0}
+            made = {"channels": 2 * transform_hop, "init_gain": 0.3}
+            self.noise_fill = NoiseFill(transform_hop)
+        self.encoder = SEANetEncoder(**{**network, **seen, **(encoder_overrides or {})})
+        self.decoder = SEANetDecoder(**{**network, **made, **(decoder_overrides or {})})
         self.quantizer = ResidualVectorQuantizer(
             num_codebooks=num_codebooks,
             bins=codebook_size,
@@ -120,7 +144,7 @@ class SEANetCodec(ModelMixin, ConfigMixin, Codec):
     @property
     def hop_length(self) -> int:
         """Samples per frame."""
-        return math.prod(self.config["ratios"])
+        return math.prod(self.config["ratios"]) * (1 if self.mdct is None else self.mdct.hop)
 
     @property
     def frame_rate(self) -> float:
@@ -144,12 +168,44 @@ class SEANetCodec(ModelMixin, ConfigMixin, Codec):
 
         With `quantize=False` the latent goes to the decoder as it is, codes is None and commitment zero.
         """
-        latent = self.encoder(audio)
-        if not quantize:
-            return CodecOutput(self.decoder(latent)[..., : audio.shape[-1]], None, latent.new_zeros(()))
-        quantized = self.quantizer(latent)
-        decoded = self.decoder(quantized.quantized)[..., : audio.shape[-1]]
-        return CodecOutput(decoded, quantized.codes, quantized.commitment)
+        latent = self.encode_latent(audio)
+        codes, commitment = None, latent.new_zeros(())
+        if quantize:
+            quantized = self.quantizer(latent)
+            latent, codes, commitment = quantized.quantized, quantized.codes, quantized.commitment
+        if self.mdct is None:
+            return CodecOutput(self.decoder(latent)[..., : audio.shape[-1]], codes, commitment)
+        decoded, log_magnitude = self._synthesise(latent)
+        with torch.autocast(audio.device.type, enabled=False):
+            target = self.mdct.log_magnitude(audio.float())
+        magnitude_loss = F.l1_loss(log_magnitude[..., : target.shape[-1]], target)
+        return CodecOutput(decoded[..., : audio.shape[-1]], codes, commitment, magnitude_loss)
+
+    def encode_latent(self, audio: Tensor) -> Tensor:
+        """Waveform `[B, C, N]` -> latent before quantization `[B, dimension, T]`."""
+        if self.mdct is None:
+            return self.encoder(audio)
+        whole = F.pad(audio, (0, -audio.shape[-1] % self.hop_length))
+        with torch.autocast(audio.device.type, enabled=False):
+            features = self.mdct.features(whole.to(self.mdct.cosine.dtype))
+        return self.encoder(features)
+
+    def decode_latent(self, latent: Tensor) -> Tensor:
+        """Latent `[B, dimension, T]` -> waveform `[B, C, T * hop]`."""
+        if self.mdct is None:
+            return self.decoder(latent)
+        return self._synthesise(latent)[0]
+
+    def _synthesise(self, latent: Tensor) -> tuple[Tensor, Tensor]:
+        """Latent -> waveform and the log magnitudes it was made from, `[B, M, frames]`."""
+        assert self.mdct is not None
+        # The last block of samples overlaps with a frame that was never coded: let the last one stand in.
+        described = self.decoder(torch.cat([latent, latent[..., -1:]], dim=-1))
+        with torch.autocast(latent.device.type, enabled=False):
+            coefficients, log_magnitude = self.noise_fill(described)
+            audio = self.mdct.inverse(coefficients)
+        frames = latent.shape[-1] * self.hop_length
+        return audio[..., :frames], log_magnitude[..., : frames // self.mdct.hop]
 
     @torch.no_grad()
     def encode(self, audio: Tensor) -> Tensor:
@@ -159,7 +215,7 @@ class SEANetCodec(ModelMixin, ConfigMixin, Codec):
             ValueError: not three axes, the wrong number of channels, no samples, or NaN or infinite samples.
         """
         self._check_audio(audio)
-        return self.quantizer.encode(self.encoder(audio.to(self.dtype)))
+        return self.quantizer.encode(self.encode_latent(audio.to(self.dtype)))
 
     @torch.no_grad()
     def decode(self, codes: Tensor, length: int | None = None) -> Tensor:
@@ -169,7 +225,7 @@ class SEANetCodec(ModelMixin, ConfigMixin, Codec):
             ValueError: wrong shape or dtype, or codes outside 0..codebook_size-1.
         """
         self._check_codes(codes)
-        audio = self.decoder(self.quantizer.decode(codes).to(self.dtype))
+        audio = self.decode_latent(self.quantizer.decode(codes).to(self.dtype))
         return audio if length is None else audio[..., :length]
 
     def _check_audio(self, audio: Tensor) -> None:

@@ -46,6 +46,7 @@ class SEANetModule(lightning.LightningModule):
         mel_floor: added to mel magnitudes before the logarithm; below it a difference counts little. AudioGen's
             1e-5 lets digital silence, of which procedural sound is full, dominate the gradient.
         commitment_weight: of the quantizer's loss, which stays outside the balancer.
+        magnitude_weight: of the distance of log magnitudes, for codecs with a transform.
         quantizer_start: step from which on latents are quantized; before it the network trains as a plain
             autoencoder, so that k-means meets latents that mean something.
         discriminator_filters: width of the discriminator; 0 trains without one.
@@ -66,6 +67,7 @@ class SEANetModule(lightning.LightningModule):
         weights: Mapping[str, float] | None = None,
         mel_floor: float = 1e-5,
         commitment_weight: float = 1.0,
+        magnitude_weight: float = 1.0,
         quantizer_start: int = 0,
         discriminator_filters: int = 32,
         discriminator_ffts: Sequence[int] = (1024, 2048, 512, 256, 128),
@@ -81,6 +83,7 @@ class SEANetModule(lightning.LightningModule):
         self.warmup_steps = warmup_steps
         self.decay_steps = decay_steps
         self.commitment_weight = commitment_weight
+        self.magnitude_weight = magnitude_weight
         self.quantizer_start = quantizer_start
         self.discriminator_start = discriminator_start
         self.gradient_clip = gradient_clip
@@ -125,8 +128,12 @@ class SEANetModule(lightning.LightningModule):
             self.discriminator.requires_grad_(True)
         both[0].zero_grad()
         gradient = self.balancer.gradient(losses, estimate)
-        # One backward pass: the balanced gradient enters at the output, the commitment loss beside it.
-        self.manual_backward((estimate * gradient).sum() + self.commitment_weight * output.commitment)
+        # One backward pass: the balanced gradient enters at the output, the other losses beside it.
+        total = (estimate * gradient).sum() + self.commitment_weight * output.commitment
+        if output.magnitude_loss is not None:
+            total = total + self.magnitude_weight * audio.shape[0] * output.magnitude_loss
+            self.log("train/magnitude", output.magnitude_loss, prog_bar=True)
+        self.manual_backward(total)
         if self.gradient_clip is not None:
             self.clip_gradients(both[0], self.gradient_clip, "norm")
         both[0].step()

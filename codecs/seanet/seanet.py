@@ -37,6 +37,7 @@ class SEANetEncoder(nn.Module):
         compress, true_skip: see ResidualBlock.
         elu_alpha: of every activation.
         causal, norm, pad_mode: see Conv.
+        init_gain: factor on the first convolution's initial weights; waveforms are quiet, so it is above 1.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class SEANetEncoder(nn.Module):
         causal: bool = False,
         norm: str = "weight_norm",
         pad_mode: str = "constant",
+        init_gain: float = 5.0,
     ) -> None:
         super().__init__()
         shared: dict[str, Any] = {"causal": causal, "norm": norm, "pad_mode": pad_mode}
@@ -82,7 +84,7 @@ class SEANetEncoder(nn.Module):
             layers.append(SkipLSTM(width, lstm))
         layers += [nn.ELU(elu_alpha), Conv(width, dimension, last_kernel_size, **shared)]
         self.model = nn.ModuleList(layers)
-        init_variance_preserving(self.model, first_gain=5.0)
+        init_variance_preserving(self.model, first_gain=init_gain)
 
     def forward(self, audio: Tensor, state: StreamState | None = None) -> Tensor:
         return run_layers(self.model, audio.transpose(1, 2), state).transpose(1, 2)
@@ -94,6 +96,7 @@ class SEANetDecoder(nn.Module):
     Args:
         trim_right_ratio: see ConvTranspose.
         final_activation: name of a module of `torch.nn` put after the last convolution, or None.
+        init_gain: factor on the last convolution's initial weights.
     """
 
     def __init__(
@@ -117,6 +120,7 @@ class SEANetDecoder(nn.Module):
         pad_mode: str = "constant",
         trim_right_ratio: float = 1.0,
         final_activation: str | None = None,
+        init_gain: float = 0.1,
     ) -> None:
         super().__init__()
         shared: dict[str, Any] = {"causal": causal, "norm": norm, "pad_mode": pad_mode}
@@ -148,7 +152,7 @@ class SEANetDecoder(nn.Module):
         if final_activation is not None:
             layers.append(getattr(nn, final_activation)())
         self.model = nn.ModuleList(layers)
-        init_variance_preserving(self.model, last_gain=0.1)
+        init_variance_preserving(self.model, last_gain=init_gain)
 
     def forward(self, latent: Tensor, state: StreamState | None = None) -> Tensor:
         return run_layers(self.model, latent.transpose(1, 2), state).transpose(1, 2)

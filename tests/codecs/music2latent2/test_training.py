@@ -64,7 +64,7 @@ def test_scalings_and_ladder_are_those_of_diffusers() -> None:
         reference = CMStochasticIterativeScheduler(
             num_train_timesteps=steps + 1, sigma_min=0.002, sigma_max=80.0, sigma_data=0.5, rho=7.0
         )
-        reference.set_timesteps(timesteps=list(range(steps, 0, -1)))
+        reference.set_timesteps(timesteps=list(range(steps - 1, -1, -1)))
         torch.testing.assert_close(torch.tensor(schedule.ladder(steps)), reference.sigmas[:steps], rtol=1e-4, atol=0)
         for sigma in reference.sigmas[:steps]:
             skip, out = reference.get_scalings_for_boundary_condition(sigma)

@@ -1,0 +1,90 @@
+"""Speed of the 150 M configurations with random weights: encode and decode, float32 and bfloat16.
+
+    python benchmarks/music2latent2.py [--seconds 6] [--repeats 3] [--threads 2] [--config codicodec] [--device cpu]
+
+Prints a Markdown table of real-time factors: seconds of sound per second of computation, the median of the repeats.
+Run it on a machine that does nothing else, and give the processor's name with its figures.
+"""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
+
+import torch
+from soundloom.codecs.music2latent2 import Music2Latent2, Music2Latent2Config
+from soundloom.codecs.music2latent2.convert import config_from_published
+
+CONFIGS = {
+    "music2latent2": Music2Latent2Config(),
+    "music2latent2-stereo": Music2Latent2Config(channels=2),
+    "codicodec": config_from_published({}),
+}
+
+
+def processor() -> str:
+    """Name of the processor, where the system tells it."""
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as lines:
+            names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    except OSError:
+        names = []
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def measure(work: Callable[[], Any], repeats: int, device: torch.device) -> float:
+    """Median seconds of a call, after one that is not counted."""
+    times = []
+    for repeat in range(repeats + 1):
+        start = time.perf_counter()
+        work()
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        if repeat:
+            times.append(time.perf_counter() - start)
+    return statistics.median(times)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--config", choices=CONFIGS, default="codicodec")
+    parser.add_argument("--seconds", type=float, default=6.0, help="length of the sound")
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--device", default="cpu")
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    torch.manual_seed(0)
+    device = torch.device(options.device)
+    config = CONFIGS[options.config]
+    model = Music2Latent2(**asdict(config)).eval().to(device)
+    size = sum(weight.numel() for weight in model.parameters()) / 1e6
+    audio = 0.1 * torch.randn(1, config.channels, round(options.seconds * config.sample_rate), device=device)
+
+    place = torch.cuda.get_device_name(device) if device.type == "cuda" else processor()
+    print(f"{options.config}: {size:.0f} M random weights, {config.sample_rate} Hz, {config.channels} channels,")
+    print(f"{options.seconds:g} s of sound, {options.threads} threads, {place}, torch {torch.__version__}\n")
+    print("| | encode | decode, autoregressive, 2 steps | decode, two-step | decode, parallel, 5 steps |")
+    print("|---|---|---|---|---|")
+    for name, dtype in (("float32", torch.float32), ("bfloat16", torch.bfloat16)):
+        model = torch.nn.Module.to(model, dtype)
+        with torch.inference_mode():
+            latents = model.encode(audio, discrete=False)
+            factors = [options.seconds / measure(lambda: model.encode(audio, discrete=False), options.repeats, device)]
+            for settings in (
+                {"decoding": "autoregressive", "steps": 2},
+                {"decoding": "two_step"},
+                {"decoding": "parallel", "steps": 5},
+            ):
+                work = lambda settings=settings: model.decode(latents, **settings)  # noqa: E731
+                factors.append(options.seconds / measure(work, options.repeats, device))
+        print(f"| {name} | " + " | ".join(f"{factor:.2f}x" for factor in factors) + " |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
