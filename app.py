@@ -57,15 +57,18 @@ CSS = """
 class LanguageModel(Protocol):
     """What the demo reads off a language model."""
 
-    codebook_size: int
+    @property
+    def codebook_size(self) -> int: ...
 
 
 class Generator(Protocol):
     """What the demo asks of a model: `soundloom.gen.pipeline.AudioGen` is one."""
 
-    lm: LanguageModel
     guidance_scale: float
     top_k: int
+
+    @property
+    def lm(self) -> LanguageModel: ...
 
     def generate(
         self,
@@ -203,12 +206,13 @@ def build_demo(model: Generator | None = None, *, name: str = "foley") -> gr.Blo
         from soundloom.gen.pipeline import AudioGen
 
         model = AudioGen.from_pretrained(name)
+    generator: Generator = model
     with gr.Blocks(
         title="soundloom", analytics_enabled=False, delete_cache=(KEEP_SECONDS, KEEP_SECONDS)
     ) as demo:
         gr.Markdown("# soundloom\nType what you want to hear.", elem_id="title")
         with gr.Tab("Generate"):
-            _generate_tab(model, name)
+            _generate_tab(generator, name)
     return demo.queue(default_concurrency_limit=1, max_size=32)
 
 

@@ -1,9 +1,9 @@
 """Speed of the 150 M configurations with random weights: encode and decode, float32 and bfloat16.
 
-    python benchmarks/music2latent2.py [--seconds 6] [--repeats 3] [--threads 2] [--config codicodec] [--device cpu]
+    python benchmarks/music2latent2.py --config codicodec --seconds 6 --repeats 3 --threads 2 --device cpu
 
-Prints a Markdown table of real-time factors: seconds of sound per second of computation, the median of the repeats.
-Run it on a machine that does nothing else, and give the processor's name with its figures.
+Prints a Markdown table of real-time factors: seconds of sound per second of computation, the median of the
+repeats. Run it on a machine that does nothing else, and give the processor's name with its figures.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -25,15 +27,21 @@ CONFIGS = {
     "music2latent2-stereo": Music2Latent2Config(channels=2),
     "codicodec": config_from_published({}),
 }
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+# Column of the table -> settings of `decode`; None stands for encoding.
+COLUMNS: dict[str, dict[str, Any] | None] = {
+    "encode": None,
+    "decode, autoregressive, 2 steps": {"decoding": "autoregressive", "steps": 2},
+    "decode, two-step": {"decoding": "two_step"},
+    "decode, parallel, 5 steps": {"decoding": "parallel", "steps": 5},
+}
 
 
 def processor() -> str:
     """Name of the processor, where the system tells it."""
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8") as lines:
-            names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    except OSError:
-        names = []
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text(encoding="utf-8").splitlines() if info.is_file() else []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.processor() or platform.machine()
 
 
@@ -57,6 +65,8 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--columns", nargs="+", choices=COLUMNS, default=list(COLUMNS))
+    parser.add_argument("--dtypes", nargs="+", choices=DTYPES, default=list(DTYPES))
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     torch.manual_seed(0)
@@ -64,26 +74,29 @@ def main() -> None:
     config = CONFIGS[options.config]
     model = Music2Latent2(**asdict(config)).eval().to(device)
     size = sum(weight.numel() for weight in model.parameters()) / 1e6
-    audio = 0.1 * torch.randn(1, config.channels, round(options.seconds * config.sample_rate), device=device)
+    samples = round(options.seconds * config.sample_rate)
+    audio = 0.1 * torch.randn(1, config.channels, samples, device=device)
 
     place = torch.cuda.get_device_name(device) if device.type == "cuda" else processor()
-    print(f"{options.config}: {size:.0f} M random weights, {config.sample_rate} Hz, {config.channels} channels,")
+    print(
+        f"{options.config}: {size:.0f} M random weights, {config.sample_rate} Hz, {config.channels} channels,"
+    )
     print(f"{options.seconds:g} s of sound, {options.threads} threads, {place}, torch {torch.__version__}\n")
-    print("| | encode | decode, autoregressive, 2 steps | decode, two-step | decode, parallel, 5 steps |")
-    print("|---|---|---|---|---|")
-    for name, dtype in (("float32", torch.float32), ("bfloat16", torch.bfloat16)):
-        model = torch.nn.Module.to(model, dtype)
-        with torch.inference_mode():
-            latents = model.encode(audio, discrete=False)
-            factors = [options.seconds / measure(lambda: model.encode(audio, discrete=False), options.repeats, device)]
-            for settings in (
-                {"decoding": "autoregressive", "steps": 2},
-                {"decoding": "two_step"},
-                {"decoding": "parallel", "steps": 5},
-            ):
-                work = lambda settings=settings: model.decode(latents, **settings)  # noqa: E731
+    print("| | " + " | ".join(options.columns) + " |")
+    print("|---|" + "---|" * len(options.columns))
+    with torch.inference_mode():
+        latents = model.encode(audio, discrete=False)
+        for name in options.dtypes:
+            torch.nn.Module.to(model, DTYPES[name])
+            factors = []
+            for column in options.columns:
+                settings = COLUMNS[column]
+                if settings is None:
+                    work = partial(model.encode, audio, discrete=False)
+                else:
+                    work = partial(model.decode, latents, **settings)
                 factors.append(options.seconds / measure(work, options.repeats, device))
-        print(f"| {name} | " + " | ".join(f"{factor:.2f}x" for factor in factors) + " |", flush=True)
+            print(f"| {name} | " + " | ".join(f"{factor:.2f}x" for factor in factors) + " |", flush=True)
 
 
 if __name__ == "__main__":

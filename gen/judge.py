@@ -32,7 +32,8 @@ def mel_filters(sample_rate: int, n_fft: int, n_mels: int, low: float, high: flo
     def to_mel(hertz: Tensor) -> Tensor:
         return 2595.0 * torch.log10(1.0 + hertz / 700.0)
 
-    edges = torch.linspace(*to_mel(torch.tensor([low, high], dtype=torch.float64)).tolist(), n_mels + 2)
+    ends = to_mel(torch.tensor([low, high], dtype=torch.float64))
+    edges = torch.linspace(float(ends[0]), float(ends[1]), n_mels + 2)
     edges = 700.0 * (10.0 ** (edges.double() / 2595.0) - 1.0)
     bins = torch.linspace(0.0, sample_rate / 2, n_fft // 2 + 1, dtype=torch.float64)
     rising = (bins - edges[:-2, None]) / (edges[1:-1] - edges[:-2])[:, None]

@@ -113,7 +113,7 @@ class SoundClassifierModule(lightning.LightningModule):
     def on_validation_epoch_end(self) -> None:
         counts = self.confusion.compute().cpu()
         self.confusion.reset()
-        board = getattr(self.logger, "experiment", None)
+        board: Any = getattr(self.logger, "experiment", None)
         if self.trainer.is_global_zero and not self.trainer.sanity_checking and hasattr(board, "add_figure"):
             figure = confusion_figure(counts, self.classifier.class_names)
             board.add_figure("val/confusion", figure, global_step=self.global_step)

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any, Self
 
 import torch
-from diffusers import ConfigMixin, ModelMixin
-from diffusers.configuration_utils import register_to_config
+from diffusers.configuration_utils import ConfigMixin, register_to_config
+from diffusers.models.modeling_utils import ModelMixin
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -70,8 +70,6 @@ class AudioLM(ModelMixin, ConfigMixin):
         dropout: chance that an element of a sub-layer's output is dropped in training.
         bias_attention, bias_ffn, bias_heads: whether those Linear modules have biases.
     """
-
-    config_name = "config.json"
 
     @register_to_config
     def __init__(

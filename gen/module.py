@@ -239,7 +239,11 @@ class AudioGenModule(lightning.LightningModule):
 
     def on_fit_end(self) -> None:
         """Export the trained model if that was asked for."""
-        if self.export_to and self.trainer.is_global_zero and not getattr(self.trainer, "fast_dev_run", False):
+        if (
+            self.export_to
+            and self.trainer.is_global_zero
+            and not getattr(self.trainer, "fast_dev_run", False)
+        ):
             self.save_pretrained(self.export_to, codec=self.export_codec, **self.export_settings)
 
     def save_pretrained(
@@ -286,7 +290,7 @@ def build_text_encoder(source: str | TextEncoder, settings: dict[str, Any] | Non
         return encoder
     if not isinstance(encoder, EmbeddedTextEncoder):
         raise ValueError(
-            f"text_encoder_settings is {settings}, but text_encoder {source!r} is a {type(encoder).__name__}; "
+            f"text_encoder_settings is {settings}, but {source!r} is a {type(encoder).__name__}; "
             "only a new embedded encoder has settings"
         )
     return encoder.untrained(**settings)

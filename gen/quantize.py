@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import ModelMixin
+from diffusers.configuration_utils import ConfigMixin
+from diffusers.models.modeling_utils import ModelMixin
 from torch import Tensor
 
 from .weights import MAX_SHARD_BYTES, read_weights, write_weights
@@ -91,6 +92,7 @@ def save_int8(model: ModelMixin, folder: str | Path, max_shard_bytes: int = MAX_
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     written = write_weights(quantize_int8(model.state_dict()), folder, max_shard_bytes)
+    assert isinstance(model, ConfigMixin)
     model.save_config(folder)
     config_file = folder / "config.json"
     config = json.loads(config_file.read_text(encoding="utf-8"))

@@ -269,8 +269,8 @@ class AudioDataModule(_RenderingDataModule):
 class TokenDataModule(_RenderingDataModule):
     """Codec tokens and prompts for the language model.
 
-    Batches are dicts: "codes" int64 `[B, K, T]`, "lengths" int64 `[B]` (frames that are not padding), "prompts" list
-    of B texts (in training a random one of an item's captions, in validation its first).
+    Batches are dicts: "codes" int64 `[B, K, T]`, "lengths" int64 `[B]` (frames that are not padding), "prompts"
+    list of B texts (in training a random one of an item's captions, in validation its first).
 
     Args:
         train_dirs: encoded folders (codes.npy and metadata.jsonl) to train on.
@@ -279,7 +279,8 @@ class TokenDataModule(_RenderingDataModule):
         batch_size: B.
         repeats: how many times an epoch goes through each training folder; default once.
         num_workers: loading processes; 0 loads in the main one.
-        codec: what encodes rendered folders that have no codes.npy yet, a folder or a name; None: such a folder is
+        codec: what encodes rendered folders that have no codes.npy yet, a folder or a name; None: such a
+        folder is
             an error.
         seed: corpus seed for rendering.
 
@@ -306,7 +307,9 @@ class TokenDataModule(_RenderingDataModule):
         if not train_dirs or not val_dirs:
             raise ValueError("train_dirs and val_dirs must each name at least one encoded folder")
         if repeats is not None and (len(repeats) != len(train_dirs) or min(repeats) < 1):
-            raise ValueError(f"repeats must be {len(train_dirs)} numbers of 1 or more, one a folder, got {repeats}")
+            raise ValueError(
+                f"repeats must be {len(train_dirs)} numbers of 1 or more, one a folder, got {repeats}"
+            )
         self.train_dirs, self.val_dirs = list(train_dirs), list(val_dirs)
         self.frames, self.batch_size = _positive("frames", frames), _positive("batch_size", batch_size)
         self.repeats = [1] * len(train_dirs) if repeats is None else list(repeats)
@@ -335,8 +338,13 @@ class TokenDataModule(_RenderingDataModule):
         encode_rendered(path, load_codec(self.codec))
 
     def setup(self, stage: str | None = None) -> None:
-        train = [TokenDataset(self._locate(folder), self.frames, random_captions=True) for folder in self.train_dirs]
-        val = [TokenDataset(self._locate(folder), self.frames, random_captions=False) for folder in self.val_dirs]
+        train = [
+            TokenDataset(self._locate(folder), self.frames, random_captions=True)
+            for folder in self.train_dirs
+        ]
+        val = [
+            TokenDataset(self._locate(folder), self.frames, random_captions=False) for folder in self.val_dirs
+        ]
         books = {str(data.folder): data.num_codebooks for data in (*train, *val)}
         if len(set(books.values())) > 1:
             raise ValueError(f"the folders were encoded with different numbers of codebooks: {books}")

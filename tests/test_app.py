@@ -45,7 +45,7 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture(scope="module")
 def model(tiny_model: AudioGen) -> AudioGen:
     """The model that ships, or while there is none the tiny one."""
-    return AudioGen.from_pretrained() if (BUNDLED_MODELS / "foley").is_dir() else tiny_model
+    return AudioGen.from_pretrained() if (BUNDLED_MODELS / "foley" / "config.json").is_file() else tiny_model
 
 
 def open_page(browser: Browser, demo: gr.Blocks, width: int = 1280) -> Page:

@@ -1,7 +1,8 @@
 """Convolutional frontends: spectrogram of a chunk <-> grid of tokens, with the maps of every resolution.
 
 Letters: B items, P parts (channels of the spectrogram), F bins, M frames, E width of the noise embedding.
-All maps are `[B, channels, frequency, time]`, kept in channels-last memory, which CPU and GPU convolutions like.
+All maps are `[B, channels, frequency, time]`, kept in channels-last memory, which CPU and GPU convolutions
+like.
 Source: Music2Latent (arXiv 2408.06500, section 3.2); sizes from CoDiCodec (arXiv 2509.09836).
 """
 
@@ -161,7 +162,7 @@ class DownFrontend(Frontend):
 
 
 class UpFrontend(Frontend):
-    """Map `[B, widths[-1], F', M']` -> map `[B, widths[0], F, M]`, or with a head the spectrogram `[B, P, F, M]`.
+    """Map `[B, widths[-1], F', M']` -> map `[B, widths[0], F, M]`, or with a head spectrogram `[B, P, F, M]`.
 
     Args:
         parts: P for an output head, None for none; the others as DownFrontend's, from fine to coarse.

@@ -1,8 +1,8 @@
 """What limits a latent: a tanh, or finite scalar quantization (FSQ).
 
 Latents are `[..., D]` with values in -1 to 1. Sources: Music2Latent (arXiv 2408.06500) for the tanh; FSQ
-(Mentzer et al. 2023, arXiv 2309.15505) and CoDiCodec (arXiv 2509.09836), which trains one model for continuous
-and discrete latents by FSQ-dropout.
+(Mentzer et al. 2023, arXiv 2309.15505) and CoDiCodec (arXiv 2509.09836), which trains one model for
+continuous and discrete latents by FSQ-dropout.
 """
 
 from __future__ import annotations
@@ -36,16 +36,21 @@ class FSQ(nn.Module):
     def __init__(self, levels: Sequence[int], *, margin: float = 1e-3) -> None:
         super().__init__()
         self.levels = tuple(int(level) for level in levels)
-        self.half = [(level - 1) * (1 - margin) / 2 for level in self.levels]
+        self.reach = [(level - 1) * (1 - margin) / 2 for level in self.levels]
         self.offset = [0.0 if level % 2 else 0.5 for level in self.levels]
-        # tan, where Mentzer et al. write atanh: so it is in the published model; the two agree for odd levels.
-        self.shift = [math.tan(o / h) for o, h in zip(self.offset, self.half, strict=True)]
+        # tan, where Mentzer et al. write atanh: so it is in the published model; the two agree for odd
+        # levels.
+        self.shift = [math.tan(o / h) for o, h in zip(self.offset, self.reach, strict=True)]
         self.steps = [level // 2 for level in self.levels]
         self.basis = [math.prod(self.levels[:i]) for i in range(len(self.levels))]
 
     def bound(self, raw: Tensor) -> Tensor:
         """Continuous latents `[..., D]` in -1 to 1, not rounded."""
-        half, offset, shift = raw.new_tensor(self.half), raw.new_tensor(self.offset), raw.new_tensor(self.shift)
+        half, offset, shift = (
+            raw.new_tensor(self.reach),
+            raw.new_tensor(self.offset),
+            raw.new_tensor(self.shift),
+        )
         return (torch.tanh(raw + shift) * half - offset) / raw.new_tensor(self.steps)
 
     def quantize(self, latents: Tensor) -> Tensor:
@@ -105,7 +110,7 @@ def to_gaussian(latents: Tensor, channels: int | None = None) -> Tensor:
 
 
 def from_gaussian(vectors: Tensor, latent_dim: int) -> Tensor:
-    """Undo `to_gaussian`: `[B, T, V, channels]` -> latents `[B, T, V * channels / latent_dim, latent_dim]`."""
+    """Undo `to_gaussian`: `[B, T, V, channels]` -> latents `[B, T, S, latent_dim]`, float32."""
     values = vectors.shape[-2] * vectors.shape[-1]
     if values % latent_dim:
         raise ValueError(f"a chunk has {values} values, which latent_dim {latent_dim} does not divide")

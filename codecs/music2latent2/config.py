@@ -123,8 +123,8 @@ class Music2Latent2Config:
             want(given == count, f"{name} has {given} entries; {stages} multipliers want {count}")
         want(
             self.base_channels * self.multipliers[-1] == self.dim,
-            f"the last stage has {self.base_channels * self.multipliers[-1]} channels (base_channels times the "
-            f"last multiplier); it must equal dim = {self.dim}",
+            f"the last stage has {self.base_channels * self.multipliers[-1]} channels (base_channels times "
+            f"the last multiplier); it must equal dim = {self.dim}",
         )
         for width in self.widths:
             groups = min(width // 4, 32)
@@ -132,7 +132,9 @@ class Music2Latent2Config:
         for narrow, wide in zip(self.widths, self.widths[1:], strict=False):
             want(wide % narrow == 0, f"stage widths {narrow} and {wide}: each must divide the next")
         want(self.dim % self.head_dim == 0, f"head_dim {self.head_dim} must divide dim {self.dim}")
-        want(self.noise_dim % 2 == 0 and self.noise_dim >= 4, f"noise_dim is {self.noise_dim}; use 4, 6, 8, …")
+        want(
+            self.noise_dim % 2 == 0 and self.noise_dim >= 4, f"noise_dim is {self.noise_dim}; use 4, 6, 8, …"
+        )
         want((self.dim * self.mlp_ratio) % 2 == 0, f"dim {self.dim} times mlp_ratio {self.mlp_ratio} is odd")
         down_frequency = math.prod(f for f, _ in self.strides)
         down_time = math.prod(t for _, t in self.strides)
@@ -143,7 +145,8 @@ class Music2Latent2Config:
         )
         want(
             self.frames_per_chunk % down_time == 0,
-            f"frames_per_chunk {self.frames_per_chunk} is not a multiple of the time strides' product {down_time}",
+            f"frames_per_chunk {self.frames_per_chunk} is not a multiple of the time strides' "
+            f"product {down_time}",
         )
         if self.fsq_levels is not None:
             want(
@@ -153,7 +156,8 @@ class Music2Latent2Config:
         if self.layout == "ordered":
             want(
                 self.num_latents == self.time_tokens,
-                f"num_latents is {self.num_latents}; layout 'ordered' wants one per time step: {self.time_tokens}",
+                f"num_latents is {self.num_latents}; layout 'ordered' wants one per time step: "
+                f"{self.time_tokens}",
             )
         want(
             0 < self.sigma_min < self.sigma_max,

@@ -1,13 +1,14 @@
 """The diffusion process that the consistency network inverts in one step, and the objective that trains it.
 
 Letters: B chunks, t in 0 to 1 a place on the noise schedule, sigma a noise level. Sources: EDM (Karras et al.
-2022, arXiv 2206.00364), consistency models (Song et al. 2023, arXiv 2303.01469), improved techniques (Song and
-Dhariwal 2023, arXiv 2310.14189: pseudo-Huber, weight 1 / step), Music2Latent (arXiv 2408.06500: continuous
-schedule with a shrinking step).
+2022, arXiv 2206.00364), consistency models (Song et al. 2023, arXiv 2303.01469), improved techniques (Song
+and Dhariwal 2023, arXiv 2310.14189: pseudo-Huber, weight 1 / step), Music2Latent (arXiv 2408.06500:
+continuous schedule with a shrinking step).
 
 diffusers' CMStochasticIterativeScheduler has the same scalings and the same ladder of noise levels (a test
-compares them), but it keeps one level for the whole batch, on a grid, and draws its own noise. Here the two chunks
-of a pair have levels of their own, training wants them continuous, and noise must be replayable; so it is not used.
+compares them), but it keeps one level for the whole batch, on a grid, and draws its own noise. Here the two
+chunks of a pair have levels of their own, training wants them continuous, and noise must be replayable; so it
+is not used.
 """
 
 from __future__ import annotations
@@ -59,12 +60,12 @@ class NoiseSchedule:
         )
 
     def renoise(self, clean: Tensor, sigma: float, noise: Tensor) -> Tensor:
-        """Bring `clean`, which is taken to be at `sigma_min`, to level `sigma` with standard normal `noise`."""
+        """Bring `clean`, taken to be at `sigma_min`, to level `sigma` with standard normal `noise`."""
         return clean + math.sqrt(max(sigma**2 - self.min**2, 0.0)) * noise
 
 
 def pseudo_huber(prediction: Tensor, target: Tensor, factor: float = 0.00054) -> Tensor:
-    """Pseudo-Huber distance of each item `[B, ...]` -> `[B]`; its knee grows with the root of the item's size."""
+    """Pseudo-Huber distance of each item, `[B, ...]` -> `[B]`; the knee grows with the root of its size."""
     knee = factor * math.sqrt(prediction[0].numel())
     squared = (prediction - target).float().pow(2).flatten(1).sum(1)
     return (squared + knee**2).sqrt() - knee
@@ -80,7 +81,7 @@ class ConsistencyLoss:
 
 
 class ConsistencyObjective:
-    """Consistency training: what the network makes of a noisier and of a slightly less noisy input should agree.
+    """Consistency training: what comes of a noisier and of a slightly less noisy input should agree.
 
     Args:
         schedule: of the model.
@@ -124,14 +125,17 @@ class ConsistencyObjective:
         return (cells + torch.rand(count, device=device)) / len(self.weights)
 
     def __call__(
-        self, student: Callable[[Tensor, Tensor], Tensor], teacher: Callable[[Tensor, Tensor], Tensor],
-        clean: Tensor, step: int,
+        self,
+        student: Callable[[Tensor, Tensor], Tensor],
+        teacher: Callable[[Tensor, Tensor], Tensor],
+        clean: Tensor,
+        step: int,
     ) -> ConsistencyLoss:
         """Loss of one training step.
 
         Args:
-            student, teacher: `(noisy [B, ...], sigma [B]) -> denoised [B, ...]`, the same weights; the teacher
-                is called without gradient and is to use contexts without gradient.
+            student, teacher: `(noisy [B, ...], sigma [B]) -> denoised [B, ...]`, the same weights; the
+                teacher is called without gradient and is to use contexts without gradient.
             clean: `[B, ...]`; every chunk gets a noise level of its own.
             step: the training step.
         """

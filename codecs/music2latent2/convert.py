@@ -62,7 +62,8 @@ UNUSED = re.compile(
 # Fixed kernels of the resampling shortcuts, and the FSQ's constants: computed here, so only compared.
 FIXED = re.compile(r"\.(down|up)\.weight$|^fsq\._(levels|basis)_tensor$")
 
-# Published name -> ours; the first pattern that matches the whole name counts. Applied to parts, see `rename`.
+# Published name -> ours; the first pattern that matches the whole name counts. Applied to parts, see
+# `rename`.
 PREFIXES = (
     (r"latents", "encoder.summary"),
     (r"more_latents_encoder", "encoder.registers"),
@@ -209,7 +210,9 @@ def _compare(name: str, tensor: Tensor, published: Mapping[str, Tensor], config:
         wide, narrow = published[name.replace(".up.weight", ".c.weight")].shape[:2]
         expected = lambda: torch.full_like(tensor, narrow / wide)  # noqa: E731
     if tensor.shape != expected().shape or not torch.allclose(tensor.float(), expected().float(), atol=1e-6):
-        raise ValueError(f"{name} in {PUBLISHED_FILE} is not the constant that a CoDiCodec checkpoint has there")
+        raise ValueError(
+            f"{name} in {PUBLISHED_FILE} is not the constant that a CoDiCodec checkpoint has there"
+        )
 
 
 def is_published(folder: Path) -> bool:

@@ -1,11 +1,11 @@
 """From contexts of chunks to spectrogram chunks: autoregressive, two-step and parallel decoding.
 
-Every decoder takes the chunks of a sound in order and gives spectrogram chunks back as soon as they are done, so
-offline and streaming use is the same code, and memory does not grow with the sound's length. A chunk's context is
-computed once, by the caller.
+Every decoder takes the chunks of a sound in order and gives spectrogram chunks back as soon as they are done,
+so offline and streaming use is the same code, and memory does not grow with the sound's length. A chunk's
+context is computed once, by the caller.
 
-Letters: B sounds, P parts, F bins, M frames of a chunk. Sources: Music2Latent2 (arXiv 2501.17578) for the two-step
-procedure, CoDiCodec (arXiv 2509.09836) for the others.
+Letters: B sounds, P parts, F bins, M frames of a chunk. Sources: Music2Latent2 (arXiv 2501.17578) for the
+two-step procedure, CoDiCodec (arXiv 2509.09836) for the others.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ def draw_noise(source: NoiseSource, shape: Sequence[int], device: torch.device) 
     """Draw standard normal noise `[B, ...]`; the only place where decoding draws any.
 
     Args:
-        source: one generator for the whole batch; or one for each item, so that an item gets what it would get
-            alone; or an iterator over recorded noise, to replay it.
+        source: one generator for the whole batch; or one for each item, so that an item gets what it would
+            get alone; or an iterator over recorded noise, to replay it.
         shape: wanted shape.
         device: where the result goes. Generators on the CPU give the same noise on every device.
 
@@ -61,7 +61,7 @@ class Denoiser(Protocol):
     def denoise(
         self, noisy: Tensor, sigma: float, context: Context, past: list[KeyValue] | None = None
     ) -> tuple[Tensor, list[KeyValue]]:
-        """Denoise left chunks, or right chunks given the `past` of left ones; also returns their own `past`."""
+        """Denoise left chunks, or right ones given the `past` of the left; also returns their own `past`."""
 
     def remember(self, noisy: Tensor, sigma: float, context: Context) -> list[KeyValue]:
         """The `past` of left chunks whose own output is not wanted."""
@@ -103,8 +103,8 @@ class AutoregressiveDecoder(ChunkDecoder):
     """Each chunk is denoised in `steps` steps, to the right of the chunk before it, which is re-noised once.
 
     The left chunk does not change between the steps and does not see the right one, so it goes through the
-    network once per chunk. Noise is drawn in this order: start, (re-noised left chunk), one before every further
-    step.
+    network once per chunk. Noise is drawn in this order: start, (re-noised left chunk), one before every
+    further step.
 
     Args:
         steps: network passes per chunk.
@@ -148,9 +148,9 @@ class AutoregressiveDecoder(ChunkDecoder):
 class TwoStepDecoder(ChunkDecoder):
     """Music2Latent2's procedure: each chunk is estimated from noise once, and refined once as a left chunk.
 
-    A pair is [re-noised estimate of the previous chunk | noise], and both halves of the result are kept: the left
-    one is final, the right one is the next estimate. That is one pass of the pair network for each chunk and a
-    delay of one chunk; the last chunk is refined alone.
+    A pair is [re-noised estimate of the previous chunk | noise], and both halves of the result are kept: the
+    left one is final, the right one is the next estimate. That is one pass of the pair network for each chunk
+    and a delay of one chunk; the last chunk is refined alone.
 
     Args:
         prompt_time: place on the schedule to which an estimate is re-noised.
@@ -200,12 +200,12 @@ class _Waiting:
 
 
 class ParallelDecoder(ChunkDecoder):
-    """All chunks are denoised together, in pairs that alternate: even steps pair (0,1)(2,3)…, odd ones (1,2)(3,4)….
+    """All chunks are denoised together, in alternating pairs: even steps (0,1)(2,3)…, odd ones (1,2)(3,4)….
 
-    At odd steps the first and the last chunk are left chunks of nobody. A chunk can take step s as soon as its
-    partner has taken step s - 1, so chunks pass through the steps in a wave: whenever `window` chunks have
-    gathered, every step takes what is ready. The result does not depend on `window`. Each chunk draws its noise
-    (start, then one for every further step) when it comes.
+    At odd steps the first and the last chunk are left chunks of nobody. A chunk can take step s as soon as
+    its partner has taken step s - 1, so chunks pass through the steps in a wave: whenever `window` chunks
+    have gathered, every step takes what is ready. The result does not depend on `window`. Each chunk draws
+    its noise (start, then one for every further step) when it comes.
 
     Args:
         steps: network passes.

@@ -9,8 +9,8 @@ from torch import Tensor
 class WarmupEMA(WeightAveraging):
     """Averages weights after every step; checkpoints, validation and the final model have the average.
 
-    The decay after n updates is `min(decay, (1 + n) / (10 + n))`, so that the initial weights, which the plain
-    average of `decay` would keep for its first 1 / (1 - decay) steps, are forgotten at once.
+    The decay after n updates is `min(decay, (1 + n) / (10 + n))`, so that the initial weights, which the
+    plain average of `decay` would keep for its first 1 / (1 - decay) steps, are forgotten at once.
 
     Args:
         decay: the final decay, 0 to 1.

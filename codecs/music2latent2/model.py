@@ -1,8 +1,8 @@
 """Music2Latent2: a consistency autoencoder with summary embeddings; it also is CoDiCodec, by its settings.
 
 Letters: B sounds, C channels, N samples, T chunks of S latents of D channels, K = S codes per chunk, P parts,
-F bins, M frames. Sources: Music2Latent2 (Pasini et al. 2025, arXiv 2501.17578), CoDiCodec (Pasini et al. 2025,
-arXiv 2509.09836).
+F bins, M frames. Sources: Music2Latent2 (Pasini et al. 2025, arXiv 2501.17578), CoDiCodec (Pasini et al.
+2025, arXiv 2509.09836).
 """
 
 from __future__ import annotations
@@ -100,9 +100,10 @@ class Music2Latent2(ModelMixin, ConfigMixin, Codec):
         Args:
             audio: `[B, C, N]` at `sample_rate`, N >= 1.
             discrete: return codes rather than latents; None: codes where the model has them.
-            exact_edges: place frames so that `decode` restores all samples; see Representation. False places them
-                as the published CoDiCodec code does: the first frame begins with the sound, a tail of less than
-                a hop is left out, and the ends of what is decoded are faded.
+            exact_edges: place frames so that `decode` restores all samples; see Representation. False places
+                them
+                as the published CoDiCodec code does: the first frame begins with the sound, a tail of less
+                than a hop is left out, and the ends of what is decoded are faded.
 
         Returns:
             Codes int64 `[B, K, T]`, or latents float32 `[B, T, S, D]`.
@@ -144,7 +145,8 @@ class Music2Latent2(ModelMixin, ConfigMixin, Codec):
             length: samples wanted; None: all, `T * chunk_samples - edge`.
             decoding: "autoregressive", "two_step" or "parallel"; None: the model's own default.
             steps: network passes per chunk (autoregressive, parallel); None: the model's default.
-            prompt_time: place on the noise schedule of the re-noised previous chunk; None: the model's default.
+            prompt_time: place on the noise schedule of the re-noised previous chunk; None: the model's
+                default.
             seed: of the noise; one for all items (each then gets what it would get alone), or one for each.
             noise: a source of noise in place of seeds; see `draw_noise`.
             exact_edges: as `encode` had it; False gives `T * chunk_samples + edge` samples with faded ends.
@@ -166,7 +168,9 @@ class Music2Latent2(ModelMixin, ConfigMixin, Codec):
             noise=noise,
             exact_edges=exact_edges,
         )
-        available = latents.shape[1] * self.settings.chunk_samples + self.settings.edge * (1 - 2 * exact_edges)
+        available = latents.shape[1] * self.settings.chunk_samples + self.settings.edge * (
+            1 - 2 * exact_edges
+        )
         if length is not None and not 0 <= length <= available:
             raise ValueError(f"length is {length}; {latents.shape[1]} chunks hold 0 to {available} samples")
         pieces = [stream.push(chunk) for chunk in latents.split(1, dim=1)]
@@ -224,7 +228,7 @@ class Music2Latent2(ModelMixin, ConfigMixin, Codec):
     # The steps of encoding and decoding
 
     def encode_spectrograms(self, chunks: Iterable[Tensor], *, batch: int, discrete: bool) -> Tensor:
-        """Encode spectrogram chunks `[B, P, F, M]`, one by one -> codes `[B, K, T]` or latents `[B, T, S, D]`."""
+        """Encode chunks `[B, P, F, M]`, one by one -> codes `[B, K, T]` or latents `[B, T, S, D]`."""
         config = self.settings
         encoded = []
         with torch.no_grad():
@@ -261,7 +265,16 @@ class Music2Latent2(ModelMixin, ConfigMixin, Codec):
         return self._denoise(noisy, sigma, context, past=past)
 
     def denoise_pair(self, noisy: Tensor, sigma: float | Tensor, context: Context) -> Tensor:
-        """Denoise pairs: `noisy [2B, P, F, M]`, all left chunks, then all right ones; `sigma` a number or `[2B]`."""
+        """Denoise pairs.
+
+        Args:
+            noisy: `[2B, P, F, M]`, all left chunks, then all right ones.
+            sigma: noise level; a number, or `[2B]`.
+            context: of all these chunks.
+
+        Returns:
+            Clean spectrograms, float32, in the same order.
+        """
         return self._denoise(noisy, sigma, context, pair=True)[0]
 
     def remember(self, noisy: Tensor, sigma: float, context: Context) -> list[KeyValue]:
@@ -300,7 +313,9 @@ class Music2Latent2(ModelMixin, ConfigMixin, Codec):
                 "codec.prepare(audio, sample_rate) resamples and mixes"
             )
         if not torch.isfinite(audio).all():
-            raise ValueError("audio has NaN or infinite samples; replace them, for example by torch.nan_to_num")
+            raise ValueError(
+                "audio has NaN or infinite samples; replace them, for example by torch.nan_to_num"
+            )
 
     def to_latents(self, codes: Tensor) -> Tensor:
         """Latents float32 `[B, T, S, D]` of codes, integer `[B, K, T]`; latents are checked and pass.
@@ -339,7 +354,9 @@ class Music2Latent2(ModelMixin, ConfigMixin, Codec):
     def _noise_source(seed: int | Sequence[int], batch: int) -> NoiseSource:
         seeds = [seed] * batch if isinstance(seed, int) else list(seed)
         if len(seeds) != batch:
-            raise ValueError(f"{len(seeds)} seeds for a batch of {batch}; give one number, or one for each item")
+            raise ValueError(
+                f"{len(seeds)} seeds for a batch of {batch}; give one number, or one for each item"
+            )
         return [torch.Generator().manual_seed(value) for value in seeds]
 
     # Loading
@@ -355,8 +372,8 @@ class Music2Latent2(ModelMixin, ConfigMixin, Codec):
     ) -> Music2Latent2:
         """Load from a folder, a bundled name or a hub id, in evaluation mode.
 
-        The folder holds either our config.json and safetensors, or the published `codicodec.pt` (weights under
-        CC BY-NC 4.0), with its config.json or with the published sizes.
+        The folder holds either our config.json and safetensors, or the published `codicodec.pt` (weights
+        under CC BY-NC 4.0), with its config.json or with the published sizes.
 
         Args:
             name: folder, bundled name or hub id; see `resolve_model`.
@@ -370,12 +387,24 @@ class Music2Latent2(ModelMixin, ConfigMixin, Codec):
             OSError: a file is missing or damaged.
         """
         folder = resolve_model(
-            str(name), BUNDLED_MODELS, revision=revision, local_files_only=local_files_only, allow_patterns=FILES
+            str(name),
+            BUNDLED_MODELS,
+            revision=revision,
+            local_files_only=local_files_only,
+            allow_patterns=FILES,
         )
         if is_published(folder):
             settings, state = load_published(folder)
             published = cls(**asdict(settings))
-            published.load_state_dict({name: tensor.to(dtype) for name, tensor in state.items()}, assign=True)
+            try:
+                published.load_state_dict(
+                    {name: tensor.to(dtype) for name, tensor in state.items()}, assign=True
+                )
+            except RuntimeError as error:
+                raise ValueError(
+                    f"{folder / PUBLISHED_FILE} does not have the sizes that its config.json tells (without "
+                    f"one: the published sizes): {error}"
+                ) from error
             return published.eval()
         model = super().from_pretrained(
             folder, use_safetensors=True, low_cpu_mem_usage=False, torch_dtype=dtype

@@ -1,8 +1,8 @@
 """Training of Music2Latent2 and CoDiCodec: one consistency loss, end to end.
 
-Sources: Music2Latent (arXiv 2408.06500) and its public training code, Music2Latent2 (arXiv 2501.17578), CoDiCodec
-(arXiv 2509.09836). Nothing of the successors' training code is public: what follows by analogy is said at the
-arguments, and in the recipes.
+Sources: Music2Latent (arXiv 2408.06500) and its public training code, Music2Latent2 (arXiv 2501.17578),
+CoDiCodec (arXiv 2509.09836). Nothing of the successors' training code is public: what follows by analogy is
+said at the arguments, and in the recipes.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ SATURATED = 0.97
 
 
 class Music2Latent2Module(lightning.LightningModule):
-    """Trains a model on pairs of neighbouring chunks; a batch is audio `[B, C, N]` or a dict with key "audio".
+    """Trains on pairs of neighbouring chunks; a batch is audio `[B, C, N]` or a dict with key "audio".
 
     N is at least `2 * chunk_samples + edge` samples (see Music2Latent2Config); what is more is not used.
 
@@ -109,7 +109,9 @@ class Music2Latent2Module(lightning.LightningModule):
     def _total_steps(self) -> int:
         steps = self.trainer.estimated_stepping_batches
         if not math.isfinite(steps):
-            raise ValueError("the step schedule needs the length of training: set trainer.max_steps or max_epochs")
+            raise ValueError(
+                "the step schedule needs the length of training: set trainer.max_steps or max_epochs"
+            )
         return max(1, int(steps))
 
     # One step
@@ -140,8 +142,8 @@ class Music2Latent2Module(lightning.LightningModule):
         wanted = 2 * settings.chunk_samples + settings.edge
         if audio.shape[-1] < wanted:
             raise ValueError(
-                f"a batch has {audio.shape[-1]} samples; two chunks want {wanted}: set data.segment_seconds to at "
-                f"least {wanted / settings.sample_rate:.4f}"
+                f"a batch has {audio.shape[-1]} samples; two chunks want {wanted}: set "
+                f"data.segment_seconds to at least {wanted / settings.sample_rate:.4f}"
             )
         if audio.shape[1] == 1 and settings.channels == 2:
             if not self._told_mono:
@@ -149,7 +151,9 @@ class Music2Latent2Module(lightning.LightningModule):
                 self._told_mono = True
             audio = audio.expand(-1, 2, -1)
         if audio.shape[1] != settings.channels:
-            raise ValueError(f"a batch has {audio.shape[1]} channels, the model {settings.channels}; mix the data down")
+            raise ValueError(
+                f"a batch has {audio.shape[1]} channels, the model {settings.channels}; mix the data down"
+            )
         return audio[..., :wanted]
 
     def mixed(self, audio: Tensor) -> Tensor:
@@ -162,7 +166,8 @@ class Music2Latent2Module(lightning.LightningModule):
     ) -> tuple[Tensor, ConsistencyLoss]:
         """Latents `[2B, S, D]` and loss of pairs of chunks `[B, C, N]`.
 
-        Encoder and upsampler run once; their gradient comes from the prediction at the higher noise level only.
+        Encoder and upsampler run once; their gradient comes from the prediction at the higher noise level
+        only.
         """
         codec = self.codec
         chunks = codec.representation.to_chunks(codec.representation.analyse(audio))
@@ -179,7 +184,9 @@ class Music2Latent2Module(lightning.LightningModule):
 
     def _log_latents(self, stage: str, latents: Tensor) -> None:
         values = latents.detach()
-        self.log(f"{stage}/latent_saturation", (values.abs() > SATURATED).float().mean(), batch_size=len(values))
+        self.log(
+            f"{stage}/latent_saturation", (values.abs() > SATURATED).float().mean(), batch_size=len(values)
+        )
         self.log(f"{stage}/latent_std", values.std(), batch_size=len(values))
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
@@ -218,7 +225,7 @@ class Music2Latent2Module(lightning.LightningModule):
                 f"val/si_sdr{suffix}": si_sdr,
             }
             self.log_dict(values, batch_size=len(audio), sync_dist=True)
-            board = getattr(self.logger, "experiment", None)
+            board: Any = getattr(self.logger, "experiment", None)
             if with_pictures and not suffix and hasattr(board, "add_figure") and self.trainer.is_global_zero:
                 for item in range(min(self.pictures, len(original))):
                     figure = comparison_figure(original[item, 0], decoded[item, 0], settings.sample_rate)
@@ -241,12 +248,18 @@ class Music2Latent2Module(lightning.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def on_fit_end(self) -> None:
-        if self.export_to and self.trainer.is_global_zero and not getattr(self.trainer, "fast_dev_run", False):
+        if (
+            self.export_to
+            and self.trainer.is_global_zero
+            and not getattr(self.trainer, "fast_dev_run", False)
+        ):
             self.save_pretrained(self.export_to)
             logger.info("wrote the trained model to %s", self.export_to)
 
     def save_pretrained(self, folder: str | Path, *, dtype: torch.dtype = torch.float32) -> None:
         """Write the model for `Music2Latent2.from_pretrained`, weights as `dtype`."""
         stored = Music2Latent2(**asdict(self.codec.settings))
-        stored.load_state_dict({name: value.to(dtype) for name, value in self.codec.state_dict().items()}, assign=True)
+        stored.load_state_dict(
+            {name: value.to(dtype) for name, value in self.codec.state_dict().items()}, assign=True
+        )
         stored.save_pretrained(folder)

@@ -1,7 +1,8 @@
 """The three networks: encoder, upsampler and consistency network, each over chunks.
 
 Letters: B chunks, P parts, F bins, M frames, S latents of D channels, n tokens of width `dim`, E width of the
-noise embedding. Sources: Music2Latent2 (arXiv 2501.17578), CoDiCodec (arXiv 2509.09836) and its published model.
+noise embedding. Sources: Music2Latent2 (arXiv 2501.17578), CoDiCodec (arXiv 2509.09836) and its published
+model.
 """
 
 from __future__ import annotations
@@ -127,7 +128,7 @@ class Encoder(nn.Module):
 
 
 class Upsampler(nn.Module):
-    """Latents of a chunk `[B, S, D]` -> feature maps, finest first, one per block of the consistency frontend."""
+    """Latents of a chunk `[B, S, D]` -> maps, finest first, one per block of the consistency frontend."""
 
     def __init__(self, config: Music2Latent2Config) -> None:
         super().__init__()
@@ -153,7 +154,7 @@ class Upsampler(nn.Module):
 
 
 class NoiseEmbedding(nn.Module):
-    """Noise levels `[B]` -> NoiseCondition: sinusoids of log(sigma)/4, then one MLP for the norms, one for gains."""
+    """Noise levels `[B]` -> NoiseCondition: sinusoids of log(sigma)/4, an MLP for norms, one for gains."""
 
     def __init__(self, noise_dim: int, bins: int) -> None:
         super().__init__()

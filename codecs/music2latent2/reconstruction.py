@@ -14,10 +14,15 @@ FLOOR_DB = -100.0
 
 
 def log_power(audio: Tensor, n_fft: int = 2048) -> Tensor:
-    """Power spectrogram of `[B, C, N]` in dB of a full-scale sine, `[B, C, bins, frames]`; hop a quarter window."""
+    """Power of `[B, C, N]` in dB of a full-scale sine, `[B, C, bins, frames]`; hop a quarter window."""
     window = torch.hann_window(n_fft, device=audio.device)
     spectrum = torch.stft(
-        audio.float().flatten(0, 1), n_fft, hop_length=n_fft // 4, window=window, pad_mode="constant", return_complex=True
+        audio.float().flatten(0, 1),
+        n_fft,
+        hop_length=n_fft // 4,
+        window=window,
+        pad_mode="constant",
+        return_complex=True,
     )
     power = (spectrum.abs() * 2 / window.sum()).square()
     decibels = 10 * torch.log10(power + 10 ** (FLOOR_DB / 10))

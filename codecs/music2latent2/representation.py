@@ -6,6 +6,8 @@ M frames. Source: Music2Latent (arXiv 2408.06500, section 3.1) and CoDiCodec (ar
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -42,13 +44,13 @@ class Representation:
 
     Frames are not centred. In the first and last `edge` samples of what was analysed fewer frames overlap, so
     the inverse there gives a faded signal. `analyse_chunks` therefore moves chunk t's frames `edge` samples
-    ahead (zeros before the sound's first sample): every sample is then covered fully and restored exactly, and
-    chunk t still needs no sample beyond `(t + 1) * chunk_samples`.
+    ahead (zeros before the sound's first sample): every sample is then covered fully and restored exactly,
+    and chunk t still needs no sample beyond `(t + 1) * chunk_samples`.
     """
 
     def __init__(self, config: Music2Latent2Config) -> None:
         self.config = config
-        self.law = {
+        self.law: dict[str, Any] = {
             "scale": config.companding_scale,
             "power": config.companding_power,
             "kind": config.companding,
@@ -110,14 +112,14 @@ class Representation:
         return torch.cat(spectrogram.split(size, dim=-1))
 
     def frames(self, spectrogram: Tensor) -> Tensor:
-        """Windowed time-domain frames `[B, C, M, n_fft]` of a spectrogram `[B, P, F, M]`, ready to overlap."""
+        """Windowed time-domain frames `[B, C, M, n_fft]` of a spectrogram `[B, P, F, M]`, to overlap."""
         parts = expand(spectrogram.float().unflatten(1, (-1, 2)), **self.law)
         spectrum = torch.complex(parts[:, :, 0], parts[:, :, 1]).transpose(-1, -2)
         frames = torch.fft.irfft(F.pad(spectrum, (0, 1)), n=self.config.n_fft)
         return frames * self.dual_window(spectrogram.device)
 
     def synthesise(self, spectrogram: Tensor) -> Tensor:
-        """Audio `[B, C, (M + overlap - 1) * hop]` within -1 to 1; exact but for `edge` samples at either end."""
+        """Audio `[B, C, (M + overlap - 1) * hop]` within -1 to 1; faded in `edge` samples at either end."""
         overlap = OverlapAdd(self)
         return torch.cat((overlap.push(spectrogram), overlap.flush()), dim=-1)
 

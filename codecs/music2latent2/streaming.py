@@ -33,7 +33,7 @@ class StreamEncoder:
         self.buffer: Tensor | None = None
 
     def push(self, audio: Tensor) -> Tensor:
-        """Take samples `[B, C, N]`, any N of at least 1; return what is new: `[B, T, S, D]` or `[B, K, T]`, T >= 0."""
+        """Take samples `[B, C, N]`, N >= 1; return what is new, `[B, T, S, D]` or `[B, K, T]`, T >= 0."""
         self.model.check_audio(audio)
         return self._encode(self._extend(audio))
 
@@ -84,8 +84,8 @@ class StreamEncoder:
 class StreamDecoder:
     """Push latents (or codes), get samples.
 
-    The first chunk gives `chunk_samples - edge` samples, every further one `chunk_samples`; the two-step and the
-    parallel procedure hold some chunks back. Made by `Music2Latent2.stream_decoder`.
+    The first chunk gives `chunk_samples - edge` samples, every further one `chunk_samples`; the two-step and
+    the parallel procedure hold some chunks back. Made by `Music2Latent2.stream_decoder`.
 
     Args:
         model: the model.
@@ -103,7 +103,7 @@ class StreamDecoder:
         self.to_drop = self.model.settings.edge if self.exact_edges else 0
 
     def push(self, latents: Tensor) -> Tensor:
-        """Take latents `[B, T, S, D]` or codes `[B, K, T]`; return the samples that are new, `[B, C, N]`, N >= 0."""
+        """Take latents `[B, T, S, D]` or codes `[B, K, T]`; return the new samples `[B, C, N]`, N >= 0."""
         chunks = []
         for values in self.model.to_latents(latents).unbind(1):
             chunks += self.decoder.push(self.model.context(values))

@@ -1,9 +1,9 @@
 """The transformer over the tokens of one chunk, or of a chunk that also sees the chunk before it.
 
 Letters: B items, n tokens, D width, H heads, E width of the noise embedding. Two chunks are never one masked
-sequence: everything but attention is per token, the left chunk attends to itself and the right chunk to both. So
-the block-causal mask is built in, a quarter of the attention is not computed, and the left chunk's keys and
-values can be kept and used for several passes over the right one.
+sequence: everything but attention is per token, the left chunk attends to itself and the right chunk to both.
+So the block-causal mask is built in, a quarter of the attention is not computed, and the left chunk's keys
+and values can be kept and used for several passes over the right one.
 
 Source: CoDiCodec (arXiv 2509.09836) and its published model.
 """
@@ -65,10 +65,13 @@ class Attention(nn.Module):
         key, value = F.linear(x, self.qkv.weight[self.dim :]).chunk(2, dim=-1)
         return KeyValue(self._normed(key, self.key_gain), self._heads(value))
 
-    def forward(self, x: Tensor, queries: Tensor, past: KeyValue | None, pair: bool) -> tuple[Tensor, KeyValue]:
+    def forward(
+        self, x: Tensor, queries: Tensor, past: KeyValue | None, pair: bool
+    ) -> tuple[Tensor, KeyValue]:
         """Attend from `queries` to `x` (both `[B, n, D]`, already normed), and to `past` before it.
 
-        With `pair` the batch holds all left chunks, then all right ones; each right one also sees its left one.
+        With `pair` the batch holds all left chunks, then all right ones; each right one also sees its left
+        one.
         """
         if queries is x:
             query, key, value = self.qkv(x).chunk(3, dim=-1)
@@ -212,7 +215,9 @@ class Transformer(nn.Module):
         return [*memory, last.attention.key_value(last.attention_norm(x, noise))]
 
     def _enter(self, x: Tensor, noise: Tensor | None, right: bool, pair: bool) -> Tensor:
-        places = self.positions.repeat_interleave(len(x) // 2, dim=0) if pair else self.positions[int(right), None]
+        places = (
+            self.positions.repeat_interleave(len(x) // 2, dim=0) if pair else self.positions[int(right), None]
+        )
         return self.input_norm(x + places, noise)
 
     def _call(self, layer: nn.Module, *inputs: object) -> tuple[Tensor, KeyValue]:

@@ -1,7 +1,8 @@
 """Reading the EnCodec checkpoints that AudioCraft published (`compression_state_dict.bin`).
 
 The file is a torch.save of a plain dict: `best_state` (the state dict) and `xp.cfg` (the training run's YAML,
-unresolved). Only the keys that describe the network are looked at; interpolations elsewhere are never resolved.
+unresolved). Only the keys that describe the network are looked at; interpolations elsewhere are never
+resolved.
 """
 
 from __future__ import annotations
@@ -107,7 +108,7 @@ def parse_settings(text: str, where: str) -> dict[str, Any]:
 
 
 def fold_state(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Fold `weight_g` and `weight_v` into `weight` (norm over every axis but the first) and rename the wrappers."""
+    """Fold `weight_g` and `weight_v` into `weight` (norm over all axes but the first), rename wrappers."""
     folded: dict[str, Tensor] = {}
     for key, value in state.items():
         if key.endswith("weight_v"):

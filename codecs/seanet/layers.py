@@ -1,11 +1,12 @@
 """The building blocks of SEANet: padded convolutions, residual blocks and an LSTM with a skip connection.
 
-Inside the network sound is `[B, N, C]`, channels last: with few channels and many samples, CPU convolutions are
-two to eight times faster in that layout than in `[B, C, N]`. SEANetEncoder and SEANetDecoder turn it at the door.
+Inside the network sound is `[B, N, C]`, channels last: with few channels and many samples, CPU convolutions
+are two to eight times faster in that layout than in `[B, C, N]`. SEANetEncoder and SEANetDecoder turn it at
+the door.
 
-Every block knows how to run on a stream: `block(x, state)` with a `StreamState` consumes a chunk and emits exactly
-the samples that the whole signal would have given at that place. Streaming is exact for causal models only; a
-non-causal block refuses a state.
+Every block knows how to run on a stream: `block(x, state)` with a `StreamState` consumes a chunk and emits
+exactly the samples that the whole signal would have given at that place. Streaming is exact for causal models
+only; a non-causal block refuses a state.
 
 Sources: SoundStream (Zeghidour et al. 2021), EnCodec (Defossez et al. 2022), section 3.1.
 """
@@ -40,7 +41,7 @@ class StreamState:
 
 
 def _pad(x: Tensor, left: int, right: int, mode: str) -> Tensor:
-    """Pad the time axis of `[B, N, C]`; a reflection wider than the signal first extends the signal by zeros."""
+    """Pad the time axis of `[B, N, C]`; zeros extend a signal that is shorter than its reflection."""
     if mode == "constant":
         return F.pad(x, (0, 0, left, right))
     x = x.transpose(1, 2)
@@ -49,7 +50,7 @@ def _pad(x: Tensor, left: int, right: int, mode: str) -> Tensor:
     return padded[..., : padded.shape[-1] - missing].transpose(1, 2)
 
 
-def _weight_norm(layer: nn.Module, norm: str) -> nn.Module:
+def _weight_norm(layer: nn.Module, norm: str) -> Any:
     if norm == "weight_norm":
         return weight_norm(layer)
     if norm == "none":
@@ -80,7 +81,7 @@ class Conv(nn.Module):
         pad_mode: str = "constant",
     ) -> None:
         super().__init__()
-        self.conv = _weight_norm(
+        self.conv: Any = _weight_norm(
             nn.Conv1d(in_channels, out_channels, kernel_size, stride=stride, dilation=dilation), norm
         )
         self.out_channels = out_channels
@@ -140,7 +141,7 @@ class ConvTranspose(nn.Module):
         super().__init__()
         if trim_right_ratio != 1.0 and not causal:
             raise ValueError(f"trim_right_ratio={trim_right_ratio} is meant for causal models; use 1.0")
-        self.convtr = _weight_norm(
+        self.convtr: Any = _weight_norm(
             nn.ConvTranspose1d(in_channels, out_channels, 2 * stride, stride=stride), norm
         )
         self.out_channels = out_channels
@@ -238,7 +239,9 @@ def run_layers(layers: nn.ModuleList, x: Tensor, state: StreamState | None = Non
 
 
 @torch.no_grad()
-def init_variance_preserving(layers: nn.ModuleList, *, first_gain: float = 1.0, last_gain: float = 1.0) -> None:
+def init_variance_preserving(
+    layers: nn.ModuleList, *, first_gain: float = 1.0, last_gain: float = 1.0
+) -> None:
     """Draw convolution weights so that a signal keeps its spread from layer to layer; biases start at zero.
 
     PyTorch's default shrinks the variance threefold per convolution: after a dozen of them the output hardly
@@ -250,7 +253,7 @@ def init_variance_preserving(layers: nn.ModuleList, *, first_gain: float = 1.0, 
     """
     convolutions = [m for layer in layers for m in layer.modules() if isinstance(m, Conv | ConvTranspose)]
     for position, module in enumerate(convolutions):
-        inner = module.conv if isinstance(module, Conv) else module.convtr
+        inner: Any = module.conv if isinstance(module, Conv) else module.convtr
         # Each output sample of a transposed convolution of kernel 2 * stride sums two taps a channel.
         taps = inner.kernel_size[0] if isinstance(module, Conv) else 2
         gain = 1.2 * (first_gain if position == 0 else 1.0)

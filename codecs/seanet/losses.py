@@ -106,8 +106,8 @@ class Balancer:
     """Replace each loss's gradient at the output by one of fixed share, whatever the loss's own scale.
 
     With `g_i` the gradient of loss i at the model's output, the backward pass receives
-    `sum_i (w_i / sum w) * g_i / average(|g_i|)`, the average being an exponential moving one over steps of the
-    norm per batch item. Source: EnCodec, section 3.4, "Balancer".
+    `sum_i (w_i / sum w) * g_i / average(|g_i|)`, the average being an exponential moving one over steps of
+    the norm per batch item. Source: EnCodec, section 3.4, "Balancer".
 
     Args:
         weights: name -> share.

@@ -1,11 +1,12 @@
 """The modified discrete cosine transform, as a front end for SEANet.
 
-A plain SEANet learns its filter bank from the waveform, which takes a large GPU days. Over MDCT coefficients the
-network starts with frequencies already apart and runs at the transform's low frame rate: on a CPU it learns about
-ten times as much a minute. The transform is exact (time-domain aliasing cancels between neighbouring frames).
+A plain SEANet learns its filter bank from the waveform, which takes a large GPU days. Over MDCT coefficients
+the network starts with frequencies already apart and runs at the transform's low frame rate: on a CPU it
+learns about ten times as much a minute. The transform is exact (time-domain aliasing cancels between
+neighbouring frames).
 
-Source: Princen and Bradley, "Analysis/synthesis filter bank design based on time domain aliasing cancellation"
-(1986); sine window.
+Source: Princen and Bradley, "Analysis/synthesis filter bank design based on time domain aliasing
+cancellation" (1986); sine window.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ class MDCT(nn.Module):
         return (self._frames(audio) @ self.cosine).transpose(1, 2)
 
     def features(self, audio: Tensor) -> Tensor:
-        """What the encoder sees, `[B, 3 M, T]`: log magnitude and the two quadratures with compressed magnitude."""
+        """What the encoder sees, `[B, 3 M, T]`: log magnitude and both quadratures, magnitude compressed."""
         frames = self._frames(audio)
         real, imaginary = frames @ self.cosine, frames @ self.sine
         magnitude = (real.square() + imaginary.square() + 1e-8).sqrt()
@@ -74,10 +75,10 @@ class NoiseFill(nn.Module):
     """Turns what the decoder says about each coefficient into the coefficient.
 
     The decoder gives a log magnitude `a` and a signed signal-to-noise ratio `s`; the coefficient is
-    `exp(a) * (s + n) / sqrt(1 + s^2)` with fixed noise n of unit variance. What the codes can't describe, such as the
-    phases of rain, becomes noise of the right strength; what they can becomes exact. (Compare perceptual noise
-    substitution in MPEG-4 AAC.) The noise depends on the place in the sound alone, so the same codes always give
-    the same sound, streamed or not.
+    `exp(a) * (s + n) / sqrt(1 + s^2)` with fixed noise n of unit variance. What the codes can't describe,
+    such as the phases of rain, becomes noise of the right strength; what they can becomes exact. (Compare
+    perceptual noise substitution in MPEG-4 AAC.) The noise depends on the place in the sound alone, so the
+    same codes always give the same sound, streamed or not.
 
     Args:
         hop: coefficients per frame.
@@ -92,7 +93,7 @@ class NoiseFill(nn.Module):
         self.register_buffer("noise", torch.randn(hop, period, generator=generator), persistent=False)
 
     def forward(self, described: Tensor, first_frame: int = 0) -> tuple[Tensor, Tensor]:
-        """`[B, 2 M, T]` -> coefficients and log magnitudes, both `[B, M, T]`; `first_frame` places the noise."""
+        """`[B, 2 M, T]` -> coefficients and log magnitudes `[B, M, T]`; `first_frame` places the noise."""
         log_magnitude, signal = described.float().chunk(2, dim=1)
         log_magnitude = log_magnitude.clamp(-12.0, 5.0)
         frames = torch.arange(first_frame, first_frame + described.shape[-1], device=described.device)

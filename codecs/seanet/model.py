@@ -60,7 +60,7 @@ class SEANetCodec(ModelMixin, ConfigMixin, Codec):
         threshold_dead, kmeans_iterations, codebook_decay: see EuclideanCodebook; used in training only.
     """
 
-    config_name = "config.json"  # type: ignore[assignment]
+    config_name = "config.json"
 
     @register_to_config
     def __init__(
@@ -117,7 +117,8 @@ class SEANetCodec(ModelMixin, ConfigMixin, Codec):
         if transform == "mdct" and channels != 1:
             raise ValueError(f"transform 'mdct' is for 1 channel, not {channels}; use 'none'")
         self.mdct = MDCT(transform_hop) if transform == "mdct" else None
-        seen = made = {"channels": channels}
+        seen: dict[str, Any] = {"channels": channels}
+        made: dict[str, Any] = {"channels": channels}
         if self.mdct is not None:
             seen = {"channels": 3 * transform_hop, "init_gain": 1.0}
             made = {"channels": 2 * transform_hop, "init_gain": 0.3}
@@ -164,7 +165,8 @@ class SEANetCodec(ModelMixin, ConfigMixin, Codec):
         return self.num_codebooks * math.ceil(math.log2(self.codebook_size)) * self.frame_rate
 
     def forward(self, audio: Tensor, *, quantize: bool = True) -> CodecOutput:
-        """Training pass: encode, quantize with a straight-through gradient, decode, cut to the input's length.
+        """Training pass: encode, quantize with a straight-through gradient, decode, cut to the input's
+        length.
 
         With `quantize=False` the latent goes to the decoder as it is, codes is None and commitment zero.
         """
@@ -219,7 +221,8 @@ class SEANetCodec(ModelMixin, ConfigMixin, Codec):
 
     @torch.no_grad()
     def decode(self, codes: Tensor, length: int | None = None) -> Tensor:
-        """Codes int64 `[B, k, T]`, 1 <= k <= K -> waveform `[B, C, T * hop]`, cut to `length` samples if given.
+        """Codes int64 `[B, k, T]`, 1 <= k <= K -> waveform `[B, C, T * hop]`, cut to `length` samples if
+        given.
 
         Raises:
             ValueError: wrong shape or dtype, or codes outside 0..codebook_size-1.
@@ -251,7 +254,7 @@ class SEANetCodec(ModelMixin, ConfigMixin, Codec):
             )
 
     def fold_weight_norm(self) -> SEANetCodec:
-        """Replace weight normalisation by the plain weights it stands for (faster; the output stays); in place."""
+        """Replace weight normalisation, in place, by the plain weights it stands for: faster, same output."""
         for module in self.modules():
             if parametrize.is_parametrized(module, "weight"):
                 parametrize.remove_parametrizations(module, "weight")
@@ -259,7 +262,7 @@ class SEANetCodec(ModelMixin, ConfigMixin, Codec):
         return self
 
     @classmethod
-    def from_pretrained(  # type: ignore[override]
+    def from_pretrained(
         cls,
         name: str | Path = "seanet-16khz",
         *,

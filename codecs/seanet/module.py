@@ -43,7 +43,8 @@ class SEANetModule(lightning.LightningModule):
         warmup_steps: linear warm-up.
         decay_steps: total steps of a cosine decay to a tenth after the warm-up, or None for a constant rate.
         weights: shares of the losses, see Balancer; names adversarial, features, waveform, mel.
-        mel_floor: added to mel magnitudes before the logarithm; below it a difference counts little. AudioGen's
+        mel_floor: added to mel magnitudes before the logarithm; below it a difference counts little.
+        AudioGen's
             1e-5 lets digital silence, of which procedural sound is full, dominate the gradient.
         commitment_weight: of the quantizer's loss, which stays outside the balancer.
         magnitude_weight: of the distance of log magnitudes, for codecs with a transform.
@@ -135,7 +136,7 @@ class SEANetModule(lightning.LightningModule):
             self.log("train/magnitude", output.magnitude_loss, prog_bar=True)
         self.manual_backward(total)
         if self.gradient_clip is not None:
-            self.clip_gradients(both[0], self.gradient_clip, "norm")
+            self.clip_gradients(both[0], self.gradient_clip, "norm")  # type: ignore[arg-type]
         both[0].step()
         self.steps_taken += 1
         self.log_dict({f"train/{name}": loss for name, loss in losses.items()}, prog_bar=True)
@@ -185,10 +186,14 @@ class SEANetModule(lightning.LightningModule):
         self.steps_taken = checkpoint["steps_taken"]
 
     def on_fit_end(self) -> None:
-        if self.export_to and self.trainer.is_global_zero and not getattr(self.trainer, "fast_dev_run", False):
+        if (
+            self.export_to
+            and self.trainer.is_global_zero
+            and not getattr(self.trainer, "fast_dev_run", False)
+        ):
             self.save_pretrained(self.export_to)
             logger.info("wrote the trained codec to %s", self.export_to)
 
     def save_pretrained(self, folder: str | Path, *, dtype: torch.dtype = torch.float32) -> None:
-        """Write a copy of the codec for `SEANetCodec.from_pretrained`: weight norms folded, weights as `dtype`."""
+        """Write a copy for `SEANetCodec.from_pretrained`: weight norms folded, weights as `dtype`."""
         copy.deepcopy(self.codec).fold_weight_norm().to(dtype).save_pretrained(folder)

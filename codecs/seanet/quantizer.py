@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 
 def nearest(vectors: Tensor, codebook: Tensor) -> Tensor:
-    """Index of the closest row of `codebook [V, D]` for each of `vectors [M, D]`, the first on ties: `[M]`."""
+    """Index `[M]` of the row of `codebook [V, D]` closest to each of `vectors [M, D]`, the first on ties."""
     distances = (
         vectors.pow(2).sum(1, keepdim=True) - 2 * vectors @ codebook.t() + codebook.pow(2).sum(1)[None]
     )

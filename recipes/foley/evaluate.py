@@ -3,8 +3,9 @@
     python -m soundloom.recipes.foley.evaluate prompts    sounds generated from held-out captions
     python -m soundloom.recipes.foley.evaluate codec      codec reconstructions of held-out renderings
 
-Captions and renderings come from the corpus split "test": no caption of it occurs in training. Every class gets the
-same number of clips, each naming one sound. Results are printed as a table and written as JSON with --json.
+Captions and renderings come from the corpus split "test": no caption of it occurs in training. Every class
+gets the same number of clips, each naming one sound. Results are printed as a table and written as JSON with
+--json.
 """
 
 from __future__ import annotations
@@ -70,7 +71,7 @@ def accuracy_table(truth: Sequence[str], judged: Sequence[str]) -> dict[str, Any
 def evaluate_prompts(
     model: AudioGen, judge: SoundClassifier, clips: Sequence[Clip], *, seed: int = 0, batch_size: int = 16
 ) -> dict[str, Any]:
-    """Generate from each clip's caption with the model's default settings and let the judge name the sounds."""
+    """Generate from each clip's caption with default settings and let the judge name the sounds."""
     judged: list[str] = []
     seconds = len(clips[0].audio) / clips[0].sample_rate
     for start in tqdm(range(0, len(clips), batch_size), desc="generating", file=sys.stderr):

@@ -21,19 +21,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal
 
 import numpy as np
 
 Kind = Literal["event", "texture"]
 
 
-class Render(Protocol):
-    """Render one sound: float32 `[N]` with `N == round(seconds * sample_rate)`, peak at most 1."""
-
-    def __call__(
-        self, rng: np.random.Generator, sample_rate: int, seconds: float, **attributes: object
-    ) -> np.ndarray: ...
+# Renders one sound from (rng, sample_rate, seconds, **attributes): float32 `[N]`, N = round(seconds *
+# sample_rate), peak at most 1.
+Render = Callable[..., np.ndarray]
 
 
 @dataclass(frozen=True, kw_only=True)

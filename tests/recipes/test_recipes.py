@@ -1,7 +1,7 @@
 """Every YAML recipe, wherever it lies under recipes/, says how it is run and trains two steps on a CPU.
 
-A recipe is used as it is, except for its size: numbers that decide how large the network is are made small, and
-the folders that it names hold a few short clips or random codes.
+A recipe is used as it is, except for its size: numbers that decide how large the network is are made small,
+and the folders that it names hold a few short clips or random codes.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ TINY_T5 = ROOT / "tests" / "fixtures" / "audiogen_tiny" / "t5"
 
 # Sizes of networks, by the names that recipes use for them.
 SMALL_MODEL = {
-    "base_channels": 4,
+    "base_channels": 8,
     "codebook_size": 16,
     "decoder_layers": 1,
-    "dim": 32,
+    "dim": 64,
     "discriminator_filters": 2,
     "encoder_layers": 1,
     "ffn_dim": 32,

@@ -76,7 +76,7 @@ def autoregressive_noise(tape: list[Tensor], steps: int) -> Iterator[Tensor]:
 
 
 def parallel_noise(tape: list[Tensor], frames: int) -> Iterator[Tensor]:
-    """The published code draws for all chunks at once, and once more after the last step; we draw by chunk."""
+    """The published code draws for all chunks at once, and once more after the last step; we by chunk."""
     for chunk in zip(*(draw.split(frames, dim=-1) for draw in tape[:-1]), strict=True):
         yield from chunk
 

@@ -1,0 +1,95 @@
+"""The Music2Latent2 recipes: sizes as their headers say, and two steps of training with a smaller model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from soundloom.cli import lightning as lightning_command
+from soundloom.codecs.audio import write_audio
+from soundloom.codecs.music2latent2 import Music2Latent2, Music2Latent2Config
+from soundloom.codecs.music2latent2.convert import config_from_published
+
+RECIPES = Path(__file__).resolve().parents[2] / "recipes"
+# Recipe -> audio samples to a latent value, and millions of weights.
+SIZES = {
+    "music2latent2_44khz": (64, (140, 150)),
+    "music2latent2_44khz_stereo": (128, (140, 150)),
+    "codicodec_48khz_stereo": (128, (145, 150)),
+    "music2latent2_small": (64, (4, 5)),
+}
+SMALLER = {
+    "hop": 16,
+    "base_channels": 4,
+    "dim": 32,
+    "head_dim": 16,
+    "noise_dim": 16,
+    "encoder_layers": 1,
+    "upsampler_layers": 1,
+    "decoder_layers": 1,
+    "encoder_blocks": [1, 1, 1, 1],
+    "decoder_blocks": [1, 1, 1, 1],
+}
+
+
+def arguments(name: str) -> dict[str, Any]:
+    recipe = yaml.safe_load((RECIPES / f"{name}.yaml").read_text(encoding="utf-8"))
+    return recipe
+
+
+@pytest.mark.parametrize("name", SIZES)
+def test_sizes(name: str) -> None:
+    recipe = arguments(name)
+    settings = Music2Latent2Config(**recipe["model"]["init_args"]["settings"])
+    compression, (least, most) = SIZES[name]
+    assert settings.compression == compression
+    with torch.device("meta"):
+        model = Music2Latent2(**recipe["model"]["init_args"]["settings"])
+    assert least < sum(weight.numel() for weight in model.parameters()) / 1e6 < most
+    data = recipe["data"]["init_args"]
+    assert data["sample_rate"] == settings.sample_rate
+    wanted = 2 * settings.chunk_samples + settings.edge
+    assert wanted <= round(data["segment_seconds"] * data["sample_rate"]) < 1.03 * wanted
+    if name.startswith("codicodec"):
+        assert settings == config_from_published({})
+
+
+def test_the_small_recipe_has_an_ordered_twin() -> None:
+    """The ablation of its header: as many values, nearly as many weights."""
+    settings = arguments("music2latent2_small")["model"]["init_args"]["settings"]
+    with torch.device("meta"):
+        sizes = [
+            sum(weight.numel() for weight in Music2Latent2(**{**settings, "layout": layout}).parameters())
+            for layout in ("summary", "ordered")
+        ]
+    assert abs(sizes[0] - sizes[1]) < 0.01 * sizes[0]
+
+
+@pytest.mark.parametrize("name", SIZES)
+def test_two_steps(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    recipe = arguments(name)
+    rate = recipe["data"]["init_args"]["sample_rate"]
+    sounds = tmp_path / "sounds"
+    sounds.mkdir()
+    for index in range(2):
+        write_audio(sounds / f"{index}.wav", 0.3 * torch.randn(1, rate // 4), rate)
+    settings = Music2Latent2Config(**{**recipe["model"]["init_args"]["settings"], **SMALLER})
+    seconds = (2 * settings.chunk_samples + settings.edge) / rate + 0.001
+    changes = {f"model.settings.{key}": value for key, value in SMALLER.items()}
+    changes |= {
+        "data.folders": [str(sounds)],
+        "data.segment_seconds": seconds,
+        "data.batch_size": 2,
+        "data.samples_per_epoch": 4,
+        "data.val_samples": 2,
+        "data.num_workers": 0,
+        "trainer.accelerator": "cpu",
+        "trainer.precision": "32-true",
+        "trainer.fast_dev_run": 2,
+    }
+    words = [word for key, value in changes.items() for word in (f"--{key}", str(value))]
+    assert lightning_command(["fit", "--config", str(RECIPES / f"{name}.yaml"), *words]) == 0
