@@ -269,8 +269,8 @@ class AudioDataModule(_RenderingDataModule):
 class TokenDataModule(_RenderingDataModule):
     """Codec tokens and prompts for the language model.
 
-    Batches are dicts: "codes" int64 `[B, K, T]`, "lengths" int64 `[B]` (frames that are not padding), "prompts"
-    list of B texts (in training a random one of an item's captions, in validation its first).
+    Batches are dicts: "codes" int64 `[B, K, T]`, "lengths" int64 `[B]` (frames that are not padding), and
+    "prompts", B texts (in training a random one of an item's captions, in validation its first).
 
     Args:
         train_dirs: encoded folders (codes.npy and metadata.jsonl) to train on.
