@@ -7,6 +7,7 @@ F bins, M frames. Sources: Music2Latent2 (Pasini et al. 2025, arXiv 2501.17578),
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -94,16 +95,23 @@ class Music2Latent2(ModelMixin, ConfigMixin, Codec):
         return isinstance(self.bottleneck, FSQ)
 
     @torch.no_grad()
-    def encode(self, audio: Tensor, *, discrete: bool | None = None, exact_edges: bool = True) -> Tensor:
+    def encode(
+        self,
+        audio: Tensor,
+        *,
+        discrete: bool | None = None,
+        exact_edges: bool = True,
+        chunks_at_once: int | None = None,
+    ) -> Tensor:
         """Encode sounds; memory does not grow with their length, but for the result.
 
         Args:
             audio: `[B, C, N]` at `sample_rate`, N >= 1.
             discrete: return codes rather than latents; None: codes where the model has them.
             exact_edges: place frames so that `decode` restores all samples; see Representation. False places
-                them
-                as the published CoDiCodec code does: the first frame begins with the sound, a tail of less
-                than a hop is left out, and the ends of what is decoded are faded.
+                them as the published CoDiCodec code does: the first frame begins with the sound, a tail of
+                less than a hop is left out, and the ends of what is decoded are faded.
+            chunks_at_once: chunks in a network pass; None: 1 on the CPU, where that is as fast, else 16.
 
         Returns:
             Codes int64 `[B, K, T]`, or latents float32 `[B, T, S, D]`.
@@ -123,7 +131,9 @@ class Music2Latent2(ModelMixin, ConfigMixin, Codec):
         else:
             spectrogram = self.representation.analyse(audio.to(self.device))
             chunks = self.representation.to_chunks(spectrogram).split(len(audio))
-        return self.encode_spectrograms(chunks, batch=len(audio), discrete=discrete)
+        return self.encode_spectrograms(
+            chunks, batch=len(audio), discrete=discrete, chunks_at_once=chunks_at_once
+        )
 
     @torch.no_grad()
     def decode(
@@ -220,6 +230,7 @@ class Music2Latent2(ModelMixin, ConfigMixin, Codec):
                 self.device,
                 steps=config.parallel_steps if steps is None else steps,
                 blank=zeros,
+                max_pairs=1 if self.device.type == "cpu" else 4,
             )
         else:
             raise ValueError(f"decoding is {decoding!r}; allowed: autoregressive, two_step, parallel")
@@ -227,17 +238,30 @@ class Music2Latent2(ModelMixin, ConfigMixin, Codec):
 
     # The steps of encoding and decoding
 
-    def encode_spectrograms(self, chunks: Iterable[Tensor], *, batch: int, discrete: bool) -> Tensor:
-        """Encode chunks `[B, P, F, M]`, one by one -> codes `[B, K, T]` or latents `[B, T, S, D]`."""
+    @torch.no_grad()
+    def encode_spectrograms(
+        self, chunks: Iterable[Tensor], *, batch: int, discrete: bool, chunks_at_once: int | None = None
+    ) -> Tensor:
+        """Encode consecutive chunks, each `[B, P, F, M]` -> codes `[B, K, T]` or latents `[B, T, S, D]`.
+
+        Args:
+            chunks: taken as they are needed.
+            batch: B.
+            discrete, chunks_at_once: as in `encode`.
+        """
+        if chunks_at_once is None:
+            chunks_at_once = 1 if self.device.type == "cpu" else 16
+        if chunks_at_once < 1:
+            raise ValueError(f"chunks_at_once is {chunks_at_once}; it must be at least 1")
         config = self.settings
-        encoded = []
-        with torch.no_grad():
-            for chunk in chunks:
-                latents = self.bottleneck(self.encoder(chunk).float())
-                if discrete:
-                    assert isinstance(self.bottleneck, FSQ)
-                    latents = self.bottleneck.to_indices(latents)
-                encoded.append(latents)
+        encoded: list[Tensor] = []
+        waiting = iter(chunks)
+        while group := list(itertools.islice(waiting, chunks_at_once)):
+            latents = self.bottleneck(self.encoder(torch.cat(group)).float())
+            if discrete:
+                assert isinstance(self.bottleneck, FSQ)
+                latents = self.bottleneck.to_indices(latents)
+            encoded += latents.chunk(len(group))
         if discrete:
             empty = torch.zeros(batch, config.num_latents, 0, dtype=torch.int64, device=self.device)
             return torch.stack(encoded, dim=2) if encoded else empty

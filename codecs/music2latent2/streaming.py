@@ -70,7 +70,7 @@ class StreamEncoder:
         settings = self.model.settings
         size, edge = settings.chunk_samples, settings.edge
         count = (buffer.shape[-1] - edge) // size
-        self.buffer = buffer[..., count * size :]
+        self.buffer = buffer[..., count * size :].clone()
         return self.model.encode_spectrograms(
             (
                 self.model.representation.analyse(buffer[..., t * size : (t + 1) * size + edge])
@@ -102,6 +102,7 @@ class StreamDecoder:
         self.overlap = OverlapAdd(self.model.representation)
         self.to_drop = self.model.settings.edge if self.exact_edges else 0
 
+    @torch.no_grad()
     def push(self, latents: Tensor) -> Tensor:
         """Take latents `[B, T, S, D]` or codes `[B, K, T]`; return the new samples `[B, C, N]`, N >= 0."""
         chunks = []
@@ -109,6 +110,7 @@ class StreamDecoder:
             chunks += self.decoder.push(self.model.context(values))
         return self._audio(chunks)
 
+    @torch.no_grad()
     def flush(self) -> Tensor:
         """The sound has ended: return the last samples; then begin anew."""
         audio = self._audio(self.decoder.flush())

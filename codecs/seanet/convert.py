@@ -44,7 +44,7 @@ def load_published(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """
     try:
         package = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, pickle.UnpicklingError, EOFError, KeyError) as error:
+    except (OSError, RuntimeError, pickle.UnpicklingError, EOFError, KeyError) as error:
         raise OSError(f"{path} is not a readable checkpoint (truncated or damaged?): {error}") from error
     if not isinstance(package, dict) or "xp.cfg" not in package:
         raise OSError(f"{path} is not a published codec: it has no key 'xp.cfg'")

@@ -1,5 +1,4 @@
-"""Draw spectrograms of corpus classes or of generated prompts on one sheet, to look at what a model or a
-corpus does.
+"""Draw spectrograms of corpus classes or of generated prompts on one sheet.
 
 python -m soundloom.recipes.foley.show OUT.png --classes dog rain church_bell
 python -m soundloom.recipes.foley.show OUT.png --prompts "a dog barks" "heavy rain" --model foley

@@ -14,7 +14,7 @@ from soundloom.codecs.base import Codec
 from soundloom.codecs.music2latent2 import Music2Latent2, Music2Latent2Config
 from soundloom.codecs.music2latent2.bottleneck import FSQ, from_gaussian, to_gaussian
 from soundloom.codecs.music2latent2.config import Decoding
-from soundloom.codecs.music2latent2.decoding import draw_noise
+from soundloom.codecs.music2latent2.decoding import ParallelDecoder, draw_noise
 from soundloom.codecs.music2latent2.networks import Context
 from torch import Tensor
 
@@ -183,9 +183,9 @@ def test_streaming_decoder_equals_offline(name: str, decoding: Decoding) -> None
     offline = model.decode(codes, decoding=decoding, seed=5)
     stream = model.stream_decoder(decoding=decoding, seed=5)
     for sizes in ([1] * codes.shape[axis], [2, 3, codes.shape[axis] - 5]):
-        with torch.no_grad():
-            pieces = [stream.push(piece) for piece in codes.split(sizes, dim=axis)]
-            pieces.append(stream.flush())
+        pieces = [stream.push(piece) for piece in codes.split(sizes, dim=axis)]
+        pieces.append(stream.flush())
+        assert not any(piece.requires_grad for piece in pieces)
         assert torch.equal(torch.cat(pieces, dim=-1), offline)
         stream = model.stream_decoder(decoding=decoding, seed=5)
 
@@ -205,6 +205,31 @@ def test_streaming_encoder_equals_offline(name: str, rest: int) -> None:
         )
         pieces.append(stream.flush())
         assert torch.equal(torch.cat(pieces, dim=axis), offline)
+
+
+@every_model
+def test_chunks_at_once_change_nothing(name: str) -> None:
+    model = MODELS[name]
+    audio = sound(model, 5 * model.settings.chunk_samples, batch=2)
+    one = model.encode(audio, discrete=False)
+    for count in (2, 100):
+        several = model.encode(audio, discrete=False, chunks_at_once=count)
+        torch.testing.assert_close(several, one, atol=1e-5, rtol=0)
+    with pytest.raises(ValueError, match="chunks_at_once is 0"):
+        model.encode(audio, chunks_at_once=0)
+
+
+@every_model
+def test_pairs_at_once_change_nothing(name: str) -> None:
+    model = MODELS[name]
+    latents = model.encode(sound(model, 7 * model.settings.chunk_samples), discrete=False)
+    results = []
+    for pairs in (1, 3):
+        stream = model.stream_decoder(decoding="parallel", steps=3)
+        assert isinstance(stream.decoder, ParallelDecoder)
+        stream.decoder.max_pairs = pairs
+        results.append(torch.cat((stream.push(latents), stream.flush()), dim=-1))
+    torch.testing.assert_close(results[0], results[1], atol=1e-4, rtol=0)
 
 
 def test_streams_say_when_there_is_nothing() -> None:
@@ -283,7 +308,7 @@ def test_network_passes_of_each_decoding(monkeypatch: pytest.MonkeyPatch) -> Non
     assert (passes.count("denoise"), passes.count("remember")) == (4 * 2, 0)
     passes.clear()
     model.decode(latents, decoding="parallel", steps=3)
-    assert (passes.count("denoise_pair"), passes.count("denoise")) == (1 + 1 + 1, 2)
+    assert (passes.count("denoise_pair"), passes.count("denoise")) == (2 + 1 + 2, 2), "one pair a pass"
 
 
 @pytest.mark.parametrize("decoding", DECODINGS)

@@ -124,8 +124,7 @@ def streamed(ref: Reference) -> Tensor:
     """Every chunk's samples as soon as it is pushed, without the last flush."""
     noise = autoregressive_noise(ref.tape("ar"), ref.model.settings.steps)
     stream = ref.model.stream_decoder(decoding="autoregressive", noise=noise, exact_edges=False)
-    with torch.no_grad():
-        return torch.cat([stream.push(chunk) for chunk in ref.latents.split(1, dim=1)], dim=-1)[0]
+    return torch.cat([stream.push(chunk) for chunk in ref.latents.split(1, dim=1)], dim=-1)[0]
 
 
 def levels(ref: Reference) -> Tensor:
@@ -321,8 +320,7 @@ def test_window_of_parallel_decoding_changes_nothing(folder: Path) -> None:
     for window in (2, 4, 64):
         stream = ref.model.stream_decoder(decoding="parallel", steps=5, seed=1)
         stream.decoder.window = window  # type: ignore[attr-defined]
-        with torch.no_grad():
-            audio = torch.cat((stream.push(latents), stream.flush()), dim=-1)
+        audio = torch.cat((stream.push(latents), stream.flush()), dim=-1)
         assert audio.shape[-1] == latents.shape[1] * config.chunk_samples - config.edge
         results.append(audio)
     torch.testing.assert_close(results[0], results[2], atol=1e-5, rtol=0)

@@ -12,8 +12,9 @@ channels: 1
 compression_model: encodec
 solver_user: ${oc.env:USER}
 device: cuda
-encodec: {autoencoder: seanet, quantizer: rvq, sample_rate: "${sample_rate}", channels: "${channels}", causal:
-false} seanet:
+encodec: {autoencoder: seanet, quantizer: rvq, sample_rate: "${sample_rate}", channels: "${channels}",
+  causal: false}
+seanet:
   dimension: 32
   channels: ${channels}
   causal: ${encodec.causal}

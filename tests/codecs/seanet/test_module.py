@@ -43,13 +43,13 @@ def trainer(tmp_path, **settings) -> lightning.Trainer:
 
 
 def test_the_loss_falls_and_all_stages_are_passed(tmp_path):
-    module = make_module(quantizer_start=5, discriminator_start=10, warmup_steps=3, decay_steps=130)
-    data = DataLoader(tones(), batch_size=4)
+    module = make_module(quantizer_start=5, discriminator_start=10, warmup_steps=3, decay_steps=60)
+    data = DataLoader(tones(64), batch_size=4)
     before = trainer(tmp_path).validate(module, data, verbose=False)[0]["val/mel"]
-    trainer(tmp_path, max_steps=250).fit(module, data)
-    assert module.steps_taken == 130  # two optimisers step from step 10 on, and Lightning counts both
+    trainer(tmp_path, max_steps=110).fit(module, data)
+    assert module.steps_taken == 60  # two optimisers step from step 10 on, and Lightning counts both
     after = trainer(tmp_path).validate(module, data, verbose=False)[0]
-    assert after["val/mel"] < 0.7 * before
+    assert after["val/mel"] < 0.8 * before
     assert after["val/codes_used"] > 1
 
 
