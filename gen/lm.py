@@ -230,4 +230,5 @@ class AudioLM(ModelMixin, ConfigMixin):
         model = cls.from_config(settings)
         assert isinstance(model, cls)
         load_int8(model, local)
-        return model.to(kwargs.get("torch_dtype") or torch.float32).eval()
+        # nn.Module.to, because that of diffusers warns about every change of dtype.
+        return nn.Module.to(model, kwargs.get("torch_dtype") or torch.float32).eval()
