@@ -23,10 +23,12 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read while gradio 
 
 import gradio as gr
 import numpy as np
+
 from soundloom.cli import add_demo_arguments, run_demo, run_guarded, slug
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+
     from soundloom.gen.pipeline import GeneratedAudio
 
 MAX_DURATION = 30.0  # seconds; longer sounds are made on the command line
@@ -181,9 +183,10 @@ def about(name: str) -> str:
         known = ", ".join(word.replace("_", " ") for word in FoleyCorpus().class_names)
         return (
             "**The model `foley`** is small and ships with the package. It was trained only on synthesised "
-            "sounds, so it sounds like a sound-effects synthesiser and not like a recording. It knows these "
-            f"sounds, alone or two together: {known}. It understands plain English; anything else gets the "
-            "nearest sound it knows. It cannot speak or sing. \n"
+            "sounds, so it sounds like a sound-effects synthesiser and not like a recording. It was taught "
+            f"these sounds, alone or two together: {known}. These weights are an early checkpoint: rain, "
+            "applause, typing, trains and drums come out as themselves, most others not yet. It understands "
+            "plain English; it cannot speak or sing. \n"
             "Code and weights: Apache-2.0; what you make with it is yours."
         )
     return (

@@ -133,6 +133,7 @@ def warm_runs(
 def describe_machine(device: str) -> dict[str, Any]:
     """Processor, cores, thread count, load and versions, as plain values for JSON."""
     import torch
+
     from soundloom import __version__
 
     model_name = platform.processor() or platform.machine()

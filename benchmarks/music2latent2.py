@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+
 from soundloom.codecs.music2latent2 import Music2Latent2, Music2Latent2Config
 from soundloom.codecs.music2latent2.convert import config_from_published
 

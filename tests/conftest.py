@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 import torch
+
 from soundloom.gen.pipeline import AudioGen
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 import soundfile
 from playwright.sync_api import Browser, Page, sync_playwright
+
 from soundloom import app
 from soundloom.gen.pipeline import BUNDLED_MODELS, AudioGen
 

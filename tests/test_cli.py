@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
+
 from soundloom import __version__, cli
 from soundloom.codecs.audio import WRITE_FORMATS
 from soundloom.gen.pipeline import AudioGen

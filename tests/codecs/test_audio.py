@@ -11,6 +11,7 @@ import soundfile
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
 from soundloom.codecs import audio as audio_module
 from soundloom.codecs.audio import (
     Audio,

@@ -11,11 +11,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import Tensor
+
 from soundloom import codecs
 from soundloom.codecs import base
 from soundloom.codecs.audio import AudioError
 from soundloom.codecs.base import Codec, bundled_names, codec_class, load_codec, resolve_model
-from torch import Tensor
 
 
 class SignCodec(Codec):

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
-from soundloom.codecs.seanet.model import SEANetCodec
 from torch import Tensor
 
+from soundloom.codecs.seanet.model import SEANetCodec
 from tests.fixture_paths import fixture_folders
 
 TOLERANCE = 1e-5

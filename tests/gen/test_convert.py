@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 from omegaconf import OmegaConf
+
 from soundloom.gen.convert import PUBLISHED_FILE, PublishedConfig, load_published_lm
 from soundloom.gen.pattern import CodePattern
 

@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
+
 from soundloom.gen.embedded_text import EmbeddedTextEncoder
 from soundloom.gen.text import TextEncoder, TextStates
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 
 WORDS = (
     "[PAD]",

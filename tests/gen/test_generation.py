@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import Tensor
+
 from soundloom.gen.generation import CodeGenerator
 from soundloom.gen.lm import AudioLM
 from soundloom.gen.sampling import Sampler
 from soundloom.gen.text import TextStates
-from torch import Tensor
 
 
 @pytest.fixture(params=["delay", "parallel", "flattened"])

@@ -8,10 +8,11 @@ from pathlib import Path
 import lightning
 import pytest
 import torch
-from soundloom.gen.judge import LogMel, SoundClassifier, mel_filters
-from soundloom.gen.judge_module import SoundClassifierModule, confusion_figure
 from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
+
+from soundloom.gen.judge import LogMel, SoundClassifier, mel_filters
+from soundloom.gen.judge_module import SoundClassifierModule, confusion_figure
 
 NAMES = ["hum", "noise", "whine"]
 

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 import torch
-from soundloom.gen.lm import AudioLM
 from torch import Tensor
+
+from soundloom.gen.lm import AudioLM
 
 SETTINGS: dict[str, Any] = {
     "num_codebooks": 3,

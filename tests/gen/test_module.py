@@ -11,11 +11,12 @@ import lightning
 import pytest
 import torch
 from lightning.pytorch.callbacks import EMAWeightAveraging
+from torch.utils.data import DataLoader
+
 from soundloom.codecs.seanet.model import SEANetCodec
 from soundloom.gen.module import AudioGenModule, CodeBatch
 from soundloom.gen.pipeline import AudioGen
 from soundloom.gen.text import T5TextEncoder
-from torch.utils.data import DataLoader
 
 T5 = str(Path(__file__).resolve().parents[1] / "fixtures" / "audiogen_tiny" / "t5")
 SETTINGS: dict[str, Any] = {

@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch import Tensor
+
 from soundloom.gen.generation import CodeGenerator
 from soundloom.gen.pipeline import AudioGen
 from soundloom.gen.text import T5TextEncoder, TextStates
-from torch import Tensor
-
 from tests.fixture_paths import fixture_folders
 
 TOLERANCE = 2e-4

@@ -6,6 +6,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from soundloom.gen.pattern import CodePattern, build_pattern
 
 SPECIAL = 50

@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
+
 from soundloom.codecs.audio import Audio, AudioError, write_audio
 from soundloom.codecs.seanet.model import SEANetCodec
 from soundloom.gen.lm import AudioLM
 from soundloom.gen.pipeline import AudioGen, GeneratedAudio
 from soundloom.gen.text import T5TextEncoder
-from torch import Tensor
 
 TINY = Path(__file__).resolve().parents[1] / "fixtures" / "audiogen_tiny"
 RATE, HOP = 16000, 320

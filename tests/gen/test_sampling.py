@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from soundloom.gen.sampling import (
     MAX_SEED,
     Sampler,

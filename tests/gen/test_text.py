@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+
 from soundloom.gen.text import T5TextEncoder, TextEncoder, TextStates, load_text_encoder
 
 T5 = Path(__file__).resolve().parents[1] / "fixtures" / "audiogen_tiny" / "t5"

@@ -7,8 +7,9 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from soundloom.gen.transformer import Transformer, sinusoidal_positions
 from torch import Tensor
+
+from soundloom.gen.transformer import Transformer, sinusoidal_positions
 
 DIM, HEADS, LAYERS = 32, 4, 3
 

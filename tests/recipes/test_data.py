@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from torch import Tensor
+
 from soundloom.codecs.base import Codec
 from soundloom.gen.judge_module import SoundClassifierModule
 from soundloom.recipes import encode
@@ -17,7 +19,6 @@ from soundloom.recipes.data import AudioDataModule, ClipDataModule, TokenDataMod
 from soundloom.recipes.datasets import SILENCE_RMS, AudioFiles, RenderedFolder
 from soundloom.recipes.foley.corpus import FoleyCorpus
 from soundloom.recipes.foley.registry import SoundClass
-from torch import Tensor
 
 RATE = 8000
 

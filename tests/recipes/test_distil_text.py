@@ -11,6 +11,9 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+from transformers import BertConfig, BertModel
+
 from soundloom.gen.embedded_text import EmbeddedTextEncoder
 from soundloom.recipes import distil_text
 from soundloom.recipes.distil_text import (
@@ -20,8 +23,6 @@ from soundloom.recipes.distil_text import (
     quantize_rows,
     zipf_weights,
 )
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
-from transformers import BertConfig, BertModel
 
 WORDS = [
     "[PAD]",

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 import yaml
+
 from soundloom.cli import lightning as lightning_command
 from soundloom.codecs.audio import write_audio
 from soundloom.codecs.music2latent2 import Music2Latent2, Music2Latent2Config

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+
 from soundloom import cli
 from soundloom.recipes.foley.render import render_dataset
 

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from soundloom.codecs.music2latent2 import Music2Latent2
-from soundloom.codecs.music2latent2.convert import config_from_published, rename
 from torch import Tensor
 
+from soundloom.codecs.music2latent2 import Music2Latent2
+from soundloom.codecs.music2latent2.convert import config_from_published, rename
 from tests.fixture_paths import FIXTURES
 
 FIXTURE = FIXTURES / "codicodec_tiny"

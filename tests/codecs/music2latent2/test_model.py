@@ -10,13 +10,14 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import Tensor
+
 from soundloom.codecs.base import Codec
 from soundloom.codecs.music2latent2 import Music2Latent2, Music2Latent2Config
 from soundloom.codecs.music2latent2.bottleneck import FSQ, from_gaussian, to_gaussian
 from soundloom.codecs.music2latent2.config import Decoding
 from soundloom.codecs.music2latent2.decoding import ParallelDecoder, draw_noise
 from soundloom.codecs.music2latent2.networks import Context
-from torch import Tensor
 
 MONO = Music2Latent2Config(
     sample_rate=8000,

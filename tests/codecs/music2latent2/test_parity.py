@@ -16,12 +16,12 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch import Tensor
+
 from soundloom.codecs.music2latent2 import Music2Latent2
 from soundloom.codecs.music2latent2.bottleneck import from_gaussian, to_gaussian
 from soundloom.codecs.music2latent2.networks import Context, to_tokens
 from soundloom.codecs.music2latent2.transformer import Layer
-from torch import Tensor
-
 from tests.fixture_paths import fixture_folders
 
 FOLDERS = fixture_folders("codicodec")

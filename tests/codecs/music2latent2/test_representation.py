@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+
 from soundloom.codecs.music2latent2.config import Companding, Music2Latent2Config
 from soundloom.codecs.music2latent2.representation import OverlapAdd, Representation
 

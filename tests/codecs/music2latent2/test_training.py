@@ -12,13 +12,14 @@ import lightning
 import pytest
 import torch
 from diffusers import CMStochasticIterativeScheduler
+from torch import Tensor
+from torch.utils.data import DataLoader
+
 from soundloom.codecs.music2latent2 import Music2Latent2, Music2Latent2Config
 from soundloom.codecs.music2latent2.consistency import ConsistencyObjective, NoiseSchedule, pseudo_huber
 from soundloom.codecs.music2latent2.ema import WarmupEMA
 from soundloom.codecs.music2latent2.module import Music2Latent2Module
 from soundloom.codecs.music2latent2.reconstruction import comparison_figure, log_spectral_distance
-from torch import Tensor
-from torch.utils.data import DataLoader
 
 TINY = Music2Latent2Config(
     sample_rate=8000,

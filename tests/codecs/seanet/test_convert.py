@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+
 from soundloom.codecs.seanet.convert import load_published, parse_settings
 
 YAML = """

@@ -8,6 +8,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from soundloom.codecs.seanet.layers import Conv, ConvTranspose, SkipLSTM, StreamState
 from soundloom.codecs.seanet.seanet import SEANetDecoder, SEANetEncoder
 

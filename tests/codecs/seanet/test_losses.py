@@ -6,6 +6,7 @@ import math
 
 import pytest
 import torch
+
 from soundloom.codecs.seanet.discriminator import (
     MultiScaleSTFTDiscriminator,
     adversarial_loss,

@@ -6,6 +6,7 @@ import math
 
 import pytest
 import torch
+
 from soundloom.codecs.seanet.mdct import MDCT, NoiseFill
 from soundloom.codecs.seanet.model import SEANetCodec
 

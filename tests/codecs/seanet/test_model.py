@@ -6,6 +6,7 @@ import math
 
 import pytest
 import torch
+
 from soundloom.codecs import load_codec
 from soundloom.codecs.seanet.model import SEANetCodec
 

@@ -6,9 +6,10 @@ import math
 
 import lightning
 import torch
+from torch.utils.data import DataLoader
+
 from soundloom.codecs.seanet.model import SEANetCodec
 from soundloom.codecs.seanet.module import SEANetModule
-from torch.utils.data import DataLoader
 
 TINY = {"n_filters": 4, "dimension": 8, "ratios": (4, 2), "lstm": 1, "codebook_size": 16, "num_codebooks": 2}
 

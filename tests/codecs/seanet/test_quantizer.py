@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+
 from soundloom.codecs.seanet.quantizer import EuclideanCodebook, ResidualVectorQuantizer, kmeans, nearest
 
 

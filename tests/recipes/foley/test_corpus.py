@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+
 from soundloom.recipes.foley import CLASSES, Clip, FoleyCorpus
 from soundloom.recipes.foley.registry import SoundClass
 from soundloom.recipes.foley.scene import active_level, place_sound, set_level, sum_parts

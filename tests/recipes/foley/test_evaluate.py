@@ -6,6 +6,7 @@ import json
 
 import pytest
 import torch
+
 from soundloom.codecs.seanet.model import SEANetCodec
 from soundloom.gen.judge import SoundClassifier
 from soundloom.recipes.foley import FoleyCorpus

@@ -8,6 +8,7 @@ import sys
 
 import numpy as np
 import pytest
+
 from soundloom.recipes.foley import CLASSES, english
 from soundloom.recipes.foley.corpus import FoleyCorpus
 from soundloom.recipes.foley.grammar import (

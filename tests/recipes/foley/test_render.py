@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from soundloom.recipes.foley import FoleyCorpus
 from soundloom.recipes.foley.render import main, render_dataset
 

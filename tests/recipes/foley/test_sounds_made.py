@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from scipy import signal
+
 from soundloom.recipes.foley import CLASSES
 
 RATE = 16000

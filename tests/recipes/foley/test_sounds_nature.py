@@ -6,8 +6,9 @@ import time
 
 import numpy as np
 import pytest
-import soundloom.recipes.foley  # noqa: F401  (registers the classes)
 from scipy import signal
+
+import soundloom.recipes.foley  # noqa: F401  (registers the classes)
 from soundloom.recipes.foley.registry import CLASSES
 
 RATE = 16000
