@@ -7,6 +7,7 @@ resolved.
 
 from __future__ import annotations
 
+import logging
 import pickle
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ import torch
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from torch import Tensor
+
+logger = logging.getLogger(__name__)
 
 PUBLISHED_FILE = "compression_state_dict.bin"
 
@@ -33,6 +36,21 @@ _NETWORK_KEYS = (
     "causal",
     "pad_mode",
 )
+# Sections in which every key may change the computation, and the keys that are read here or known not to.
+_KNOWN_KEYS = {
+    "encodec": ("autoencoder", "quantizer", "sample_rate", "channels", "causal", "renormalize", "renorm"),
+    "seanet": (
+        *_NETWORK_KEYS,
+        "channels",
+        "norm",
+        "norm_params",
+        "activation",
+        "activation_params",
+        "disable_norm_outer_blocks",
+        "encoder",
+        "decoder",
+    ),
+}
 
 
 def load_published(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -78,6 +96,16 @@ def parse_settings(text: str, where: str) -> dict[str, Any]:
             raise ValueError(f"{where}: {key} is {value!r}; supported: {', '.join(map(repr, allowed))}")
         return value
 
+    for section, known in _KNOWN_KEYS.items():
+        values = read(section, None) or {}
+        odd = {f"{section}.{key}": value for key, value in values.items() if key not in known and value}
+        if odd:
+            logger.warning(
+                "%s: its configuration has settings that this version of soundloom does not know and leaves "
+                "out of account: %s. If the result sounds wrong, this may be why",
+                where,
+                ", ".join(f"{key} = {value!r}" for key, value in odd.items()),
+            )
     require("compression_model", "encodec", ("encodec",))
     require("encodec.autoencoder", "seanet", ("seanet",))
     require("encodec.quantizer", "rvq", ("rvq",))
@@ -99,11 +127,10 @@ def parse_settings(text: str, where: str) -> dict[str, Any]:
             settings[key] = value
     for side in ("encoder", "decoder"):
         own = read(f"seanet.{side}", None) or {}
-        known = {
-            k: v for k, v in own.items() if k in (*_NETWORK_KEYS, "trim_right_ratio", "final_activation")
-        }
-        if known:
-            settings[f"{side}_overrides"] = known
+        readable = (*_NETWORK_KEYS, "trim_right_ratio", "final_activation")
+        overrides = {key: value for key, value in own.items() if key in readable}
+        if overrides:
+            settings[f"{side}_overrides"] = overrides
     return settings
 
 

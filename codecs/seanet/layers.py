@@ -5,8 +5,8 @@ are two to eight times faster in that layout than in `[B, C, N]`. SEANetEncoder 
 the door.
 
 Every block knows how to run on a stream: `block(x, state)` with a `StreamState` consumes a chunk and emits
-exactly the samples that the whole signal would have given at that place. Streaming is exact for causal models
-only; a non-causal block refuses a state.
+the next samples of what the whole signal would have given. A block that looks ahead emits later than it
+consumes; with the last chunk, `state.closing` makes it emit the rest. A chunk may have no samples.
 
 Sources: SoundStream (Zeghidour et al. 2021), EnCodec (Defossez et al. 2022), section 3.1.
 """
@@ -14,6 +14,7 @@ Sources: SoundStream (Zeghidour et al. 2021), EnCodec (Defossez et al. 2022), se
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -24,10 +25,15 @@ from torch.nn.utils.parametrize import is_parametrized
 
 
 class StreamState:
-    """What a causal network remembers between two chunks, keyed by the layer that owns it."""
+    """What a network remembers between two chunks, keyed by the layer that owns it.
+
+    Attributes:
+        closing: the signal ends with the next chunk.
+    """
 
     def __init__(self) -> None:
         self._memory: dict[nn.Module, Any] = {}
+        self.closing = False
 
     def get(self, layer: nn.Module) -> Any:
         return self._memory.get(layer)
@@ -38,6 +44,16 @@ class StreamState:
     def reset(self) -> None:
         """Forget everything: the next chunk begins a new signal."""
         self._memory.clear()
+        self.closing = False
+
+
+@dataclass
+class _ConvMemory:
+    """Of a convolution: padded input from the next window on, the end of the plain input, how much came."""
+
+    padded: Tensor | None = None
+    recent: Tensor | None = None
+    received: int = 0
 
 
 def _pad(x: Tensor, left: int, right: int, mode: str) -> Tensor:
@@ -88,17 +104,15 @@ class Conv(nn.Module):
         self.stride = stride
         self.dilation = dilation
         self.reach = (kernel_size - 1) * dilation + 1
-        self.causal = causal
+        padding = self.reach - stride
+        self.right = 0 if causal else padding // 2
+        self.left = padding - self.right
         self.pad_mode = pad_mode
 
     def forward(self, x: Tensor, state: StreamState | None = None) -> Tensor:
         if state is not None:
             return self._stream(x, state)
-        padding = self.reach - self.stride
-        right = 0 if self.causal else padding // 2
-        windows = math.ceil((x.shape[1] - self.reach + padding) / self.stride + 1)
-        extra = (windows - 1) * self.stride + (self.reach - padding) - x.shape[1]
-        return self._convolve(_pad(x, padding - right, right + extra, self.pad_mode))
+        return self._convolve(_pad(x, self.left, self.right + -x.shape[1] % self.stride, self.pad_mode))
 
     def _convolve(self, x: Tensor) -> Tensor:
         # A view [B, C, 1, N] whose strides say channels_last; no data moves.
@@ -108,17 +122,32 @@ class Conv(nn.Module):
         return y.squeeze(2).transpose(1, 2)
 
     def _stream(self, x: Tensor, state: StreamState) -> Tensor:
-        if not self.causal or self.pad_mode != "constant":
-            raise ValueError("streaming needs a causal model with constant padding")
-        past = state.get(self)
-        if past is None:
-            past = x.new_zeros(x.shape[0], self.reach - self.stride, x.shape[2])
-        x = torch.cat([past, x], dim=1)
-        outputs = max(0, (x.shape[1] - self.reach) // self.stride + 1)
-        state.set(self, x[:, outputs * self.stride :])
+        memory = state.get(self) or _ConvMemory()
+        state.set(self, memory)
+        memory.received += x.shape[1]
+        right = self.right + (-memory.received % self.stride if state.closing else 0)
+        # Zeros need to know nothing of the signal; a reflection at either end needs the samples next to it.
+        reflects = self.pad_mode != "constant"
+        recent = x if memory.recent is None else torch.cat([memory.recent, x], dim=1)
+        kept = max(self.left, self.right + self.stride - 1) + 1 if reflects else 0
+        memory.recent = recent[:, max(0, recent.shape[1] - kept) :].clone()
+        padded = x
+        if memory.padded is not None:
+            padded = torch.cat([memory.padded, x], dim=1)
+        elif memory.received > (self.left if reflects else 0) or (state.closing and memory.received):
+            padded = _pad(recent, self.left, right if state.closing else 0, self.pad_mode)
+            padded = padded[:, : self.left + recent.shape[1]]
+        else:
+            return x.new_zeros(x.shape[0], 0, self.out_channels)
+        if state.closing:
+            ended = _pad(recent, self.left, right, self.pad_mode)
+            padded = torch.cat([padded, ended[:, self.left + recent.shape[1] :]], dim=1)
+        outputs = max(0, (padded.shape[1] - self.reach) // self.stride + 1)
+        # A copy: a view would keep the whole chunk in memory.
+        memory.padded = padded[:, outputs * self.stride :].clone()
         if outputs == 0:
             return x.new_zeros(x.shape[0], 0, self.out_channels)
-        return self._convolve(x[:, : (outputs - 1) * self.stride + self.reach])
+        return self._convolve(padded[:, : (outputs - 1) * self.stride + self.reach])
 
 
 class ConvTranspose(nn.Module):
@@ -146,15 +175,15 @@ class ConvTranspose(nn.Module):
         )
         self.out_channels = out_channels
         self.stride = stride
-        self.causal = causal
-        self.trim_right_ratio = trim_right_ratio
+        # Samples of the surplus that are cut at the end and at the beginning.
+        self.right = math.ceil(stride * trim_right_ratio) if causal else stride // 2
+        self.left = stride - self.right
 
     def forward(self, x: Tensor, state: StreamState | None = None) -> Tensor:
         if state is not None:
             return self._stream(x, state)
         y = self._convolve(x, self.convtr.bias)
-        right = math.ceil(self.stride * self.trim_right_ratio) if self.causal else self.stride // 2
-        return y[:, self.stride - right : y.shape[1] - right]
+        return y[:, self.left : y.shape[1] - self.right]
 
     def _convolve(self, x: Tensor, bias: Tensor | None) -> Tensor:
         image = x.transpose(1, 2).unsqueeze(2)
@@ -162,17 +191,19 @@ class ConvTranspose(nn.Module):
         return y.squeeze(2).transpose(1, 2)
 
     def _stream(self, x: Tensor, state: StreamState) -> Tensor:
-        if not self.causal or self.trim_right_ratio != 1.0:
-            raise ValueError("streaming needs a causal model with trim_right_ratio 1")
-        if x.shape[1] == 0:
-            return x.new_zeros(x.shape[0], 0, self.out_channels)
-        y = self._convolve(x, None)
         overlap = state.get(self)
-        if overlap is not None:
-            y = torch.cat([y[:, : self.stride] + overlap, y[:, self.stride :]], dim=1)
-        # The last `stride` samples still wait for the next frame.
-        state.set(self, y[:, -self.stride :])
-        y = y[:, : -self.stride]
+        if x.shape[1] == 0:
+            y = x.new_zeros(x.shape[0], 0, self.out_channels)
+        else:
+            y = self._convolve(x, None)
+            if overlap is not None:
+                y = torch.cat([y[:, : self.stride] + overlap, y[:, self.stride :]], dim=1)
+            # The last `stride` samples still wait for the next frame.
+            before, overlap = overlap, y[:, -self.stride :].clone()
+            y = y[:, 0 if before is not None else self.left : -self.stride]
+            state.set(self, overlap)
+        if state.closing and overlap is not None:
+            y = torch.cat([y, overlap[:, : self.left]], dim=1)
         return y if self.convtr.bias is None else y + self.convtr.bias
 
 
@@ -227,7 +258,13 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Tensor, state: StreamState | None = None) -> Tensor:
         skip = x if self.shortcut is None else self.shortcut(x, state)
-        return skip + run_layers(self.block, x, state)
+        y = run_layers(self.block, x, state)
+        if state is not None:
+            waiting = state.get(self)
+            skip = skip if waiting is None else torch.cat([waiting, skip], dim=1)
+            state.set(self, skip[:, y.shape[1] :].clone())
+            skip = skip[:, : y.shape[1]]
+        return skip + y
 
 
 def run_layers(layers: nn.ModuleList, x: Tensor, state: StreamState | None = None) -> Tensor:

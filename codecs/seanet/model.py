@@ -9,6 +9,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 import torch
@@ -20,9 +21,10 @@ from torch.nn.utils import parametrize
 
 from ..base import BUNDLED_MODELS, Codec, resolve_model
 from .convert import PUBLISHED_FILE, load_published
-from .mdct import MDCT, NoiseFill
 from .quantizer import ResidualVectorQuantizer
 from .seanet import SEANetDecoder, SEANetEncoder
+from .spectral import SpectralTransform
+from .streaming import SEANetStreamDecoder, SEANetStreamEncoder, count_history
 
 
 @dataclass
@@ -33,13 +35,25 @@ class CodecOutput:
         audio: `[B, C, N]`.
         codes: `[B, K, T]`, or None if nothing was quantized.
         commitment: the quantizer's loss, scalar.
-        magnitude_loss: with a transform, L1 distance of log magnitudes (nepers), scalar.
     """
 
     audio: Tensor
     codes: Tensor | None
     commitment: Tensor
-    magnitude_loss: Tensor | None = None
+
+
+@dataclass
+class DescriptionOutput:
+    """A training pass of a codec with a spectral transform, which needs no waveform.
+
+    Attributes:
+        losses: scalars by name, see SpectralTransform.losses.
+        codes, commitment: as in CodecOutput.
+    """
+
+    losses: dict[str, Tensor]
+    codes: Tensor | None
+    commitment: Tensor
 
 
 class SEANetCodec(ModelMixin, ConfigMixin, Codec):
@@ -55,7 +69,8 @@ class SEANetCodec(ModelMixin, ConfigMixin, Codec):
         encoder_overrides: settings that hold for the encoder only.
         decoder_overrides: settings that hold for the decoder only (`trim_right_ratio`, `final_activation`, or
             another value for any of the above).
-        transform: "none" feeds the waveform to the network, "mdct" coefficients (see mdct.py; mono only).
+        transform: "none" feeds the waveform to the network, "spectral" magnitudes (see spectral.py; mono
+            only).
         transform_hop: samples per frame of the transform.
         threshold_dead, kmeans_iterations, codebook_decay: see EuclideanCodebook; used in training only.
     """
@@ -95,7 +110,6 @@ class SEANetCodec(ModelMixin, ConfigMixin, Codec):
     ) -> None:
         super().__init__()
         network: dict[str, Any] = {
-            "channels": channels,
             "dimension": dimension,
             "n_filters": n_filters,
             "ratios": tuple(ratios),
@@ -112,17 +126,16 @@ class SEANetCodec(ModelMixin, ConfigMixin, Codec):
             "norm": norm,
             "pad_mode": pad_mode,
         }
-        if transform not in ("none", "mdct"):
-            raise ValueError(f"transform is {transform!r}; allowed: 'none', 'mdct'")
-        if transform == "mdct" and channels != 1:
-            raise ValueError(f"transform 'mdct' is for 1 channel, not {channels}; use 'none'")
-        self.mdct = MDCT(transform_hop) if transform == "mdct" else None
+        if transform not in ("none", "spectral"):
+            raise ValueError(f"transform is {transform!r}; allowed: 'none', 'spectral'")
+        if transform == "spectral" and channels != 1:
+            raise ValueError(f"transform 'spectral' is for 1 channel, not {channels}; use 'none'")
+        self.spectral = SpectralTransform(transform_hop, sample_rate) if transform == "spectral" else None
         seen: dict[str, Any] = {"channels": channels}
         made: dict[str, Any] = {"channels": channels}
-        if self.mdct is not None:
-            seen = {"channels": 3 * transform_hop, "init_gain": 1.0}
-            made = {"channels": 2 * transform_hop, "init_gain": 0.3}
-            self.noise_fill = NoiseFill(transform_hop)
+        if self.spectral is not None:
+            seen = {"channels": self.spectral.bins, "init_gain": 1.0}
+            made = {"channels": 2 * self.spectral.bins, "init_gain": 0.3}
         self.encoder = SEANetEncoder(**{**network, **seen, **(encoder_overrides or {})})
         self.decoder = SEANetDecoder(**{**network, **made, **(decoder_overrides or {})})
         self.quantizer = ResidualVectorQuantizer(
@@ -145,7 +158,7 @@ class SEANetCodec(ModelMixin, ConfigMixin, Codec):
     @property
     def hop_length(self) -> int:
         """Samples per frame."""
-        return math.prod(self.config["ratios"]) * (1 if self.mdct is None else self.mdct.hop)
+        return math.prod(self.config["ratios"]) * (1 if self.spectral is None else self.spectral.hop)
 
     @property
     def frame_rate(self) -> float:
@@ -170,44 +183,54 @@ class SEANetCodec(ModelMixin, ConfigMixin, Codec):
 
         With `quantize=False` the latent goes to the decoder as it is, codes is None and commitment zero.
         """
-        latent = self.encode_latent(audio)
-        codes, commitment = None, latent.new_zeros(())
-        if quantize:
-            quantized = self.quantizer(latent)
-            latent, codes, commitment = quantized.quantized, quantized.codes, quantized.commitment
-        if self.mdct is None:
-            return CodecOutput(self.decoder(latent)[..., : audio.shape[-1]], codes, commitment)
-        decoded, log_magnitude = self._synthesise(latent)
+        latent, codes, commitment = self._quantize(self.encode_latent(audio), quantize)
+        return CodecOutput(self.decode_latent(latent)[..., : audio.shape[-1]], codes, commitment)
+
+    def describe(self, audio: Tensor, *, quantize: bool = True) -> DescriptionOutput:
+        """Training pass of a codec with a transform: `[B, 1, N]` -> how well the decoder describes it."""
+        assert self.spectral is not None
         with torch.autocast(audio.device.type, enabled=False):
-            target = self.mdct.log_magnitude(audio.float())
-        magnitude_loss = F.l1_loss(log_magnitude[..., : target.shape[-1]], target)
-        return CodecOutput(decoded[..., : audio.shape[-1]], codes, commitment, magnitude_loss)
+            magnitude = self.spectral.magnitude(self._whole(audio.float()))
+            features = self.spectral.features(magnitude)
+        latent, codes, commitment = self._quantize(self.encoder(features), quantize)
+        described = self.decoder(latent)
+        with torch.autocast(audio.device.type, enabled=False):
+            losses = self.spectral.losses(described.float(), magnitude)
+        return DescriptionOutput(losses, codes, commitment)
+
+    def _quantize(self, latent: Tensor, quantize: bool) -> tuple[Tensor, Tensor | None, Tensor]:
+        if not quantize:
+            return latent, None, latent.new_zeros(())
+        output = self.quantizer(latent)
+        return output.quantized, output.codes, output.commitment
+
+    def _whole(self, audio: Tensor) -> Tensor:
+        """Audio filled up with silence to whole frames of codes."""
+        return F.pad(audio, (0, -audio.shape[-1] % self.hop_length))
 
     def encode_latent(self, audio: Tensor) -> Tensor:
         """Waveform `[B, C, N]` -> latent before quantization `[B, dimension, T]`."""
-        if self.mdct is None:
+        if self.spectral is None:
             return self.encoder(audio)
-        whole = F.pad(audio, (0, -audio.shape[-1] % self.hop_length))
         with torch.autocast(audio.device.type, enabled=False):
-            features = self.mdct.features(whole.to(self.mdct.cosine.dtype))
-        return self.encoder(features)
+            features = self.spectral.features(self.spectral.magnitude(self._whole(audio.float())))
+        return self.encoder(features.to(self.dtype))
 
     def decode_latent(self, latent: Tensor) -> Tensor:
         """Latent `[B, dimension, T]` -> waveform `[B, C, T * hop]`."""
-        if self.mdct is None:
+        if self.spectral is None:
             return self.decoder(latent)
-        return self._synthesise(latent)[0]
-
-    def _synthesise(self, latent: Tensor) -> tuple[Tensor, Tensor]:
-        """Latent -> waveform and the log magnitudes it was made from, `[B, M, frames]`."""
-        assert self.mdct is not None
-        # The last block of samples overlaps with a frame that was never coded: let the last one stand in.
-        described = self.decoder(torch.cat([latent, latent[..., -1:]], dim=-1))
+        # The last blocks of samples overlap with frames that were never coded: let the last one stand in.
+        described = self.decoder(torch.cat([latent, *[latent[..., -1:]] * self.extra_frames], dim=-1))
         with torch.autocast(latent.device.type, enabled=False):
-            coefficients, log_magnitude = self.noise_fill(described)
-            audio = self.mdct.inverse(coefficients)
-        frames = latent.shape[-1] * self.hop_length
-        return audio[..., :frames], log_magnitude[..., : frames // self.mdct.hop]
+            return self.spectral.audio(described.float())[..., : latent.shape[-1] * self.hop_length]
+
+    @property
+    def extra_frames(self) -> int:
+        """Frames of codes beyond the end that the last samples overlap with."""
+        if self.spectral is None:
+            return 0
+        return -(-self.spectral.extra_frames * self.spectral.hop // self.hop_length)
 
     @torch.no_grad()
     def encode(self, audio: Tensor) -> Tensor:
@@ -216,7 +239,7 @@ class SEANetCodec(ModelMixin, ConfigMixin, Codec):
         Raises:
             ValueError: not three axes, the wrong number of channels, no samples, or NaN or infinite samples.
         """
-        self._check_audio(audio)
+        self.check_audio(audio)
         return self.quantizer.encode(self.encode_latent(audio.to(self.dtype)))
 
     @torch.no_grad()
@@ -227,11 +250,31 @@ class SEANetCodec(ModelMixin, ConfigMixin, Codec):
         Raises:
             ValueError: wrong shape or dtype, or codes outside 0..codebook_size-1.
         """
-        self._check_codes(codes)
+        self.check_codes(codes)
         audio = self.decode_latent(self.quantizer.decode(codes).to(self.dtype))
         return audio if length is None else audio[..., :length]
 
-    def _check_audio(self, audio: Tensor) -> None:
+    @property
+    def codebook_choices(self) -> tuple[int, ...]:
+        """Numbers of codebooks that sound can be stored with: any first few of the K decode."""
+        return tuple(range(1, self.num_codebooks + 1))
+
+    @property
+    def warm_up_frames(self) -> int:
+        """Frames before a place that a decoder must get to be there what it is in the middle of the sound."""
+        memory = self.config["lstm"] or self.spectral is not None
+        return count_history(self.decoder.model) + (math.ceil(self.frame_rate) if memory else 0)
+
+    def stream_encoder(self) -> SEANetStreamEncoder:
+        """A stream encoder: push samples, get codes; see SEANetStreamEncoder."""
+        return SEANetStreamEncoder(self)
+
+    def stream_decoder(self) -> SEANetStreamDecoder:
+        """A stream decoder: push codes, get samples; see SEANetStreamDecoder."""
+        return SEANetStreamDecoder(self)
+
+    def check_audio(self, audio: Tensor) -> None:
+        """Raise ValueError unless audio is `[B, C, N]` with N >= 1 and finite samples."""
         if audio.ndim != 3 or audio.shape[1] != self.channels or audio.shape[2] == 0:
             raise ValueError(
                 f"audio has shape {tuple(audio.shape)}; expected [batch, {self.channels}, samples > 0]: "
@@ -240,7 +283,8 @@ class SEANetCodec(ModelMixin, ConfigMixin, Codec):
         if not torch.isfinite(audio).all():
             raise ValueError("audio has NaN or infinite samples; replace them, e.g. with torch.nan_to_num")
 
-    def _check_codes(self, codes: Tensor) -> None:
+    def check_codes(self, codes: Tensor) -> None:
+        """Raise ValueError unless codes are integers `[B, k, T]`, T >= 1, within the codebooks."""
         if codes.is_floating_point() or codes.ndim != 3 or not 1 <= codes.shape[1] <= self.num_codebooks:
             raise ValueError(
                 f"codes have shape {tuple(codes.shape)} and dtype {codes.dtype}; expected an integer tensor "
@@ -283,7 +327,13 @@ class SEANetCodec(ModelMixin, ConfigMixin, Codec):
         if (folder / PUBLISHED_FILE).exists() and not (folder / "config.json").exists():
             settings, state = load_published(folder / PUBLISHED_FILE)
             model = cls(**settings)
-            model.load_state_dict(state)
+            try:
+                model.load_state_dict(state)
+            except RuntimeError as error:
+                raise ValueError(
+                    f"{folder / PUBLISHED_FILE}: the weights are not those of its configuration "
+                    f"({shorten(str(error), 400)})"
+                ) from error
             return model.eval()
         model = super().from_pretrained(
             folder, use_safetensors=True, low_cpu_mem_usage=False, torch_dtype=torch.float32

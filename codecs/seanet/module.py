@@ -7,11 +7,12 @@ does not say otherwise.
 from __future__ import annotations
 
 import copy
+import json
 import logging
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import lightning
 import torch
@@ -19,6 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torchmetrics.functional.audio import scale_invariant_signal_distortion_ratio
 
+from ..export import EXPORT_KEY, ExportsModel, float_only, part_of
 from .discriminator import (
     MultiScaleSTFTDiscriminator,
     adversarial_loss,
@@ -30,10 +32,11 @@ from .model import SEANetCodec
 
 logger = logging.getLogger(__name__)
 
-DEFAULT_WEIGHTS = {"adversarial": 4.0, "features": 4.0, "waveform": 0.1, "mel": 2.0}
+WAVEFORM_WEIGHTS = {"adversarial": 4.0, "features": 4.0, "waveform": 0.1, "mel": 2.0}
+SPECTRAL_WEIGHTS = {"likelihood": 1.0, "mel": 3.0}
 
 
-class SEANetModule(lightning.LightningModule):
+class SEANetModule(ExportsModel, lightning.LightningModule):
     """Trains `codec` with manual optimisation; a batch is audio `[B, C, N]` or a dict with key "audio".
 
     Args:
@@ -42,19 +45,24 @@ class SEANetModule(lightning.LightningModule):
         betas: of both Adam optimisers.
         warmup_steps: linear warm-up.
         decay_steps: total steps of a cosine decay to a tenth after the warm-up, or None for a constant rate.
-        weights: shares of the losses, see Balancer; names adversarial, features, waveform, mel.
+        weights: of the losses. For codecs of the waveform, shares of the gradient (see Balancer) by the names
+            adversarial, features, waveform, mel; with a spectral transform, factors for likelihood, mel (see
+            SpectralTransform.losses).
         mel_floor: added to mel magnitudes before the logarithm; below it a difference counts little.
         AudioGen's
             1e-5 lets digital silence, of which procedural sound is full, dominate the gradient.
         commitment_weight: of the quantizer's loss, which stays outside the balancer.
-        magnitude_weight: of the distance of log magnitudes, for codecs with a transform.
         quantizer_start: step from which on latents are quantized; before it the network trains as a plain
             autoencoder, so that k-means meets latents that mean something.
-        discriminator_filters: width of the discriminator; 0 trains without one.
+        discriminator_filters: width of the discriminator; 0 trains without one, as codecs with a spectral
+            transform must: they make no waveform in training.
         discriminator_ffts: FFT sizes of its scales.
         discriminator_start: step from which on it takes part.
         gradient_clip: maximal norm of the codec's gradient, None for no clipping.
         export_to: folder for the trained codec (as `save_pretrained` writes it) when training ends.
+
+    Raises:
+        ValueError: unknown weights, or a discriminator for a codec with a spectral transform.
     """
 
     def __init__(
@@ -68,7 +76,6 @@ class SEANetModule(lightning.LightningModule):
         weights: Mapping[str, float] | None = None,
         mel_floor: float = 1e-5,
         commitment_weight: float = 1.0,
-        magnitude_weight: float = 1.0,
         quantizer_start: int = 0,
         discriminator_filters: int = 32,
         discriminator_ffts: Sequence[int] = (1024, 2048, 512, 256, 128),
@@ -84,13 +91,21 @@ class SEANetModule(lightning.LightningModule):
         self.warmup_steps = warmup_steps
         self.decay_steps = decay_steps
         self.commitment_weight = commitment_weight
-        self.magnitude_weight = magnitude_weight
         self.quantizer_start = quantizer_start
         self.discriminator_start = discriminator_start
         self.gradient_clip = gradient_clip
         self.export_to = export_to
         self.mel_loss = MultiScaleMelLoss(sample_rate=codec.sample_rate, floor=mel_floor)
-        self.balancer = Balancer({**DEFAULT_WEIGHTS, **(weights or {})})
+        defaults = WAVEFORM_WEIGHTS if codec.spectral is None else SPECTRAL_WEIGHTS
+        if unknown := set(weights or {}) - set(defaults):
+            raise ValueError(f"unknown weights {sorted(unknown)}; allowed: {sorted(defaults)}")
+        if codec.spectral is not None and discriminator_filters:
+            raise ValueError(
+                f"discriminator_filters is {discriminator_filters}, but a codec with a spectral transform "
+                "makes no waveform in training: use 0"
+            )
+        self.weights = {**defaults, **(weights or {})}
+        self.balancer = Balancer(self.weights)
         self.discriminator = (
             MultiScaleSTFTDiscriminator(
                 channels=codec.channels, n_ffts=discriminator_ffts, n_filters=discriminator_filters
@@ -108,7 +123,29 @@ class SEANetModule(lightning.LightningModule):
         for optimizer in both:
             for group in optimizer.param_groups:
                 group["lr"] = rate
-        output = self.codec(audio, quantize=self.steps_taken >= self.quantizer_start)
+        quantize = self.steps_taken >= self.quantizer_start
+        if self.codec.spectral is None:
+            losses, commitment, total = self._waveform_losses(audio, quantize, both)
+        else:
+            described = self.codec.describe(audio, quantize=quantize)
+            losses, commitment = described.losses, described.commitment
+            weighted = [self.weights[name] * loss for name, loss in losses.items()]
+            total = torch.stack(weighted).sum() + self.commitment_weight * commitment
+        both[0].zero_grad()
+        self.manual_backward(total)
+        if self.gradient_clip is not None:
+            self.clip_gradients(both[0], self.gradient_clip, "norm")  # type: ignore[arg-type]
+        both[0].step()
+        self.steps_taken += 1
+        self.log_dict({f"train/{name}": loss for name, loss in losses.items()}, prog_bar=True)
+        self.log("train/commitment", commitment, prog_bar=True)
+        self.log("train/learning_rate", rate)
+
+    def _waveform_losses(
+        self, audio: Tensor, quantize: bool, optimizers: list[Any]
+    ) -> tuple[dict[str, Tensor], Tensor, Tensor]:
+        """Losses by name, the quantizer's, and their differentiable sum; the discriminator takes a step."""
+        output = self.codec(audio, quantize=quantize)
         estimate = output.audio.float()
         losses = {
             "waveform": F.l1_loss(estimate, audio),
@@ -118,30 +155,19 @@ class SEANetModule(lightning.LightningModule):
         if self.discriminator is not None and self.steps_taken >= self.discriminator_start:
             real, fake = self.discriminator(audio), self.discriminator(estimate.detach())
             judged = discriminator_loss(real, fake)
-            both[1].zero_grad()
+            optimizers[1].zero_grad()
             self.manual_backward(judged)
-            both[1].step()
+            optimizers[1].step()
             self.log("train/discriminator", judged)
             self.discriminator.requires_grad_(False)
             fake, real = self.discriminator(estimate), self.discriminator(audio)
             losses["adversarial"] = adversarial_loss(fake)
             losses["features"] = feature_matching_loss(real, fake)
             self.discriminator.requires_grad_(True)
-        both[0].zero_grad()
         gradient = self.balancer.gradient(losses, estimate)
-        # One backward pass: the balanced gradient enters at the output, the other losses beside it.
+        # One backward pass: the balanced gradient enters at the output, the quantizer's loss beside it.
         total = (estimate * gradient).sum() + self.commitment_weight * output.commitment
-        if output.magnitude_loss is not None:
-            total = total + self.magnitude_weight * audio.shape[0] * output.magnitude_loss
-            self.log("train/magnitude", output.magnitude_loss, prog_bar=True)
-        self.manual_backward(total)
-        if self.gradient_clip is not None:
-            self.clip_gradients(both[0], self.gradient_clip, "norm")  # type: ignore[arg-type]
-        both[0].step()
-        self.steps_taken += 1
-        self.log_dict({f"train/{name}": loss for name, loss in losses.items()}, prog_bar=True)
-        self.log("train/commitment", output.commitment, prog_bar=True)
-        self.log("train/learning_rate", rate)
+        return losses, output.commitment, total
 
     def validation_step(self, batch: Tensor | dict[str, Tensor], batch_idx: int) -> None:
         audio = self._audio(batch)
@@ -178,6 +204,7 @@ class SEANetModule(lightning.LightningModule):
         return optimizers
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        super().on_save_checkpoint(checkpoint)
         checkpoint["balancer"] = self.balancer.state_dict()
         checkpoint["steps_taken"] = self.steps_taken
 
@@ -185,14 +212,23 @@ class SEANetModule(lightning.LightningModule):
         self.balancer.load_state_dict(checkpoint["balancer"])
         self.steps_taken = checkpoint["steps_taken"]
 
-    def on_fit_end(self) -> None:
-        if (
-            self.export_to
-            and self.trainer.is_global_zero
-            and not getattr(self.trainer, "fast_dev_run", False)
-        ):
-            self.save_pretrained(self.export_to)
-            logger.info("wrote the trained codec to %s", self.export_to)
+    def export_info(self) -> dict[str, Any]:
+        """How the codec is built."""
+        config = self.codec.config.items()
+        return {"codec": json.loads(json.dumps({k: v for k, v in config if not k.startswith("_")}))}
+
+    @classmethod
+    def from_checkpoint(cls, checkpoint: Mapping[str, Any]) -> Self:
+        """Build the module of a checkpoint around its codec; the discriminator is left out."""
+        module = cls(SEANetCodec(**checkpoint[EXPORT_KEY]["codec"]), discriminator_filters=0)
+        module.codec.load_state_dict(part_of(checkpoint["state_dict"], "codec"))
+        return module.eval()
+
+    def export(self, folder: Path, *, weights: str = "float") -> None:
+        """Write a folder for `SEANetCodec.from_pretrained`."""
+        float_only(weights)
+        self.save_pretrained(folder)
+
 
     def save_pretrained(self, folder: str | Path, *, dtype: torch.dtype = torch.float32) -> None:
         """Write a copy for `SEANetCodec.from_pretrained`: weight norms folded, weights as `dtype`."""

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from soundloom.codecs.seanet.convert import load_published, parse_settings
+from soundloom.codecs.seanet.model import SEANetCodec
 
 YAML = """
 sample_rate: 16000
@@ -78,3 +79,18 @@ def test_pickled_code_is_never_run(tmp_path):
     with pytest.raises(OSError, match="compression_state_dict"):
         load_published(path)
     assert not marker.exists()
+
+
+def test_unknown_settings_that_may_matter_are_listed(caplog):
+    parse_settings(YAML, "file")
+    assert caplog.text == ""
+    parse_settings(YAML.replace("lstm: 2", "lstm: 2\n  swing: 3\n  sleepy: null"), "file")
+    assert "seanet.swing = 3. If" in caplog.text
+    assert "sleepy" not in caplog.text
+
+
+def test_weights_that_do_not_fit_the_configuration_are_named(tmp_path):
+    state = {"encoder.model.0.conv.conv.bias": torch.zeros(4)}
+    torch.save({"best_state": state, "xp.cfg": YAML}, tmp_path / "compression_state_dict.bin")
+    with pytest.raises(ValueError, match=r"compression_state_dict\.bin: the weights are not those of"):
+        SEANetCodec.from_pretrained(tmp_path)

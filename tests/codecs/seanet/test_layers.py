@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from soundloom.codecs.seanet.layers import Conv, ConvTranspose, SkipLSTM, StreamState
+from soundloom.codecs.seanet.layers import Conv, ConvTranspose, ResidualBlock, SkipLSTM, StreamState
 from soundloom.codecs.seanet.seanet import SEANetDecoder, SEANetEncoder
 
 TINY = {"n_filters": 2, "dimension": 6, "ratios": (4, 2), "lstm": 1}
@@ -79,11 +79,27 @@ def test_streamed_encoder_and_decoder_equal_offline(cuts):
         torch.testing.assert_close(parts, whole, atol=1e-6, rtol=1e-5)
 
 
-def test_streaming_a_non_causal_layer_is_refused():
-    with pytest.raises(ValueError, match="causal"):
-        Conv(1, 1, 3)(torch.randn(1, 8, 1), StreamState())
-    with pytest.raises(ValueError, match="causal"):
-        ConvTranspose(1, 1, 2)(torch.randn(1, 8, 1), StreamState())
+@pytest.mark.parametrize("pad_mode", ["constant", "reflect"])
+@pytest.mark.parametrize("length", [1, 2, 5, 40])
+def test_a_layer_that_looks_ahead_emits_the_rest_when_the_stream_closes(pad_mode, length):
+    x = torch.randn(1, length, 1)
+    layers = [
+        Conv(1, 2, 7, pad_mode=pad_mode),
+        Conv(1, 2, 5, dilation=3, pad_mode=pad_mode),
+        Conv(1, 2, 8, stride=4, pad_mode=pad_mode),
+        ConvTranspose(1, 2, 5),
+        ConvTranspose(1, 2, 4, causal=True, trim_right_ratio=0.5),
+        ResidualBlock(1, compress=1, kernel_size=5, true_skip=False, pad_mode=pad_mode),
+    ]
+    for layer in layers:
+        with torch.no_grad():
+            whole = layer(x)
+            state = StreamState()
+            pieces = [layer(piece, state) for piece in x.split(1, dim=1)]
+            assert sum(piece.shape[1] for piece in pieces) <= whole.shape[1]
+            state.closing = True
+            pieces.append(layer(x[:, :0], state))
+        torch.testing.assert_close(torch.cat(pieces, dim=1), whole, atol=1e-6, rtol=1e-5)
 
 
 def test_reset_forgets_the_past():

@@ -1,0 +1,211 @@
+"""The spectral front end: inverse, streams, phases of tones, the likelihood, and the codec around it."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from soundloom.codecs.seanet.model import SEANetCodec
+from soundloom.codecs.seanet.module import SEANetModule
+from soundloom.codecs.seanet.spectral import (
+    FLOOR,
+    PhaseTracker,
+    ShortTimeSpectrum,
+    SpectralTransform,
+    overlap_add,
+    rice_loss,
+    split_description,
+)
+
+TINY = {
+    "n_filters": 8,
+    "dimension": 6,
+    "ratios": (2,),
+    "lstm": 0,
+    "codebook_size": 16,
+    "num_codebooks": 3,
+    "transform": "spectral",
+    "transform_hop": 8,
+    "causal": True,
+}
+
+
+def tone(frequency: float, samples: int = 16000, level: float = 0.3) -> torch.Tensor:
+    """A sine of `frequency` Hz at 16 kHz, `[1, 1, samples]`."""
+    return level * torch.sin(2 * math.pi * frequency / 16000 * torch.arange(samples)).view(1, 1, -1)
+
+
+def describe(magnitude: torch.Tensor, ratio: float) -> torch.Tensor:
+    """What a perfect decoder would say of magnitudes: all tone (ratio > 0) or all noise (ratio < 0)."""
+    return torch.cat([magnitude.log(), torch.full_like(magnitude, ratio)], dim=1)
+
+
+@pytest.mark.parametrize("hop", [8, 160])
+def test_inverse_is_exact_where_all_frames_are_given(hop):
+    spectrum = ShortTimeSpectrum(hop)
+    # The last bin is left out: only sound without the highest frequencies comes back exactly.
+    audio = torch.cos(0.9 * torch.arange(12 * hop) + torch.rand(2, 1, 1))
+    frames = spectrum.windowed(spectrum(audio))
+    weight = overlap_add(spectrum.window.square().expand(1, 12, -1), hop)
+    restored = overlap_add(frames, hop) / weight.clamp_min(1e-8)
+    inside = slice(spectrum.before + 2 * hop, spectrum.before + 10 * hop)
+    torch.testing.assert_close(restored[:, inside], audio[:, 0, 2 * hop : 10 * hop], atol=5e-3, rtol=0)
+
+
+@pytest.mark.parametrize("hop", [0, 1, 3, -2])
+def test_an_odd_hop_is_refused(hop):
+    with pytest.raises(ValueError, match=f"hop is {hop}; it must be an even number"):
+        ShortTimeSpectrum(hop)
+
+
+def test_white_noise_has_bins_of_mean_square_one():
+    power = ShortTimeSpectrum(160)(torch.randn(1, 1, 160 * 400)).abs().square()
+    assert float(power[:, 1:, 4:-4].mean()) == pytest.approx(1.0, rel=0.03)
+
+
+def test_rice_loss_is_the_rice_density():
+    scipy_stats = pytest.importorskip("scipy.stats")
+    r, a, s = torch.tensor([0.2, 1.0, 3.0]), torch.tensor([0.5, 1.0, 2.0]), torch.tensor([0.7, 0.1, 1.5])
+    got = rice_loss(r, a.log(), s.log())
+    density = scipy_stats.rice.pdf(r.numpy(), a.numpy() / s.numpy(), scale=s.numpy())
+    # The constant left out: the density is of r, the loss of log r.
+    wanted = -torch.log(torch.tensor(density)) - r.log()
+    torch.testing.assert_close(got, wanted.float(), atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize(("tonal", "noisy"), [(1.0, 0.05), (0.02, 0.7)])
+def test_the_likeliest_description_is_the_true_one(tonal, noisy):
+    generator = torch.Generator().manual_seed(1)
+    noise = noisy * torch.randn(2, 20000, generator=generator)
+    magnitude = torch.complex(tonal + noise[0], noise[1]).abs().clamp_min(FLOOR)
+    level, ratio = torch.zeros(1, requires_grad=True), torch.zeros(1, requires_grad=True)
+    optimizer = torch.optim.Adam([level, ratio], lr=0.05)
+    for _ in range(300):
+        log_tone, log_noise = split_description(torch.stack([level, ratio]).view(1, 2, 1))
+        loss = rice_loss(magnitude, log_tone.flatten(), log_noise.flatten()).mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    log_tone, log_noise = split_description(torch.stack([level, ratio]).view(1, 2, 1))
+    strong = log_tone if tonal > noisy else log_noise
+    assert float(strong.exp()) == pytest.approx(max(tonal, noisy), rel=0.05)
+
+
+@pytest.mark.parametrize("frequency", [110.0, 437.5, 1003.7, 5000.0])
+def test_a_tone_stays_one_tone(frequency):
+    transform = SpectralTransform(160, 16000)
+    made = transform.audio(describe(transform.magnitude(tone(frequency)), 100.0))[0, 0]
+    spectrum = torch.fft.rfft(made[4000:12000] * torch.hann_window(8000)).abs().square()
+    peak = int(spectrum.argmax())
+    assert abs(peak * 2 - frequency) <= 6  # 2 Hz a bin
+    near = spectrum[max(0, peak - 5) : peak + 6].sum()
+    assert float(near / spectrum.sum()) > 0.9  # one line, and not a band of noise
+    assert float(made[4000:12000].std()) == pytest.approx(0.3 / math.sqrt(2), rel=0.1)
+
+
+def test_noise_stays_noise_of_its_strength():
+    transform = SpectralTransform(160, 16000)
+    level = torch.full((1, 320, 300), 0.1)
+    made = transform.audio(describe(level, -100.0))[0, 0]
+    assert float(made.std()) == pytest.approx(0.1, rel=0.05)
+    spectrum = torch.fft.rfft(made[:32000]).abs()
+    assert float(spectrum.max() / spectrum.mean()) < 6
+
+
+def test_silence_stays_silent():
+    transform = SpectralTransform(160, 16000)
+    magnitude = transform.magnitude(torch.zeros(1, 1, 3200))
+    assert torch.equal(transform.audio(describe(magnitude, 0.0)), torch.zeros(1, 1, 18 * 160))
+
+
+def test_phases_do_not_depend_on_how_frames_are_cut():
+    levels = torch.randn(2, 16, 30, generator=torch.Generator().manual_seed(0)).cumsum(1)
+    whole = PhaseTracker(8)(levels)
+    tracker = PhaseTracker(8)
+    parts = [tracker(part) for part in levels.split([1, 4, 17, 8], dim=2)]
+    assert torch.equal(torch.cat(parts, dim=2), whole)
+    flat = PhaseTracker(8)(torch.zeros(1, 16, 3))  # no bin is a peak
+    assert torch.isfinite(flat).all()
+
+
+@pytest.mark.parametrize("sizes", [[1] * 60, [7, 0, 50, 3], [60]])
+def test_streamed_features_equal_those_of_the_whole(sizes):
+    transform = SpectralTransform(8, 16000)
+    audio = torch.randn(2, 1, 60)
+    stream = transform.stream_analysis(16)
+    parts = [stream.push(part) for part in audio.split(sizes, dim=2)]
+    features = torch.cat([*parts, stream.flush()], dim=2)
+    whole = transform.features(transform.magnitude(torch.nn.functional.pad(audio, (0, 4))))
+    torch.testing.assert_close(features, whole)
+
+
+@pytest.mark.parametrize("sizes", [[1] * 30, [2, 0, 20, 8], [30]])
+def test_streamed_synthesis_equals_that_of_the_whole(sizes):
+    transform = SpectralTransform(8, 16000)
+    described = torch.randn(2, 32, 30)
+    stream = transform.stream_synthesis()
+    parts = [stream.push(part) for part in described.split(sizes, dim=2)]
+    torch.testing.assert_close(torch.cat(parts, dim=2), transform.audio(described), atol=1e-6, rtol=0)
+    assert transform.audio(described).shape == (2, 1, 28 * 8)
+
+
+def test_flush_without_a_push_is_an_error():
+    with pytest.raises(ValueError, match="nothing was pushed"):
+        SpectralTransform(8, 16000).stream_analysis().flush()
+
+
+@pytest.mark.parametrize("samples", [1, 15, 16, 17, 400])
+def test_the_codec_keeps_its_contract(samples):
+    torch.manual_seed(0)
+    codec = SEANetCodec(**TINY).eval()
+    assert codec.hop_length == 16
+    codes = codec.encode(torch.randn(2, 1, samples))
+    assert codes.shape == (2, 3, math.ceil(samples / 16))
+    assert codec.decode(codes).shape == (2, 1, 16 * codes.shape[2])
+    assert codec.decode(codes, length=samples).shape == (2, 1, samples)
+    assert torch.equal(codec.decode(codes), codec.decode(codes))
+
+
+def test_earlier_samples_do_not_depend_on_later_codes():
+    torch.manual_seed(0)
+    codec = SEANetCodec(**TINY).eval()
+    codes = codec.encode(torch.randn(1, 1, 320))
+    changed = codes.clone()
+    changed[..., 12:] = (changed[..., 12:] + 1) % 16
+    before, after = codec.decode(codes), codec.decode(changed)
+    # The samples before a changed frame overlap with it.
+    assert torch.equal(before[..., : 12 * 16 - 12], after[..., : 12 * 16 - 12])
+    assert not torch.equal(before[..., 12 * 16 :], after[..., 12 * 16 :])
+
+
+def test_training_lowers_the_losses():
+    torch.manual_seed(0)
+    codec = SEANetCodec(**TINY).train()
+    audio = 0.3 * torch.randn(4, 1, 320)
+    optimizer = torch.optim.Adam(codec.parameters(), lr=3e-3)
+    totals = []
+    for _ in range(30):
+        output = codec.describe(audio, quantize=False)
+        assert output.codes is None
+        total = output.losses["likelihood"] + output.losses["mel"]
+        optimizer.zero_grad()
+        total.backward()
+        optimizer.step()
+        totals.append(float(total.detach()))
+    assert totals[-1] < 0.6 * totals[0]
+
+
+def test_the_module_refuses_what_a_spectral_codec_cannot_use():
+    with pytest.raises(ValueError, match="discriminator_filters is 8"):
+        SEANetModule(SEANetCodec(**TINY), discriminator_filters=8)
+    with pytest.raises(ValueError, match=r"unknown weights \['waveform'\]; allowed: \['likelihood', 'mel'\]"):
+        SEANetModule(SEANetCodec(**TINY), discriminator_filters=0, weights={"waveform": 1.0})
+
+
+def test_unknown_transforms_are_refused():
+    with pytest.raises(ValueError, match="'dct'.*'spectral'"):
+        SEANetCodec(transform="dct")
+    with pytest.raises(ValueError, match="1 channel"):
+        SEANetCodec(transform="spectral", channels=2)
