@@ -1,4 +1,4 @@
-"""Sound on disk as torch datasets: rendered folders, ordinary audio folders, and folders of codec tokens."""
+"""Sound on disk as torch datasets: rendered folders, ordinary folders, crops and labelled clips of them."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from ..codecs.audio import mix, read_audio, resample
+from ..codecs.audio import AudioError
+from .folder import AUDIO_SUFFIXES, list_folder, read_part
 
 logger = logging.getLogger(__name__)
 
-AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".mp3")
 SILENCE_RMS = 1e-3  # a crop below this is drawn again
 HOLD_OUT_EVERY = 20  # without validation folders, item 0, 20, 40, ... of each folder is kept for validation
+GAIN_DB = (-6.0, 3.0)  # range of the random gain of a training crop, dB
 _MAX_REDRAWS = 20
 _FULL_SCALE = 32767.0
 
@@ -35,7 +36,7 @@ class SoundSource(Protocol):
         ...
 
     def read(self, item: int, start: int, stop: int) -> np.ndarray:
-        """Samples start..stop of an item, float32 `[n]`."""
+        """Samples start..stop of an item, float32 `[n]` (one channel) or `[C, n]`."""
         ...
 
 
@@ -96,53 +97,80 @@ class RenderedFolder:
 
 
 class AudioFiles:
-    """All wav, flac, ogg and mp3 files below a folder, decoded once into memory as mono int16.
+    """All wav, flac, ogg and mp3 files below a folder, decoded once into memory as int16.
+
+    A file that cannot be read is left out with a warning that names it.
 
     Args:
         folder: searched recursively, in sorted order.
         sample_rate: Hz that everything is resampled to.
         max_gigabytes: refuse folders that would need more memory.
+        channels: 1 or 2, what everything is mixed to.
 
     Raises:
-        ValueError: no sound file, or too much sound.
+        FileNotFoundError: there is no such folder.
+        ValueError: no sound file, none that can be read, or too much sound.
     """
 
-    def __init__(self, folder: str | Path, sample_rate: int, max_gigabytes: float = 4.0) -> None:
-        paths = sorted(
-            p for p in Path(folder).rglob("*") if p.suffix.lower() in AUDIO_SUFFIXES and p.is_file()
-        )
-        if not paths:
+    def __init__(
+        self, folder: str | Path, sample_rate: int, max_gigabytes: float = 4.0, channels: int = 1
+    ) -> None:
+        recordings = list_folder(folder).recordings
+        if not recordings:
             raise ValueError(f"{folder} holds no sound file; known: {', '.join(AUDIO_SUFFIXES)}")
-        seconds = sum(soundfile.info(str(path)).duration for path in paths)
-        needed = seconds * sample_rate * 2 / 1e9
-        if needed > max_gigabytes:
+        self.folder, self.sample_rate, self.channels = Path(folder), sample_rate, channels
+        self.names: list[str] = []
+        self.audio: list[np.ndarray] = []
+        problems: list[AudioError] = []
+        room = max_gigabytes * 1e9 / 2
+        for recording in recordings:
+            try:
+                room -= _expected_samples(recording.path, sample_rate) * channels
+                if room < 0:
+                    raise ValueError(
+                        f"{folder} holds too much sound, more than {max_gigabytes} GB in memory. Name a "
+                        "smaller folder, raise max_gigabytes, or make shards of it: soundloom prepare FOLDER "
+                        "-o OUT --shards"
+                    )
+                self.audio.append(load_int16(recording.path, sample_rate, channels))
+            except AudioError as error:
+                problems.append(error)
+                logger.warning("left out: %s", error)
+                continue
+            self.names.append(recording.path.name)
+        if not self.audio:
             raise ValueError(
-                f"{folder} holds {seconds / 3600:.1f} h of sound, {needed:.1f} GB in memory; allowed are "
-                f"{max_gigabytes} GB. Name a smaller folder or raise max_gigabytes"
+                f"none of the {len(problems)} sound files in {folder} can be read: {problems[0]}"
             )
-        self.folder, self.sample_rate, self.names = Path(folder), sample_rate, [p.name for p in paths]
-        self.audio = [load_mono(path, sample_rate) for path in paths]
-        logger.info("%s: %d files, %.0f s of sound", folder, len(paths), seconds)
+        seconds = sum(sound.shape[1] for sound in self.audio) / sample_rate
+        logger.info("%s: %d files, %.0f s of sound", folder, len(self.audio), seconds)
 
     def __len__(self) -> int:
         return len(self.audio)
 
     def length(self, item: int) -> int:
-        return len(self.audio[item])
+        return int(self.audio[item].shape[1])
 
     def read(self, item: int, start: int, stop: int) -> np.ndarray:
-        return self.audio[item][start:stop].astype(np.float32) / np.float32(_FULL_SCALE)
+        return self.audio[item][:, start:stop].astype(np.float32) / np.float32(_FULL_SCALE)
 
 
-def load_mono(path: Path, sample_rate: int) -> np.ndarray:
-    """Read a sound file as mono int16 `[N]` at `sample_rate` Hz; overshoot of the resampling is clipped."""
-    samples, rate = read_audio(path)
-    samples = resample(mix(samples, 1), rate, sample_rate)[0].clamp(-1.0, 1.0)
+def _expected_samples(path: Path, sample_rate: int) -> float:
+    """Samples that a file will have at `sample_rate`, by its header."""
+    try:
+        return soundfile.info(str(path)).duration * sample_rate
+    except (soundfile.SoundFileError, TypeError) as error:
+        raise AudioError(f"cannot read sound from {path} ({error}); convert it or take it out") from error
+
+
+def load_int16(path: Path, sample_rate: int, channels: int = 1) -> np.ndarray:
+    """Read a sound file as int16 `[C, N]` at `sample_rate` Hz; overshoot of the resampling is clipped."""
+    samples = read_part(path, sample_rate, channels).clamp(-1.0, 1.0)
     return (samples * _FULL_SCALE).round().to(torch.int16).numpy()
 
 
 class CropDataset(Dataset[Tensor]):
-    """Random crops `[1, N]` of several sources, for training a codec.
+    """Random crops `[C, N]` of several sources, for training a codec.
 
     The index only decorrelates parallel processes: what is drawn comes from torch's generator, so
     `seed_everything` makes it repeatable and every epoch brings new crops.
@@ -154,6 +182,7 @@ class CropDataset(Dataset[Tensor]):
         segment: N, samples in a crop.
         size: crops an epoch.
         gain_db: range of the random gain, dB.
+        channels: C; one channel is doubled to two.
     """
 
     def __init__(
@@ -163,15 +192,11 @@ class CropDataset(Dataset[Tensor]):
         items: Sequence[Sequence[int]],
         segment: int,
         size: int,
-        gain_db: tuple[float, float] = (-6.0, 3.0),
+        gain_db: tuple[float, float] = GAIN_DB,
+        channels: int = 1,
     ) -> None:
-        self.sources, self.items, self.segment, self.size, self.gain_db = (
-            sources,
-            items,
-            segment,
-            size,
-            gain_db,
-        )
+        self.sources, self.items, self.segment, self.size = sources, items, segment, size
+        self.gain_db, self.channels = gain_db, channels
         self._source_edges = np.cumsum(np.asarray(weights, dtype=np.float64) / np.sum(weights))
         # a long recording is worth more draws than a short hit, but no file takes all
         self._item_edges = []
@@ -191,15 +216,19 @@ class CropDataset(Dataset[Tensor]):
             crop = random_crop(rng, self.sources[which], item, self.segment)
             if rms(crop) >= SILENCE_RMS:
                 break
-        crop = crop * np.float32(10 ** (rng.uniform(*self.gain_db) / 20))
-        return torch.from_numpy(crop / max(1.0, float(np.abs(crop).max())))[None]
+        return with_gain(as_channels(crop, self.channels), self.gain_db, rng)
 
 
 class FixedCropDataset(Dataset[Tensor]):
-    """The same crops `[1, N]` every time, for validation: loud places in evenly spread items."""
+    """The same crops `[C, N]` every time, for validation: loud places in evenly spread items."""
 
     def __init__(
-        self, sources: Sequence[SoundSource], items: Sequence[Sequence[int]], segment: int, size: int
+        self,
+        sources: Sequence[SoundSource],
+        items: Sequence[Sequence[int]],
+        segment: int,
+        size: int,
+        channels: int = 1,
     ) -> None:
         places = [(source, item) for source, chosen in zip(sources, items, strict=True) for item in chosen]
         size = min(size, len(places))
@@ -207,25 +236,43 @@ class FixedCropDataset(Dataset[Tensor]):
         for i in range(size):
             source, item = places[i * len(places) // size]
             rng = np.random.default_rng(i)
-            self.crops.append(max((random_crop(rng, source, item, segment) for _ in range(4)), key=rms))
+            crop = max((random_crop(rng, source, item, segment) for _ in range(4)), key=rms)
+            self.crops.append(as_channels(crop, channels))
 
     def __len__(self) -> int:
         return len(self.crops)
 
     def __getitem__(self, index: int) -> Tensor:
-        return torch.from_numpy(self.crops[index])[None]
+        return torch.from_numpy(self.crops[index])
 
 
 def random_crop(rng: np.random.Generator, source: SoundSource, item: int, segment: int) -> np.ndarray:
-    """Cut float32 `[segment]` at random; an item that is shorter lies at a random place in silence."""
+    """Cut float32 `[..., segment]` at random; an item that is shorter lies at a random place in silence."""
     length = source.length(item)
     if length >= segment:
         start = int(rng.integers(length - segment + 1))
         return source.read(item, start, start + segment)
-    crop = np.zeros(segment, dtype=np.float32)
+    return in_silence(source.read(item, 0, length), segment, rng)
+
+
+def in_silence(sound: np.ndarray, segment: int, rng: np.random.Generator) -> np.ndarray:
+    """Lay a short sound `[..., n]` at a random place in silence: float32 `[..., segment]`."""
+    length = sound.shape[-1]
+    crop = np.zeros((*sound.shape[:-1], segment), dtype=np.float32)
     start = int(rng.integers(segment - length + 1))
-    crop[start : start + length] = source.read(item, 0, length)
+    crop[..., start : start + length] = sound
     return crop
+
+
+def as_channels(crop: np.ndarray, channels: int) -> np.ndarray:
+    """Make `[n]` or `[C, n]` a writable `[channels, n]`; one channel is repeated."""
+    return np.array(np.broadcast_to(crop, (channels, crop.shape[-1])))
+
+
+def with_gain(crop: np.ndarray, gain_db: tuple[float, float], rng: np.random.Generator) -> Tensor:
+    """Change the level of a crop at random, within full scale."""
+    crop = crop * np.float32(10 ** (rng.uniform(*gain_db) / 20))
+    return torch.from_numpy(crop / max(1.0, float(np.abs(crop).max())))
 
 
 def rms(samples: np.ndarray) -> float:
@@ -258,65 +305,3 @@ class ClipDataset(Dataset[tuple[Tensor, int]]):
     def __getitem__(self, position: int) -> tuple[Tensor, int]:
         row, label = self.rows[position]
         return torch.from_numpy(self.folder.read(row, 0, self.folder.length(row))), label
-
-
-class TokenDataset(Dataset[tuple[Tensor, str]]):
-    """Codec tokens of a folder with one of their captions: (codes int64 `[K, T]`, prompt).
-
-    Args:
-        folder: holds codes.npy int16 `[n, K, T]` and metadata.jsonl, as written by recipes/encode.py.
-        frames: longest T; longer items are cut to it.
-        random_captions: any of an item's captions, and any place of a long item; otherwise always the first.
-
-    Raises:
-        FileNotFoundError: a file is missing; names the command that makes it.
-        ValueError: the files do not fit together.
-    """
-
-    def __init__(self, folder: str | Path, frames: int, random_captions: bool) -> None:
-        self.folder, self.frames, self.random_captions = Path(folder), frames, random_captions
-        path = self.folder / "codes.npy"
-        if not path.is_file():
-            raise FileNotFoundError(
-                f"{path} is missing; make it with: python -m soundloom.recipes.encode {self.folder} "
-                "--codec seanet-16khz"
-            )
-        self.codes = np.load(path, mmap_mode="r")
-        entries = read_metadata(self.folder)
-        if self.codes.ndim != 3 or self.codes.dtype != np.int16:
-            raise ValueError(f"{path} is {self.codes.dtype} {self.codes.shape}, expected int16 [n, K, T]")
-        if len(entries) != len(self.codes) or not entries:
-            raise ValueError(
-                f"{path} has {len(self.codes)} items but metadata.jsonl {len(entries)}; encode it anew"
-            )
-        self.captions = [e.get("captions") or [e["caption"]] for e in entries]
-        self.lengths = [min(int(e.get("frames", self.codes.shape[2])), self.codes.shape[2]) for e in entries]
-
-    @property
-    def num_codebooks(self) -> int:
-        """K."""
-        return int(self.codes.shape[1])
-
-    def __len__(self) -> int:
-        return len(self.codes)
-
-    def __getitem__(self, index: int) -> tuple[Tensor, str]:
-        length, start, captions = self.lengths[index], 0, self.captions[index]
-        choice = 0
-        if self.random_captions:
-            choice = int(torch.randint(len(captions), ()))
-            start = int(torch.randint(max(0, length - self.frames) + 1, ()))
-        codes = self.codes[index, :, start : min(length, start + self.frames)].astype(np.int64)
-        return torch.from_numpy(codes), captions[choice]
-
-
-def collate_tokens(items: Sequence[tuple[Tensor, str]], frames: int) -> dict[str, Any]:
-    """Pad items to `frames`: codes int64 `[B, K, T]` (0 is padding too), lengths int64 `[B]`, prompts."""
-    codes = torch.zeros(len(items), items[0][0].shape[0], frames, dtype=torch.int64)
-    for row, (item, _) in zip(codes, items, strict=True):
-        row[:, : item.shape[1]] = item
-    return {
-        "codes": codes,
-        "lengths": torch.tensor([item.shape[1] for item, _ in items]),
-        "prompts": [prompt for _, prompt in items],
-    }

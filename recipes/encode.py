@@ -1,63 +1,207 @@
-"""Turn sound into codec tokens: `python -m soundloom.recipes.encode FOLDER --codec NAME`.
+"""Turn sound into codec tokens, and captions into text states, ahead of training.
 
-A rendered folder (audio.npy, metadata.jsonl) gains codes.npy, int16 `[n, K, T]`. With --audio-folder SRC the
-sound comes from an AudioFolder instead (sound files beside a metadata.csv or metadata.jsonl with file_name
-and text): FOLDER is made and gets codes.npy and metadata.jsonl, an item for every piece of at most --seconds.
+`soundloom prepare` encodes recordings (see prepare.py). Rendered folders (audio.npy, metadata.jsonl) gain a
+codes.npy by `python -m soundloom.recipes.encode FOLDER --codec NAME`.
+
+The files are described in encoded_files.py.
 """
 
 from __future__ import annotations
 
 import argparse
-import csv
-import json
 import logging
 import math
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import soundfile
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from ..codecs.audio import mix, read_audio, resample
+from ..codecs.audio import AudioError
 from ..codecs.base import Codec, load_codec
-from .datasets import RenderedFolder, read_metadata
+from ..gen.text import TextEncoder
+from .datasets import RenderedFolder
+from .encoded_files import CODES, Sink, describe, write_prepared
+from .folder import Recording, read_part
 
 logger = logging.getLogger(__name__)
 
-CODES = "codes.npy"
 MIN_PIECE_SECONDS = 0.1  # a shorter rest of a long recording is left out
+TEXT_BATCH = 64
 Progress = Callable[[int, int], None]
 
 
 def encode_batch(codec: Codec, audio: Tensor, device: str = "cpu", autocast: bool = False) -> np.ndarray:
-    """Encode float32 `[B, 1, N]` to int16 `[B, K, T]`; `autocast` computes in bfloat16."""
+    """Encode float32 `[B, 1 or C, N]` to int16 `[B, K, T]`; `autocast` computes in bfloat16."""
     if codec.channels > 1:
         audio = audio.expand(-1, codec.channels, -1)
     with torch.inference_mode(), torch.autocast(device.split(":")[0], torch.bfloat16, enabled=autocast):
         return codec.encode(audio.to(device)).to(torch.int16).cpu().numpy()
 
 
+@dataclass
+class Piece:
+    """A stretch of a recording: its sound `[C, n]`, and its line of metadata."""
+
+    key: str
+    audio: Tensor
+    entry: dict[str, Any]
+
+
+@dataclass
+class EncodedCounts:
+    """What was encoded: items, seconds of sound, and what had to be left out, with the reason."""
+
+    samples: int
+    seconds: float
+    left_out: dict[str, str]
+
+
+def encode_recordings(
+    recordings: Sequence[Recording],
+    sink: Sink,
+    codec: Codec,
+    text_encoder: TextEncoder | None = None,
+    *,
+    seconds: float = 30.0,
+    batch_size: int = 16,
+    device: str = "cpu",
+    autocast: bool = False,
+    progress: Progress | None = None,
+) -> EncodedCounts:
+    """Encode recordings into a folder or shards.
+
+    Training takes stretches at random out of what is longer than its own segments, so long pieces bring
+    variety. Each piece is encoded at its own length; neighbours of one length share a batch.
+
+    Args:
+        recordings: see folder.py.
+        sink: `FolderSink` or `ShardSink`.
+        codec: on `device`.
+        text_encoder: on `device`, frozen; None: captions stay words.
+        seconds: longest piece; longer recordings are cut.
+        batch_size: pieces at once.
+        device: cpu, cuda, …
+        autocast: compute the codes in bfloat16.
+        progress: called with (recordings begun, recordings).
+
+    Raises:
+        ValueError: an argument is out of range, the codebook does not fit int16, or none of the recordings
+            can be read.
+    """
+    if not 0.1 <= seconds <= 600:
+        raise ValueError(f"seconds must be 0.1..600, got {seconds}")
+    _check(codec, batch_size)
+    counts = EncodedCounts(0, 0.0, {})
+    for batch in _batches(_pieces(recordings, codec, seconds, counts, progress), batch_size):
+        codes = encode_batch(codec, torch.stack([piece.audio for piece in batch]), device, autocast)
+        for piece, item in zip(batch, codes, strict=True):
+            states = None
+            if text_encoder is not None:
+                states = encode_captions(text_encoder, sink.wants(piece.entry["captions"]))
+            entry = {**piece.entry, "frames": item.shape[1]}
+            sink.write(piece.key, item, entry, states)
+            counts.samples += 1
+            counts.seconds += piece.audio.shape[1] / codec.sample_rate
+    if not counts.samples:
+        first = next(iter(counts.left_out.values()), "there are none")
+        raise ValueError(f"none of {len(recordings)} recordings can be encoded; the first: {first}")
+    return counts
+
+
+def encode_captions(encoder: TextEncoder, captions: Sequence[str]) -> dict[str, np.ndarray]:
+    """Encode captions to float16 `[L, D]` each, without padding."""
+    found = {}
+    for start in range(0, len(captions), TEXT_BATCH):
+        batch = list(captions[start : start + TEXT_BATCH])
+        with torch.inference_mode():
+            text = encoder(batch)
+        for caption, states, mask in zip(batch, text.states, text.mask, strict=True):
+            found[caption] = states[mask].to(torch.float16).cpu().numpy()
+    return found
+
+
+def _pieces(
+    recordings: Sequence[Recording],
+    codec: Codec,
+    seconds: float,
+    counts: EncodedCounts,
+    progress: Progress | None,
+) -> Iterator[Piece]:
+    """Cut all recordings into pieces of at most `seconds`."""
+    for number, recording in enumerate(recordings):
+        if progress is not None:
+            progress(number, len(recordings))
+        try:
+            total = soundfile.info(str(recording.path)).duration
+            for index in range(max(1, math.ceil((total - MIN_PIECE_SECONDS) / seconds))):
+                audio = read_part(
+                    recording.path, codec.sample_rate, codec.channels, seconds=seconds, start=index * seconds
+                )
+                captions = list(recording.captions)
+                entry = {
+                    "caption": captions[0] if captions else "",
+                    "captions": captions,
+                    "file_name": recording.name,
+                    "start_seconds": index * seconds,
+                    "sample_rate": codec.sample_rate,
+                }
+                yield Piece(f"{number:08d}-{index:03d}", audio, entry)
+        except (AudioError, soundfile.SoundFileError) as error:
+            counts.left_out[recording.name] = str(error)
+            logger.warning("left out: %s", error)
+    if progress is not None:
+        progress(len(recordings), len(recordings))
+
+
+def _batches(pieces: Iterator[Piece], batch_size: int) -> Iterator[list[Piece]]:
+    """Neighbours of one length, at most `batch_size`."""
+    batch: list[Piece] = []
+    for piece in pieces:
+        if batch and (len(batch) == batch_size or piece.audio.shape != batch[0].audio.shape):
+            yield batch
+            batch = []
+        batch.append(piece)
+    if batch:
+        yield batch
+
+
+def _check(codec: Codec, batch_size: int) -> None:
+    if batch_size < 1:
+        raise ValueError(f"batch_size must be 1 or more, got {batch_size}")
+    if codec.codebook_size > np.iinfo(np.int16).max + 1:
+        raise ValueError(f"codes are stored as int16, which a codebook of {codec.codebook_size} does not fit")
+
+
+# ---------------------------------------------------------------------- rendered folders
+
+
 def encode_rendered(
     folder: str | Path,
     codec: Codec,
     *,
+    name: str | None = None,
     batch_size: int = 16,
     device: str = "cpu",
     autocast: bool = False,
     force: bool = False,
     progress: Progress | None = None,
 ) -> Path:
-    """Write FOLDER/codes.npy from FOLDER/audio.npy.
+    """Write FOLDER/codes.npy and FOLDER/prepared.json from FOLDER/audio.npy.
 
     Args:
         folder: as written by recipes/foley/render.py.
         codec: on `device`; its sample rate must be the folder's.
+        name: what the codec was loaded as, for prepared.json.
         batch_size: clips at once.
+        device: cpu, cuda, …
         autocast: compute in bfloat16.
         force: replace an existing codes.npy.
         progress: called with (clips done, clips).
@@ -67,7 +211,9 @@ def encode_rendered(
         ValueError: the sample rates differ, or the codebook does not fit int16.
     """
     path = Path(folder) / CODES
-    _check(path, codec, batch_size, force)
+    _check(codec, batch_size)
+    if path.exists() and not force:
+        raise FileExistsError(f"{path} exists; replace it with --force")
     rendered = RenderedFolder(folder)
     if rendered.sample_rate != codec.sample_rate:
         raise ValueError(
@@ -82,115 +228,9 @@ def encode_rendered(
             yield encode_batch(codec, torch.from_numpy(audio)[:, None], device, autocast)
 
     _write_codes(path, batches(), len(rendered), progress)
+    seconds = len(rendered) * rendered.length(0) / rendered.sample_rate
+    write_prepared(path.parent, {**describe(codec, name), "samples": len(rendered), "seconds": seconds})
     return path
-
-
-def encode_audio_folder(
-    source: str | Path,
-    folder: str | Path,
-    codec: Codec,
-    *,
-    seconds: float = 5.0,
-    batch_size: int = 16,
-    device: str = "cpu",
-    autocast: bool = False,
-    force: bool = False,
-    progress: Progress | None = None,
-) -> Path:
-    """Make an encoded folder from captioned sound files.
-
-    Each file is cut into pieces of `seconds`; the last one is padded with silence, and its "frames" in
-    metadata.jsonl says how many frames are sound.
-
-    Args:
-        source: AudioFolder: sound files and a metadata.csv or metadata.jsonl with file_name and text.
-        folder: made if needed.
-
-    Raises:
-        FileNotFoundError: no metadata, or a file it names.
-        ValueError: the metadata lacks a column or is empty.
-    """
-    if not 0.1 <= seconds <= 600:
-        raise ValueError(f"seconds must be 0.1..600, got {seconds}")
-    folder, source = Path(folder), Path(source)
-    path = folder / CODES
-    _check(path, codec, batch_size, force)
-    rows = read_audio_folder(source)
-    pieces, entries = _pieces(source, rows, codec, round(seconds * codec.sample_rate))
-
-    def batches() -> Iterator[np.ndarray]:
-        for start in range(0, len(pieces), batch_size):
-            audio = torch.stack(pieces[start : start + batch_size])
-            yield encode_batch(codec, audio[:, None], device, autocast)
-
-    folder.mkdir(parents=True, exist_ok=True)
-    _write_codes(path, batches(), len(pieces), progress)
-    temporary = folder / ".metadata.jsonl.partial"
-    with open(temporary, "w", encoding="utf-8") as lines:
-        lines.writelines(json.dumps(entry, ensure_ascii=False) + "\n" for entry in entries)
-    os.replace(temporary, folder / "metadata.jsonl")
-    return path
-
-
-def read_audio_folder(source: Path) -> list[dict[str, Any]]:
-    """Read the metadata of an AudioFolder: dicts with at least file_name and text.
-
-    Raises:
-        FileNotFoundError: neither metadata.csv nor metadata.jsonl is there.
-        ValueError: it is empty, or a row lacks file_name or text.
-    """
-    table = source / "metadata.csv"
-    if table.is_file():
-        with open(table, encoding="utf-8", newline="") as lines:
-            rows: list[dict[str, Any]] = list(csv.DictReader(lines))
-    elif (source / "metadata.jsonl").is_file():
-        rows = read_metadata(source)
-    else:
-        raise FileNotFoundError(
-            f"{source} holds neither metadata.csv nor metadata.jsonl; write one (file_name, text)"
-        )
-    if not rows:
-        raise ValueError(f"the metadata in {source} has no rows; it needs file_name and text for every sound")
-    for number, row in enumerate(rows, start=1):
-        if not row.get("file_name") or not row.get("text"):
-            raise ValueError(f"the metadata in {source}, row {number}, lacks file_name or text: {row}")
-    return rows
-
-
-def _pieces(
-    source: Path, rows: Sequence[dict[str, Any]], codec: Codec, samples: int
-) -> tuple[list[Tensor], list[dict[str, Any]]]:
-    """Cut all files into pieces `[samples]`, with a line of metadata each."""
-    pieces: list[Tensor] = []
-    entries: list[dict[str, Any]] = []
-    for row in rows:
-        audio, rate = read_audio(source / row["file_name"])
-        audio = resample(mix(audio, 1), rate, codec.sample_rate)[0]
-        for start in range(0, audio.shape[0], samples):
-            piece = audio[start : start + samples]
-            if start and piece.shape[0] < MIN_PIECE_SECONDS * codec.sample_rate:
-                continue
-            pieces.append(torch.nn.functional.pad(piece, (0, samples - piece.shape[0])))
-            entries.append(
-                {
-                    "caption": row["text"],
-                    "captions": [row["text"]],
-                    "frames": math.ceil(piece.shape[0] / codec.sample_rate * codec.frame_rate),
-                    "file_name": row["file_name"],
-                    "start_seconds": start / codec.sample_rate,
-                    "sample_rate": codec.sample_rate,
-                }
-            )
-    return pieces, entries
-
-
-def _check(path: Path, codec: Codec, batch_size: int, force: bool) -> None:
-    if batch_size < 1:
-        raise ValueError(f"batch_size must be 1 or more, got {batch_size}")
-    if path.exists() and not force:
-        raise FileExistsError(f"{path} exists; replace it with --force")
-    if codec.codebook_size > np.iinfo(np.int16).max + 1:
-        raise ValueError(f"codes are stored as int16, which a codebook of {codec.codebook_size} does not fit")
 
 
 def _write_codes(path: Path, batches: Iterator[np.ndarray], total: int, progress: Progress | None) -> None:
@@ -218,21 +258,15 @@ def build_parser() -> argparse.ArgumentParser:
     """Return the command's argument parser."""
     parser = argparse.ArgumentParser(
         prog="python -m soundloom.recipes.encode",
-        description="Encode the sound of FOLDER (audio.npy, as rendered) into FOLDER/codes.npy, int16 "
-        "[n, K, T]; or, with --audio-folder, captioned sound files into a new FOLDER.",
+        description="Encode the sound of a rendered FOLDER (audio.npy) into FOLDER/codes.npy, int16 "
+        "[n, K, T]. For recordings: soundloom prepare.",
         epilog="example: python -m soundloom.recipes.encode data/foley/train --codec seanet-16khz",
     )
-    parser.add_argument("folder", metavar="FOLDER", help="rendered folder, or the folder to make")
+    parser.add_argument("folder", metavar="FOLDER", help="rendered folder")
     parser.add_argument("--codec", required=True, help="name, folder or hub id of the codec")
     parser.add_argument("--batch-size", type=int, default=16, help="clips at once (default: %(default)s)")
     parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1, ... (default: %(default)s)")
     parser.add_argument("--autocast", action="store_true", help="compute in bfloat16")
-    parser.add_argument(
-        "--audio-folder", metavar="SRC", help="sound files with metadata.csv (file_name, text)"
-    )
-    parser.add_argument(
-        "--seconds", type=float, default=5.0, help="longest piece, with --audio-folder (default: %(default)s)"
-    )
     parser.add_argument("--force", action="store_true", help="replace an existing codes.npy")
     return parser
 
@@ -247,23 +281,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
             bar.total = total
             bar.update(done - bar.n)
 
-        shared: dict[str, Any] = {
-            "batch_size": options.batch_size,
-            "device": options.device,
-            "autocast": options.autocast,
-            "force": options.force,
-            "progress": report,
-        }
         try:
             codec = load_codec(options.codec)
             if isinstance(codec, torch.nn.Module):
                 codec = codec.to(options.device)
-            if options.audio_folder is not None:
-                encode_audio_folder(
-                    options.audio_folder, options.folder, codec, seconds=options.seconds, **shared
-                )
-            else:
-                encode_rendered(options.folder, codec, **shared)
+            encode_rendered(
+                options.folder,
+                codec,
+                name=options.codec,
+                batch_size=options.batch_size,
+                device=options.device,
+                autocast=options.autocast,
+                force=options.force,
+                progress=report,
+            )
         except (ValueError, OSError) as error:
             bar.close()
             parser.error(str(error))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import logging
 from pathlib import Path
+from typing import Any
 
 import lightning
 import numpy as np
@@ -101,7 +103,9 @@ def test_crops_are_repeatable_by_seed_and_new_every_epoch(rendered: Path) -> Non
     def epochs() -> list[Tensor]:
         lightning.seed_everything(3, verbose=False)
         loader = data.train_dataloader()
-        return [next(iter(loader)), next(iter(loader))]
+        first = next(iter(loader))
+        loader.sampler.set_epoch(1)
+        return [first, next(iter(loader))]
 
     (first, second), (again, _) = epochs(), epochs()
     assert torch.equal(first, again) and not torch.equal(first, second)
@@ -144,11 +148,43 @@ def test_weights_choose_the_folder(rendered: Path, files: Path) -> None:
 
 def test_files_are_resampled_mixed_and_padded(files: Path) -> None:
     source = AudioFiles(files, RATE)
+    assert source.read(2, 0, 5).shape == (1, 5) and AudioFiles(files, RATE, channels=2).length(2) == 3 * RATE
     assert source.names == ["silence.ogg", "short.flac", "tone.wav"]
     assert source.length(2) == 3 * RATE
     crop = source.read(2, 1000, 9000)
     assert np.abs(np.fft.rfft(crop)).argmax() == 440
     assert np.abs(crop).max() == pytest.approx(0.5, abs=0.01)
+
+
+def test_stereo_stays_stereo_and_mono_is_doubled(rendered: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "stereo"
+    folder.mkdir()
+    tone = 0.5 * np.sin(2 * np.pi * 440 * np.arange(3 * RATE) / RATE)
+    for number in range(2):
+        soundfile.write(folder / f"{number}.wav", np.stack([tone, tone / 2], 1), RATE)
+    common: dict[str, Any] = {"segment_seconds": 0.1, "sample_rate": RATE, "samples_per_epoch": 8}
+    for place, share in ((folder, 0.5), (rendered, 1.0)):
+        data = AudioDataModule([str(place)], channels=2, **common)
+        data.setup()
+        for batch in (next(iter(data.train_dataloader())), next(iter(data.val_dataloader()))):
+            assert batch.shape[1:] == (2, 800)
+            torch.testing.assert_close(batch[:, 1], batch[:, 0] * share, atol=1e-4, rtol=0)
+    data = AudioDataModule([str(folder)], **common)
+    data.setup()
+    assert data.val_set[0].shape == (1, 800)
+
+
+def test_files_that_cannot_be_read_are_left_out(files: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (files / "broken.wav").write_text("no sound")
+    soundfile.write(files / "empty.flac", np.zeros(0), RATE)
+    with caplog.at_level(logging.WARNING):
+        source = AudioFiles(files, RATE)
+    assert source.names == ["silence.ogg", "short.flac", "tone.wav"] and len(source) == 3
+    assert [any(name in m for m in caplog.messages) for name in ("broken.wav", "empty.flac")] == [True] * 2
+    for path in files.rglob("*.*"):
+        path.write_text("no sound")
+    with pytest.raises(ValueError, match=r"none of the 5 sound files .*broken\.wav"):
+        AudioFiles(files, RATE)
 
 
 def test_memory_guard(files: Path) -> None:
@@ -169,6 +205,7 @@ def test_other_sample_rate_is_an_error(rendered: Path) -> None:
         ({"folders": ["a"], "weights": [0.0]}, "0 or more"),
         ({"folders": ["a"], "segment_seconds": float("nan")}, "segment_seconds"),
         ({"folders": ["a"], "batch_size": 0}, "batch_size"),
+        ({"folders": ["a"], "channels": 3}, "channels must be 1 or 2"),
         ({"folders": ["a"], "render_clips": 3}, "render_clips"),
     ],
 )
@@ -260,7 +297,7 @@ def test_prompts_vary(tmp_path: Path) -> None:
     )
     data.setup()
     torch.manual_seed(0)
-    assert {data.train_set[0][1] for _ in range(30)} == {"a0", "b0"}
+    assert {data.train_set[0].caption for _ in range(30)} == {"a0", "b0"}
 
 
 def test_frames_of_padded_items_are_known(tmp_path: Path) -> None:
@@ -313,7 +350,8 @@ def test_encode_rendered_folder(rendered: Path) -> None:
     peaks = np.abs(audio).reshape(60, 80, 100).max(2)
     assert np.abs(codes[:, 0] - peaks * 100).max() <= 0.51
     assert calls[0] == (7, 60) and calls[-1] == (60, 60)
-    assert sorted(p.name for p in rendered.iterdir()) == ["audio.npy", "codes.npy", "metadata.jsonl"]
+    names = ["audio.npy", "codes.npy", "metadata.jsonl", "prepared.json"]
+    assert sorted(p.name for p in rendered.iterdir()) == names
     with pytest.raises(FileExistsError, match="--force"):
         encode.encode_rendered(rendered, PeakCodec())
     data = TokenDataModule([str(rendered)], [str(rendered)], frames=80)
@@ -321,41 +359,12 @@ def test_encode_rendered_folder(rendered: Path) -> None:
     assert next(iter(data.val_dataloader()))["codes"].shape == (16, 2, 80)
 
 
-def test_encode_audio_folder(files: Path, tmp_path: Path) -> None:
-    (files / "metadata.csv").write_text(
-        "file_name,text,licence\ntone.wav,a steady tone,CC0\nshort.flac,a short buzz,CC0\n"
-    )
-    path = encode.encode_audio_folder(files, tmp_path / "out", PeakCodec(), seconds=2.0, batch_size=2)
-    codes = np.load(path)
-    assert codes.shape == (3, 2, 160)
-    entries = [json.loads(line) for line in (tmp_path / "out" / "metadata.jsonl").read_text().splitlines()]
-    assert [(e["captions"], e["frames"], e["start_seconds"]) for e in entries] == [
-        (["a steady tone"], 160, 0.0),
-        (["a steady tone"], 80, 2.0),
-        (["a short buzz"], 4, 0.0),
-    ]
-    assert (codes[0, 0, 1:] >= 49).all() and (codes[1, 0, 81:] == 0).all()
-    data = TokenDataModule([str(tmp_path / "out")], [str(tmp_path / "out")], frames=160, batch_size=3)
-    data.setup()
-    assert next(iter(data.val_dataloader()))["lengths"].tolist() == [160, 80, 4]
-
-
 def test_encode_errors(
     rendered: Path,
-    files: Path,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    with pytest.raises(FileNotFoundError, match=r"metadata\.csv"):
-        encode.encode_audio_folder(files, tmp_path / "out", PeakCodec())
-    (files / "metadata.csv").write_text("file_name,caption\ntone.wav,a tone\n")
-    with pytest.raises(ValueError, match="lacks file_name or text"):
-        encode.encode_audio_folder(files, tmp_path / "out", PeakCodec())
-    (files / "metadata.csv").write_text("file_name,text\nnone.wav,a tone\n")
-    with pytest.raises(FileNotFoundError, match=r"none\.wav"):
-        encode.encode_audio_folder(files, tmp_path / "out", PeakCodec())
-    assert not (tmp_path / "out").exists()
     other = PeakCodec()
     other.sample_rate = 16000
     with pytest.raises(ValueError, match="--sample-rate 16000"):

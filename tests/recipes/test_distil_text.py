@@ -12,8 +12,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
-from transformers import BertConfig, BertModel
 
+from soundloom.codecs._torchaudio import shield_transformers
 from soundloom.gen.embedded_text import EmbeddedTextEncoder
 from soundloom.recipes import distil_text
 from soundloom.recipes.distil_text import (
@@ -23,6 +23,9 @@ from soundloom.recipes.distil_text import (
     quantize_rows,
     zipf_weights,
 )
+
+shield_transformers()
+from transformers import BertConfig, BertModel  # noqa: E402 - where torchaudio is broken, only after the line above
 
 WORDS = [
     "[PAD]",

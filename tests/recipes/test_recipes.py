@@ -18,6 +18,10 @@ import torch
 import yaml
 
 from soundloom import cli
+from soundloom.codecs.seanet.model import SEANetCodec
+from soundloom.gen.lm import AudioLM
+from soundloom.gen.pipeline import AudioGen
+from soundloom.gen.text import load_text_encoder
 from soundloom.recipes.foley.render import render_dataset
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -43,7 +47,14 @@ SMALL_MODEL = {
     "upsampler_layers": 1,
 }
 ONE_EACH = ("encoder_blocks", "decoder_blocks")  # lists of how often each stage is repeated
-SMALL_DATA = {"batch_size": 2, "num_workers": 0, "samples_per_epoch": 8, "val_samples": 2, "frames": 20}
+SMALL_DATA = {
+    "batch_size": 2,
+    "num_workers": 0,
+    "samples_per_epoch": 8,
+    "val_samples": 2,
+    "frames": 20,
+    "segment_seconds": 2.0,
+}
 SMALL_TRAINER = {
     "fast_dev_run": 2,
     "accelerator": "cpu",
@@ -74,13 +85,28 @@ def overrides(config: dict[str, Any]) -> list[str]:
         for path, value in leaves(config[part]):
             key = path.split(".")[-1]
             # What refers to another value (${…}) follows that one; what is smaller already stays.
-            if key in small and isinstance(value, int) and value > small[key]:
+            if key in small and isinstance(value, int | float) and value > small[key]:
                 words.append(f"--{part}.{path}={small[key]}")
             elif key in ONE_EACH:
                 words.append(f"--{part}.{path}={[1] * len(value)}")
-    if "text_encoder" in config["model"].get("init_args", {}):
+    settings = config["model"].get("init_args", {})
+    if "text_encoder" in settings:
         words += [f"--model.text_encoder={TINY_T5}", "--model.text_encoder_settings=null"]
+    if "codec" in settings and isinstance(settings["codec"], str):  # of a language model: a name
+        words.append("--model.codec=data/codec")
+    if "init_from" in settings:
+        words.append("--model.init_from=data/start")
     return words
+
+
+def make_models() -> None:
+    """Make the models that `overrides` names: a codec, and an AudioGen to start from."""
+    size = SMALL_MODEL["codebook_size"]
+    codec = SEANetCodec(num_codebooks=4, codebook_size=size, n_filters=2, dimension=8, lstm=0).eval()
+    codec.save_pretrained("data/codec")
+    text_encoder = load_text_encoder(TINY_T5)
+    lm = AudioLM(codebook_size=size, dim=16, num_layers=1, num_heads=2, text_dim=text_encoder.dim)
+    AudioGen(lm, text_encoder, codec).save_pretrained("data/start")
 
 
 def as_list(value: Any) -> list[str]:
@@ -94,7 +120,7 @@ def make_data(config: dict[str, Any]) -> None:
         for folder in as_list(data.get(key)):
             render_dataset(
                 folder,
-                clips=6,
+                clips=10,
                 split="train" if key in ("train_dir", "folders") else "validation",
                 seconds=1.0,
                 sample_rate=data.get("sample_rate", 16000),
@@ -138,6 +164,8 @@ def test_the_recipe_trains_two_steps_on_a_cpu(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PL_GLOBAL_SEED", "0")  # written by Lightning; taken back afterwards
     make_data(config)
+    if {"codec", "init_from"} & config["model"]["init_args"].keys():
+        make_models()
     runs: list[Any] = []
 
     class Recorder(lightning.pytorch.cli.LightningCLI):

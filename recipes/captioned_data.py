@@ -1,0 +1,345 @@
+"""LightningDataModules for AudioGen: captioned sound or its codes, from folders or from WebDataset shards."""
+
+from __future__ import annotations
+
+import logging
+import math
+import re
+import zlib
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import torch
+from torch.utils.data import DataLoader
+
+from ..codecs.base import load_codec
+from ..gen.mixing import Mixing
+from .captioned import (
+    EncodedSource,
+    Item,
+    ItemDataset,
+    RecordingSource,
+    RenderedSource,
+    Source,
+    collate_items,
+    hold_out,
+    item_of_sample,
+    read_prepared,
+)
+from .captions import normalize_caption
+from .datasets import HOLD_OUT_EVERY
+from .encoded_files import CODES
+from .folder import read_folder
+from .rendering import RenderingDataModule, loader, positive
+from .resume import mixed_seed, run_seed
+from .shards import Sample, describe_shards, find_shards, holds_shards
+from .streaming import BUFFER, ShardStream, StreamLoader
+
+logger = logging.getLogger(__name__)
+
+_PIECE = re.compile(r"(\d{8})-\d{3}")  # keys of encoded shards: recording and piece, see encode.py
+
+
+class AudioGenDataModule(RenderingDataModule):
+    """Batches for AudioGenModule (see `CodeBatch`), from any of these:
+
+    - folders of recordings with captions (see folder.py): "audio" batches, for which the model needs a codec;
+    - rendered folders (audio.npy), also "audio", unless `codec` encodes them in advance;
+    - encoded folders (codes.npy, by `soundloom prepare` or recipes/encode.py): "codes" batches;
+    - WebDataset shards, raw or encoded.
+
+    Sound and codes do not mix in one run, nor do shards and folders.
+
+    Args:
+        folders: folders or shards to train on; for shards see `shards.find_shards`.
+        val_folders: those to validate on; default: every 20th recording of `folders`, which training then
+            leaves out.
+        repeats: how many times an epoch goes through each folder; default once. Not for shards.
+        segment_seconds: length of a training item, s. From a longer recording a stretch is taken at random; a
+            shorter one is padded, and the padding left out of the loss.
+        frames: the same in frames, for encoded folders without a prepared.json.
+        batch_size: B.
+        sample_rate: Hz of the sound.
+        channels: of the sound, 1 or 2.
+        mixing: AudioGen's augmentation, for sound only; null: none. See gen/mixing.py.
+        captions: off: train on sound without captions too (unconditionally).
+        normalize_captions: reduce captions to key words as the paper does. Prompt in key words then.
+        samples_per_epoch: items an epoch, with shards; default: as many as prepared.json says.
+        shuffle_buffer: samples of a shard, undecoded, of which the next one is drawn.
+        num_workers: loading processes; 0 loads in the main one.
+        codec: encodes rendered folders that have no codes.npy yet; a folder or a name.
+        seed: of the corpus, for rendering. The order of the data follows seed_everything.
+
+    See RenderingDataModule for the rest.
+    """
+
+    def __init__(
+        self,
+        folders: list[str],
+        val_folders: list[str] | None = None,
+        repeats: list[int] | None = None,
+        segment_seconds: float = 10.0,
+        frames: int | None = None,
+        batch_size: int = 16,
+        sample_rate: int = 16000,
+        channels: int = 1,
+        mixing: Mixing | None = None,
+        captions: bool = True,
+        normalize_captions: bool = False,
+        samples_per_epoch: int | None = None,
+        shuffle_buffer: int = BUFFER,
+        num_workers: int = 0,
+        codec: str | None = None,
+        seconds: float = 5.0,
+        seed: int = 0,
+        render_clips: int | None = None,
+        render_jobs: int = 1,
+        render_compositions: dict[str, float] | None = None,
+    ) -> None:
+        super().__init__(render_clips, render_jobs, render_compositions, seconds, sample_rate)
+        if not folders:
+            raise ValueError("folders is empty; name at least one folder of sound or codes")
+        if repeats is not None and (len(repeats) != len(folders) or min(repeats) < 1):
+            raise ValueError(
+                f"repeats must be {len(folders)} numbers of 1 or more, one a folder, got {repeats}"
+            )
+        if not 0.02 <= segment_seconds <= 600:
+            raise ValueError(f"segment_seconds must be 0.02..600, got {segment_seconds}")
+        if channels not in (1, 2):
+            raise ValueError(f"channels must be 1 or 2, got {channels}")
+        self.folders, self.val_folders = list(folders), list(val_folders or [])
+        self.repeats = [1] * len(folders) if repeats is None else list(repeats)
+        self.segment_seconds, self.channels, self.seed = segment_seconds, channels, seed
+        self.frames = None if frames is None else positive("frames", frames)
+        self.batch_size, self.num_workers = positive("batch_size", batch_size), num_workers
+        self.mixing, self.captions, self.codec = mixing, captions, codec
+        self.edit = normalize_caption if normalize_captions else None
+        if samples_per_epoch is not None:
+            positive("samples_per_epoch", samples_per_epoch)
+        self.samples_per_epoch = samples_per_epoch
+        self.shuffle_buffer = positive("shuffle_buffer", shuffle_buffer)
+        self._length = 0
+        self._sounding = False
+
+    # ------------------------------------------------------------------ finding the data
+
+    def prepare_data(self) -> None:
+        for split, folders in (("train", self.folders), ("validation", self.val_folders)):
+            for position, folder in enumerate(folders):
+                if holds_shards(folder):
+                    continue
+                self.render_missing(folder, split, self.seed + position)
+                self._encode(folder)
+
+    def _encode(self, folder: str) -> None:
+        """Write codes.npy where there is only audio.npy."""
+        path = self.locate(folder)
+        if self.codec is None or (path / CODES).is_file() or not (path / "audio.npy").is_file():
+            return
+        from .encode import encode_rendered
+
+        logger.info("encoding %s with %s", path, self.codec)
+        encode_rendered(path, load_codec(self.codec), name=self.codec)
+
+    def setup(self, stage: str | None = None) -> None:
+        everything = [*self.folders, *self.val_folders]
+        streamed = {folder: holds_shards(folder) for folder in everything}
+        if len(set(streamed.values())) > 1:
+            raise ValueError(
+                f"shards and folders cannot be used in one run: {_listed(streamed, 'shards', 'folder')}; "
+                "make shards of all, or unpack them"
+            )
+        if streamed[self.folders[0]]:
+            self._set_up_shards()
+        else:
+            self._set_up_folders()
+        if self._sounding:
+            self._check_codec()
+        elif self.mixing is not None:
+            raise ValueError("mixing needs sound, but the folders hold codes; set mixing to null")
+
+    def _set_up_folders(self) -> None:
+        everything = [*self.folders, *self.val_folders]
+        encoded = {folder: (self.locate(folder) / CODES).is_file() for folder in everything}
+        if len(set(encoded.values())) > 1:
+            raise ValueError(
+                f"sound and codes cannot be used in one run: {_listed(encoded, 'codes', 'sound')}; encode "
+                "the sound with: soundloom prepare FOLDER -o OUT --codec NAME"
+            )
+        self._sounding = not encoded[self.folders[0]]
+        self._length = round(self.segment_seconds * self.sample_rate)
+        if not self._sounding:
+            self._length = self._common_frames(
+                {folder: read_prepared(self.locate(folder)) for folder in everything}
+            )
+        sources = [self._source(folder) for folder in self.folders]
+        if self.val_folders:
+            val_sources = [self._source(folder) for folder in self.val_folders]
+            val_items: list[Sequence[int]] = [range(len(source)) for source in val_sources]
+            items: list[Sequence[int]] = [range(len(source)) for source in sources]
+        else:
+            val_sources = sources
+            split = [hold_out(source) for source in sources]
+            items, val_items = [train for train, _ in split], [held for _, held in split]
+            for folder, chosen in zip(self.folders, items, strict=True):
+                if not chosen:
+                    raise ValueError(
+                        f"{folder} holds one recording only: nothing is left to validate; set val_folders"
+                    )
+        books = {
+            str(source.folder): source.num_codebooks
+            for source in (*sources, *val_sources)
+            if isinstance(source, EncodedSource)
+        }
+        if len(set(books.values())) > 1:
+            raise ValueError(f"the folders were encoded with different numbers of codebooks: {books}")
+        once = [1] * len(val_sources)
+        self.train_set = ItemDataset(sources, items, self.repeats, training=True, edit=self.edit)
+        self.val_set = ItemDataset(val_sources, val_items, once, training=False, edit=self.edit)
+
+    def _source(self, folder: str) -> Source:
+        path = self.locate(folder)
+        if not self._sounding:
+            return EncodedSource(path, self._length)
+        if (path / "audio.npy").is_file():
+            return RenderedSource(self.open_rendered(folder), self.channels, self._length)
+        recordings = read_folder(path, captions=self.captions)
+        return RecordingSource(recordings, self.sample_rate, self.channels, self._length)
+
+    def _set_up_shards(self) -> None:
+        if any(times != 1 for times in self.repeats):
+            raise ValueError(f"repeats is {self.repeats}, but shards are repeated until an epoch is full")
+        prepared = {folder: describe_shards(folder) for folder in (*self.folders, *self.val_folders)}
+        kinds = {folder: bool(found and found["codec"]) for folder, found in prepared.items()}
+        if len(set(kinds.values())) > 1:
+            raise ValueError(
+                f"shards of sound and of codes: {_listed(kinds, 'codes', 'sound')}; use one kind"
+            )
+        self._sounding = not kinds[self.folders[0]]
+        self._length = round(self.segment_seconds * self.sample_rate)
+        if not self._sounding:
+            self._length = self._common_frames(prepared)
+        if self.samples_per_epoch is None:
+            counts = [(prepared[folder] or {}).get("samples") for folder in self.folders]
+            if not all(counts):
+                raise ValueError(
+                    f"no prepared.json beside the shards {', '.join(self.folders)} says how many samples "
+                    "they hold; set samples_per_epoch"
+                )
+            self.samples_per_epoch = sum(count for count in counts if count)
+        self.train_shards = [shard for folder in self.folders for shard in find_shards(folder)]
+        self.val_shards = [shard for folder in self.val_folders for shard in find_shards(folder)]
+
+    def _common_frames(self, prepared: dict[str, dict[str, Any] | None]) -> int:
+        """T, after checking that what the folders say about their codes fits together and to the model."""
+        lm = getattr(getattr(self.trainer, "lightning_module", None), "lm", None)
+        rates, texts = set(), set()
+        for folder, found in prepared.items():
+            texts.add(bool(found and found["text_encoder"]))
+            if found is None:
+                continue
+            rates.add(found["frame_rate"])
+            for name, has, wants in (
+                ("codebooks", found["num_codebooks"], getattr(lm, "num_codebooks", None)),
+                ("codes a codebook", found["codebook_size"], getattr(lm, "codebook_size", None)),
+                ("values a text state", found.get("text_dim"), getattr(lm, "text_dim", None)),
+            ):
+                if has and wants and has != wants:
+                    raise ValueError(
+                        f"{folder} was encoded with {has} {name} ({found['codec']}, {found['text_encoder']}),"
+                        f" but the model has {wants}; encode it for the model, or change the model's sizes"
+                    )
+        if len(texts) > 1:
+            raise ValueError("some folders hold encoded captions and others do not; prepare them all alike")
+        if self.edit is not None and True in texts:
+            raise ValueError(
+                "normalize_captions comes too late for captions that are encoded already; give "
+                "--normalize-captions to soundloom prepare"
+            )
+        if self.frames is not None:
+            return self.frames
+        if len(rates) != 1:
+            raise ValueError(
+                f"the frame rate of the codes is {sorted(rates) or 'not known'}; set frames to the length "
+                "of an item"
+            )
+        return math.ceil(self.segment_seconds * rates.pop())
+
+    def _check_codec(self) -> None:
+        codec = getattr(getattr(self.trainer, "lightning_module", None), "codec", None)
+        if codec is None:
+            return
+        for name, mine in (("sample_rate", self.sample_rate), ("channels", self.channels)):
+            if getattr(codec, name) != mine:
+                raise ValueError(f"data.{name} is {mine}, but the model's codec wants {getattr(codec, name)}")
+
+    # ------------------------------------------------------------------ loading it
+
+    @property
+    def _clips_to_load(self) -> int:
+        return self.batch_size if self.mixing is None else self.mixing.clips_to_load(self.batch_size)
+
+    def train_dataloader(self) -> Any:
+        collate = partial(collate_items, length=self._length, mixing=self.mixing, batch_size=self.batch_size)
+        if hasattr(self, "train_set"):
+            return loader(
+                self.train_set, self._clips_to_load, self.num_workers, shuffle=True, collate_fn=collate
+            )
+        assert self.samples_per_epoch is not None
+        rank, world = self.process
+        stream = ShardStream(
+            self.train_shards,
+            partial(self._item, held=None if self.val_shards else False),
+            collate,
+            batch_size=self._clips_to_load,
+            batches=max(1, self.samples_per_epoch // world // self._clips_to_load),
+            seed=mixed_seed(run_seed()),
+            buffer=self.shuffle_buffer,
+            rank=rank,
+            world_size=world,
+        )
+        return StreamLoader(stream, self.num_workers)
+
+    def val_dataloader(self) -> DataLoader[Any]:
+        collate = partial(collate_items, length=self._length)
+        if hasattr(self, "val_set"):
+            return loader(self.val_set, self.batch_size, self.num_workers, collate_fn=collate)
+        rank, world = self.process
+        stream = ShardStream(
+            self.val_shards or self.train_shards,
+            partial(self._item, held=None if self.val_shards else True),
+            collate,
+            batch_size=self.batch_size,
+            batches=None,
+            rank=rank,
+            world_size=world,
+        )
+        return DataLoader(stream, batch_size=None, num_workers=min(1, self.num_workers))
+
+    def test_dataloader(self) -> DataLoader[Any]:
+        return self.val_dataloader()
+
+    def predict_dataloader(self) -> DataLoader[Any]:
+        return self.val_dataloader()
+
+    def _item(self, sample: Sample, generator: torch.Generator | None, held: bool | None) -> Item | None:
+        """An item of a shard, if it is (not) among the held-out ones; `held` None: whatever it is."""
+        if held is not None and held_out(sample.key) != held:
+            return None
+        item = item_of_sample(sample, self.sample_rate, self.channels, self._length, generator)
+        if self.captions and self._sounding and not item.caption:
+            return None
+        if self.edit is not None:
+            item.caption = self.edit(item.caption)
+        return item
+
+
+def held_out(key: str) -> bool:
+    """Whether a sample of a shard is kept for validation: about every 20th recording, by its key."""
+    piece = _PIECE.fullmatch(key)
+    return zlib.crc32((piece[1] if piece else key).encode()) % HOLD_OUT_EVERY == 0
+
+
+def _listed(kinds: dict[str, bool], yes: str, no: str) -> str:
+    return ", ".join(f"{folder} ({yes if kind else no})" for folder, kind in kinds.items())

@@ -1,0 +1,140 @@
+"""What the data modules share: rendering folders that are missing, finding them, loading them in batches."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import lightning
+from torch.utils.data import DataLoader, Dataset
+
+from .datasets import HOLD_OUT_EVERY, RenderedFolder
+from .resume import ResumableLoader
+
+logger = logging.getLogger(__name__)
+
+_DEBUG_CLIPS = 48
+
+
+class RenderingDataModule(lightning.LightningDataModule):
+    """What the modules over rendered folders share: finding their folders, and rendering missing ones.
+
+    Args:
+        render_clips: clips to render in place of a missing training folder (a tenth of it for validation);
+            None: a missing folder is an error.
+        render_jobs: processes that render.
+        render_compositions: weights of the compositions to render, see recipes/foley/corpus.py.
+        seconds: length of rendered clips, s.
+        sample_rate: Hz.
+    """
+
+    batch_size: int
+
+    def __init__(
+        self,
+        render_clips: int | None,
+        render_jobs: int,
+        render_compositions: Mapping[str, float] | None,
+        seconds: float,
+        sample_rate: int,
+    ) -> None:
+        super().__init__()
+        if render_clips is not None and render_clips < HOLD_OUT_EVERY * 2:
+            raise ValueError(
+                f"render_clips must be {HOLD_OUT_EVERY * 2} or more (or null), got {render_clips}"
+            )
+        self.render_clips, self.render_jobs, self.render_compositions = (
+            render_clips,
+            render_jobs,
+            render_compositions,
+        )
+        self.seconds, self.sample_rate = seconds, sample_rate
+
+    @property
+    def debugging(self) -> bool:
+        """Whether this is a debug run (`--trainer.fast_dev_run 2`)."""
+        return self.trainer is not None and bool(getattr(self.trainer, "fast_dev_run", False))
+
+    @property
+    def process(self) -> tuple[int, int]:
+        """Rank of this process and how many there are; (0, 1) without a trainer."""
+        return (0, 1) if self.trainer is None else (self.trainer.global_rank, self.trainer.world_size)
+
+    def locate(self, folder: str) -> Path:
+        """Return the folder, or in a debug run its small stand-in."""
+        path = Path(folder)
+        if not path.is_dir() and self.render_clips is not None and self.debugging:
+            return path.with_name(path.name + "-debug")
+        return path
+
+    def render_missing(self, folder: str, split: str, seed: int) -> None:
+        """Render the folder if it is missing and that is wanted."""
+        path = self.locate(folder)
+        if path.is_dir():
+            return
+        clips = self.render_clips
+        if clips is None:
+            raise FileNotFoundError(
+                f"{path} does not exist. If it is a folder of yours, check the spelling and the current "
+                f"folder; or render sounds into it with: python -m soundloom.recipes.foley.render {path} "
+                f"--clips 20000 --split {split} --seed {seed} --sample-rate {self.sample_rate} "
+                "(or let render_clips say how many clips to render)"
+            )
+        if split != "train":
+            clips = max(HOLD_OUT_EVERY, clips // 10)
+        if self.debugging:
+            clips = min(clips, max(_DEBUG_CLIPS, 2 * self.batch_size))
+        from .foley.render import render_dataset  # only needed where something is missing
+
+        def report(done: int, total: int) -> None:
+            if done == total or done % max(32, total // 320 * 32) < 32:
+                logger.info("rendering %s: %d of %d clips", path, done, total)
+
+        render_dataset(
+            path,
+            clips=clips,
+            split=split,
+            seed=seed,
+            seconds=self.seconds,
+            sample_rate=self.sample_rate,
+            jobs=1 if self.debugging else self.render_jobs,
+            compositions=self.render_compositions,
+            progress=report,
+        )
+
+    def open_rendered(self, folder: str) -> RenderedFolder:
+        """Open a rendered folder.
+
+        Raises:
+            ValueError: it has another sample rate.
+        """
+        rendered = RenderedFolder(self.locate(folder))
+        if rendered.sample_rate != self.sample_rate:
+            raise ValueError(
+                f"{rendered.folder} is rendered at {rendered.sample_rate} Hz, wanted {self.sample_rate} Hz; "
+                f"render it with --sample-rate {self.sample_rate}"
+            )
+        return rendered
+
+
+def positive(name: str, value: int) -> int:
+    """Return a number; ValueError unless it is 1 or more."""
+    if value < 1:
+        raise ValueError(f"{name} must be 1 or more, got {value}")
+    return value
+
+
+def loader(
+    data: Dataset[Any], batch_size: int, workers: int, shuffle: bool = False, **more: Any
+) -> DataLoader[Any]:
+    """Load a dataset in batches.
+
+    Training loaders shuffle, leave out the incomplete last batch (if there is any other), and go on after a
+    checkpoint where it was written.
+    """
+    more = {"num_workers": workers, "persistent_workers": workers > 0, **more}
+    if shuffle:
+        return ResumableLoader(data, batch_size, **more)
+    return DataLoader(data, batch_size=batch_size, **more)

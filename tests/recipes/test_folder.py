@@ -1,0 +1,197 @@
+"""Folders of recordings: every layout is found, what is wrong is named, parts are read as they sound."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from soundloom.codecs.audio import AudioError
+from soundloom.recipes.folder import (
+    BAD_CAPTIONS,
+    MAX_SIDE_CAR_BYTES,
+    MISSING_FILE,
+    list_folder,
+    read_folder,
+    read_part,
+    side_car_captions,
+)
+
+RATE = 8000
+
+
+def sound(
+    path: Path, seconds: float = 0.5, hertz: float = 440.0, rate: int = RATE, channels: int = 1
+) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    t = np.arange(round(seconds * rate)) / rate
+    wave = 0.5 * np.sin(2 * np.pi * hertz * t)
+    soundfile.write(path, np.stack([wave] * channels, axis=1), rate)
+    return path
+
+
+def found(folder: Path) -> dict[str, tuple[str, ...]]:
+    return {recording.name: recording.captions for recording in list_folder(folder).recordings}
+
+
+def test_a_table_in_csv(tmp_path: Path) -> None:
+    sound(tmp_path / "a.wav")
+    sound(tmp_path / "deep" / "b.FLAC")
+    sound(tmp_path / "c.ogg")
+    (tmp_path / "metadata.csv").write_text(
+        'file_name,text,licence\na.wav,"a dog, barking",CC0\ndeep/b.FLAC,rain\na.wav,hound\na.wav,hound\n',
+        encoding="utf-8-sig",  # as spreadsheets write it
+    )
+    assert found(tmp_path) == {
+        "a.wav": ("a dog, barking", "hound"),
+        "c.ogg": (),
+        "deep/b.FLAC": ("rain",),
+    }
+    assert list_folder(tmp_path).problems == []
+
+
+def test_tables_in_jsonl_count_from_their_own_folder(tmp_path: Path) -> None:
+    sound(tmp_path / "train" / "a.wav")
+    sound(tmp_path / "test" / "a.wav")
+    rows = [{"file_name": "a.wav", "text": ["rain", "a shower"]}]
+    (tmp_path / "train" / "metadata.jsonl").write_text("\n".join(map(json.dumps, rows)) + "\n\n")
+    (tmp_path / "test" / "metadata.csv").write_text("file_name,tags\na.wav,Dog|Bark\n")
+    assert found(tmp_path) == {"test/a.wav": ("dog bark",), "train/a.wav": ("rain", "a shower")}
+
+
+def test_side_cars(tmp_path: Path) -> None:
+    for name in ("a", "b", "c", "d", "e"):
+        sound(tmp_path / f"{name}.wav")
+    (tmp_path / "a.json").write_text(json.dumps({"description": "a dog", "keywords": "x", "key": "C"}))
+    (tmp_path / "a.txt").write_text("not this one")
+    (tmp_path / "b.txt").write_text("rain\n\n a  shower \n")
+    (tmp_path / "c.json").write_text(json.dumps({"title": None}))
+    (tmp_path / "c.txt").write_text("from the second best")
+    (tmp_path / "d.txt").write_text("not this one either")
+    (tmp_path / "metadata.csv").write_text("file_name,text\nd.wav,from the table\n")
+    assert found(tmp_path) == {
+        "a.wav": ("a dog",),
+        "b.wav": ("rain", "a shower"),
+        "c.wav": ("from the second best",),
+        "d.wav": ("from the table",),
+        "e.wav": (),
+    }
+
+
+def test_hidden_files_and_folders_are_passed_over(tmp_path: Path) -> None:
+    sound(tmp_path / "a.wav")
+    for name in ("._a.wav", ".cache/b.wav", "deep/.old/c.wav"):
+        sound(tmp_path / name)
+    assert list(found(tmp_path)) == ["a.wav"]
+
+
+def test_what_is_wrong_with_captions_is_listed(tmp_path: Path) -> None:
+    for name in ("a", "b", "c", "d"):
+        sound(tmp_path / f"{name}.wav")
+    (tmp_path / "metadata.csv").write_text(
+        "file_name,text\ngone.wav,x\n../secret.wav,x\n/etc/passwd,x\nnotes.pdf,x\n,x\na.wav,fine\n"
+    )
+    (tmp_path / "b.json").write_text("{broken")
+    (tmp_path / "c.txt").write_bytes(b"caf\xe9")
+    (tmp_path / "d.json").write_text("[1]")
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "metadata.jsonl").write_text('{"file_name": "a.wav"}\nnonsense\n')
+    problems = {problem.file: problem for problem in list_folder(tmp_path).problems}
+    for file, kind, detail in (
+        ("gone.wav", MISSING_FILE, "row 1: no such sound file"),
+        ("../secret.wav", MISSING_FILE, "row 2: outside the folder"),
+        ("/etc/passwd", MISSING_FILE, "row 3: outside the folder"),
+        ("notes.pdf", MISSING_FILE, "known: .wav"),
+        ("metadata.csv", BAD_CAPTIONS, "row 5 lacks file_name"),
+        ("b.json", BAD_CAPTIONS, "Expecting"),
+        ("c.txt", BAD_CAPTIONS, "utf-8"),
+        ("d.json", BAD_CAPTIONS, "JSON list"),
+        ("sub/metadata.jsonl", BAD_CAPTIONS, "line 2 is not valid JSON"),
+    ):
+        assert problems[file].kind == kind and detail in problems[file].detail, problems[file]
+    assert len(problems) == 9
+    assert found(tmp_path)["a.wav"] == ("fine",)
+
+
+def test_a_table_without_file_names_is_one_problem(tmp_path: Path) -> None:
+    sound(tmp_path / "a.wav")
+    (tmp_path / "metadata.csv").write_text("id;text\n1;rain\n2;wind\n")
+    [problem] = list_folder(tmp_path).problems
+    assert "lacks file_name; it has id;text" in problem.detail
+
+
+def test_a_huge_side_car_is_no_caption(tmp_path: Path) -> None:
+    sound(tmp_path / "a.wav")
+    (tmp_path / "a.txt").write_bytes(b"x" * (MAX_SIDE_CAR_BYTES + 1))
+    [problem] = list_folder(tmp_path).problems
+    assert "larger than" in problem.detail and found(tmp_path)["a.wav"] == ()
+
+
+def test_side_car_bytes() -> None:
+    assert side_car_captions("\ufeffcafé\n".encode(), ".txt") == ("café",)
+    with pytest.raises(ValueError, match="JSON str"):
+        side_car_captions(b'"x"', ".json")
+
+
+def test_reading_for_training(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    sound(tmp_path / "a.wav")
+    sound(tmp_path / "b.wav")
+    with pytest.raises(ValueError, match=r"none of the 2 sounds .* metadata\.csv .* .captions: false"):
+        read_folder(tmp_path)
+    assert len(read_folder(tmp_path, captions=False)) == 2
+    (tmp_path / "metadata.csv").write_text("file_name,text\na.wav,rain\nc.wav,wind\n")
+    with caplog.at_level(logging.WARNING):
+        assert [recording.name for recording in read_folder(tmp_path)] == ["a.wav"]
+    [message] = caplog.messages
+    assert "1 of 2 sounds are left out" in message and "soundloom prepare" in message
+
+
+def test_folders_that_cannot_be_read(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("x")
+    with pytest.raises(ValueError, match="holds no sound file; known: .wav"):
+        read_folder(tmp_path)
+    with pytest.raises(FileNotFoundError, match="check the spelling"):
+        read_folder(tmp_path / "none")
+    with pytest.raises(NotADirectoryError, match=r"notes\.txt is a file"):
+        read_folder(tmp_path / "notes.txt")
+
+
+def test_part_of_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "ramp.wav"
+    ramp = np.arange(16000) / 32768
+    soundfile.write(path, np.stack([ramp, -ramp / 2], axis=1), RATE)
+    whole = read_part(path, RATE, 2)
+    np.testing.assert_allclose(whole.numpy(), [ramp, -ramp / 2], atol=1e-4)
+    torch.testing.assert_close(read_part(path, RATE, 2, seconds=0.25, start=1.0), whole[:, 8000:10000])
+    torch.testing.assert_close(read_part(path, RATE, 2, seconds=0.25, place=1.0), whole[:, 14000:])
+    torch.testing.assert_close(read_part(path, RATE, 2, seconds=0.25, place=0.5), whole[:, 7000:9000])
+    torch.testing.assert_close(read_part(path, RATE, 1, seconds=9.0), whole.mean(0, keepdim=True))
+    assert read_part(path, RATE, 2, seconds=1.0, start=1.5).shape == (2, 4000)
+    with open(path, "rb") as file:
+        torch.testing.assert_close(read_part(io.BytesIO(file.read()), RATE, 2), whole)
+
+
+def test_a_part_is_resampled_to_the_length_asked_for(tmp_path: Path) -> None:
+    path = sound(tmp_path / "tone.flac", seconds=3.0, rate=44100, channels=1)
+    part = read_part(path, 16000, 2, seconds=2.0, place=0.3)
+    assert part.shape == (2, 32000)
+    assert int(torch.fft.rfft(part[0]).abs().argmax()) == 880  # 440 Hz in bins of half a hertz
+
+
+def test_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
+    (tmp_path / "text.wav").write_text("no sound")
+    soundfile.write(tmp_path / "empty.wav", np.zeros(0), RATE)
+    soundfile.write(tmp_path / "nan.wav", np.full(100, np.nan, np.float32), RATE, subtype="FLOAT")
+    for name in ("text.wav", "empty.wav", "nan.wav", "none.wav"):
+        with pytest.raises(AudioError, match=name):
+            read_part(tmp_path / name, RATE, 1)
+    with pytest.raises(AudioError, match="sample 7"):
+        read_part(io.BytesIO(b"junk"), RATE, 1, name="sample 7")
+    with pytest.raises(AudioError, match="no samples at 5 s"):
+        read_part(sound(tmp_path / "a.wav"), RATE, 1, start=5.0)
