@@ -2,11 +2,14 @@
 
     python benchmarks/generate.py                       # the model that ships, 5 s of sound
     python benchmarks/generate.py --runs 5 --json out.json
+    python benchmarks/generate.py --stream              # time to the first chunk of AudioGen.stream
 
 Cold: wall time of the whole command, from starting Python to the written file; a new process each run, so
 imports and loading count, while the operating system may still hold the files in memory (the first run is
 listed by itself). Warm: seconds of sound per second of work in a process that has generated once before, a
-new prompt each run; above 1 is faster than real time.
+new prompt each run; above 1 is faster than real time. Streamed: seconds from the call of `stream` to its
+first chunk, in a loaded model; and the spare time of a player that starts with the first chunk, the least
+over all later ones (below 0 it would have had to wait).
 """
 
 from __future__ import annotations
@@ -35,6 +38,7 @@ WARM_PROMPTS = (
 )
 COLD_TARGET_SECONDS = 20.0
 WARM_TARGET_SPEED = 1.0
+CHUNK_TARGET_SECONDS = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,6 +134,78 @@ def warm_runs(
     return load_seconds, first_seconds, speeds
 
 
+@dataclass(frozen=True, kw_only=True)
+class StreamResult:
+    """How soon sound comes.
+
+    Attributes:
+        model: name or folder.
+        duration: seconds of sound asked for.
+        first_seconds: to the first chunk of the first call in the process.
+        later_seconds: to the first chunk of each later call.
+        spare_seconds: of each call, see the top of this file.
+        machine: what it ran on.
+    """
+
+    model: str
+    duration: float
+    first_seconds: float
+    later_seconds: list[float]
+    spare_seconds: list[float]
+    machine: dict[str, Any]
+
+
+def stream_runs(model: str, duration: float, seed: int, runs: int, device: str) -> StreamResult:
+    """Measure one first and `runs` later calls of `stream`."""
+    from soundloom.gen.pipeline import AudioGen
+
+    machine = describe_machine(device)
+    audiogen = AudioGen.from_pretrained(model, device=device)
+    waits, spares = [], []
+    for run, prompt in enumerate((COLD_PROMPT, *(WARM_PROMPTS[i % len(WARM_PROMPTS)] for i in range(runs)))):
+        begin = time.perf_counter()
+        arrivals, lengths = [], []
+        for chunk in audiogen.stream(prompt, duration=duration, seed=seed + run):
+            arrivals.append(time.perf_counter() - begin)
+            lengths.append(chunk.duration)
+        waits.append(arrivals[0])
+        played = [arrivals[0] + sum(lengths[:index]) for index in range(1, len(arrivals))]
+        spares.append(min((due - came for due, came in zip(played, arrivals[1:], strict=True)), default=0.0))
+    return StreamResult(
+        model=model,
+        duration=duration,
+        first_seconds=waits[0],
+        later_seconds=waits[1:],
+        spare_seconds=spares,
+        machine=machine,
+    )
+
+
+def stream_table(result: StreamResult) -> str:
+    """The result of `stream_runs` as aligned text."""
+    target = f"<= {CHUNK_TARGET_SECONDS:g} s"
+    later = result.later_seconds
+    rows = [
+        ("what", "median", "range", "runs", "target"),
+        ("first chunk, first call in a process", f"{result.first_seconds:.3f} s", "", "1", target),
+        (
+            "first chunk, later calls",
+            f"{statistics.median(later):.3f} s",
+            f"{min(later):.3f}..{max(later):.3f}",
+            str(len(later)),
+            target,
+        ),
+        (
+            "a player's spare time",
+            f"{statistics.median(result.spare_seconds):.3f} s",
+            f"{min(result.spare_seconds):.3f}..{max(result.spare_seconds):.3f}",
+            str(len(result.spare_seconds)),
+            "> 0 s",
+        ),
+    ]
+    return align(rows, result.machine)
+
+
 def describe_machine(device: str) -> dict[str, Any]:
     """Processor, cores, thread count, load and versions, as plain values for JSON."""
     import torch
@@ -181,12 +257,16 @@ def table(result: Result) -> str:
             f"> {WARM_TARGET_SPEED:g}",
         )
     )
+    return align(rows, result.machine)
+
+
+def align(rows: Sequence[Sequence[str]], machine: dict[str, Any]) -> str:
+    """Rows as aligned text, the first one as heading, and a line about the machine."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = [
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
     ]
     lines.insert(1, "  ".join("-" * width for width in widths))
-    machine = result.machine
     lines.append("")
     lines.append(
         f"{machine['processor']}, {machine['cores']} cores, {machine['torch_threads']} threads, load"
@@ -210,6 +290,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--threads", type=int, help="CPU threads of torch, cold runs too (default torch's own)"
     )
+    parser.add_argument(
+        "--stream", action="store_true", help="measure streaming instead: --warm-runs calls after the first"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the JSON to this file")
     options = parser.parse_args(arguments)
     if options.runs < 0 or options.warm_runs < 1:
@@ -223,6 +306,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     if options.threads is not None:
         os.environ["OMP_NUM_THREADS"] = str(options.threads)  # read by torch here and in the cold processes
+    if options.stream:
+        streamed = stream_runs(
+            options.model, options.duration, options.seed, options.warm_runs, options.device
+        )
+        _report(stream_table(streamed), asdict(streamed), options.json)
+        return
     machine = describe_machine(options.device)  # before the load of our own runs
     cold = cold_runs(options.model, options.duration, options.seed, options.runs) if options.runs else []
     load_seconds, first_seconds, speeds = warm_runs(
@@ -237,14 +326,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
         warm_speeds=speeds,
         machine=machine,
     )
-    report = json.dumps(
-        asdict(result) | {"cold_median": result.cold_median, "warm_median": result.warm_median}, indent=2
-    )
-    print(table(result))
+    values = asdict(result) | {"cold_median": result.cold_median, "warm_median": result.warm_median}
+    _report(table(result), values, options.json)
+
+
+def _report(text: str, values: dict[str, Any], file: Path | None) -> None:
+    report = json.dumps(values, indent=2)
+    print(text)
     print()
     print(report)
-    if options.json is not None:
-        options.json.write_text(report + "\n", encoding="utf-8")
+    if file is not None:
+        file.write_text(report + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -3,15 +3,20 @@
 The file is a torch.save of a plain dict: `best_state` (the state dict) and `xp.cfg` (the training run's YAML,
 unresolved). Sizes come from the tensors; only settings that the tensors do not show are read from the YAML,
 and only those that change the computation are required to have the values that this implementation covers.
+The first load converts the weights to safetensors in the cache (cache.py), later ones map those into memory.
 """
 
 from __future__ import annotations
 
+import json
+import logging
 import pickle
 import re
+import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 import torch
@@ -19,11 +24,32 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from torch import Tensor
 
+from .cache import converted
 from .lm import AudioLM
+from .weights import MAX_SHARD_BYTES, read_json, write_shards
+
+logger = logging.getLogger(__name__)
 
 PUBLISHED_FILE = "state_dict.bin"
 # Published codecs sit beside the language model under this name.
 PUBLISHED_CODEC_FILE = "compression_state_dict.bin"
+# Beside a converted model: what else its configuration says.
+USAGE_FILE = "usage.json"
+
+# Sections of the configuration in which every key may change the computation, and the keys that are known
+# not to or are read here. Values that switch something off are harmless whatever their key.
+KNOWN_KEYS = {
+    "transformer_lm": (
+        "dim num_heads num_layers hidden_scale n_q card dropout emb_lr activation norm_first bias_ff "
+        "bias_attn bias_proj past_context causal custom memory_efficient attention_as_float32 layer_scale "
+        "positional_embedding xpos checkpointing weight_init depthwise_init zero_bias_init norm "
+        "cross_attention qk_layer_norm qk_layer_norm_cross attention_dropout kv_repeat two_step_cfg "
+        "q_modeling"
+    ),
+    "codebooks_pattern": "modeling delay unroll music_lm coarse_first",
+    "codebooks_pattern.delay": "delays flatten_first empty_initial",
+    "fuser": "cross_attention_pos_emb cross_attention_pos_emb_scale sum prepend cross input_interpolate",
+}
 
 _MISSING = object()
 _TEXT_PROJECTION = re.compile(r"condition_provider\.conditioners\.(.+)\.output_proj\.weight")
@@ -48,18 +74,50 @@ class PublishedLM:
 
 
 def load_published_lm(folder: Path, dtype: torch.dtype = torch.float32) -> PublishedLM:
-    """Read `state_dict.bin` of a folder, whatever type its weights are stored in.
+    """Load the model of a folder's `state_dict.bin`, whatever type its weights are stored in.
+
+    The weights are mapped into memory from the cache, where the first call puts them as `dtype`.
 
     Raises:
         FileNotFoundError: the folder has no such file.
         ValueError: the file is truncated or no such checkpoint, or describes a model that is not covered
             here; the message names the file and the key.
+        OSError: the cache cannot be written.
     """
     path = folder / PUBLISHED_FILE
     if not path.is_file():
         raise FileNotFoundError(f"weight file {path} is missing; download the model again")
+    kind = str(dtype).removeprefix("torch.")
+    cached = converted(path, f"lm-{kind}", lambda target: convert_published_lm(path, target, dtype))
+    usage: dict[str, Any] = dict(read_json(cached / USAGE_FILE))
+    unknown = usage.pop("unknown")
+    if unknown:
+        logger.warning(
+            "%s: its configuration has settings that this version of soundloom does not know and leaves out "
+            "of account: %s. If the result sounds wrong, this may be why",
+            path,
+            ", ".join(f"{key} = {value!r}" for key, value in unknown.items()),
+        )
+    lm = AudioLM.from_pretrained(cached, torch_dtype=dtype, mapped=True)
+    return PublishedLM(lm=lm, **usage)
+
+
+def convert_published_lm(path: Path, target: Path, dtype: torch.dtype) -> None:
+    """Write a published `state_dict.bin` as an AudioLM folder, shard by shard.
+
+    Args:
+        path: the file; it is mapped into memory, not read as a whole.
+        target: the folder; besides the model it gets `usage.json`, the other attributes of PublishedLM
+            and the settings that are not known.
+        dtype: of the weights written.
+
+    Raises:
+        ValueError: as for `load_published_lm`.
+    """
     try:
-        package = torch.load(path, map_location="cpu", weights_only=True)
+        # Only the zip format that torch has written since 1.6 can be mapped.
+        mapped = zipfile.is_zipfile(path)
+        package = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     except (RuntimeError, pickle.UnpicklingError, EOFError, KeyError, OSError) as error:
         raise ValueError(
             f"weight file {path} is truncated or damaged ({error}); download it again"
@@ -70,21 +128,30 @@ def load_published_lm(folder: Path, dtype: torch.dtype = torch.float32) -> Publi
         )
     config = PublishedConfig(package["xp.cfg"], str(path))
     state = dict(package["best_state"])
-    settings = read_settings(config, state)
-    with torch.device("meta"):  # no memory and no random numbers for weights that are replaced at once
-        lm = AudioLM(**settings)
-    converted = {name: tensor.to(dtype) for name, tensor in convert_state(state, str(path)).items()}
     try:
-        lm.load_state_dict(converted, strict=True, assign=True)
+        settings = read_settings(config, state)
+        with torch.device("meta"):  # only names and shapes are needed
+            lm = AudioLM(**settings)
+        tensors = convert_state(state, str(path))
+        lm.load_state_dict(tensors, strict=True, assign=True)
     except RuntimeError as error:
-        raise ValueError(f"{path}: the weights do not fit together ({error})") from error
-    condition = _text_condition(state, str(path))
-    return PublishedLM(
-        lm=lm.eval(),
-        text_encoder=str(config.read(f"conditioners.{condition}.t5.name", "t5-large")),
-        max_seconds=float(config.read("dataset.segment_duration", 10.0)),
-        guidance_scale=float(config.read("classifier_free_guidance.inference_coef", 3.0)),
-    )
+        raise ValueError(f"{path}: the weights do not fit together ({shorten(str(error), 400)})") from error
+
+    size = sum(tensor.numel() for tensor in tensors.values()) * dtype.itemsize
+    logger.warning("%s: writing its weights once as %.0f MB to %s", path, size / 1e6, target.parent)
+    # Small enough that a shard in memory does not matter beside the model, few enough files.
+    shard_bytes = max(MAX_SHARD_BYTES, min(256_000_000, size // 32))
+    write_shards(((name, tensor.to(dtype)) for name, tensor in tensors.items()), target, shard_bytes)
+    lm.save_config(target)
+    usage: dict[str, Any] = {
+        "text_encoder": str(
+            config.read(f"conditioners.{_text_condition(state, str(path))}.t5.name", "t5-large")
+        ),
+        "max_seconds": float(config.read("dataset.segment_duration", 10.0)),
+        "guidance_scale": float(config.read("classifier_free_guidance.inference_coef", 3.0)),
+    }
+    usage["unknown"] = config.unknown()
+    (target / USAGE_FILE).write_text(json.dumps(usage, indent=2) + "\n", encoding="utf-8")
 
 
 class PublishedConfig:
@@ -131,6 +198,16 @@ class PublishedConfig:
                 f"{self.where}: {key} is {value!r}, which is not supported; "
                 f"supported: {', '.join(map(repr, allowed))}"
             )
+
+    def unknown(self) -> dict[str, Any]:
+        """Settings that may change the computation and are not known here: dotted key -> value."""
+        found: dict[str, Any] = {}
+        for section, known in KNOWN_KEYS.items():
+            values = self.read(section, {})
+            for key, value in values.items() if isinstance(values, dict) else ():
+                if key not in known.split() and value not in (None, False, 0, "", [], {}, "???"):
+                    found[f"{section}.{key}"] = value
+        return found
 
 
 def _without_calls(value: Any) -> Any:
@@ -190,6 +267,19 @@ def read_settings(config: PublishedConfig, state: dict[str, Tensor]) -> dict[str
         raise ValueError(
             f"{config.where}: transformer_lm.num_heads is missing, and the tensors do not show it"
         )
+    dim, size = linear1.shape[1], heads[0].shape[0]
+    layers = {int(found[1]) for key in state if (found := _LAYER.fullmatch(key))}
+    for key, shown in (("dim", dim), ("num_layers", len(layers)), ("n_q", codebooks), ("card", size)):
+        said = config.read(f"transformer_lm.{key}", shown)
+        if said != shown:
+            raise ValueError(
+                f"{config.where}: transformer_lm.{key} is {said!r}, but the tensors say {shown}; the file is "
+                "damaged or was put together from two models, download it again"
+            )
+    if dim % int(num_heads):
+        raise ValueError(
+            f"{config.where}: transformer_lm.num_heads is {num_heads}; it must divide the width {dim}"
+        )
     modeling = config.read("codebooks_pattern.modeling", None)
     if modeling not in (None, "delay", "parallel"):
         raise ValueError(
@@ -197,11 +287,10 @@ def read_settings(config: PublishedConfig, state: dict[str, Tensor]) -> dict[str
             "supported: 'delay', 'parallel'"
         )
     delays = config.read("codebooks_pattern.delay.delays", None) if modeling != "parallel" else None
-    layers = {int(found[1]) for key in state if (found := _LAYER.fullmatch(key))}
     return {
         "num_codebooks": codebooks,
-        "codebook_size": heads[0].shape[0],
-        "dim": linear1.shape[1],
+        "codebook_size": size,
+        "dim": dim,
         "ffn_dim": linear1.shape[0],
         "num_layers": len(layers),
         "num_heads": int(num_heads),

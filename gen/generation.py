@@ -5,7 +5,7 @@ Letters: B items, K codebooks, T frames, S steps.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
@@ -16,21 +16,30 @@ from .text import TextStates
 
 Sample = Callable[[Tensor], Tensor]
 Progress = Callable[[int, int], None]
+# The guidance scale at a place of the sound: 0 is the first new frame, 1 the last.
+Schedule = Callable[[float], float]
+
+
+class GenerationCancelled(RuntimeError):
+    """The caller's `cancel` asked to stop; nothing of the sound is kept."""
 
 
 class CodeGenerator:
     """Generates codes for one batch of encoded prompts.
 
     Texts are projected and the cache is claimed once, however many windows are then decoded. Guidance runs
-    prompts and "no prompt" together as 2 B rows; where one half cannot matter (scale 0 or 1, no prompt at
-    all) it is left out.
+    prompts and "no prompt" (or negative prompts) together as 2 B rows; where one half cannot matter (scale 0
+    or 1 throughout, no prompt at all) it is left out.
 
     Args:
         lm: the language model.
         text: B encoded prompts.
         max_frames: frames of the longest window.
-        guidance_scale: 1 follows the prompt as trained, more follows it more closely, 0 ignores it.
+        guidance_scale: 1 follows the prompt as trained, more follows it more closely, 0 ignores it; a
+            function of the place in the sound changes it on the way.
+        negative: B encoded prompts to lead away from, as long as those of `text`; None: no prompt.
         attend_padding: see `AudioLM.condition`.
+        cancel: asked before every step; when it says true, `GenerationCancelled` is raised.
     """
 
     def __init__(
@@ -39,20 +48,24 @@ class CodeGenerator:
         text: TextStates,
         *,
         max_frames: int,
-        guidance_scale: float = 3.0,
+        guidance_scale: float | Schedule = 3.0,
+        negative: TextStates | None = None,
         attend_padding: bool = False,
+        cancel: Callable[[], bool] | None = None,
     ) -> None:
         self.lm = lm
         self.max_frames = max_frames
         self.guidance_scale = guidance_scale
+        self.cancel = cancel
         self.batch = text.states.shape[0]
         states, mask = text.states, text.mask
-        null = text.null()
-        self.guided = guidance_scale not in (0.0, 1.0) and bool(mask.any())
+        other = text.null() if negative is None else negative
+        prompted = bool(mask.any()) or bool(other.mask.any())
+        self.guided = guidance_scale not in (0.0, 1.0) and prompted
         if self.guided:
-            states, mask = torch.cat([states, null.states]), torch.cat([mask, null.mask])
+            states, mask = torch.cat([states, other.states]), torch.cat([mask, other.mask])
         elif guidance_scale == 0.0:
-            states, mask = null.states, null.mask
+            states, mask = other.states, other.mask
         steps = lm.pattern.num_steps(max_frames) - 1
         self.state = lm.start(states, mask, steps, attend_padding=attend_padding)
 
@@ -60,44 +73,21 @@ class CodeGenerator:
         """Give the cache's memory back."""
         self.state.close()
 
-    def window(
-        self,
-        frames: int,
-        sample: Sample,
-        *,
-        prompt: Tensor | None = None,
-        on_frames: Callable[[int], None] | None = None,
-    ) -> Tensor:
+    def window(self, frames: int, sample: Sample, *, prompt: Tensor | None = None) -> Tensor:
         """Generate one window.
 
         Args:
             frames: T, frames of the window, those of the prompt included; at most max_frames.
             sample: turns logits `[B, K, V]` into tokens `[B, K]`, for example a `Sampler`.
             prompt: int64 `[B, K, P]`, the first P < T frames.
-            on_frames: called after every step with the number of complete frames.
 
         Returns:
             int64 `[B, K, T]`, the prompt included.
         """
-        pattern = self.lm.pattern
-        device = self.lm.device
-        if prompt is None:
-            prompt = torch.empty(self.batch, pattern.num_codebooks, 0, dtype=torch.long, device=device)
-        given = prompt.shape[-1]
-        sequence = pattern.build(prompt.to(device), frames, special=self.lm.special_token)
-        # Steps one after the other in memory, so that a step's tokens are read and written in one piece.
-        steps = sequence.permute(2, 0, 1).contiguous()
-        settled = steps >= 0
-        start = pattern.first_step_after(given)
-        self.state.reset()
-        logits = self._step(steps[:start])
-        for step in range(start, len(steps)):
-            torch.where(settled[step], steps[step], sample(logits), out=steps[step])
-            if on_frames is not None:
-                on_frames(pattern.complete_frames(step + 1))
-            if step + 1 < len(steps):
-                logits = self._step(steps[step : step + 1])
-        return pattern.revert(steps.permute(1, 2, 0), frames)
+        codes, given = self.room(frames, prompt)
+        for _ in self._window(codes, given, sample, lambda frame: _place(frame, given, frames)):
+            pass
+        return codes
 
     def long(
         self,
@@ -108,10 +98,7 @@ class CodeGenerator:
         prompt: Tensor | None = None,
         progress: Progress | None = None,
     ) -> Tensor:
-        """Generate any number of frames, in windows of at most max_frames.
-
-        Each window starts `stride` frames after the one before and continues what that one made, so
-        `max_frames - stride` frames are its context.
+        """Generate any number of frames, in windows of at most max_frames; see `extend`.
 
         Args:
             frames: T, those of the prompt included.
@@ -123,38 +110,82 @@ class CodeGenerator:
         Returns:
             int64 `[B, K, T]`, the prompt included.
         """
+        codes, given = self.room(frames, prompt)
+        for done in self.extend(codes, given, stride, sample):
+            if progress is not None:
+                progress(done - given, frames - given)
+        return codes
+
+    def room(self, frames: int, prompt: Tensor | None) -> tuple[Tensor, int]:
+        """Codes `[B, K, T]` that begin with the prompt `[B, K, P]`, the rest still to be found, and P."""
+        shape = (self.batch, self.lm.num_codebooks, frames)
+        codes = torch.zeros(shape, dtype=torch.long, device=self.lm.device)
         if prompt is None:
-            prompt = torch.empty(
-                self.batch, self.lm.num_codebooks, 0, dtype=torch.long, device=self.lm.device
-            )
-        given = prompt.shape[-1]
-        parts = [prompt]
-        context, offset = prompt, 0
+            return codes, 0
+        codes[:, :, : prompt.shape[-1]] = prompt
+        return codes, prompt.shape[-1]
+
+    def extend(self, codes: Tensor, given: int, stride: int, sample: Sample) -> Iterator[int]:
+        """Find the codes after the first `given` frames, window by window, and say how far it is.
+
+        Each window starts `stride` frames after the one before and continues what that one made, so
+        `max_frames - stride` frames are its context. Cache and positions never reach beyond one window.
+
+        Args:
+            codes: int64 `[B, K, T]`, filled in place.
+            given: P, frames that are there already.
+            stride, sample: see `long`.
+
+        Yields:
+            After every step the number of frames of `codes` that are complete; it never falls, ends with T.
+        """
+        frames = codes.shape[-1]
+        known, offset = given, 0
         if frames > self.max_frames <= given:  # a prompt longer than a window: its end is the first context
             offset = given - (self.max_frames - stride)
-            context = prompt[:, :, offset:]
-        while offset + context.shape[-1] < frames:
-            length = min(frames - offset, self.max_frames)
-            report = None
-            if progress is not None:
-                report = _reporter(progress, offset, offset + context.shape[-1], given, frames - given)
-            window = self.window(length, sample, prompt=context, on_frames=report)
-            parts.append(window[:, :, context.shape[-1] :])
-            context, offset = window[:, :, stride:], offset + stride
-        return torch.cat(parts, dim=-1)
 
-    def _step(self, steps: Tensor) -> Tensor:
-        """Feed steps `[S, B, K]`; guided logits `[B, K, V]` of the next."""
+        def place(frame: int) -> float:
+            return _place(offset + frame, given, frames)
+
+        while known < frames:
+            end = min(offset + self.max_frames, frames)
+            for done in self._window(codes[:, :, offset:end], known - offset, sample, place):
+                yield max(known, offset + done)
+            known, offset = end, offset + stride
+
+    def _window(
+        self, codes: Tensor, given: int, sample: Sample, place: Callable[[int], float]
+    ) -> Iterator[int]:
+        """Fill `codes [B, K, T]` after the first `given` frames; yields the complete ones at every step."""
+        pattern, frames = self.lm.pattern, codes.shape[-1]
+        sequence = pattern.build(codes[:, :, :given], frames, special=self.lm.special_token)
+        # Steps one after the other in memory, so that a step's tokens are read and written in one piece.
+        steps = sequence.permute(2, 0, 1).contiguous()
+        settled = steps >= 0
+        start = pattern.first_step_after(given)
+        self.state.reset()
+        done = given
+        for step in range(start, len(steps)):
+            if self.cancel is not None and self.cancel():
+                raise GenerationCancelled("generation was cancelled before the sound was complete")
+            fed = steps[:start] if step == start else steps[step - 1 : step]
+            logits = self._step(fed, place(pattern.newest_frame(step)))
+            torch.where(settled[step], steps[step], sample(logits), out=steps[step])
+            complete = pattern.complete_frames(step + 1)
+            if complete > done:
+                codes[:, :, done:complete] = pattern.revert(steps.permute(1, 2, 0), complete, first=done)
+                done = complete
+            yield complete
+
+    def _step(self, steps: Tensor, place: float) -> Tensor:
+        """Feed steps `[S, B, K]`; guided logits `[B, K, V]` of the next, which is at `place` in the sound."""
         logits = self.lm.step(steps.permute(1, 2, 0), self.state)
         if not self.guided:
             return logits
-        return guide(logits[: self.batch], logits[self.batch :], self.guidance_scale)
+        scale = self.guidance_scale(place) if callable(self.guidance_scale) else self.guidance_scale
+        return guide(logits[: self.batch], logits[self.batch :], scale)
 
 
-def _reporter(progress: Progress, offset: int, known: int, given: int, total: int) -> Callable[[int], None]:
-    """A callback for one window that reports the frames of the whole: never fewer than the `known` ones."""
-
-    def report(frames: int) -> None:
-        progress(max(offset + frames, known) - given, total)
-
-    return report
+def _place(frame: int, given: int, frames: int) -> float:
+    """Where a frame is among the new ones of a sound: 0 at the first, 1 at the last."""
+    return min(1.0, max(0.0, (frame - given) / max(1, frames - given - 1)))

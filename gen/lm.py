@@ -22,7 +22,7 @@ from torch.nn import functional as F
 from .pattern import CodePattern, build_pattern
 from .quantize import STORAGE_KEY, is_int8, load_int8
 from .transformer import Condition, KVCache, Transformer, truncated_normal_
-from .weights import read_json, weight_files
+from .weights import fill, read_json, read_weights
 
 
 @dataclass
@@ -70,6 +70,8 @@ class AudioLM(ModelMixin, ConfigMixin):
         dropout: chance that an element of a sub-layer's output is dropped in training.
         bias_attention, bias_ffn, bias_heads: whether those Linear modules have biases.
     """
+
+    _supports_gradient_checkpointing = True
 
     @register_to_config
     def __init__(
@@ -141,7 +143,9 @@ class AudioLM(ModelMixin, ConfigMixin):
             condition = condition.masked_fill(~mask.bool().unsqueeze(-1), 0.0)
         return condition
 
-    def condition(self, states: Tensor, mask: Tensor | None, *, attend_padding: bool = False) -> Condition:
+    def condition(
+        self, states: Tensor, mask: Tensor | None, *, attend_padding: bool = False, project: bool = True
+    ) -> Condition:
         """Project text once for every layer.
 
         Args:
@@ -149,13 +153,14 @@ class AudioLM(ModelMixin, ConfigMixin):
             mask: bool `[B, L]`, true for real tokens; None: all are.
             attend_padding: let padded positions take part in attention as zero vectors, as the reference
                 implementation does; a prompt's result then depends on the longest prompt of its batch.
+            project: see `Transformer.condition`.
         """
         if states.shape[1] == 0:
             states = states.new_zeros(states.shape[0], 1, states.shape[2])
             mask = states.new_zeros(states.shape[:2], dtype=torch.bool)
         projected = self.project_text(states, mask)
         hidden = None if mask is None or attend_padding else mask.bool()
-        return self.transformer.condition(projected, hidden)
+        return self.transformer.condition(projected, hidden, project=project)
 
     def forward(
         self, codes: Tensor, states: Tensor, mask: Tensor | None = None, *, attend_padding: bool = False
@@ -171,7 +176,7 @@ class AudioLM(ModelMixin, ConfigMixin):
         frames = codes.shape[-1]
         sequence = self.pattern.build(codes, special=self.special_token)
         sequence = sequence[:, :, : self.pattern.teacher_steps(frames)]
-        condition = self.condition(states, mask, attend_padding=attend_padding)
+        condition = self.condition(states, mask, attend_padding=attend_padding, project=False)
         hidden = self.transformer(self._embed(sequence), condition)
         logits = self.heads(hidden).unflatten(-1, (self.num_codebooks, self.codebook_size))
         aligned, valid = self.pattern.align(logits, frames)
@@ -212,23 +217,34 @@ class AudioLM(ModelMixin, ConfigMixin):
         return F.embedding_bag(index, self.embedding.weight, mode="sum").view(batch, steps, -1)
 
     @classmethod
-    def from_pretrained(cls, folder: str | os.PathLike[str] | None, **kwargs: Any) -> Self:
+    def from_pretrained(
+        cls, folder: str | os.PathLike[str] | None, *, mapped: bool = False, **kwargs: Any
+    ) -> Self:
         """Load from a folder (float or int8 weights) or a hub id; keyword arguments as in diffusers.
+
+        Args:
+            folder: folder or hub id.
+            mapped: use the weight files of a folder where they lie (see `read_weights`); only for folders
+                that nobody saves to again.
+            kwargs: of a folder `torch_dtype` (default: float32) and `subfolder`.
 
         Raises:
             FileNotFoundError, ValueError: a file of the folder is missing or damaged; the message names it.
         """
-        kwargs.setdefault("low_cpu_mem_usage", False)  # True would want the accelerate package
         local = Path(folder or "", kwargs.get("subfolder") or "")
         if folder is None or not local.is_dir():
-            return super().from_pretrained(folder, **kwargs)
+            # True would want the accelerate package.
+            return super().from_pretrained(folder, **{"low_cpu_mem_usage": False, **kwargs})
         config = read_json(local / "config.json")
-        if not is_int8(config):
-            weight_files(local)
-            return super().from_pretrained(folder, **kwargs)
-        settings = {key: value for key, value in config.items() if key != STORAGE_KEY}
-        model = cls.from_config(settings)
+        quantized = is_int8(config)
+        dtype = kwargs.get("torch_dtype") or torch.float32
+        with torch.device("meta"):  # no memory and no random numbers for weights that are replaced at once
+            model = cls.from_config({key: value for key, value in config.items() if key != STORAGE_KEY})
         assert isinstance(model, cls)
-        load_int8(model, local)
-        # nn.Module.to, because that of diffusers warns about every change of dtype.
-        return nn.Module.to(model, kwargs.get("torch_dtype") or torch.float32).eval()
+        if quantized:
+            load_int8(model, local)
+            # nn.Module.to, because that of diffusers warns about every change of dtype.
+            model = nn.Module.to(model, dtype)
+        else:
+            fill(model, read_weights(local, dtype, mapped=mapped), local)
+        return model.eval()

@@ -110,8 +110,12 @@ class CodePattern:
             places[:, given:frames] = unknown
         return sequence
 
-    def revert(self, sequence: Tensor, frames: int) -> Tensor:
-        """Read the codes of the first T frames out of the steps: `[B, K, S]` -> `[B, K, T]`."""
+    def newest_frame(self, step: int) -> int:
+        """The newest frame of which a code may sit at a step, that of the codebook that comes first."""
+        return (step - 1 - min(self.offsets)) // self.stride
+
+    def revert(self, sequence: Tensor, frames: int, *, first: int = 0) -> Tensor:
+        """Read the codes of frames `first` to T - 1 out of the steps: `[B, K, S]` -> `[B, K, T - first]`."""
         self._check_codebooks(sequence)
         if sequence.shape[-1] < self.num_steps(frames):
             raise ValueError(
@@ -119,7 +123,8 @@ class CodePattern:
                 f"{self.num_steps(frames)}"
             )
         rows = [
-            sequence[:, k, self.step_of(k, 0) :: self.stride][:, :frames] for k in range(self.num_codebooks)
+            sequence[:, k, self.step_of(k, first) :: self.stride][:, : frames - first]
+            for k in range(self.num_codebooks)
         ]
         return torch.stack(rows, dim=1)
 
@@ -146,6 +151,23 @@ class CodePattern:
             aligned[:, k, : found.shape[1]] = found
             mask[k, : found.shape[1]] = True
         return aligned, mask
+
+    def predicted(self, lengths: Tensor, frames: int) -> Tensor:
+        """Which codes of clips that are padded to T frames have a prediction: bool `[B, K, T]`.
+
+        They are those that the clip would have alone: a late codebook's last codes are predicted at steps
+        where the early codebooks are past the clip's end already, and what is padded there must not teach.
+
+        Args:
+            lengths: int64 `[B]`, frames of each clip that are not padding.
+            frames: T.
+        """
+        offsets = torch.tensor(self.offsets, device=lengths.device)[:, None]
+        steps = 1 + offsets + self.stride * torch.arange(frames, device=lengths.device)
+        # teacher_steps of each length; a clip of no frames has only the special first step.
+        complete = 2 + max(self.offsets) + self.stride * (lengths - 1)
+        known = torch.minimum(complete, 1 + self.stride * lengths)
+        return (steps < known[:, None, None]) & (lengths > 0)[:, None, None]
 
     def _check_codebooks(self, tensor: Tensor) -> None:
         if tensor.ndim != 3 or tensor.shape[1] != self.num_codebooks:

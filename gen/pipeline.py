@@ -6,48 +6,42 @@ prompts -> TextEncoder -> AudioLM (step by step, see generation.py) -> codes `[B
 
 from __future__ import annotations
 
-import json
-import logging
 import os
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, Unpack
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from ..codecs.audio import Audio, read_audio
-from ..codecs.base import Codec, load_codec, resolve_model
-from .convert import PUBLISHED_CODEC_FILE, PUBLISHED_FILE, load_published_lm
-from .generation import CodeGenerator, Progress
+from ..codecs.audio import Audio
+from ..codecs.base import Codec
+from .generation import Progress
+from .job import CodeSettings, Job, Options, Settings
 from .lm import AudioLM
-from .quantize import save_int8
+from .loading import BUNDLED_MODELS as BUNDLED_MODELS
+from .loading import Parts, load_parts, save_parts
 from .request import (
-    Options,
+    AudioSource,
+    Guidance,
     Prompts,
     Seeds,
     check_codes,
+    check_count,
     check_frames,
-    check_guidance,
     count_frames,
     list_prompts,
-    plan_windows,
-    row_seeds,
-    spread_codes,
+    plan_chunks,
+    read_source,
 )
-from .sampling import Sampler, check_sampling
-from .text import TextEncoder, load_text_encoder
-from .weights import MAX_SHARD_BYTES, read_json
+from .rerank import Scorer, keep_best
+from .streaming import decode_codes, decode_while
+from .text import TextEncoder
+from .weights import MAX_SHARD_BYTES
 
-logger = logging.getLogger(__name__)
-
-BUNDLED_MODELS = Path(__file__).resolve().parent / "models"
-MODEL_FILES = ("*.json", "*.safetensors", "*/*.json", "*/*.safetensors", "*/*.model", "*.bin")
 DEFAULT_TOP_K = 250
-
-# A file, an Audio, or samples [N], [C, N] or [B, C, N] with their sample rate in Hz.
-AudioSource = str | os.PathLike[str] | Audio | tuple[Tensor | np.ndarray, int]
 
 
 @dataclass(eq=False)
@@ -58,11 +52,13 @@ class GeneratedAudio(Audio):
         codes: int64 `[B, K, T]`, the codec's codes of the samples.
         seeds: one for each row; generating that row's prompt alone with it gives the same row.
         prompts: one for each row.
+        scores: what the scorer gave each row, higher is better; None unless there was one.
     """
 
     codes: Tensor
     seeds: list[int] = field(default_factory=list)
     prompts: list[str] = field(default_factory=list)
+    scores: list[float] | None = None
 
 
 class AudioGen:
@@ -130,13 +126,16 @@ class AudioGen:
         """Load a model by name: an existing folder, else one that ships with the package, else a hub id.
 
         Two kinds of folder are known: ours (`save_pretrained`), and the one that AudioCraft published
-        (`state_dict.bin` and `compression_state_dict.bin`, for example "facebook/audiogen-medium").
+        (`state_dict.bin` and `compression_state_dict.bin`, for example "facebook/audiogen-medium"). The
+        weights of the latter are converted once, to a cache folder that the environment variable
+        SOUNDLOOM_CACHE may name, and memory-mapped from there.
 
         Args:
             name: folder, bundled name or hub id.
             text_encoder: another one than the model names: folder, hub id or encoder.
             codec: another one than the model names: folder, bundled name, hub id or codec.
-            dtype: of the language model's weights; text encoder and codec stay float32.
+            dtype: of the language model's weights, for example torch.bfloat16 for half the memory; text
+                encoder and codec stay float32.
             device: where everything runs.
             revision: of a hub model.
             local_files_only: never go online.
@@ -146,43 +145,17 @@ class AudioGen:
         Raises:
             ValueError: no such model (the nearest names are listed), or a damaged file (named).
             FileNotFoundError: the folder is incomplete; the missing file is named.
+            OSError: the hub or the text encoder cannot be reached, or the cache cannot be written.
         """
-        folder = resolve_model(
+        parts = load_parts(
             name,
-            BUNDLED_MODELS,
-            local_files_only=local_files_only,
+            text_encoder=text_encoder,
+            codec=codec,
+            dtype=dtype,
             revision=revision,
-            allow_patterns=MODEL_FILES,
+            local_files_only=local_files_only,
         )
-        if (folder / PUBLISHED_FILE).is_file() or (folder / PUBLISHED_CODEC_FILE).is_file():
-            logger.warning(
-                "%s is in the format of Meta's AudioGen; Meta's weights are licensed CC BY-NC 4.0 "
-                "(no commercial use), whatever the licence of this code",
-                name,
-            )
-            published = load_published_lm(folder, dtype)
-            lm = published.lm
-            text_encoder = text_encoder if text_encoder is not None else published.text_encoder
-            codec = codec if codec is not None else folder
-            found: dict[str, Any] = {
-                "max_seconds": published.max_seconds,
-                "guidance_scale": published.guidance_scale,
-            }
-        else:
-            config = read_json(folder / "config.json")
-            lm = AudioLM.from_pretrained(folder / "lm", torch_dtype=dtype)
-            if text_encoder is None:
-                text_encoder = folder / "text_encoder"
-            if codec is None:
-                codec = str(config["codec"]) if config.get("codec") else folder / "codec"
-            names = ("max_seconds", "extend_stride", "guidance_scale", "top_k")
-            found = {key: config[key] for key in names if key in config}
-        if not isinstance(codec, Codec):
-            found["codec_name"] = codec if isinstance(codec, str) and not Path(codec).is_dir() else None
-            codec = load_codec(codec, local_files_only=local_files_only)
-        if not isinstance(text_encoder, TextEncoder):
-            text_encoder = load_text_encoder(text_encoder, local_files_only=local_files_only)
-        return cls(lm, text_encoder, codec, **(found | settings)).to(device)
+        return cls(parts.lm, parts.text_encoder, parts.codec, **(parts.settings | settings)).to(device)
 
     def save_pretrained(
         self,
@@ -199,28 +172,15 @@ class AudioGen:
                 size of float32; the loaded model then runs with the rounded weights.
             max_shard_bytes: size of the largest weight file.
         """
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        save_lm(self.lm, folder / "lm", weights=weights, max_shard_bytes=max_shard_bytes)
-        for part, place in ((self.text_encoder, "text_encoder"), (self.codec, "codec")):
-            if place == "codec" and self.codec_name is not None:
-                continue
-            save = getattr(part, "save_pretrained", None)
-            if save is None:
-                raise TypeError(
-                    f"{type(part).__name__} has no save_pretrained, so {folder / place} cannot be written"
-                )
-            save(folder / place)
-        config = {
-            "_class_name": type(self).__name__,
-            "codec": self.codec_name,
+        settings = {
             "max_seconds": self.max_seconds,
             "extend_stride": self.extend_stride,
             "guidance_scale": self.guidance_scale,
             "top_k": self.top_k,
+            "codec_name": self.codec_name,
         }
-        text = json.dumps(config, indent=2, sort_keys=True) + "\n"
-        (folder / "config.json").write_text(text, encoding="utf-8")
+        parts = Parts(self.lm, self.text_encoder, self.codec, settings)
+        save_parts(parts, Path(folder), weights=weights, max_shard_bytes=max_shard_bytes)
 
     def to(self, device: torch.device | str) -> Self:
         """Move every part to a device."""
@@ -235,11 +195,16 @@ class AudioGen:
         """Where the language model's weights are."""
         return self.lm.device
 
+    def count_samples(self, duration: float) -> int:
+        """Samples of the sound that `generate` makes for a duration in seconds; errors as there."""
+        codec = self.codec
+        return round(count_frames(duration, codec.frame_rate) * codec.sample_rate / codec.frame_rate)
+
     def generate(
         self,
         prompts: Prompts = "",
         duration: float = 5.0,
-        guidance_scale: float | None = None,
+        guidance_scale: Guidance | None = None,
         temperature: float = 1.0,
         top_k: int | None = None,
         top_p: float = 0.0,
@@ -248,6 +213,10 @@ class AudioGen:
         num_samples: int = 1,
         progress: Progress | None = None,
         *,
+        negative_prompt: Prompts | None = None,
+        candidates: int = 1,
+        rerank: Scorer | None = None,
+        cancel: Callable[[], bool] | None = None,
         extend_stride: float | None = None,
         reference_padding: bool = False,
     ) -> GeneratedAudio:
@@ -257,154 +226,147 @@ class AudioGen:
             prompts: one sentence or several; an empty one leaves the choice to the model.
             duration: seconds of the result, what it continues included: from one frame of the codec to 3600,
                 cut to whole frames. Beyond `max_seconds` the sound is made in overlapping windows.
-            guidance_scale: 0 (ignore the prompt) to 100, 1 = as trained; None: the model's own, usually 3.
+            guidance_scale: 0 (ignore the prompt) to 100, 1 = as trained; None: the model's own, usually 3. A
+                pair moves evenly from the first to the second on the way; a function is given the place in
+                the sound, 0 at the first new frame and 1 at the last, and returns the scale there.
             temperature: 0 (always the likeliest) to 100, 1 = as trained.
             top_k: draw from the k likeliest codes, 0 = all; None: the model's own, usually 250.
             top_p: draw from the likeliest codes up to this probability, 0 = off; replaces top_k.
             seed: an integer for all prompts, or one for each. Same seed and prompt give the same sound
                 whatever else is in the batch; the same prompt twice with one integer gives the same sound
                 twice. None: random.
-            continue_from: sound to continue: a path, an Audio, or samples and their rate. One sound serves
-                all prompts, a batch gives each its own.
+            continue_from: sound to continue: a path, an Audio, or samples and their rate, resampled and mixed
+                as the codec needs it. One sound serves all prompts, a batch gives each its own.
             num_samples: different sounds for each prompt.
             progress: called with the number of frames done and the number to do.
+            negative_prompt: what to lead away from, one for all prompts or one for each: it takes the place
+                of "no prompt" in guidance, so guidance_scale must be above 1.
+            candidates: sounds that are made for each one that is returned; needs `rerank`.
+            rerank: scores candidates, of which the best is kept: called with audio `[B, C, N]`, its sample
+                rate and B prompts, returns B numbers, for example a `JudgeScorer`.
+            cancel: asked before every step, for example `threading.Event().is_set`; when it says true the
+                generation ends with `GenerationCancelled`.
             extend_stride: seconds between windows for long sounds; None: the model's own.
             reference_padding: let the padding of shorter prompts take part in cross attention, as AudioCraft
                 does; results then depend on the other prompts of the batch.
 
         Returns:
-            `[prompts * num_samples, C, N]` with codes, seeds and prompts of every row.
+            `[prompts * num_samples, C, N]` with codes, seeds, prompts and scores of every row.
 
         Raises:
             TypeError, ValueError: an argument is of a wrong type or out of range; the message names the
                 range.
             FileNotFoundError, AudioError: the sound to continue cannot be read.
+            GenerationCancelled: `cancel` said so.
         """
         texts = list_prompts(prompts)
         frames = count_frames(duration, self.codec.frame_rate)
+        if check_count("candidates", candidates) > 1 and rerank is None:
+            raise ValueError(
+                f"candidates is {candidates}, but rerank is None; give a scorer that chooses, for example "
+                "JudgeScorer()"
+            )
         options = Options(
             guidance_scale=guidance_scale,
             temperature=temperature,
             top_k=top_k,
             top_p=top_p,
             seed=seed,
-            num_samples=num_samples,
-            progress=progress,
+            num_samples=check_count("num_samples", num_samples) * candidates,
+            negative_prompt=negative_prompt,
+            cancel=cancel,
             extend_stride=extend_stride,
             reference_padding=reference_padding,
+            progress=progress,
         )
-        prompt = None if continue_from is None else self._encode_source(continue_from)
-        codes, seeds = self._generate(texts, frames, prompt, options)
         with torch.inference_mode():
-            samples = self.codec.decode(codes).float().cpu()
-        rows = [text for text in texts for _ in range(num_samples)]
-        # Cloned outside inference mode, so that the result can be used in training.
-        return GeneratedAudio(samples.clone(), self.codec.sample_rate, codes.clone(), seeds, rows)
+            job = Job.start(self, texts, frames, self._encode(continue_from), options)
+            codes = job.run()
+            samples = decode_codes(self.codec, codes)
+        found = self._result(samples, codes, job)
+        return found if rerank is None else keep_best(found, candidates, rerank)
+
+    def stream(
+        self,
+        prompts: Prompts = "",
+        duration: float = 5.0,
+        *,
+        continue_from: AudioSource | None = None,
+        chunk_seconds: float = 0.5,
+        first_chunk_seconds: float = 0.2,
+        **settings: Unpack[Settings],
+    ) -> Iterator[GeneratedAudio]:
+        """Generate sounds and give them out chunk by chunk while the rest is still being made.
+
+        The chunks one after the other are what `generate` returns for the same arguments and seed, up to
+        rounding (1e-5). Closing the iterator, or leaving it to be collected, ends the work and gives its
+        memory back.
+
+        Args:
+            prompts, duration, continue_from: as for `generate`.
+            chunk_seconds: length of a chunk, at least one frame of the codec.
+            first_chunk_seconds: length of the first, short so that it comes soon.
+            settings: the others of `generate`, but for `candidates` and `rerank`, which need whole sounds.
+
+        Returns:
+            Yields chunks `[prompts * num_samples, C, n]`, their lengths about as asked. `codes` are those
+            that were decoded for the chunk; the sound may lag behind them by the codec's latency. What
+            is continued comes as part of the first chunk.
+
+        Raises:
+            TypeError, ValueError, FileNotFoundError: as `generate`, at the call.
+            GenerationCancelled: `cancel` said so, from the iterator.
+        """
+        texts = list_prompts(prompts)
+        frames = count_frames(duration, self.codec.frame_rate)
+        first, size = plan_chunks(first_chunk_seconds, chunk_seconds, self.codec.frame_rate)
+        with torch.inference_mode():
+            job = Job.start(self, texts, frames, self._encode(continue_from), Options(**settings))
+        return self._stream(job, first, size)
+
+    @torch.inference_mode()
+    def _stream(self, job: Job, first: int, size: int) -> Iterator[GeneratedAudio]:
+        with closing(job.generator):
+            decoder = self.codec.stream_decoder()
+            for samples, codes in decode_while(decoder, job.codes, job.steps(), first=first, size=size):
+                yield self._result(samples, codes, job)
 
     def generate_codes(
         self,
         prompts: Prompts = "",
         frames: int = 250,
-        guidance_scale: float | None = None,
+        guidance_scale: Guidance | None = None,
         temperature: float = 0.0,
         prompt_codes: Tensor | None = None,
-        *,
-        top_k: int | None = None,
-        top_p: float = 0.0,
-        seed: Seeds = None,
-        num_samples: int = 1,
-        progress: Progress | None = None,
-        extend_stride: float | None = None,
-        reference_padding: bool = False,
+        **settings: Unpack[CodeSettings],
     ) -> Tensor:
         """Generate codes without decoding them; greedy by default.
 
         Args:
             frames: T, those of `prompt_codes` included.
             prompt_codes: int64 `[K, P]`, `[1, K, P]` or `[B, K, P]` to continue, P < T.
-            Others as for `generate`.
+            settings: the others of `generate`, but for `candidates` and `rerank`, which need sounds.
 
         Returns:
             int64 `[B, K, T]`.
         """
-        options = Options(
-            guidance_scale=guidance_scale,
-            temperature=temperature,
-            top_k=top_k,
-            top_p=top_p,
-            seed=seed,
-            num_samples=num_samples,
-            progress=progress,
-            extend_stride=extend_stride,
-            reference_padding=reference_padding,
-        )
+        options = Options(guidance_scale=guidance_scale, temperature=temperature, **settings)
         if prompt_codes is not None:
             prompt_codes = check_codes(prompt_codes, self.lm.num_codebooks, self.lm.codebook_size)
         frames = check_frames(frames, self.codec.frame_rate)
-        codes, _ = self._generate(list_prompts(prompts), frames, prompt_codes, options)
+        with torch.inference_mode():
+            codes = Job.start(self, list_prompts(prompts), frames, prompt_codes, options).run()
         return codes.clone()
 
-    @torch.inference_mode()
-    def _generate(
-        self, texts: list[str], frames: int, prompt: Tensor | None, options: Options
-    ) -> tuple[Tensor, list[int]]:
-        """Codes int64 `[B, K, T]` and the seed of every row, for checked prompts and frames."""
-        rate, size = self.codec.frame_rate, self.lm.codebook_size
-        guidance = self.guidance_scale if options.guidance_scale is None else options.guidance_scale
-        guidance = check_guidance(guidance)
-        top_k = min(self.top_k, size) if options.top_k is None else options.top_k
-        check_sampling(options.temperature, top_k, options.top_p, size)
-        seeds = row_seeds(options.seed, len(texts), options.num_samples)
-        stride_seconds = self.extend_stride if options.extend_stride is None else options.extend_stride
-        max_frames, stride = plan_windows(frames, rate, self.max_seconds, stride_seconds)
-        if prompt is not None:
-            prompt = spread_codes(prompt.to(self.device), len(texts), options.num_samples, frames, rate)
-
-        text = self.text_encoder(texts).repeat(options.num_samples)
-        sampler = Sampler(
-            seeds=seeds,
-            num_codebooks=self.lm.num_codebooks,
-            temperature=options.temperature,
-            top_k=top_k,
-            top_p=options.top_p,
-        )
-        generator = CodeGenerator(
-            self.lm,
-            text,
-            max_frames=max_frames,
-            guidance_scale=guidance,
-            attend_padding=options.reference_padding,
-        )
-        try:
-            return generator.long(frames, stride, sampler, prompt=prompt, progress=options.progress), seeds
-        finally:
-            generator.close()
-
-    @torch.inference_mode()
-    def _encode_source(self, source: AudioSource) -> Tensor:
-        """Codes `[B, K, P]` of a sound to continue."""
-        samples: Tensor | np.ndarray
-        if isinstance(source, Audio):
-            samples, rate = source.samples, source.sample_rate
-        elif isinstance(source, (str, os.PathLike)):
-            samples, rate = read_audio(source)
-        elif isinstance(source, tuple) and len(source) == 2:
-            samples, rate = source
-        else:
-            raise TypeError(
-                f"continue_from is a {type(source).__name__}; give a path, an Audio or (samples, sample_rate)"
+    def _result(self, samples: Tensor, codes: Tensor, job: Job) -> GeneratedAudio:
+        with torch.inference_mode(False):  # so that the result can be used in training
+            return GeneratedAudio(
+                samples.clone(), self.codec.sample_rate, codes.clone(), job.seeds, job.prompts
             )
-        audio = self.codec.prepare(samples, rate)
+
+    def _encode(self, source: AudioSource | None) -> Tensor | None:
+        """Codes `[B, K, P]` of a sound to continue."""
+        if source is None:
+            return None
+        audio = self.codec.prepare(*read_source(source))
         return self.codec.encode(audio.to(self.device))[:, : self.lm.num_codebooks]
-
-
-def save_lm(
-    lm: AudioLM, folder: Path, *, weights: str = "float", max_shard_bytes: int = MAX_SHARD_BYTES
-) -> None:
-    """Write a language model's folder; `weights` is "float" or "int8" (see `AudioGen.save_pretrained`)."""
-    if weights == "int8":
-        save_int8(lm, folder, max_shard_bytes)
-    elif weights == "float":
-        lm.save_pretrained(folder, max_shard_size=max_shard_bytes)
-    else:
-        raise ValueError(f"weights is {weights!r}; use 'float' or 'int8'")

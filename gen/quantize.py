@@ -16,7 +16,7 @@ from diffusers.configuration_utils import ConfigMixin
 from diffusers.models.modeling_utils import ModelMixin
 from torch import Tensor
 
-from .weights import MAX_SHARD_BYTES, read_weights, write_weights
+from .weights import MAX_SHARD_BYTES, fill, read_weights, write_weights
 
 SCALE_SUFFIX = "_scale"
 STORAGE_KEY = "weights"
@@ -102,20 +102,13 @@ def save_int8(model: ModelMixin, folder: str | Path, max_shard_bytes: int = MAX_
 
 
 def load_int8(model: ModelMixin, folder: str | Path) -> None:
-    """Fill a model from a folder that `save_int8` wrote.
+    """Fill a model, on whatever device, from a folder that `save_int8` wrote: float32 on the CPU.
 
     Raises:
         FileNotFoundError, ValueError: a weight file is missing, damaged, or not this model's; the message
             names it.
     """
-    folder = Path(folder)
-    try:
-        model.load_state_dict(dequantize(read_weights(folder)), strict=True)
-    except RuntimeError as error:
-        raise ValueError(
-            f"the weights in {folder} are not those of its config.json ({error}); "
-            "copy or download the model again"
-        ) from error
+    fill(model, dequantize(read_weights(Path(folder))), Path(folder))
 
 
 def is_int8(config: Mapping[str, Any]) -> bool:

@@ -5,15 +5,16 @@ Letters: B rows (prompts x samples), K codebooks, P frames of a sound to continu
 
 from __future__ import annotations
 
+import os
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from .generation import Progress
+from ..codecs.audio import Audio, read_audio
+from .generation import Schedule
 from .sampling import MAX_SEED, check_number, variation_seed
 from .text import check_prompts
 
@@ -24,25 +25,16 @@ ROUNDING = 1e-6
 
 Prompts = str | Sequence[str]
 Seeds = int | Sequence[int] | None
+# One number, (start, end) to move between evenly, or a function of the place in the sound (0 to 1).
+Guidance = float | tuple[float, float] | Schedule
 
 
-@dataclass(frozen=True)
-class Options:
-    """How to generate; see `AudioGen.generate` for each. None stands for the model's own value."""
-
-    guidance_scale: float | None
-    temperature: float
-    top_k: int | None
-    top_p: float
-    seed: Seeds
-    num_samples: int
-    progress: Progress | None
-    extend_stride: float | None
-    reference_padding: bool
+# A file, an Audio, or samples [N], [C, N] or [B, C, N] with their sample rate in Hz.
+AudioSource = str | os.PathLike[str] | Audio | tuple[Tensor | np.ndarray, int]
 
 
-def list_prompts(prompts: Prompts) -> list[str]:
-    """One prompt or several as a list.
+def list_prompts(prompts: Prompts, name: str = "prompts") -> list[str]:
+    """One prompt or several as a list; `name` is what messages call them.
 
     Raises:
         TypeError: something that is not a string.
@@ -50,10 +42,10 @@ def list_prompts(prompts: Prompts) -> list[str]:
     """
     texts = [prompts] if isinstance(prompts, str) else prompts
     if not isinstance(texts, Sequence):
-        raise TypeError(f"prompts is {prompts!r}; it must be a string or a list of strings")
+        raise TypeError(f"{name} is {prompts!r}; it must be a string or a list of strings")
     checked = check_prompts(texts)
     if not checked:
-        raise ValueError("prompts is empty; give at least one, [''] for a sound of the model's choice")
+        raise ValueError(f"{name} is empty; give at least one, [''] for a sound of the model's choice")
     return checked
 
 
@@ -74,10 +66,58 @@ def check_frames(frames: int, frame_rate: float) -> int:
     return int(frames)
 
 
-def check_guidance(guidance_scale: float) -> float:
-    """Return guidance as float; TypeError or ValueError unless it is a number of 0 to 100."""
-    hint = "0 ignores the prompt, 1 follows it as trained"
-    return check_number("guidance_scale", guidance_scale, 0.0, MAX_GUIDANCE, hint)
+def check_guidance(guidance_scale: Guidance, *, negative: bool = False) -> float | Schedule:
+    """Return guidance as a number or as a function of the place in the sound whose results are checked.
+
+    Args:
+        guidance_scale: a number, a pair or a function; see `AudioGen.generate`.
+        negative: whether there is a negative prompt, which takes a number above 1.
+
+    Raises:
+        TypeError, ValueError: it is, or its start or end is, no number of 0 to 100; what a function gives is
+            checked when it is called.
+    """
+    if callable(guidance_scale):
+        schedule: Schedule = guidance_scale
+        return lambda place: _check_scale(schedule(place), f"guidance_scale({place:.3f})")
+    if isinstance(guidance_scale, (tuple, list)):
+        if len(guidance_scale) != 2:
+            raise ValueError(
+                f"guidance_scale is {guidance_scale!r}; a pair is its value at the start and at the end"
+            )
+        start, end = (_check_scale(value) for value in guidance_scale)
+        if start != end:
+            return lambda place: start + (end - start) * place
+        guidance_scale = start
+    scale = _check_scale(guidance_scale)
+    if negative and scale <= 1.0:
+        raise ValueError(
+            f"guidance_scale is {scale}; a negative prompt needs more than 1, because guidance is what leads "
+            "away from it"
+        )
+    return scale
+
+
+def _check_scale(value: float, name: str = "guidance_scale") -> float:
+    return check_number(name, value, 0.0, MAX_GUIDANCE, "0 ignores the prompt, 1 follows it as trained")
+
+
+def list_negatives(negative_prompt: Prompts | None, prompts: int) -> list[str]:
+    """The negative prompt of every prompt, or an empty list when there is none at all.
+
+    Raises:
+        TypeError: something that is not a string.
+        ValueError: neither one for all prompts nor one for each.
+    """
+    if negative_prompt is None:
+        return []
+    texts = list_prompts(negative_prompt, "negative_prompt")
+    if len(texts) not in (1, prompts):
+        raise ValueError(
+            f"negative_prompt has {len(texts)} entries for {prompts} prompts; give one, or one for each"
+        )
+    texts = texts * prompts if len(texts) == 1 else texts
+    return texts if any(text.strip() for text in texts) else []
 
 
 def plan_windows(frames: int, frame_rate: float, max_seconds: float, extend_stride: float) -> tuple[int, int]:
@@ -99,6 +139,23 @@ def plan_windows(frames: int, frame_rate: float, max_seconds: float, extend_stri
     return longest, stride
 
 
+def plan_chunks(first_seconds: float, seconds: float, frame_rate: float) -> tuple[int, int]:
+    """Whole frames of a stream's first chunk and of the others; TypeError or ValueError if out of range."""
+    hint = "seconds, at least one frame of the codec"
+    first, size = (
+        int(check_number(name, value, 1.0 / frame_rate, MAX_SECONDS, hint) * frame_rate + ROUNDING)
+        for name, value in (("first_chunk_seconds", first_seconds), ("chunk_seconds", seconds))
+    )
+    return min(first, size), size
+
+
+def check_count(name: str, count: int) -> int:
+    """Return a count; ValueError unless it is an integer of at least 1."""
+    if isinstance(count, bool) or not isinstance(count, int) or count < 1:
+        raise ValueError(f"{name} is {count!r}; it must be an integer of at least 1")
+    return count
+
+
 def row_seeds(seed: Seeds, prompts: int, num_samples: int) -> list[int]:
     """One seed for every row, the samples of a prompt next to each other.
 
@@ -106,8 +163,7 @@ def row_seeds(seed: Seeds, prompts: int, num_samples: int) -> list[int]:
         TypeError, ValueError: seeds that are no integers from 0 to 2^63 - 1, the wrong number of them, or
             num_samples below 1.
     """
-    if isinstance(num_samples, bool) or not isinstance(num_samples, int) or num_samples < 1:
-        raise ValueError(f"num_samples is {num_samples!r}; it must be an integer of at least 1")
+    check_count("num_samples", num_samples)
     own: Sequence[int]
     if seed is None:
         own = [secrets.randbits(32) for _ in range(prompts)]
@@ -167,3 +223,16 @@ def spread_codes(codes: Tensor, prompts: int, num_samples: int, frames: int, fra
             "both, or cut the sound"
         )
     return codes.expand(prompts, -1, -1).repeat_interleave(num_samples, dim=0)
+
+
+def read_source(source: AudioSource) -> tuple[Tensor | np.ndarray, int]:
+    """Samples and sample rate in Hz of a sound to continue; TypeError if it is none."""
+    if isinstance(source, Audio):
+        return source.samples, source.sample_rate
+    if isinstance(source, (str, os.PathLike)):
+        return read_audio(source)
+    if isinstance(source, tuple) and len(source) == 2:
+        return source
+    raise TypeError(
+        f"continue_from is a {type(source).__name__}; give a path, an Audio or (samples, sample_rate)"
+    )

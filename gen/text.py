@@ -17,6 +17,7 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
+from ..codecs._torchaudio import shield_transformers
 from .weights import read_json
 
 if TYPE_CHECKING:
@@ -40,6 +41,10 @@ class TextStates:
     def repeat(self, times: int) -> TextStates:
         """Every row `times` times in a row: `[B * times, L, D]`."""
         return TextStates(self.states.repeat_interleave(times, 0), self.mask.repeat_interleave(times, 0))
+
+    def rows(self, start: int, stop: int) -> TextStates:
+        """The rows from `start` to before `stop`, padded as they are."""
+        return TextStates(self.states[start:stop], self.mask[start:stop])
 
     def null(self) -> TextStates:
         """States of the same shape that stand for no prompt at all."""
@@ -110,6 +115,7 @@ class T5TextEncoder(TextEncoder):
             OSError: there is no such model, or it cannot be reached; the message names it.
         """
         # Importing transformers takes seconds, and the model that ships with soundloom does without.
+        shield_transformers()
         from transformers import AutoTokenizer, T5EncoderModel
 
         try:

@@ -18,16 +18,18 @@ from torch.nn import functional as F
 
 @dataclass
 class Condition:
-    """What cross attention reads, projected once a prompt.
+    """What cross attention reads.
 
     Attributes:
-        keys, values: one tensor a layer, `[B, H, L, d/H]`.
+        keys, values: one tensor a layer, `[B, H, L, d/H]`; empty as long as only `states` are known.
         mask: bool `[B, 1, 1, L]`, true where a position takes part, or None for all.
+        states: `[B, L, d]`, for layers to project themselves; None when keys and values are there.
     """
 
     keys: list[Tensor]
     values: list[Tensor]
     mask: Tensor | None
+    states: Tensor | None = None
 
 
 class KVCache:
@@ -175,7 +177,10 @@ class TransformerLayer(nn.Module):
     def forward(self, x: Tensor, layer: int, condition: Condition, cache: KVCache | None = None) -> Tensor:
         """`[B, S, d]` -> `[B, S, d]`."""
         x = x + self._drop(self.self_attention(self.norm1(x), layer, cache))
-        key, value = condition.keys[layer], condition.values[layer]
+        if condition.states is None:
+            key, value = condition.keys[layer], condition.values[layer]
+        else:
+            key, value = self.cross_attention.project(condition.states)
         x = x + self._drop(self.cross_attention(self.norm_cross(x), key, value, condition.mask))
         return x + self._drop(self.linear2(F.gelu(self.linear1(self.norm2(x)))))
 
@@ -218,6 +223,7 @@ class Transformer(nn.Module):
             for _ in range(num_layers)
         )
         self.out_norm = nn.LayerNorm(dim)
+        self.gradient_checkpointing = False  # switched by ModelMixin.enable_gradient_checkpointing
 
     def reset_parameters(self) -> None:
         """AudioGen's initialisation: truncated normals of std 1/sqrt(fan_in * 2 * (layer + 1)).
@@ -247,16 +253,20 @@ class Transformer(nn.Module):
                 if linear.bias is not None:
                     nn.init.zeros_(linear.bias)
 
-    def condition(self, states: Tensor, mask: Tensor | None) -> Condition:
+    def condition(self, states: Tensor, mask: Tensor | None, *, project: bool = True) -> Condition:
         """Project a condition for every layer, once a prompt.
 
         Args:
             states: `[B, L, d]`, zero at positions that hold nothing.
             mask: bool `[B, L]`, true where a position takes part; None lets all take part. A row without any
                 is read as all zeros, which gives every layer the output of an empty condition.
+            project: off leaves projecting to each layer, for a single pass over the steps: in training a
+                layer's weights are then used inside the layer only, where sharding has them at hand.
         """
         if mask is not None:
             mask = (mask | ~mask.any(dim=-1, keepdim=True))[:, None, None, :]
+        if not project:
+            return Condition([], [], mask, states)
         keys, values = [], []
         for layer in self.layers:
             assert isinstance(layer, TransformerLayer)
@@ -294,7 +304,10 @@ class Transformer(nn.Module):
             positions = cache.positions[cache.steps : cache.steps + steps]
         x = x + positions
         for index, layer in enumerate(self.layers):
-            x = layer(x, index, condition, cache)
+            if self.gradient_checkpointing and cache is None and torch.is_grad_enabled():
+                x = self._gradient_checkpointing_func(layer, x, index, condition)  # type: ignore[operator]
+            else:
+                x = layer(x, index, condition, cache)
         if cache is not None:
             cache.steps += steps
         return self.out_norm(x)

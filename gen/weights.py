@@ -6,12 +6,15 @@ The names are diffusers': `diffusion_pytorch_model.safetensors`, or numbered sha
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
+from textwrap import shorten
 
+import torch
 from huggingface_hub import split_torch_state_dict_into_shards
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 SINGLE_FILE = "diffusion_pytorch_model.safetensors"
 INDEX_FILE = "diffusion_pytorch_model.safetensors.index.json"
@@ -69,14 +72,40 @@ def weight_files(folder: Path) -> list[Path]:
     return files
 
 
-def read_weights(folder: Path) -> dict[str, Tensor]:
-    """Read every tensor of a model folder as it is stored; errors as for `weight_files`."""
+def read_weights(
+    folder: Path, dtype: torch.dtype | None = None, *, mapped: bool = False
+) -> dict[str, Tensor]:
+    """Read every tensor of a model folder, one file after the other; errors as for `weight_files`.
+
+    Args:
+        folder: of the weight files.
+        dtype: cast floating tensors to it; None keeps what is stored.
+        mapped: leave tensors that need no cast where they are: memory-mapped, read from the disk when they
+            are used, shared between processes. Their files must then never be overwritten in place.
+    """
     state: dict[str, Tensor] = {}
     for file in weight_files(folder):
         with safe_open(file, framework="pt") as opened:
             for name in opened.keys():  # noqa: SIM118 - safe_open is no dict
-                state[name] = opened.get_tensor(name)
+                tensor = opened.get_tensor(name)
+                wanted = dtype if dtype is not None and tensor.is_floating_point() else tensor.dtype
+                state[name] = tensor.to(wanted, copy=not mapped)
     return state
+
+
+def fill(model: nn.Module, state: dict[str, Tensor], where: Path) -> None:
+    """Give a model, on whatever device, these tensors as its weights; none is copied.
+
+    Raises:
+        ValueError: names or shapes are not the model's; the message names `where` and the first ones.
+    """
+    try:
+        model.load_state_dict(state, strict=True, assign=True)
+    except RuntimeError as error:
+        raise ValueError(
+            f"the weights in {where} are not those of its config.json ({shorten(str(error), 400)}); "
+            "copy or download the model again"
+        ) from error
 
 
 def write_weights(
@@ -105,4 +134,44 @@ def write_weights(
         stale.discard(folder / INDEX_FILE)
     for file in stale - set(written):
         file.unlink(missing_ok=True)
+    return written
+
+
+def write_shards(
+    tensors: Iterable[tuple[str, Tensor]], folder: Path, shard_bytes: int = MAX_SHARD_BYTES
+) -> list[Path]:
+    """Write tensors as they come, never holding more of them than one shard, and an index.
+
+    Args:
+        tensors: names and tensors, each made when it is asked for.
+        folder: a new folder.
+        shard_bytes: a shard is written when it would grow beyond this; a larger tensor gets its own.
+
+    Returns:
+        The weight files written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    written: list[Path] = []
+    names: dict[str, str] = {}
+    shard: dict[str, Tensor] = {}
+    total = held = 0
+
+    def flush() -> None:
+        file = folder / SHARD_PATTERN.format(suffix=f"-{len(written) + 1:05d}")
+        save_file(shard, file, metadata={"format": "pt"})
+        names.update(dict.fromkeys(shard, file.name))
+        written.append(file)
+        shard.clear()
+
+    for name, tensor in tensors:
+        if shard and held + tensor.nbytes > shard_bytes:
+            flush()
+            held = 0
+        shard[name] = tensor.contiguous()
+        held += tensor.nbytes
+        total += tensor.nbytes
+    if shard:
+        flush()
+    index = {"metadata": {"total_size": total}, "weight_map": names}
+    (folder / INDEX_FILE).write_text(json.dumps(index, indent=2, sort_keys=True) + "\n", encoding="utf-8")
     return written

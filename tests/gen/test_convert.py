@@ -131,6 +131,25 @@ def test_unknown_keys_missing_values_and_references(tmp_path: Path, package: dic
     assert published.guidance_scale == 3.0
 
 
+def test_unknown_settings_that_may_matter_are_listed_at_every_load(
+    tmp_path: Path, package: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    change(package, "transformer_lm.swing", 3)
+    change(package, "fuser.twist", ["description"])
+    change(package, "transformer_lm.sleepy", None)
+    change(package, "optim.swagger", 5)
+    folder = write(tmp_path, package)
+    for _ in range(2):
+        caplog.clear()
+        load_published_lm(folder)
+        assert "transformer_lm.swing = 3, fuser.twist = ['description']. If" in caplog.text
+        assert "sleepy" not in caplog.text
+        assert "swagger" not in caplog.text
+    caplog.clear()
+    load_published_lm(TINY)
+    assert "does not know" not in caplog.text
+
+
 def test_calls_are_never_evaluated(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SECRET_OF_THE_USER", "found")
     text = "a: ${oc.env:SECRET_OF_THE_USER}\nb: x${oc.env:SECRET_OF_THE_USER}y\nc: ${a}\nd: [1]\ne: ${d}\n"
@@ -184,6 +203,22 @@ def drop_heads_setting(package: dict[str, Any]) -> None:
     change(package, "transformer_lm.num_heads", None, remove=True)
 
 
+def contradict_width(package: dict[str, Any]) -> None:
+    change(package, "transformer_lm.dim", 128)
+
+
+def contradict_heads(package: dict[str, Any]) -> None:
+    change(package, "transformer_lm.num_heads", 7)
+
+
+def widen_a_head(package: dict[str, Any]) -> None:
+    package["best_state"]["linears.1.weight"] = torch.ones(64, 65)
+
+
+def widen_a_norm(package: dict[str, Any]) -> None:
+    package["best_state"]["transformer.layers.1.norm1.weight"] = torch.ones(65)
+
+
 def add_scale(package: dict[str, Any]) -> None:
     package["best_state"]["transformer.layers.0.layer_scale_1.scale"] = torch.ones(64)
 
@@ -206,6 +241,10 @@ def break_config(package: dict[str, Any]) -> None:
         (drop_head, "4 token tables and 2 heads"),
         (drop_norm, r"out_norm\.weight"),
         (drop_heads_setting, "num_heads is missing"),
+        (contradict_width, "transformer_lm.dim is 128, but the tensors say 64"),
+        (contradict_heads, "num_heads is 7; it must divide the width 64"),
+        (widen_a_head, "do not fit together"),
+        (widen_a_norm, r"do not fit together .*layers\.1\.norm1\.weight"),
         (add_scale, "layer_scale_1"),
         (add_melody, "exactly one text condition"),
         (drop_config, "lacks the keys"),

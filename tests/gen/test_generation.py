@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor
 
-from soundloom.gen.generation import CodeGenerator
+from soundloom.gen.generation import CodeGenerator, GenerationCancelled
 from soundloom.gen.lm import AudioLM
 from soundloom.gen.sampling import Sampler
 from soundloom.gen.text import TextStates
@@ -66,13 +69,13 @@ def test_a_greedy_prefix_continues_into_the_same_codes(lm: AudioLM) -> None:
 @torch.inference_mode()
 def test_windows_are_those_of_the_reference(lm: AudioLM, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[tuple[int, int]] = []
-    real = CodeGenerator.window
+    real = CodeGenerator._window
 
-    def spy(self: CodeGenerator, frames: int, sample: object, *, prompt: Tensor, on_frames: object) -> Tensor:
-        seen.append((prompt.shape[-1], frames))
-        return real(self, frames, greedy, prompt=prompt)
+    def spy(self: CodeGenerator, codes: Tensor, given: int, *rest: Any) -> Iterator[int]:
+        seen.append((given, codes.shape[-1]))
+        return real(self, codes, given, *rest)
 
-    monkeypatch.setattr(CodeGenerator, "window", spy)
+    monkeypatch.setattr(CodeGenerator, "_window", spy)
     generator = CodeGenerator(lm, text(1), max_frames=50)
     for frames, windows in (
         (50, [(0, 50)]),
@@ -141,3 +144,35 @@ def test_one_cache_serves_every_window_and_is_given_back(lm: AudioLM) -> None:
     assert generator.state.cache.keys[0].data_ptr() == memory
     generator.close()
     assert generator.state.cache.keys == []
+
+
+@torch.inference_mode()
+def test_frames_are_final_as_soon_as_they_are_said_to_be_complete(lm: AudioLM) -> None:
+    generator = CodeGenerator(lm, text(), max_frames=8)
+    prompt = torch.randint(0, 16, (2, 3, 3), generator=torch.Generator().manual_seed(1))
+    whole = generator.long(20, 3, greedy, prompt=prompt)
+    codes, given = generator.room(20, prompt)
+    counts = []
+    for done in generator.extend(codes, given, 3, greedy):
+        counts.append(done)
+        assert torch.equal(codes[:, :, :done], whole[:, :, :done])
+    assert counts == sorted(counts)
+    assert counts[0] >= 3 and counts[-1] == 20
+
+
+@torch.inference_mode()
+def test_cancelling_is_asked_before_every_step(lm: AudioLM) -> None:
+    asked = 0
+
+    def cancel() -> bool:
+        nonlocal asked
+        asked += 1
+        return asked == 4
+
+    generator = CodeGenerator(lm, text(), max_frames=10, cancel=cancel)
+    codes, given = generator.room(10, None)
+    steps = 0
+    with pytest.raises(GenerationCancelled):
+        for _ in generator.extend(codes, given, 5, greedy):
+            steps += 1
+    assert steps == 3

@@ -136,3 +136,46 @@ def test_wrong_shapes_are_named() -> None:
         pattern.build(torch.zeros(1, 3, 4, dtype=torch.long), 2, special=SPECIAL)
     with pytest.raises(ValueError, match="4 steps, but 9 frames need 10"):
         pattern.revert(torch.zeros(1, 3, 4, dtype=torch.long), 9)
+
+
+@pytest.mark.parametrize("name", ["delay", "parallel", "flattened"])
+def test_later_frames_alone_are_read_back_the_same(name: str) -> None:
+    pattern = build_pattern(name, 3)
+    codes = torch.randint(0, 9, (2, 3, 7), generator=torch.Generator().manual_seed(0))
+    sequence = pattern.build(codes, special=9)
+    for first in range(7):
+        assert torch.equal(pattern.revert(sequence, 7, first=first), codes[:, :, first:])
+        assert torch.equal(pattern.revert(sequence, first + 1, first=first), codes[:, :, first : first + 1])
+
+
+@pytest.mark.parametrize("name", ["delay", "parallel", "flattened"])
+def test_the_newest_frame_of_a_step_is_the_last_that_sits_there(name: str) -> None:
+    pattern = build_pattern(name, 3)
+    for step in range(1, pattern.num_steps(6)):
+        begun = [t for t in range(9) for k in range(3) if pattern.step_of(k, t) <= step]
+        assert pattern.newest_frame(step) == max(begun)
+
+
+@pytest.mark.parametrize(
+    ("name", "books", "delays"),
+    [
+        ("delay", 4, None),
+        ("delay", 3, [0, 0, 2]),
+        ("delay", 2, [1, 3]),
+        ("parallel", 3, None),
+        ("flattened", 3, None),
+    ],
+)
+def test_a_padded_clip_has_the_predictions_that_it_has_alone(
+    name: str, books: int, delays: list[int] | None
+) -> None:
+    pattern = build_pattern(name, books, delays)
+    lengths = torch.arange(8)
+    predicted = pattern.predicted(lengths, 7)
+    assert predicted.shape == (8, books, 7)
+    for length in range(8):
+        alone = torch.zeros(books, 7, dtype=torch.bool)
+        if length:
+            outputs = torch.zeros(1, pattern.teacher_steps(length), books, 1)
+            alone[:, :length] = pattern.align(outputs, length)[1]
+        assert torch.equal(predicted[length], alone), length

@@ -1,0 +1,148 @@
+"""Finding, loading and saving the parts of an AudioGen: language model, text encoder and codec.
+
+Two kinds of folder are known: ours, and the one that AudioCraft published (see convert.py).
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import logging
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..codecs.base import Codec, load_codec, resolve_model
+from .cache import converted
+from .convert import PUBLISHED_CODEC_FILE, PUBLISHED_FILE, load_published_lm
+from .lm import AudioLM
+from .quantize import save_int8
+from .text import TextEncoder, load_text_encoder
+from .weights import MAX_SHARD_BYTES, read_json
+
+logger = logging.getLogger(__name__)
+
+BUNDLED_MODELS = Path(__file__).resolve().parent / "models"
+MODEL_FILES = ("*.json", "*.safetensors", "*/*.json", "*/*.safetensors", "*/*.model", "*.bin")
+CONFIG_FILE = "config.json"
+# What a model's config.json may say about using it.
+SETTINGS = ("max_seconds", "extend_stride", "guidance_scale", "top_k")
+
+
+@dataclass
+class Parts:
+    """What an AudioGen is made of.
+
+    Attributes:
+        lm, text_encoder, codec: on the CPU, ready for inference.
+        settings: further arguments of AudioGen, as the model's files give them.
+    """
+
+    lm: AudioLM
+    text_encoder: TextEncoder
+    codec: Codec
+    settings: dict[str, Any] = field(default_factory=dict)
+
+
+def load_parts(
+    name: str | os.PathLike[str],
+    *,
+    text_encoder: str | os.PathLike[str] | TextEncoder | None = None,
+    codec: str | os.PathLike[str] | Codec | None = None,
+    dtype: torch.dtype = torch.float32,
+    revision: str | None = None,
+    local_files_only: bool = False,
+) -> Parts:
+    """Load the parts of a model; arguments and errors as for `AudioGen.from_pretrained`."""
+    folder = resolve_model(
+        name,
+        BUNDLED_MODELS,
+        local_files_only=local_files_only,
+        revision=revision,
+        allow_patterns=MODEL_FILES,
+    )
+    settings: dict[str, Any]
+    if (folder / PUBLISHED_FILE).is_file() or (folder / PUBLISHED_CODEC_FILE).is_file():
+        show_licence(os.fspath(name))
+        published = load_published_lm(folder, dtype)
+        lm = published.lm
+        text_encoder = published.text_encoder if text_encoder is None else text_encoder
+        codec = _published_codec(folder) if codec is None else codec
+        settings = {"max_seconds": published.max_seconds, "guidance_scale": published.guidance_scale}
+    else:
+        config = read_json(folder / CONFIG_FILE)
+        lm = AudioLM.from_pretrained(folder / "lm", torch_dtype=dtype)
+        text_encoder = folder / "text_encoder" if text_encoder is None else text_encoder
+        if codec is None:
+            codec = str(config["codec"]) if config.get("codec") else folder / "codec"
+        settings = {key: config[key] for key in SETTINGS if key in config}
+    if not isinstance(codec, Codec):
+        settings["codec_name"] = codec if isinstance(codec, str) and not Path(codec).is_dir() else None
+        codec = load_codec(codec, local_files_only=local_files_only)
+    if not isinstance(text_encoder, TextEncoder):
+        text_encoder = load_text_encoder(text_encoder, local_files_only=local_files_only)
+    return Parts(lm, text_encoder, codec, settings)
+
+
+@functools.cache
+def show_licence(name: str) -> None:
+    """Log the licence of Meta's weights, once in a process for each model."""
+    logger.warning(
+        "%s is in the format of Meta's AudioGen; Meta's weights are licensed CC BY-NC 4.0 "
+        "(no commercial use), whatever the licence of this code",
+        name,
+    )
+
+
+def _published_codec(folder: Path) -> Path:
+    """The folder of a published codec, converted once; an incomplete folder itself, whose error is clear."""
+    file = folder / PUBLISHED_CODEC_FILE
+    if not file.is_file():
+        return folder
+
+    def build(target: Path) -> None:
+        codec: Any = load_codec(folder)
+        codec.save_pretrained(target)
+
+    return converted(file, "codec", build)
+
+
+def save_parts(
+    parts: Parts, folder: Path, *, weights: str = "float", max_shard_bytes: int = MAX_SHARD_BYTES
+) -> None:
+    """Write a folder that `load_parts` reads; arguments as for `AudioGen.save_pretrained`.
+
+    Its config.json is written last, so that a folder whose writing was interrupted does not load.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / CONFIG_FILE).unlink(missing_ok=True)
+    save_lm(parts.lm, folder / "lm", weights=weights, max_shard_bytes=max_shard_bytes)
+    for part, place in ((parts.text_encoder, "text_encoder"), (parts.codec, "codec")):
+        if place == "codec" and parts.settings["codec_name"] is not None:
+            continue
+        save = getattr(part, "save_pretrained", None)
+        if save is None:
+            raise TypeError(
+                f"{type(part).__name__} has no save_pretrained, so {folder / place} cannot be written"
+            )
+        save(folder / place)
+    config = {key: parts.settings[key] for key in SETTINGS}
+    config |= {"_class_name": "AudioGen", "codec": parts.settings["codec_name"]}
+    partial = folder / f".{CONFIG_FILE}.part"
+    partial.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    os.replace(partial, folder / CONFIG_FILE)
+
+
+def save_lm(
+    lm: AudioLM, folder: Path, *, weights: str = "float", max_shard_bytes: int = MAX_SHARD_BYTES
+) -> None:
+    """Write a language model's folder; `weights` is "float" or "int8" (see `AudioGen.save_pretrained`)."""
+    if weights == "int8":
+        save_int8(lm, folder, max_shard_bytes)
+    elif weights == "float":
+        lm.save_pretrained(folder, max_shard_size=max_shard_bytes)
+    else:
+        raise ValueError(f"weights is {weights!r}; use 'float' or 'int8'")

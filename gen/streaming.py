@@ -1,0 +1,102 @@
+"""From codes to sound: whole, in bounded memory, or chunk by chunk while codes are still being found.
+
+Letters: B rows, C channels, K codebooks, N samples, T frames.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable, Iterator
+from typing import BinaryIO
+
+import torch
+from torch import Tensor
+
+from ..codecs.base import Codec
+from ..codecs.streams import CodecStream
+
+# Seconds of sound that a codec decodes at once: its activations take megabytes a second.
+DECODE_SECONDS = 30.0
+
+
+def decode_codes(codec: Codec, codes: Tensor) -> Tensor:
+    """Decode codes `[B, K, T]` in pieces that bound the memory: float32 `[B, C, N]` on the CPU.
+
+    Rows are decoded in groups that come to `DECODE_SECONDS`; a longer row runs through the codec's stream
+    decoder.
+    """
+    longest = max(1, int(DECODE_SECONDS * codec.frame_rate))
+    frames = codes.shape[-1]
+    if frames <= longest:
+        groups = codes.split(max(1, longest // frames))
+        return torch.cat([codec.decode(group).float().cpu() for group in groups])
+    rows = []
+    for row in codes.split(1):
+        decoder = codec.stream_decoder()
+        parts = [decoder.push(part).float().cpu() for part in row.split(longest, dim=-1)]
+        rows.append(torch.cat([*parts, decoder.flush().float().cpu()], dim=-1))
+    return torch.cat(rows)
+
+
+def decode_while(
+    decoder: CodecStream, codes: Tensor, counts: Iterable[int], *, first: int, size: int
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Decode codes while they are being filled in.
+
+    Args:
+        decoder: a fresh one.
+        codes: int64 `[B, K, T]`, filled from outside.
+        counts: the number of complete frames each time that it may have grown; ends with T.
+        first: frames that make the first chunk; small, so that it comes soon.
+        size: frames that make a later chunk.
+
+    Yields:
+        Sound float32 `[B, C, n]` on the CPU, n above 0, and the codes `[B, K, t]` since the chunk before. All
+        sounds in a row are the sound of all codes. Sound may lag behind its codes by the decoder's latency.
+    """
+    frames = codes.shape[-1]
+    pushed = shown = 0
+    wanted = first
+    for complete in counts:
+        if complete - pushed < wanted or complete == frames:
+            continue
+        audio = decoder.push(codes[:, :, pushed:complete])
+        pushed = complete
+        if audio.shape[-1]:
+            yield audio.float().cpu(), codes[:, :, shown:pushed]
+            shown, wanted = pushed, size
+    last = [decoder.push(codes[:, :, pushed:])] if pushed < frames else []
+    audio = torch.cat([*last, decoder.flush()], dim=-1).float().cpu()
+    if audio.shape[-1]:
+        yield audio, codes[:, :, shown:]
+
+
+class WavStream:
+    """Writes one sound of known length as 16 bit wav to a stream that cannot seek, such as a pipe.
+
+    Samples beyond -1 to 1 are clipped: what follows is not known yet, so the whole cannot be scaled.
+
+    Attributes:
+        clipped: number of samples that were.
+
+    Args:
+        stream: binary, for example `sys.stdout.buffer`.
+        sample_rate: Hz.
+        channels: C.
+        length: N, samples that will be written.
+    """
+
+    def __init__(self, stream: BinaryIO, *, sample_rate: int, channels: int, length: int) -> None:
+        self.stream = stream
+        self.clipped = 0
+        frame, size = 2 * channels, 2 * channels * length
+        layout = struct.pack("<IHHIIHH", 16, 1, channels, sample_rate, sample_rate * frame, frame, 16)
+        header = b"RIFF" + struct.pack("<I", 36 + size) + b"WAVEfmt " + layout
+        stream.write(header + b"data" + struct.pack("<I", size))
+
+    def write(self, samples: Tensor) -> None:
+        """Write samples `[C, n]` and push them on at once."""
+        self.clipped += int((samples.abs() > 1.0).sum())
+        integers = (samples.clamp(-1.0, 1.0) * 32767.0).round().to(torch.int16)
+        self.stream.write(integers.T.contiguous().numpy().astype("<i2").tobytes())
+        self.stream.flush()
