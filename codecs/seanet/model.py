@@ -265,11 +265,11 @@ class SEANetCodec(ModelMixin, ConfigMixin, Codec):
         memory = self.config["lstm"] or self.spectral is not None
         return count_history(self.decoder.model) + (math.ceil(self.frame_rate) if memory else 0)
 
-    def stream_encoder(self) -> SEANetStreamEncoder:
+    def stream_encoder(self) -> SEANetStreamEncoder:  # type: ignore[override]
         """A stream encoder: push samples, get codes; see SEANetStreamEncoder."""
         return SEANetStreamEncoder(self)
 
-    def stream_decoder(self) -> SEANetStreamDecoder:
+    def stream_decoder(self) -> SEANetStreamDecoder:  # type: ignore[override]
         """A stream decoder: push codes, get samples; see SEANetStreamDecoder."""
         return SEANetStreamDecoder(self)
 

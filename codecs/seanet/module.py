@@ -14,7 +14,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
-import lightning
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -36,7 +35,7 @@ WAVEFORM_WEIGHTS = {"adversarial": 4.0, "features": 4.0, "waveform": 0.1, "mel":
 SPECTRAL_WEIGHTS = {"likelihood": 1.0, "mel": 3.0}
 
 
-class SEANetModule(ExportsModel, lightning.LightningModule):
+class SEANetModule(ExportsModel):
     """Trains `codec` with manual optimisation; a batch is audio `[B, C, N]` or a dict with key "audio".
 
     Args:
@@ -228,7 +227,6 @@ class SEANetModule(ExportsModel, lightning.LightningModule):
         """Write a folder for `SEANetCodec.from_pretrained`."""
         float_only(weights)
         self.save_pretrained(folder)
-
 
     def save_pretrained(self, folder: str | Path, *, dtype: torch.dtype = torch.float32) -> None:
         """Write a copy for `SEANetCodec.from_pretrained`: weight norms folded, weights as `dtype`."""

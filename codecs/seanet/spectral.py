@@ -1,0 +1,308 @@
+"""Short-time magnitudes in, tones and noise out: a front end that spares SEANet the phases.
+
+A plain SEANet learns its filter bank and the phase of every partial from the waveform, which takes a large
+GPU days. Here the encoder sees log magnitudes of a short-time Fourier transform, and the decoder says for
+every bin how strong the tonal and the noisy part of the sound is. Their phases need no bits: those of tones
+follow from their frequencies, those of noise are free. At 2 kbit/s all codes are then left for what is heard,
+and a small codec learns within an hour on a CPU; in return the result is no copy of the waveform (its SI-SDR
+is meaningless).
+
+Bins follow the Rice distribution: a tone of amplitude A in complex Gaussian noise of deviation s per
+quadrature gives a magnitude r with density r / s^2 exp(-(r^2 + A^2) / 2 s^2) I0(r A / s^2), and training
+maximises its likelihood, so that the network itself learns which sounds are tones and which are noise.
+
+Sources: S. O. Rice, "Mathematical analysis of random noise" (1945); the phases of tones after Beauregard,
+Harish and Wyse, "Single pass spectrogram inversion" (2015); noise substitution as in MPEG-4 AAC.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .losses import mel_filterbank
+
+FLOOR = 2e-4  # smallest magnitude told apart from silence
+GATE = 3 * FLOOR  # taken off every amplitude
+MAX_LOG = 6.0  # natural logarithm of the largest magnitude
+
+
+class ShortTimeSpectrum(nn.Module):
+    """Waveform `[B, 1, N]` <-> complex spectrum `[B, bins, T]`, T = ceil(N / hop), Hann windows of 4 hops.
+
+    Frame t is centred on the middle of the block `t * hop .. (t + 1) * hop` and its phases are those at its
+    centre. White noise of deviation 1 has bins of mean square 1. The bin at half the sample rate is left out.
+
+    Args:
+        hop: samples from frame to frame; a multiple of 2.
+    """
+
+    window: Tensor
+
+    def __init__(self, hop: int) -> None:
+        super().__init__()
+        if hop < 2 or hop % 2:
+            raise ValueError(f"hop is {hop}; it must be an even number of samples, 2 or more")
+        self.hop = hop
+        self.size = 4 * hop
+        self.bins = 2 * hop
+        self.before = 3 * hop // 2  # samples of a frame before its block
+        self.after = self.size - hop - self.before  # and after it
+        self.register_buffer("window", torch.hann_window(self.size), persistent=False)
+
+    def forward(self, audio: Tensor) -> Tensor:
+        padded = F.pad(audio[:, 0], (self.before, -audio.shape[-1] % self.hop + self.after))
+        return self.frames(padded)
+
+    def frames(self, samples: Tensor) -> Tensor:
+        """Spectrum of every whole window in samples `[B, N]`, one each hop."""
+        blocks = samples.unfold(1, self.size, self.hop) * self.window
+        centred = torch.fft.rfft(blocks.roll(self.size // 2, dims=-1))[..., : self.bins]
+        return centred.transpose(1, 2) / self.window.square().sum().sqrt()
+
+    def windowed(self, spectrum: Tensor) -> Tensor:
+        """Frames back in time, windowed again: complex `[B, bins, T]` -> `[B, T, size]`."""
+        scaled = F.pad(spectrum.transpose(1, 2) * self.window.square().sum().sqrt(), (0, 1))
+        return torch.fft.irfft(scaled, n=self.size).roll(self.size // 2, dims=-1) * self.window
+
+
+def overlap_add(frames: Tensor, hop: int) -> Tensor:
+    """Sum of frames `[B, T, 4 * hop]` laid `hop` apart: `[B, (T + 3) * hop]`.
+
+    Every sample adds its frames from the oldest to the newest, so that a stream gives the very same sums.
+    """
+    quarters = frames.unflatten(2, (4, hop))
+    total = frames.new_zeros(frames.shape[0], frames.shape[1] + 3, hop)
+    for i in reversed(range(4)):
+        total[:, i : i + frames.shape[1]] += quarters[:, :, i]
+    return total.flatten(1)
+
+
+def rice_loss(magnitude: Tensor, log_tone: Tensor, log_noise: Tensor) -> Tensor:
+    """Negative log likelihood of magnitudes, per bin, up to a constant.
+
+    Args:
+        magnitude: at least FLOOR.
+        log_tone: natural logarithm of the tonal amplitude.
+        log_noise: of the noise's deviation per quadrature.
+    """
+    precision = torch.exp(-2 * log_noise)
+    tone = log_tone.exp()
+    product = magnitude * tone * precision
+    bessel = torch.special.i0e(product).clamp_min(1e-30).log()
+    # -log r keeps the figure comparable between loud and soft sounds; it has no gradient.
+    return 2 * log_noise - 2 * magnitude.log() + 0.5 * (magnitude - tone).square() * precision - bessel
+
+
+def split_description(described: Tensor) -> tuple[Tensor, Tensor]:
+    """The decoder's output `[B, 2 bins, T]` -> log amplitudes of tones and of noise, `[B, bins, T]` each.
+
+    The noise is kept within 40 dB below the tone: nothing is known more exactly.
+    """
+    level, ratio = described.float().chunk(2, dim=1)
+    level = level.clamp(math.log(FLOOR) - 1, MAX_LOG)
+    # level is the size of both together; the ratio turns it from noise (-) to tone (+)
+    ratio = 4.6 * torch.tanh(ratio / 4.6)
+    log_tone = level + 0.5 * F.logsigmoid(2 * ratio)
+    log_noise = level + 0.5 * F.logsigmoid(-2 * ratio) - 0.5 * math.log(2)
+    return log_tone, torch.logaddexp(log_noise, log_noise.new_tensor(math.log(FLOOR)))
+
+
+class PhaseTracker:
+    """Gives the bins of tones phases that go on from frame to frame.
+
+    Every local maximum of a frame is taken as a sinusoid; its frequency comes from a parabola through the log
+    amplitudes, its phase from the frame before, and the bins around it turn with it.
+
+    Args:
+        hop: samples from frame to frame; the transform has 2 * hop bins.
+    """
+
+    def __init__(self, hop: int) -> None:
+        self.turn_per_bin = 2 * math.pi * hop / (4 * hop)
+        self._phase: Tensor | None = None
+        self._frequency: Tensor | None = None
+
+    def __call__(self, log_tone: Tensor) -> Tensor:
+        """Log amplitudes `[B, bins, T]` of the next frames -> phases in radians, same shape."""
+        peak, frequency = self._peaks(log_tone)
+        phases = torch.empty_like(log_tone)
+        phase = torch.zeros_like(log_tone[..., 0]) if self._phase is None else self._phase
+        last = frequency[..., 0] if self._frequency is None else self._frequency
+        for t in range(log_tone.shape[-1]):
+            here = peak[..., t]
+            advance = 0.5 * (last.gather(1, here) + frequency[..., t])
+            phase = torch.remainder(phase.gather(1, here) + advance * self.turn_per_bin, 2 * math.pi)
+            last = frequency[..., t]
+            phases[..., t] = phase
+        self._phase, self._frequency = phase, last
+        return phases
+
+    @staticmethod
+    def _peaks(log_tone: Tensor) -> tuple[Tensor, Tensor]:
+        """For every bin the nearest local maximum and that one's frequency in bins."""
+        bins = log_tone.shape[1]
+        padded = F.pad(log_tone.transpose(1, 2), (1, 1), mode="replicate").transpose(1, 2)
+        lower, upper = padded[:, :-2], padded[:, 2:]
+        is_peak = (log_tone >= lower) & (log_tone > upper)
+        index = torch.arange(bins, device=log_tone.device)[None, :, None].expand_as(log_tone)
+        left = torch.where(is_peak, index, -bins).cummax(1).values
+        right = torch.where(is_peak, index, 3 * bins).flip(1).cummin(1).values.flip(1)
+        nearest = torch.where(index - left <= right - index, left, right)
+        nearest = torch.where((nearest < 0) | (nearest >= bins), index, nearest)  # a frame without a peak
+        bend = (lower - 2 * log_tone + upper).clamp_max(-1e-6)
+        offset = (0.5 * (lower - upper) / bend).clamp(-0.5, 0.5)
+        return nearest, (index + torch.where(is_peak, offset, 0.0)).gather(1, nearest)
+
+
+class SpectralTransform(nn.Module):
+    """What lies between the waveform and the networks: features for the encoder, sound from the decoder.
+
+    Args:
+        hop: samples from frame to frame of the transform; the networks see 2 * hop bins.
+        sample_rate: Hz; places the mel bands of the loss.
+        period: frames after which the noise repeats. It is one fixed piece of white noise, placed by the
+            frame's number, so that the same codes always give the same sound.
+    """
+
+    noise: Tensor
+    filters: Tensor
+
+    def __init__(self, hop: int, sample_rate: int, period: int = 997) -> None:
+        super().__init__()
+        self.spectrum = ShortTimeSpectrum(hop)
+        self.hop = hop
+        self.bins = self.spectrum.bins
+        samples = torch.randn(1, period * hop, generator=torch.Generator().manual_seed(period))
+        around = torch.cat([samples, samples[:, : self.spectrum.size - hop]], dim=1)
+        noise = torch.view_as_real(self.spectrum.frames(around)[0] * math.sqrt(2))
+        self.register_buffer("noise", noise, persistent=False)
+        bank = mel_filterbank(self.spectrum.size, 80, sample_rate, 30.0, sample_rate / 2)[:-1]
+        self.register_buffer("filters", bank / bank.sum(0).clamp_min(1e-3), persistent=False)
+
+    @property
+    def extra_frames(self) -> int:
+        """Frames after a block that still reach into it."""
+        return 2
+
+    def magnitude(self, audio: Tensor) -> Tensor:
+        """Waveform `[B, 1, N]` -> magnitudes `[B, bins, ceil(N / hop)]`, at least FLOOR."""
+        return self.spectrum(audio).abs().clamp_min(FLOOR)
+
+    @staticmethod
+    def features(magnitude: Tensor) -> Tensor:
+        """What the encoder sees of magnitudes: their logarithm, about -1 to 1; same shape."""
+        return 0.5 * (torch.log10(magnitude) + 2)
+
+    def losses(self, described: Tensor, magnitude: Tensor) -> dict[str, Tensor]:
+        """How well the decoder's output `[B, 2 bins, T]` describes magnitudes `[B, bins, T]`; scalars.
+
+        "likelihood": mean negative log likelihood of a bin, nats, most of it weighted by the root of the
+        magnitude, or else the few bins of a tone would not count among all those around it. "mel": distance
+        of log power in mel bands (nepers), at the transform's own resolution in time and at a quarter of it.
+        """
+        log_tone, log_noise = split_description(described)
+        root = magnitude.sqrt()
+        weight = 0.2 + 0.8 * root / root.mean(1, keepdim=True)
+        surprise = rice_loss(magnitude, log_tone, log_noise)
+        # A tone that is missing altogether is astronomically unlikely: above 4 nats the loss grows like the
+        # distance of logarithms, lest single bins rule the gradient.
+        surprise = torch.where(surprise < 4, surprise, 4 + 4 * torch.log1p((surprise - 4).clamp_min(0) / 4))
+        likelihood = (weight * surprise).mean()
+        power, expected = magnitude.square(), (2 * log_tone).exp() + 2 * (2 * log_noise).exp()
+        distances = []
+        for frames in (1, 4):
+            wanted, made = (F.avg_pool1d(p, frames, frames) for p in (power, expected))
+            if wanted.shape[-1]:
+                wanted, made = ((self.filters.t() @ p + 1e-7).log() for p in (wanted, made))
+                distances.append(0.5 * (wanted - made).abs().mean())
+        return {"likelihood": likelihood, "mel": torch.stack(distances).mean()}
+
+    def synthesise(self, described: Tensor, tracker: PhaseTracker, first_frame: int = 0) -> Tensor:
+        """The decoder's output `[B, 2 bins, T]` -> windowed frames `[B, T, 4 * hop]` to be overlapped."""
+        log_tone, log_noise = split_description(described)
+        frames = torch.arange(first_frame, first_frame + described.shape[-1], device=described.device)
+        noise = torch.view_as_complex(self.noise[:, frames % self.noise.shape[1]].contiguous())
+        # What was learned from silence is a little above it: make it silent again.
+        tone, loudness = ((level.exp() - GATE).clamp_min(0.0) for level in (log_tone, log_noise))
+        spectrum = torch.polar(tone, tracker(log_tone)) + loudness * noise
+        return self.spectrum.windowed(spectrum)
+
+    def audio(self, described: Tensor) -> Tensor:
+        """The decoder's output `[B, 2 bins, T]` -> waveform `[B, 1, (T - extra_frames) * hop]`."""
+        return self.stream_synthesis().push(described)
+
+    def stream_analysis(self, multiple: int | None = None) -> AnalysisStream:
+        """Features chunk by chunk; the end is filled up to a multiple of so many samples (one hop)."""
+        return AnalysisStream(self, multiple or self.hop)
+
+    def stream_synthesis(self) -> SynthesisStream:
+        """Waveform chunk by chunk from the decoder's output."""
+        return SynthesisStream(self)
+
+
+class AnalysisStream:
+    """Waveform in, features out; equal to `features(magnitude(audio))` of the whole."""
+
+    def __init__(self, transform: SpectralTransform, multiple: int) -> None:
+        self._transform = transform
+        self._multiple = multiple
+        self._waiting: Tensor | None = None
+        self._received = 0
+
+    def push(self, audio: Tensor) -> Tensor:
+        """Samples `[B, 1, n]` -> features `[B, bins, t]` of the frames that are complete, t may be 0."""
+        spectrum = self._transform.spectrum
+        before = audio.new_zeros(audio.shape[0], spectrum.before) if self._waiting is None else self._waiting
+        self._received += audio.shape[-1]
+        samples = torch.cat([before, audio[:, 0]], dim=1)
+        count = max(0, (samples.shape[1] - spectrum.size) // spectrum.hop + 1)
+        self._waiting = samples[:, count * spectrum.hop :]
+        if not count:
+            return audio.new_zeros(audio.shape[0], self._transform.bins, 0)
+        magnitude = spectrum.frames(samples).abs().clamp_min(FLOOR)
+        return self._transform.features(magnitude)
+
+    def flush(self) -> Tensor:
+        """The frames that were still waiting for samples, which are now taken to be silent."""
+        if self._waiting is None:
+            raise ValueError("nothing was pushed; push at least one sample before flush")
+        missing = -self._received % self._multiple + self._transform.spectrum.after
+        return self.push(self._waiting.new_zeros(self._waiting.shape[0], 1, missing))
+
+
+class SynthesisStream:
+    """The decoder's output in, waveform out; what it gives lags `extra_frames` behind what it gets."""
+
+    def __init__(self, transform: SpectralTransform) -> None:
+        self._transform = transform
+        self._tracker = PhaseTracker(transform.hop)
+        self._recent: Tensor | None = None  # the last three frames, which later ones overlap
+        self._held: Tensor | None = None
+        self._frames = 0
+        self._skip = transform.spectrum.before  # what lies before the sound
+
+    def push(self, described: Tensor) -> Tensor:
+        """`[B, 2 bins, t]` -> samples `[B, 1, n]`: all blocks that no later frame reaches; n may be 0."""
+        transform, hop, (batch, _, count) = self._transform, self._transform.hop, described.shape
+        if not count:
+            return described.new_zeros(batch, 1, 0, dtype=torch.float32)
+        frames = transform.synthesise(described, self._tracker, self._frames)
+        recent = frames.new_zeros(batch, 3, frames.shape[2]) if self._recent is None else self._recent
+        frames = torch.cat([recent, frames], dim=1)
+        exists = torch.arange(self._frames - 3, self._frames + count, device=frames.device) >= 0
+        squares = transform.spectrum.window.square() * exists[None, :, None]
+        inside = slice(3 * hop, (3 + count) * hop)
+        ready = overlap_add(frames, hop)[:, inside] / overlap_add(squares, hop)[:, inside].clamp_min(1e-8)
+        self._recent = frames[:, -3:]
+        skipped = min(self._skip, ready.shape[1])
+        self._skip -= skipped
+        ready = ready[:, skipped:] if self._held is None else torch.cat([self._held, ready[:, skipped:]], 1)
+        done = max(0, self._frames - transform.extra_frames)
+        self._frames += count
+        blocks = max(0, self._frames - transform.extra_frames) - done
+        self._held = ready[:, blocks * hop :]
+        return ready[:, : blocks * hop].unsqueeze(1)
