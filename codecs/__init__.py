@@ -1,5 +1,6 @@
 """Sound <-> tokens or latents."""
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 from .audio import (
@@ -16,29 +17,58 @@ from .audio import (
 from .base import Codec, load_codec, resolve_model
 
 if TYPE_CHECKING:
+    from .container import Compressed, ContainerError, ContainerReader, ContainerWriter
+    from .ecdc import read_ecdc, write_ecdc
+    from .encodec import EnCodec
+    from .files import decode_file, describe_file, encode_file
+    from .music2latent2.model import Music2Latent2
     from .seanet.model import SEANetCodec
+
+# Models are imported when first asked for: diffusers takes seconds, and reading a file needs none of it.
+_LAZY = {
+    "Compressed": ".container",
+    "ContainerError": ".container",
+    "ContainerReader": ".container",
+    "ContainerWriter": ".container",
+    "EnCodec": ".encodec",
+    "Music2Latent2": ".music2latent2.model",
+    "SEANetCodec": ".seanet.model",
+    "decode_file": ".files",
+    "describe_file": ".files",
+    "encode_file": ".files",
+    "read_ecdc": ".ecdc",
+    "write_ecdc": ".ecdc",
+}
 
 __all__ = [
     "Audio",
     "AudioError",
     "Codec",
+    "Compressed",
+    "ContainerError",
+    "ContainerReader",
+    "ContainerWriter",
+    "EnCodec",
+    "Music2Latent2",
     "SEANetCodec",
     "check_destination",
+    "decode_file",
+    "describe_file",
+    "encode_file",
     "load_codec",
     "mix",
     "normalize_rms",
     "read_audio",
+    "read_ecdc",
     "resample",
     "resolve_model",
     "rms_db",
     "write_audio",
+    "write_ecdc",
 ]
 
 
 def __getattr__(name: str) -> Any:
-    # Models are imported when first asked for: diffusers takes seconds, and reading a file needs none of it.
-    if name == "SEANetCodec":
-        from .seanet.model import SEANetCodec
-
-        return SEANetCodec
+    if name in _LAZY:
+        return getattr(importlib.import_module(_LAZY[name], __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

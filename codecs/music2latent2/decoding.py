@@ -78,7 +78,12 @@ class ChunkDecoder(ABC):
         noise: see `draw_noise`.
         shape: of a chunk, `(B, P, F, M)`.
         device: where the model is.
+
+    Attributes:
+        held: chunks, at most, that were pushed and are not done.
     """
+
+    held = 0
 
     def __init__(
         self, denoiser: Denoiser, noise: NoiseSource, shape: Sequence[int], device: torch.device
@@ -156,6 +161,8 @@ class TwoStepDecoder(ChunkDecoder):
         prompt_time: place on the schedule to which an estimate is re-noised.
     """
 
+    held = 1
+
     def __init__(
         self,
         denoiser: Denoiser,
@@ -231,6 +238,8 @@ class ParallelDecoder(ChunkDecoder):
             raise ValueError(f"window is {window} (at least 2) and max_pairs {max_pairs} (at least 1)")
         self.ladder = self.schedule.ladder(steps)
         self.blank, self.window, self.max_pairs = blank, window, max_pairs
+        # Those that wait for a wave, and one at every further step, whose partner has not come.
+        self.held = window - 1 + len(self.ladder) - 1
         self._reset()
 
     def _reset(self) -> None:

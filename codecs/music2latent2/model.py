@@ -90,6 +90,16 @@ class Music2Latent2(ModelMixin, ConfigMixin, Codec):
         return self.settings.num_latents * self.settings.latent_dim * 16 * self.frame_rate
 
     @property
+    def latent_shape(self) -> tuple[int, int]:
+        """S latents per chunk of D channels."""
+        return self.settings.num_latents, self.settings.latent_dim
+
+    @property
+    def warm_up_frames(self) -> int:
+        """Chunks before a place that a decoder must get: the one that overlaps, and prompts, the first."""
+        return 1
+
+    @property
     def discrete(self) -> bool:
         """Whether the model has codes beside latents."""
         return isinstance(self.bottleneck, FSQ)
@@ -186,11 +196,11 @@ class Music2Latent2(ModelMixin, ConfigMixin, Codec):
         pieces = [stream.push(chunk) for chunk in latents.split(1, dim=1)]
         return torch.cat((*pieces, stream.flush()), dim=-1)[..., :length]
 
-    def stream_encoder(self, *, discrete: bool | None = None) -> StreamEncoder:
+    def stream_encoder(self, *, discrete: bool | None = None) -> StreamEncoder:  # type: ignore[override]
         """A StreamEncoder; `discrete` as in `encode`."""
         return StreamEncoder(self, discrete=self._want_discrete(discrete))
 
-    def stream_decoder(
+    def stream_decoder(  # type: ignore[override]
         self,
         batch: int = 1,
         *,

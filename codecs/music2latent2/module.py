@@ -7,18 +7,19 @@ said at the arguments, and in the recipes.
 
 from __future__ import annotations
 
+import json
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-import lightning
 import torch
 from torch import Tensor
 from torchmetrics.functional.audio import scale_invariant_signal_distortion_ratio
 
+from ..export import EXPORT_KEY, ExportsModel, float_only, part_of
 from ..seanet.losses import MultiScaleMelLoss
 from .config import Music2Latent2Config
 from .consistency import ConsistencyLoss, ConsistencyObjective
@@ -33,7 +34,7 @@ SIGMA_RANGES = {"lowest": 0.05, "low": 0.5, "high": 5.0, "highest": math.inf}
 SATURATED = 0.97
 
 
-class Music2Latent2Module(lightning.LightningModule):
+class Music2Latent2Module(ExportsModel):
     """Trains on pairs of neighbouring chunks; a batch is audio `[B, C, N]` or a dict with key "audio".
 
     N is at least `2 * chunk_samples + edge` samples (see Music2Latent2Config); what is more is not used.
@@ -247,14 +248,21 @@ class Music2Latent2Module(lightning.LightningModule):
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, rate)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
-    def on_fit_end(self) -> None:
-        if (
-            self.export_to
-            and self.trainer.is_global_zero
-            and not getattr(self.trainer, "fast_dev_run", False)
-        ):
-            self.save_pretrained(self.export_to)
-            logger.info("wrote the trained model to %s", self.export_to)
+    def export_info(self) -> dict[str, Any]:
+        """How the codec is built."""
+        return {"settings": json.loads(json.dumps(asdict(self.codec.settings)))}
+
+    @classmethod
+    def from_checkpoint(cls, checkpoint: Mapping[str, Any]) -> Self:
+        """Build the module of a checkpoint."""
+        module = cls(Music2Latent2Config(**checkpoint[EXPORT_KEY]["settings"]))
+        module.codec.load_state_dict(part_of(checkpoint["state_dict"], "codec"))
+        return module.eval()
+
+    def export(self, folder: Path, *, weights: str = "float") -> None:
+        """Write a folder for `Music2Latent2.from_pretrained`."""
+        float_only(weights)
+        self.save_pretrained(folder)
 
     def save_pretrained(self, folder: str | Path, *, dtype: torch.dtype = torch.float32) -> None:
         """Write the model for `Music2Latent2.from_pretrained`, weights as `dtype`."""

@@ -20,21 +20,27 @@ if TYPE_CHECKING:
 class StreamEncoder:
     """Push samples, get latents (or codes) of the chunks that are complete.
 
-    Chunk t needs the samples up to `(t + 1) * chunk_samples`, so latency is at most one chunk and there is no
-    look-ahead. Made by `Music2Latent2.stream_encoder`.
+    Chunk t needs the samples up to `(t + 1) * chunk_samples` and no look-ahead. Made by
+    `Music2Latent2.stream_encoder`.
+
+    Attributes:
+        latency: seconds, at most, from a chunk's first sample to the push that returns its latents.
     """
 
     def __init__(self, model: Music2Latent2, *, discrete: bool) -> None:
         self.model, self.discrete = model, discrete
+        self.latency = model.settings.chunk_samples / model.sample_rate
         self.reset()
 
     def reset(self) -> None:
         """Forget everything: the next samples begin a new sound."""
         self.buffer: Tensor | None = None
+        self.received = 0
 
     def push(self, audio: Tensor) -> Tensor:
-        """Take samples `[B, C, N]`, N >= 1; return what is new, `[B, T, S, D]` or `[B, K, T]`, T >= 0."""
-        self.model.check_audio(audio)
+        """Take samples `[B, C, N]`, N >= 0; return what is new, `[B, T, S, D]` or `[B, K, T]`, T >= 0."""
+        if audio.ndim != 3 or audio.shape[1] != self.model.channels or audio.shape[2]:
+            self.model.check_audio(audio)
         return self._encode(self._extend(audio))
 
     def flush(self) -> Tensor:
@@ -43,7 +49,7 @@ class StreamEncoder:
         Raises:
             RuntimeError: nothing was pushed.
         """
-        if self.buffer is None:
+        if self.buffer is None or not self.received:
             raise RuntimeError("no samples were pushed, so there is nothing to encode")
         settings = self.model.settings
         # `edge` more samples complete the last frames; a sound that ends exactly there has no further chunk.
@@ -64,6 +70,7 @@ class StreamEncoder:
                 f"{list(audio.shape[:2])}; flush or reset it before another sound"
             )
         self.buffer = torch.cat((self.buffer, audio), dim=-1)
+        self.received += audio.shape[-1]
         return self.buffer
 
     def _encode(self, buffer: Tensor) -> Tensor:
@@ -91,10 +98,15 @@ class StreamDecoder:
         model: the model.
         decoder: how spectrogram chunks are made.
         exact_edges: drop the faded first and last `edge` samples; see Representation.
+
+    Attributes:
+        latency: seconds, at most, by which the samples lag behind the chunks that were pushed.
     """
 
     def __init__(self, model: Music2Latent2, decoder: ChunkDecoder, *, exact_edges: bool = True) -> None:
         self.model, self.decoder, self.exact_edges = model, decoder, exact_edges
+        lag = decoder.held * model.settings.chunk_samples + (model.settings.edge if exact_edges else 0)
+        self.latency = lag / model.sample_rate
         self.reset()
 
     def reset(self) -> None:
@@ -104,10 +116,11 @@ class StreamDecoder:
 
     @torch.no_grad()
     def push(self, latents: Tensor) -> Tensor:
-        """Take latents `[B, T, S, D]` or codes `[B, K, T]`; return the new samples `[B, C, N]`, N >= 0."""
-        chunks = []
-        for values in self.model.to_latents(latents).unbind(1):
-            chunks += self.decoder.push(self.model.context(values))
+        """Take latents `[B, T, S, D]` or codes `[B, K, T]`, T >= 0; return samples `[B, C, N]`, N >= 0."""
+        chunks: list[Tensor] = []
+        if not self._empty(latents):
+            for values in self.model.to_latents(latents).unbind(1):
+                chunks += self.decoder.push(self.model.context(values))
         return self._audio(chunks)
 
     @torch.no_grad()
@@ -118,6 +131,13 @@ class StreamDecoder:
             audio = torch.cat((audio, self.overlap.flush()), dim=-1)
         self.reset()
         return audio
+
+    def _empty(self, latents: Tensor) -> bool:
+        """Whether these are well-formed latents or codes of no chunks."""
+        config = self.model.settings
+        if latents.is_floating_point():
+            return latents.ndim == 4 and latents.shape[1:] == (0, config.num_latents, config.latent_dim)
+        return self.model.discrete and latents.ndim == 3 and latents.shape[1:] == (config.num_latents, 0)
 
     def _audio(self, chunks: list[Tensor]) -> Tensor:
         if not chunks:

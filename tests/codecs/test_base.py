@@ -17,6 +17,7 @@ from soundloom import codecs
 from soundloom.codecs import base
 from soundloom.codecs.audio import AudioError
 from soundloom.codecs.base import Codec, bundled_names, codec_class, load_codec, resolve_model
+from tests.fixture_paths import FIXTURES
 
 
 class SignCodec(Codec):
@@ -246,6 +247,37 @@ def test_folder_without_a_codec(tmp_path: Path) -> None:
 def test_published_folder_is_a_seanet_codec(tmp_path: Path) -> None:
     (tmp_path / "compression_state_dict.bin").write_bytes(b"")
     assert codec_class(tmp_path) is codecs.SEANetCodec
+
+
+@pytest.mark.parametrize("config", [None, '{"dim": 32}'])
+def test_published_codicodec_is_a_music2latent2(tmp_path: Path, config: str | None) -> None:
+    (tmp_path / "codicodec.pt").write_bytes(b"")
+    if config is not None:
+        (tmp_path / "config.json").write_text(config)
+    assert codec_class(tmp_path) is codecs.Music2Latent2
+    (tmp_path / "config.json").write_text('{"_class_name": "SEANetCodec"}')
+    assert codec_class(tmp_path) is codecs.SEANetCodec, "our own config.json comes first"
+
+
+def test_the_published_codicodec_of_the_fixtures_loads_and_compresses() -> None:
+    codec = load_codec(FIXTURES / "codicodec_tiny")
+    assert isinstance(codec, codecs.Music2Latent2) and codec.name == "codicodec_tiny"
+    samples = torch.rand(2, 5000) - 0.5
+    for precision in ("exact", "float16"):
+        decoded, rate = codec.decompress(codec.compress(samples, 44100, precision=precision))
+        assert decoded.shape == (2, 5000) and rate == 44100
+
+
+def test_codecs_are_named_as_they_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tiny = codecs.SEANetCodec(num_codebooks=2, codebook_size=16, dimension=8, n_filters=2, ratios=(4, 2))
+    for folder in ("bundled/one", "mine", "odd name"):
+        tiny.save_pretrained(tmp_path / folder)
+    monkeypatch.setattr(base, "BUNDLED_MODELS", tmp_path / "bundled")
+    assert load_codec("one").name == "one"
+    assert load_codec(tmp_path / "mine").name == "mine"
+    assert load_codec(tmp_path / "odd name").name == "", "no name that a file may hold"
+    monkeypatch.chdir(tmp_path / "mine")
+    assert load_codec(".").name == "mine"
 
 
 def test_saved_codec_loads_and_codes_alike(tmp_path: Path) -> None:

@@ -209,6 +209,42 @@ def test_streaming_encoder_equals_offline(name: str, rest: int) -> None:
 
 
 @every_model
+@pytest.mark.parametrize(
+    ("decoding", "steps"),
+    [("autoregressive", 2), ("two_step", None), *[("parallel", steps) for steps in (1, 2, 5)]],
+)
+def test_latency_is_what_streams_wait_for(name: str, decoding: Decoding, steps: int | None) -> None:
+    model = MODELS[name]
+    size = model.settings.chunk_samples
+    encoder = model.stream_encoder()
+    assert encoder.latency * model.sample_rate == pytest.approx(size)
+    assert encoder.push(sound(model, size - 1)).numel() == 0
+    codes = encoder.push(sound(model, 30 * size + 1))
+    axis = 2 if model.discrete else 1
+    assert codes.shape[axis] == 31
+    decoder = model.stream_decoder(decoding=decoding, steps=steps)
+    samples, lags = 0, []
+    for chunk, code in enumerate(codes.split(1, dim=axis), start=1):
+        samples += decoder.push(code).shape[-1]
+        lags.append(chunk * size - samples)
+    assert max(lags) == round(decoder.latency * model.sample_rate)
+
+
+@every_model
+def test_what_streams_give_goes_into_streams(name: str) -> None:
+    model = MODELS[name]
+    encoder, decoder = model.stream_encoder(), model.stream_decoder(seed=3)
+    audio = sound(model, 200)
+    pieces = [decoder.push(encoder.push(piece)) for piece in audio.split(7, dim=-1)]
+    pieces += [decoder.push(encoder.flush()), decoder.flush()]
+    offline = model.decode(model.encode(audio), seed=3)
+    assert torch.equal(torch.cat(pieces, dim=-1), offline)
+    assert encoder.push(audio[..., :0]).numel() == 0
+    with pytest.raises(RuntimeError, match="no samples were pushed"):
+        encoder.flush()
+
+
+@every_model
 def test_chunks_at_once_change_nothing(name: str) -> None:
     model = MODELS[name]
     audio = sound(model, 5 * model.settings.chunk_samples, batch=2)
@@ -426,6 +462,8 @@ def test_audio_that_is_refused() -> None:
     for message, audio in cases.items():
         with pytest.raises(ValueError, match=message):
             model.encode(audio)  # type: ignore[arg-type]
+        if isinstance(audio, Tensor) and audio.shape == (1, 1, 0):
+            continue  # nothing to add to a stream
         with pytest.raises(ValueError, match=message):
             model.stream_encoder().push(audio)  # type: ignore[arg-type]
 
@@ -453,6 +491,9 @@ def test_latents_that_are_refused() -> None:
     for model, message, latents in cases:
         with pytest.raises(ValueError, match=message):
             model.decode(latents)
+        if latents.shape == (1, 0, 2, 4):
+            assert model.stream_decoder().push(latents).shape == (1, 1, 0)
+            continue
         with pytest.raises(ValueError, match=message):
             model.stream_decoder().push(latents)
 
