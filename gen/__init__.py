@@ -3,20 +3,26 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .generation import GenerationCancelled
     from .lm import AudioLM
     from .pipeline import AudioGen, GeneratedAudio
+    from .rerank import JudgeScorer
 
-__all__ = ["AudioGen", "AudioLM", "GeneratedAudio"]
+__all__ = ["AudioGen", "AudioLM", "GeneratedAudio", "GenerationCancelled", "JudgeScorer"]
+
+_MODULES = {
+    "AudioGen": "pipeline",
+    "AudioLM": "lm",
+    "GeneratedAudio": "pipeline",
+    "GenerationCancelled": "generation",
+    "JudgeScorer": "rerank",
+}
 
 
 def __getattr__(name: str) -> Any:
     # Imported when first asked for: diffusers takes seconds.
-    if name in ("AudioGen", "GeneratedAudio"):
-        from . import pipeline
+    if name in _MODULES:
+        from importlib import import_module
 
-        return getattr(pipeline, name)
-    if name == "AudioLM":
-        from .lm import AudioLM
-
-        return AudioLM
+        return getattr(import_module(f".{_MODULES[name]}", __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

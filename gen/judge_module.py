@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import logging
 import math
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self
 
-import lightning
 import torch
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 from torchmetrics.classification import MulticlassAccuracy, MulticlassConfusionMatrix
 
+from ..codecs.export import ExportsModel, float_only, part_of
 from .judge import SoundClassifier
 
-logger = logging.getLogger(__name__)
 
-
-class SoundClassifierModule(lightning.LightningModule):
+class SoundClassifierModule(ExportsModel):
     """Trains a SoundClassifier on batches (audio `[B, N]`, class `[B]`): AdamW, warm-up, cosine decay.
 
     Args:
@@ -133,14 +131,18 @@ class SoundClassifierModule(lightning.LightningModule):
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, rate)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
-    def on_fit_end(self) -> None:
-        if (
-            self.export_to
-            and self.trainer.is_global_zero
-            and not getattr(self.trainer, "fast_dev_run", False)
-        ):
-            self.classifier.save_pretrained(self.export_to)
-            logger.info("wrote the trained judge to %s", self.export_to)
+    @classmethod
+    def from_checkpoint(cls, checkpoint: Mapping[str, Any]) -> Self:
+        """Build the module of a checkpoint around its network."""
+        found = checkpoint["hyper_parameters"]
+        module = cls(found["class_names"], widths=found["widths"])
+        module.classifier.load_state_dict(part_of(checkpoint["state_dict"], "model"))
+        return module.eval()
+
+    def export(self, folder: Path, *, weights: str = "float") -> None:
+        """Write a folder for `SoundClassifier.from_pretrained`."""
+        float_only(weights)
+        self.classifier.save_pretrained(folder)
 
 
 def confusion_figure(counts: Tensor, class_names: Sequence[str]) -> Figure:

@@ -6,60 +6,75 @@ classifier-free guidance. Letters: B items, K codebooks, T frames, V codes a cod
 
 from __future__ import annotations
 
+import inspect
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, Self, TypedDict
 
-import lightning
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from ..codecs.base import Codec, load_codec
-from .embedded_text import TABLE_FILE, EmbeddedTextEncoder
+from ..codecs.export import EXPORT_KEY, ExportsModel
+from .embedded_text import EmbeddedTextEncoder
 from .generation import CodeGenerator
 from .lm import AudioLM
-from .pipeline import BUNDLED_MODELS, AudioGen
+from .lora import LoRASettings, add_lora, fingerprint, merge_lora, save_only_trained
+from .pipeline import AudioGen
 from .sampling import Sampler
-from .text import TextEncoder, TextStates, load_text_encoder
+from .sharding import shard
+from .start import Start, Unregistered, build_text_encoder, fitting_codec
+from .text import TextEncoder, TextStates
+
+DEFAULT_CODEC = "seanet-16khz"
 
 
 class CodeBatch(TypedDict, total=False):
-    """What the data module gives: codes int64 `[B, K, T]`, one prompt an item, frames of each item `[B]`."""
+    """What the data module gives: captions, and codes or the sound that the module's codec makes them of.
 
-    codes: Tensor
-    prompts: list[str]
-    lengths: Tensor
-
-
-class Unregistered:
-    """Holds a frozen module outside of its owner's children.
-
-    The owner then neither saves it, nor moves or averages it: averaging callbacks deep-copy the whole owner,
-    which would double the memory of a large text encoder, so a copy of this holder shares the module.
+    Keys:
+        prompts: B captions, empty where there is none.
+        codes: int64 `[B, K, T]`.
+        lengths: int64 `[B]`, frames of each item that are not padding.
+        audio: float32 `[B, C, N]`, instead of codes, at the codec's sample rate.
+        audio_lengths: int64 `[B]`, samples of each item that are not padding.
+        text_states: `[B, L, D]`, captions that were encoded in advance by the (frozen) text encoder.
+        text_mask: bool `[B, L]`, true for their real tokens.
     """
 
-    def __init__(self, module: TextEncoder) -> None:
-        self.module = module.eval().requires_grad_(False)
+    prompts: list[str]
+    codes: Tensor
+    lengths: Tensor
+    audio: Tensor
+    audio_lengths: Tensor
+    text_states: Tensor
+    text_mask: Tensor
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> Unregistered:
-        return self
 
-
-class AudioGenModule(lightning.LightningModule):
+class AudioGenModule(ExportsModel):
     """Trains a language model over codes to follow captions.
 
     An EmbeddedTextEncoder trains along with the language model; every other text encoder stays frozen.
 
     Args:
+        init_from: start from a model, by bundled name, folder or hub id (also Meta's published ones), instead
+            of from random weights. The sizes of the network and, unless given here, text encoder, codec and
+            export settings are then that model's.
+        lora: train LoRA layers beside a model that stays frozen (see lora.py); wants `init_from`. None:
+            train all of the language model.
         text_encoder: a folder with a distilled token table (a new embedded encoder is built over it), a
-            folder of a trained encoder, a T5 by folder or hub id, or an encoder.
+            folder of a trained encoder, a T5 by folder or hub id, or an encoder; None: that of `init_from`.
         text_encoder_settings: for a new embedded encoder: dim, num_layers, num_heads, dropout, word_dropout
         train_text_encoder: off freezes an embedded encoder too.
         num_codebooks, codebook_size, dim, num_layers, num_heads, ffn_dim, pattern, delays, dropout: of
-            AudioLM.
+            AudioLM; with `init_from`, all but dropout are ignored.
+        gradient_checkpointing: compute activations twice to save memory.
         caption_dropout: chance that an item is trained without its caption.
+        codec: what turns batches of sound into codes while training, a name or a codec; stays frozen and is
+            not saved. None: the data brings codes.
         learning_rate: peak of the schedule.
         betas, weight_decay: of AdamW; the decay acts on every parameter, as in AudioGen.
         schedule: "cosine" (down to min_lr_ratio at the last step) or "inverse_sqrt" (AudioGen's).
@@ -69,14 +84,17 @@ class AudioGenModule(lightning.LightningModule):
         compile: run the language model through torch.compile.
         export_to: folder for the trained model (as `save_pretrained` writes it) when training ends; None: not
             exported.
-        export_codec: the codec that the exported model names.
+        export_codec: the codec that the exported model names, or holds when it is a folder; None: that of
+            `init_from`, else seanet-16khz.
         export_settings: `max_seconds`, `extend_stride`, `guidance_scale`, `top_k` of the exported model.
     """
 
     def __init__(
         self,
         *,
-        text_encoder: str | TextEncoder,
+        init_from: str | None = None,
+        lora: LoRASettings | None = None,
+        text_encoder: str | TextEncoder | None = None,
         text_encoder_settings: dict[str, Any] | None = None,
         train_text_encoder: bool = True,
         num_codebooks: int = 4,
@@ -88,7 +106,9 @@ class AudioGenModule(lightning.LightningModule):
         pattern: str = "delay",
         delays: list[int] | None = None,
         dropout: float = 0.0,
+        gradient_checkpointing: bool = False,
         caption_dropout: float = 0.1,
+        codec: str | Codec | None = None,
         learning_rate: float = 5e-4,
         betas: tuple[float, float] = (0.9, 0.95),
         weight_decay: float = 0.1,
@@ -98,7 +118,7 @@ class AudioGenModule(lightning.LightningModule):
         schedule_steps: int | None = None,
         compile: bool = False,
         export_to: str | None = None,
-        export_codec: str = "seanet-16khz",
+        export_codec: str | None = None,
         export_settings: dict[str, Any] | None = None,
     ) -> None:
         super().__init__()
@@ -106,7 +126,13 @@ class AudioGenModule(lightning.LightningModule):
             raise ValueError(f"caption_dropout is {caption_dropout}; allowed are 0 to 1")
         if schedule not in ("cosine", "inverse_sqrt"):
             raise ValueError(f"schedule is {schedule!r}; use 'cosine' or 'inverse_sqrt'")
-        self.save_hyperparameters(ignore=["text_encoder"] if isinstance(text_encoder, TextEncoder) else [])
+        if lora is not None and init_from is None:
+            raise ValueError("lora is set, but init_from is not: LoRA wants a trained model to start from")
+        live = {"text_encoder": isinstance(text_encoder, TextEncoder), "codec": isinstance(codec, Codec)}
+        self.save_hyperparameters(ignore=[name for name, is_object in live.items() if is_object])
+        if lora is not None:  # a checkpoint holds plain values only, and gives them back
+            lora = LoRASettings(**lora) if isinstance(lora, Mapping) else lora
+            self.hparams["lora"] = {**asdict(lora), "targets": list(lora.targets)}
         self.caption_dropout = caption_dropout
         self.learning_rate = learning_rate
         self.betas = betas
@@ -119,6 +145,9 @@ class AudioGenModule(lightning.LightningModule):
         self.export_codec = export_codec
         self.export_settings = export_settings or {}
 
+        self.start = None if init_from is None else Start(init_from)
+        if text_encoder is None and self.start is not None:
+            text_encoder = self.start.text_encoder
         encoder = build_text_encoder(text_encoder, text_encoder_settings)
         self._encoder: Unregistered | None = None
         if isinstance(encoder, EmbeddedTextEncoder) and train_text_encoder:
@@ -126,18 +155,31 @@ class AudioGenModule(lightning.LightningModule):
             self.trained_encoder = encoder.requires_grad_(True).train()
         else:
             self._encoder = Unregistered(encoder)
-        self.lm = AudioLM(
-            num_codebooks=num_codebooks,
-            codebook_size=codebook_size,
-            dim=dim,
-            num_layers=num_layers,
-            num_heads=num_heads,
-            ffn_dim=ffn_dim,
-            text_dim=encoder.dim,
-            pattern=pattern,
-            delays=delays,
-            dropout=dropout,
-        )
+        if self.start is not None:
+            self.lm = self.start.language_model(text_dim=encoder.dim, dropout=dropout)
+        else:
+            self.lm = AudioLM(
+                num_codebooks=num_codebooks,
+                codebook_size=codebook_size,
+                dim=dim,
+                num_layers=num_layers,
+                num_heads=num_heads,
+                ffn_dim=ffn_dim,
+                text_dim=encoder.dim,
+                pattern=pattern,
+                delays=delays,
+                dropout=dropout,
+            )
+        if codec is None and self.start is not None:
+            codec = self.start.codec
+        self._codec = None if codec is None else Unregistered(fitting_codec(codec, self.lm))
+        self._base = ""
+        if lora is not None:
+            self._base = fingerprint(self.lm)
+            add_lora(self.lm, lora)
+            save_only_trained(self)
+        if gradient_checkpointing:
+            self.lm.enable_gradient_checkpointing()
         if compile:
             self.lm.compile()
 
@@ -145,6 +187,11 @@ class AudioGenModule(lightning.LightningModule):
     def text_encoder(self) -> TextEncoder:
         """The text encoder, trained or frozen."""
         return self.trained_encoder if self._encoder is None else self._encoder.module
+
+    @property
+    def codec(self) -> Codec | None:
+        """What turns batches of sound into codes, or None."""
+        return None if self._codec is None else self._codec.module
 
     def encode_text(self, prompts: Sequence[str]) -> TextStates:
         """Encode prompts on this module's device; frozen encoders give states without gradient."""
@@ -163,19 +210,75 @@ class AudioGenModule(lightning.LightningModule):
         kept = torch.rand(len(prompts)) >= self.caption_dropout
         return [prompt if keep else "" for prompt, keep in zip(prompts, kept.tolist(), strict=True)]
 
+    def codes_of(self, batch: CodeBatch) -> tuple[Tensor, Tensor | None]:
+        """The batch's codes int64 `[B, K, T]`, and how many frames of each are no padding: `[B]` or None.
+
+        Raises:
+            ValueError: the batch holds sound, and there is no codec.
+        """
+        if "codes" in batch:
+            return batch["codes"], batch.get("lengths")
+        if self._codec is None:
+            raise ValueError(
+                "the data brings sound, but codec is not set; set model.codec to the codec that turns it "
+                "into codes, or encode the data in advance: soundloom prepare FOLDER -o OUT --codec NAME"
+            )
+        codec = self._codec.module.to(self.device)
+        # In full precision, as `soundloom prepare` encodes: rounding would choose other codes.
+        with torch.no_grad(), torch.autocast(self.device.type, enabled=False):
+            codes = codec.encode(batch["audio"].float())[:, : self.lm.num_codebooks]
+        samples = batch.get("audio_lengths")
+        if samples is None:
+            return codes, None
+        frames = torch.ceil(samples.double() * (codec.frame_rate / codec.sample_rate) - 1e-6)
+        return codes, frames.long().clamp_max(codes.shape[-1])
+
+    def text_of(self, batch: CodeBatch, prompts: Sequence[str]) -> TextStates:
+        """States of the prompts: those that the batch brings, or encoded now.
+
+        Raises:
+            ValueError: the batch brings states, but the text encoder is trained, so they are not its own.
+        """
+        states = batch.get("text_states")
+        if states is None:
+            return self.encode_text(prompts)
+        if self._encoder is None:
+            raise ValueError(
+                "the data holds text states computed in advance, but this run trains its text encoder; set "
+                "model.train_text_encoder to false, or prepare the data without --text-encoder"
+            )
+        said = torch.tensor([bool(prompt.strip()) for prompt in prompts], device=states.device)
+        mask = batch["text_mask"] & said[:, None]
+        return TextStates(states.float().masked_fill(~mask.unsqueeze(-1), 0.0), mask)
+
     def cross_entropies(self, batch: CodeBatch, prompts: Sequence[str]) -> Tensor:
-        """Mean cross entropy in nats of each codebook over the batch's predicted codes: `[K]`."""
-        codes = batch["codes"]
-        text = self.encode_text(prompts)
+        """Mean cross entropy in nats of each codebook over the batch's predicted codes: `[K]`.
+
+        Padding takes no part: neither its own codes nor the last ones of late codebooks, which the model
+        predicts with padding in sight (see `CodePattern.predicted`), so an item's loss is what it would be
+        alone.
+        """
+        codes, lengths = self.codes_of(batch)
+        text = self.text_of(batch, prompts)
         output = self.lm(codes, text.states, text.mask)
         mask = output.mask
-        lengths = batch.get("lengths")
         if lengths is not None:
-            frames = torch.arange(codes.shape[-1], device=codes.device)
-            mask = mask & (frames < lengths.to(codes.device)[:, None])[:, None]
+            mask = mask & self.lm.pattern.predicted(lengths.to(codes.device), codes.shape[-1])
         losses = F.cross_entropy(output.logits.flatten(0, 2).float(), codes.flatten(), reduction="none")
         losses = losses.view(codes.shape).masked_fill(~mask, 0.0)
-        return losses.sum(dim=(0, 2)) / mask.sum(dim=(0, 2)).clamp_min(1)
+        counts = self._mean_of_processes(mask.sum(dim=(0, 2)).float())
+        return losses.sum(dim=(0, 2)) / counts.clamp_min(1e-9)
+
+    def _mean_of_processes(self, values: Tensor) -> Tensor:
+        """The mean over all processes while they train together, so that each item counts alike.
+
+        Gradients are averaged over processes. One whose items are short would otherwise weigh each of its
+        codes more, and the result would depend on how items are dealt out.
+        """
+        trainer = self._trainer
+        if trainer is None or not trainer.training or trainer.world_size == 1:
+            return values
+        return trainer.strategy.reduce(values, reduce_op="mean")
 
     def training_step(self, batch: CodeBatch, batch_idx: int) -> Tensor:
         """Loss of a batch with some captions left out."""
@@ -191,8 +294,8 @@ class AudioGenModule(lightning.LightningModule):
 
     def predict_step(self, batch: CodeBatch, batch_idx: int) -> Tensor:
         """Codes `[B, K, T]` generated for the batch's prompts, as long as its codes; guidance 3."""
-        frames = batch["codes"].shape[-1]
-        generator = CodeGenerator(self.lm, self.encode_text(batch["prompts"]), max_frames=frames)
+        frames = self.codes_of(batch)[0].shape[-1]
+        generator = CodeGenerator(self.lm, self.text_of(batch, batch["prompts"]), max_frames=frames)
         sampler = Sampler(
             seeds=[batch_idx * 1_000_003 + row for row in range(generator.batch)],
             num_codebooks=self.lm.num_codebooks,
@@ -203,11 +306,12 @@ class AudioGenModule(lightning.LightningModule):
     def _loss(self, batch: CodeBatch, prompts: Sequence[str], stage: str) -> Tensor:
         entropies = self.cross_entropies(batch, prompts)
         loss = entropies.mean()
-        values = {f"{stage}/ce_{k}": value for k, value in enumerate(entropies.detach())}
-        values[f"{stage}/perplexity"] = loss.detach().exp()
+        seen = self._mean_of_processes(entropies.detach())
+        values = {f"{stage}/ce_{k}": value for k, value in enumerate(seen)}
+        values[f"{stage}/perplexity"] = seen.mean().exp()
         size, spread = len(prompts), stage != "train"
         self.log_dict(values, batch_size=size, sync_dist=spread)
-        self.log(f"{stage}/loss", loss.detach(), batch_size=size, sync_dist=spread, prog_bar=True)
+        self.log(f"{stage}/loss", seen.mean(), batch_size=size, sync_dist=spread, prog_bar=True)
         return loss
 
     def rate_factor(self, step: int, total: float) -> float:
@@ -221,7 +325,7 @@ class AudioGenModule(lightning.LightningModule):
         return self.min_lr_ratio + (1.0 - self.min_lr_ratio) * wave
 
     def configure_optimizers(self) -> Any:
-        """AdamW over everything trainable, with the schedule advanced every step."""
+        """AdamW over everything that is trained, with the schedule advanced every step."""
         optimizer = torch.optim.AdamW(
             [parameter for parameter in self.parameters() if parameter.requires_grad],
             lr=self.learning_rate,
@@ -237,20 +341,57 @@ class AudioGenModule(lightning.LightningModule):
         scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: self.rate_factor(step, total))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
-    def on_fit_end(self) -> None:
-        """Export the trained model if that was asked for."""
-        if (
-            self.export_to
-            and self.trainer.is_global_zero
-            and not getattr(self.trainer, "fast_dev_run", False)
-        ):
-            self.save_pretrained(self.export_to, codec=self.export_codec, **self.export_settings)
+    def configure_model(self) -> None:
+        """Spread the weights over the processes if the strategy is to shard them (see sharding.py)."""
+        if self.device_mesh is not None:
+            mesh = self.device_mesh["data_parallel"]
+            shard(self.lm, mesh)
+            if self._encoder is None:
+                shard(self.trained_encoder, mesh)
+
+    def export_info(self) -> dict[str, Any]:
+        """Which weights LoRA was trained on."""
+        return {"base": self._base}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Refuse a checkpoint whose LoRA was trained on other weights than those that are loaded here."""
+        base = (checkpoint.get(EXPORT_KEY) or {}).get("base", self._base)
+        if base != self._base:
+            raise ValueError(
+                f"the checkpoint continues from other weights ({base or 'none'}) than init_from "
+                f"({self.hparams.get('init_from')!r}) holds now ({self._base or 'none'}); name the model "
+                "that the run started from, in the version of that time"
+            )
+
+    @classmethod
+    def from_checkpoint(cls, checkpoint: Mapping[str, Any]) -> Self:
+        """Build the module of a checkpoint, ready to export.
+
+        Raises:
+            ValueError: it was given a text encoder as an object, or LoRA was trained on other weights.
+        """
+        found = dict(checkpoint.get("hyper_parameters") or {})
+        if found.get("text_encoder") is None and found.get("init_from") is None:
+            raise ValueError(
+                "the checkpoint does not say which text encoder it was trained with; load it from Python: "
+                "AudioGenModule.load_from_checkpoint(path, text_encoder=...).save_pretrained(folder)"
+            )
+        known = inspect.signature(cls.__init__).parameters
+        settings = {key: value for key, value in found.items() if key in known}
+        module = cls(**(settings | {"codec": None, "compile": False}))
+        module.on_load_checkpoint(dict(checkpoint))
+        module.load_state_dict(checkpoint["state_dict"])
+        return module.eval()
+
+    def export(self, folder: Path, *, weights: str = "float") -> None:
+        """Write an AudioGen folder with the settings that this module was given."""
+        self.save_pretrained(folder, codec=self.export_codec, weights=weights, **self.export_settings)
 
     def save_pretrained(
         self,
         folder: str | Path,
         *,
-        codec: str | Codec = "seanet-16khz",
+        codec: str | Codec | None = None,
         weights: str = "float",
         **settings: Any,
     ) -> AudioGen:
@@ -258,39 +399,24 @@ class AudioGenModule(lightning.LightningModule):
 
         Args:
             folder: where to.
-            codec: bundled name or hub id to refer to, or a codec to store in the folder.
+            codec: bundled name or hub id to refer to, or a codec, or a folder of one, to store in the folder;
+                None: that of the model that training started from, else seanet-16khz.
             weights: "float" or "int8".
             settings: `max_seconds`, `extend_stride`, `guidance_scale`, `top_k` of the model.
 
         Returns:
-            The pipeline that was written, with the weights as they are here.
+            The pipeline that was written, with the weights as they are here; LoRA is merged.
         """
-        name = codec if isinstance(codec, str) else None
-        loaded = load_codec(codec) if isinstance(codec, str) else codec
-        pipeline = AudioGen(self.lm, self.text_encoder, loaded, codec_name=name, **settings)
+        known: dict[str, Any] = {"codec_name": DEFAULT_CODEC} if self.start is None else self.start.settings
+        if isinstance(codec, str) and Path(codec).is_dir():
+            codec = load_codec(codec)  # stored: a folder of this machine would be a name for nobody else
+        if codec is not None:
+            known = known | {"codec_name": codec if isinstance(codec, str) else None}
+        elif self.start is not None:
+            codec = self.start.codec
+        if not isinstance(codec, Codec):
+            codec = load_codec(codec or DEFAULT_CODEC)
+        lm = merge_lora(self.lm)
+        pipeline = AudioGen(lm, self.text_encoder, codec, **(known | settings))
         pipeline.save_pretrained(folder, weights=weights)
         return pipeline
-
-
-def build_text_encoder(source: str | TextEncoder, settings: dict[str, Any] | None = None) -> TextEncoder:
-    """Find or build the text encoder that `AudioGenModule` names; see there.
-
-    Raises:
-        ValueError: settings for an encoder that can't be new.
-    """
-    if isinstance(source, TextEncoder):
-        if settings:
-            raise ValueError(f"text_encoder_settings is {settings}, but text_encoder is an encoder already")
-        return source
-    if (Path(source) / TABLE_FILE).is_file():
-        return EmbeddedTextEncoder.from_table(source, **(settings or {}))
-    bundled = BUNDLED_MODELS / source / "text_encoder"
-    encoder = load_text_encoder(bundled if bundled.is_dir() and not Path(source).is_dir() else source)
-    if not settings:
-        return encoder
-    if not isinstance(encoder, EmbeddedTextEncoder):
-        raise ValueError(
-            f"text_encoder_settings is {settings}, but {source!r} is a {type(encoder).__name__}; "
-            "only a new embedded encoder has settings"
-        )
-    return encoder.untrained(**settings)

@@ -35,7 +35,8 @@ import torch
 from safetensors.torch import save
 from tokenizers import Tokenizer
 from torch import Tensor, nn
-from transformers import AutoModel
+
+from ..codecs._torchaudio import shield_transformers
 
 logger = logging.getLogger(__name__)
 
@@ -179,6 +180,9 @@ def distil(
     tokenizer = Tokenizer.from_file(str(source / "tokenizer.json"))
     tokenizer.no_truncation()
     tokenizer.no_padding()
+    shield_transformers()
+    from transformers import AutoModel
+
     model = AutoModel.from_pretrained(source, local_files_only=True, dtype=torch.float32).eval()
     size = tokenizer.get_vocab_size()
     if model.get_input_embeddings().num_embeddings < size:

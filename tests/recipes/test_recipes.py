@@ -157,6 +157,15 @@ def test_the_recipe_begins_with_what_it_trains_and_how_it_is_run(recipe: Path) -
 
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.relative_to(ROOT / "recipes").as_posix())
+def test_a_stopped_run_finds_its_last_checkpoint_again(recipe: Path) -> None:
+    """Without a folder of its own, `--ckpt_path last` looks in that of the new run, and starts anew."""
+    trainer = yaml.safe_load(recipe.read_text(encoding="utf-8"))["trainer"]
+    [writer] = [call for call in trainer["callbacks"] if call["class_path"].endswith(".ModelCheckpoint")]
+    assert writer["init_args"]["dirpath"] == "${trainer.default_root_dir}/checkpoints"
+    assert writer["init_args"]["save_last"] is True
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.relative_to(ROOT / "recipes").as_posix())
 def test_the_recipe_trains_two_steps_on_a_cpu(
     recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,0 +1,138 @@
+"""Checkpoints of training runs -> model folders: the work of `soundloom export`."""
+
+from __future__ import annotations
+
+import importlib
+import pickle
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..codecs.export import EXPORT_KEY, ExportsModel, check_folder, model_folder
+
+# Class of a LightningModule -> module (relative to this package) that holds it.
+MODULES = {
+    "AudioGenModule": ".module",
+    "SoundClassifierModule": ".judge_module",
+    "SEANetModule": "..codecs.seanet.module",
+    "Music2Latent2Module": "..codecs.music2latent2.module",
+}
+WEIGHTS = ("float", "int8")
+
+
+@dataclass
+class Exported:
+    """What was written.
+
+    Attributes:
+        module: class of the LightningModule that trained it.
+        folder: where it is.
+        averaged: whether its weights are the moving average of those that were trained.
+        step: optimiser steps that it was trained for.
+        size: bytes of all its files.
+    """
+
+    module: str
+    folder: Path
+    averaged: bool
+    step: int
+    size: int
+
+
+def export_checkpoint(
+    checkpoint: str | Path,
+    folder: str | Path,
+    *,
+    weights: str = "float",
+    ema: bool | None = None,
+    force: bool = False,
+) -> Exported:
+    """Write the network of a checkpoint as a folder that its class reads (`AudioGen.from_pretrained`, ...).
+
+    Args:
+        checkpoint: as Lightning writes it while training, of a language model, codec or the judge.
+        folder: where to; complete or untouched.
+        weights: "float", or "int8" for a language model.
+        ema: take the moving average of the weights (True) or the weights as trained (False); None: the
+            average where there is one.
+        force: allow a folder that holds something; its files of the same name are replaced.
+
+    Raises:
+        FileNotFoundError: no such checkpoint.
+        FileExistsError: the folder is not empty, and `force` is off.
+        ValueError: it can't be read, or is of something else, or holds no average though `ema` is True.
+    """
+    if weights not in WEIGHTS:
+        raise ValueError(f"weights is {weights!r}; use {' or '.join(map(repr, WEIGHTS))}")
+    path, folder = Path(checkpoint), Path(folder)
+    check_folder(folder)
+    if folder.is_dir() and any(folder.iterdir()) and not force:
+        raise FileExistsError(f"{folder} is not empty: give --force to write into it, or another folder")
+    package = read_checkpoint(path)
+    name = module_name(package)
+    if name is None:
+        raise ValueError(
+            f"{path} is no checkpoint of a soundloom model; known are those of {', '.join(sorted(MODULES))}"
+        )
+    averaged = "current_model_state" in package
+    if ema and not averaged:
+        raise ValueError(
+            f"{path} holds no moving average of its weights: leave out --ema, or train with the callback "
+            "soundloom.gen.ema.ExponentialMovingAverage"
+        )
+    if averaged and ema is False:
+        package["state_dict"], averaged = package["current_model_state"], False
+    kind: type[ExportsModel] = getattr(importlib.import_module(MODULES[name], __package__), name)
+    try:
+        module = kind.from_checkpoint(package)
+    except RuntimeError as error:  # of load_state_dict
+        raise ValueError(f"the weights in {path} do not fit its settings ({_brief(error)})") from error
+    with model_folder(folder) as partial:
+        module.export(partial, weights=weights)
+    size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+    return Exported(name, folder, averaged, int(package.get("global_step", 0)), size)
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """Read a checkpoint without running code from it.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: it is a folder, or no checkpoint, or damaged.
+    """
+    if path.is_dir():
+        found = sorted(str(file) for file in path.rglob("*.ckpt") if file.is_file())
+        hint = f"it holds {', '.join(found[:5])}" if found else "it holds none"
+        raise ValueError(f"{path} is a folder; give the file of a checkpoint ({hint})")
+    if not path.is_file():
+        raise FileNotFoundError(f"no such checkpoint: {path}")
+    try:
+        package = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except pickle.UnpicklingError as error:
+        raise ValueError(
+            f"{path} holds more than tensors and plain values, so it is not opened: reading it could run "
+            f"code ({_brief(error)})"
+        ) from error
+    except (RuntimeError, EOFError, OSError, KeyError) as error:
+        raise ValueError(
+            f"{path} is no checkpoint, or truncated ({_brief(error)}); take another one"
+        ) from error
+    if not isinstance(package, dict) or "state_dict" not in package:
+        raise ValueError(f"{path} is no checkpoint of a training run: it has no 'state_dict'")
+    return package
+
+
+def module_name(package: dict[str, Any]) -> str | None:
+    """Name of the LightningModule's class that wrote a checkpoint, or None when it is none of ours."""
+    named = (package.get(EXPORT_KEY) or {}).get("module")
+    if named is None:  # written before the entry existed; the command line's name of the class
+        named = str((package.get("hyper_parameters") or {}).get("_class_path", "")).rpartition(".")[2]
+    return named if named in MODULES else None
+
+
+def _brief(error: Exception) -> str:
+    """The beginning of an error's message, on one line."""
+    text = " ".join(str(error).split())
+    return text if len(text) <= 200 else text[:200] + " ..."
