@@ -1,0 +1,1 @@
+"""The pages of the browser demo; app.py puts them together and serves them."""

@@ -1,0 +1,219 @@
+"""The Compress tab: a sound becomes a small file and comes back, the file is saved and opened again."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from gradio_client import Client, handle_file
+from gradio_client.exceptions import AppError
+from playwright.sync_api import Page
+
+from soundloom.codecs.audio import write_audio
+from soundloom.codecs.container import Compressed
+from soundloom.codecs.ecdc import write_ecdc
+from soundloom.codecs.encodec import EnCodec
+from soundloom.codecs.metrics import reconstruction_metrics
+from soundloom.demo import roundtrip
+from soundloom.demo.codecs import Codecs
+from soundloom.demo.restore import restore
+
+WaitForSound = Callable[[Page, str], float]
+
+
+def melody(seconds: float, rate: int, channels: int = 1) -> torch.Tensor:
+    time = torch.arange(round(seconds * rate)) / rate
+    tones = [torch.sin(2 * torch.pi * (220 + 330 * c) * time * (1 + time / 10)) for c in range(channels)]
+    return 0.5 * torch.stack(tones)
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_a_sound_is_compressed_saved_and_opened_again(
+    served: str, open_page: Any, wait_for_sound: WaitForSound, tmp_path: Path, width: int
+) -> None:
+    seconds, rate = 2.345, 44100
+    source = write_audio(tmp_path / "My Melody.wav", melody(seconds, rate, 2), rate)
+    samples = soundfile.info(source).frames
+    complaints: list[str] = []
+    with open_page(served, width) as page:
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.get_by_role("tab", name="Compress").click()
+        page.set_input_files("#to-compress input[type=file]", source)
+        page.wait_for_selector("#to-compress audio, #to-compress .waveform-container", state="attached")
+        page.get_by_label("6.4 kbit/s, 2 of 3 codebooks").check()
+        page.click("#compress")
+        for player in ("original", "restored"):
+            assert wait_for_sound(page, player) == pytest.approx(seconds, abs=0.01)
+            page.wait_for_function(
+                f"() => document.querySelector('#{player}-spectrogram img')?.naturalWidth > 0"
+            )
+        table = page.inner_text("#figures")
+        assert "2.345 s, 44100 Hz, stereo, comes back mono" in table
+        assert f"{source.stat().st_size:,} bytes".replace(",", " ") in table
+        assert "nominal 6.4" in table
+        assert "Mel distance" in table
+        assert "nothing above 8 kHz" in table
+
+        with page.expect_download() as expected:
+            page.click("#get-loom")
+        assert expected.value.suggested_filename == "my-melody.loom"
+        loom = tmp_path / "my-melody.loom"
+        expected.value.save_as(loom)
+        compressed = Compressed.load(loom)
+        assert compressed.header.shape == (2,)
+        assert compressed.header.length == samples
+        assert f"{loom.stat().st_size:,} bytes".replace(",", " ") in table
+
+        page.set_input_files("#to-open input[type=file]", loom)
+        assert wait_for_sound(page, "opened-sound") == pytest.approx(seconds, abs=0.01)
+        page.wait_for_function(
+            "() => document.querySelector('#opened-status')?.innerText.includes('codec tiny')"
+        )
+        with page.expect_download() as expected:
+            page.click("#get-wav")
+        expected.value.save_as(tmp_path / "back.wav")
+        assert soundfile.info(tmp_path / "back.wav").frames == samples
+        assert soundfile.info(tmp_path / "back.wav").samplerate == rate
+        assert page.evaluate("document.documentElement.scrollWidth") <= width  # nothing sticks out
+        assert not complaints
+
+
+@pytest.fixture(scope="module")
+def client(served: str, tmp_path_factory: pytest.TempPathFactory) -> Client:
+    return Client(served, verbose=False, download_files=tmp_path_factory.mktemp("downloads"))
+
+
+BEST = "9.6 kbit/s, 3 of 3 codebooks"
+
+
+@pytest.mark.parametrize(
+    "sound", ["silence", "one sample", "5.1 at 48 kHz", "8 bit at 4 kHz", "beyond full scale"]
+)
+def test_unusual_sounds_come_back_with_their_length(client: Client, tmp_path: Path, sound: str) -> None:
+    samples, rate = {
+        "silence": (torch.zeros(1, 8000), 16000),
+        "one sample": (torch.full((1, 1), 0.5), 16000),
+        "5.1 at 48 kHz": (melody(0.5, 48000, 6), 48000),
+        "8 bit at 4 kHz": (melody(0.5, 4000), 4000),
+        "beyond full scale": (4 * melody(0.5, 22050), 22050),
+    }[sound]
+    path = tmp_path / "x.wav"
+    subtype = {"8 bit at 4 kHz": "PCM_U8", "beyond full scale": "FLOAT"}.get(sound, "PCM_24")
+    soundfile.write(path, samples.T.numpy(), rate, subtype)
+    before, after, *_, table, loom = client.predict(handle_file(path), "tiny", BEST, api_name="/compress")
+    for file in (before, after):
+        info = soundfile.info(file)
+        assert (info.frames, info.samplerate) == (samples.shape[-1], rate)
+    assert Path(loom).suffix == ".loom"
+    if sound == "silence":
+        assert "undefined for silence" in table
+    if sound == "8 bit at 4 kHz":
+        assert "from 8000 Hz on; this sound has 4000 Hz" in table
+
+
+def test_bad_sounds_are_explained(client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(path: Path | None, message: str, codec: str = "tiny", rate: str = BEST) -> None:
+        with pytest.raises(AppError, match=message):
+            client.predict(path and handle_file(path), codec, rate, api_name="/compress")
+
+    refused(None, "there is no sound yet")
+    words = tmp_path / "words.wav"
+    words.write_text("this is no sound")
+    refused(words, "cannot read sound from words.wav")
+    write_audio(tmp_path / "long.wav", torch.zeros(601 * 1000), 1000)
+    refused(tmp_path / "long.wav", "long.wav lasts 10 min 1 s; here at most 10 minutes are allowed")
+    soundfile.write(tmp_path / "empty.wav", np.zeros((0, 1)), 16000)
+    refused(tmp_path / "empty.wav", "empty.wav holds 0 samples")
+    soundfile.write(tmp_path / "nan.wav", np.full(100, np.nan), 16000, "FLOAT")
+    refused(tmp_path / "nan.wav", "nan.wav holds 100 NaN")
+    good = write_audio(tmp_path / "good.wav", melody(0.1, 16000), 16000)
+    refused(good, "9 kbit/s.* is not in the list", rate="9 kbit/s")
+
+
+def test_damaged_and_foreign_files_are_explained(client: Client, codecs: Codecs, tmp_path: Path) -> None:
+    compressed = codecs.get("tiny").compress(melody(3.0, 16000), 16000)
+    whole = compressed.to_bytes()
+
+    def refused(data: bytes, message: str, name: str = "x.loom") -> None:
+        path = tmp_path / name
+        path.write_bytes(data)
+        with pytest.raises(AppError) as error:
+            client.predict(handle_file(path), api_name="/decompress")
+        assert re.search(message, str(error.value)), error.value
+        assert "/tmp" not in str(error.value)  # no folders of this machine
+
+    refused(whole[:-9], "x.loom.*byte")
+    refused(whole[: len(whole) // 2], "x.loom.*byte")
+    refused(whole[:10], "x.loom.*byte")
+    refused(b"", "x.loom")
+    refused(b"RIFF" + bytes(100), "x.loom.*byte 0")
+    damaged = bytearray(whole)
+    damaged[len(whole) // 2] ^= 1
+    refused(bytes(damaged), "x.loom.*byte")
+    other = Compressed(replace(compressed.header, codec="someone/else"), compressed.frames)
+    refused(other.to_bytes(), "the codec 'someone/else', which this machine does not have; it has: tiny")
+    changed = Compressed(replace(compressed.header, config_hash="0" * 16), compressed.frames)
+    refused(changed.to_bytes(), "configuration 0000000000000000")
+    slow = replace(compressed.header, sample_rate=1, frame_rate=compressed.header.frame_rate / 16000)
+    refused(Compressed(replace(slow, length=700), compressed.frames).to_bytes(), "at most 10 minutes")
+    nothing = Compressed(replace(compressed.header, length=0), compressed.frames[:, :0])
+    refused(nothing.to_bytes(), "x.loom|samples")
+    refused(b"ECDC" + bytes(40), "no header of an .ecdc file", "x.ecdc")
+    encodec = EnCodec.from_pretrained("encodec-24khz", random_weights=True, bandwidth=1.5)
+    file = write_ecdc(tmp_path / "y.ecdc", melody(0.2, 24000), 24000, encodec)
+    refused(file.read_bytes(), "the codec 'encodec-24khz', which this machine does not have", "x.ecdc")
+
+
+def test_files_of_encodec_open_where_its_weights_are(tmp_path: Path) -> None:
+    encodec = EnCodec.from_pretrained("encodec-24khz", random_weights=True, bandwidth=1.5)
+    codecs = Codecs({"encodec-24khz": encodec})
+    assert "1.5 kbit/s, 2 of 32 codebooks" in codecs.storages("encodec-24khz")
+    source = write_ecdc(tmp_path / "x.ecdc", melody(0.2, 24000), 24000, encodec)
+    found = restore(source, tmp_path / "x.wav", codecs, lambda share, what: None)
+    assert found.samples.shape == (1, 4800)
+    assert found.codec == "encodec-24khz"
+    assert soundfile.info(tmp_path / "x.wav").frames == 4800
+    source.write_bytes(source.read_bytes()[:-5])
+    with pytest.raises(ValueError, match=r"x\.ecdc: byte"):
+        restore(source, tmp_path / "x.wav", codecs, lambda share, what: None)
+
+
+def test_codecs_that_would_have_to_be_fetched_are_not_offered() -> None:
+    assert not {"encodec-24khz", "encodec-48khz"} & set(Codecs().names)
+    with pytest.raises(ValueError, match="'encodec-24khz', which this machine does not have"):
+        Codecs().get("encodec-24khz")
+
+
+def test_figures_are_those_of_the_files(codecs: Codecs, tmp_path: Path) -> None:
+    source = write_audio(tmp_path / "x.wav", melody(3.0, 16000), 16000)
+    codec, storage = codecs.get("tiny"), codecs.storages("tiny")["3.2 kbit/s, 1 of 3 codebooks"]
+    shares: list[float] = []
+    trip = roundtrip.round_trip(
+        source,
+        tmp_path / "x.loom",
+        tmp_path / "y.wav",
+        codec,
+        storage,
+        lambda share, what: shares.append(share),
+    )
+    size = (tmp_path / "x.loom").stat().st_size
+    assert trip.compressed_bytes == size
+    assert trip.kbps == pytest.approx(8 * size / 3000)
+    assert trip.pcm_bytes == 2 * 48000
+    assert trip.source_bytes == source.stat().st_size
+    assert shares == sorted(shares)
+    assert len(set(shares)) > 4
+    assert shares[0] == 0.0
+    assert shares[-1] <= 1.0
+    back, _ = soundfile.read(tmp_path / "y.wav", dtype="float32")
+    np.testing.assert_array_equal(trip.restored[0].numpy(), back)
+    assert trip.metrics == reconstruction_metrics(trip.restored, trip.original, 16000)
+    assert "A negative SI-SDR only says" in roundtrip.figures(trip)  # random weights
+    assert f"{trip.metrics['mel_distance']:.2f} dB" in roundtrip.figures(trip)
