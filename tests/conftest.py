@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 import torch
 
@@ -23,6 +24,10 @@ ROOT = Path(__file__).resolve().parents[1]
 TINY = ROOT / "tests" / "fixtures" / "audiogen_tiny"
 
 torch.set_num_threads(min(torch.get_num_threads(), 2))
+
+# A busy machine is no defect, and a run that fails should fail again.
+hypothesis.settings.register_profile("soundloom", deadline=None, derandomize=True)
+hypothesis.settings.load_profile("soundloom")
 
 
 class NetworkBlocked(OSError):
