@@ -23,6 +23,7 @@ from .config import Decoding, Music2Latent2Config
 from .consistency import NoiseSchedule
 from .convert import PUBLISHED_FILE, is_published, load_published
 from .decoding import AutoregressiveDecoder, ChunkDecoder, NoiseSource, ParallelDecoder, TwoStepDecoder
+from .inputs import check_audio, to_generators, to_latents
 from .networks import ConsistencyNetwork, Context, Encoder, Upsampler
 from .representation import Representation
 from .streaming import StreamDecoder, StreamEncoder
@@ -48,7 +49,7 @@ class Music2Latent2(ModelMixin, ConfigMixin, Codec):
         self.representation = Representation(self.settings)
         self.schedule = NoiseSchedule(self.settings)
         self.encoder = Encoder(self.settings)
-        self.bottleneck = FSQ(self.settings.fsq_levels) if self.settings.fsq_levels else Tanh()
+        self.bottleneck: FSQ | Tanh = FSQ(self.settings.fsq_levels) if self.settings.fsq_levels else Tanh()
         self.upsampler = Upsampler(self.settings)
         self.consistency = ConsistencyNetwork(self.settings)
 
@@ -213,35 +214,24 @@ class Music2Latent2(ModelMixin, ConfigMixin, Codec):
     ) -> StreamDecoder:
         """A StreamDecoder for `batch` sounds at once; the other arguments as in `decode`."""
         config = self.settings
-        source = self._noise_source(seed, batch) if noise is None else noise
+        source: NoiseSource = to_generators(seed, batch) if noise is None else noise
         shape = (batch, config.parts, config.bins, config.frames_per_chunk)
+        common = (self, source, shape, self.device)
         decoding = config.decoding if decoding is None else decoding
         prompt_time = config.prompt_time if prompt_time is None else prompt_time
         decoder: ChunkDecoder
         if decoding == "autoregressive":
-            decoder = AutoregressiveDecoder(
-                self,
-                source,
-                shape,
-                self.device,
-                steps=config.steps if steps is None else steps,
-                prompt_time=prompt_time,
-            )
+            steps = config.steps if steps is None else steps
+            decoder = AutoregressiveDecoder(*common, steps=steps, prompt_time=prompt_time)
         elif decoding == "two_step":
             if steps not in (None, 2):
                 raise ValueError(f"steps is {steps}; two_step decoding always takes 2")
-            decoder = TwoStepDecoder(self, source, shape, self.device, prompt_time=prompt_time)
+            decoder = TwoStepDecoder(*common, prompt_time=prompt_time)
         elif decoding == "parallel":
+            steps = config.parallel_steps if steps is None else steps
             zeros = torch.zeros(batch, config.num_latents, config.latent_dim, device=self.device)
-            decoder = ParallelDecoder(
-                self,
-                source,
-                shape,
-                self.device,
-                steps=config.parallel_steps if steps is None else steps,
-                blank=zeros,
-                max_pairs=1 if self.device.type == "cpu" else 4,
-            )
+            max_pairs = 1 if self.device.type == "cpu" else 4
+            decoder = ParallelDecoder(*common, steps=steps, blank=zeros, max_pairs=max_pairs)
         else:
             raise ValueError(f"decoding is {decoding!r}; allowed: autoregressive, two_step, parallel")
         return StreamDecoder(self, decoder, exact_edges=exact_edges)
@@ -332,24 +322,9 @@ class Music2Latent2(ModelMixin, ConfigMixin, Codec):
         )
         return scalings.skip * noisy + scalings.out * output.float(), memory
 
-    # What goes in
-
     def check_audio(self, audio: Tensor) -> None:
         """Raise ValueError unless audio is float `[B, C, N]` with N >= 1 and finite samples."""
-        if not isinstance(audio, Tensor) or not audio.is_floating_point():
-            kind = audio.dtype if isinstance(audio, Tensor) else type(audio).__name__
-            raise ValueError(
-                f"audio is {kind}; a float tensor is wanted: codec.prepare(audio, sample_rate) converts it"
-            )
-        if audio.ndim != 3 or audio.shape[1] != self.channels or audio.numel() == 0:
-            raise ValueError(
-                f"audio has shape {list(audio.shape)}; [B, {self.channels}, N] with N >= 1 is wanted: "
-                "codec.prepare(audio, sample_rate) resamples and mixes"
-            )
-        if not torch.isfinite(audio).all():
-            raise ValueError(
-                "audio has NaN or infinite samples; replace them, for example by torch.nan_to_num"
-            )
+        check_audio(audio, self.channels)
 
     def to_latents(self, codes: Tensor) -> Tensor:
         """Latents float32 `[B, T, S, D]` of codes, integer `[B, K, T]`; latents are checked and pass.
@@ -357,41 +332,12 @@ class Music2Latent2(ModelMixin, ConfigMixin, Codec):
         Raises:
             ValueError: another shape or type, values out of range.
         """
-        config = self.settings
-        if codes.dtype in (torch.bool, torch.complex64, torch.complex128):
-            raise ValueError(f"the input is {codes.dtype}; give codes (int64) or latents (float32)")
-        if codes.is_floating_point():
-            wanted = [config.num_latents, config.latent_dim]
-            if codes.ndim != 4 or list(codes.shape[2:]) != wanted or codes.numel() == 0:
-                raise ValueError(
-                    f"latents have shape {list(codes.shape)}; [B, T, {wanted[0]}, {wanted[1]}] is wanted"
-                )
-            if not torch.isfinite(codes).all():
-                raise ValueError("latents have NaN or infinite values; check what made them")
-            return codes.float().to(self.device)
-        if not isinstance(self.bottleneck, FSQ):
-            raise ValueError(f"the input is {codes.dtype}, but this model has no codes; give float latents")
-        if codes.ndim != 3 or codes.shape[1] != self.num_codebooks or codes.numel() == 0:
-            raise ValueError(f"codes have shape {list(codes.shape)}; [B, {self.num_codebooks}, T] is wanted")
-        if codes.min() < 0 or codes.max() >= self.codebook_size:
-            raise ValueError(
-                f"codes span {int(codes.min())} to {int(codes.max())}; allowed: 0 to {self.codebook_size - 1}"
-            )
-        return self.bottleneck.from_indices(codes.to(self.device).transpose(1, 2))
+        return to_latents(codes, self.settings, self.bottleneck).to(self.device)
 
     def _want_discrete(self, discrete: bool | None) -> bool:
         if discrete and not self.discrete:
             raise ValueError("this model has no codes (its bottleneck is a tanh); encode with discrete=False")
         return self.discrete if discrete is None else discrete
-
-    @staticmethod
-    def _noise_source(seed: int | Sequence[int], batch: int) -> NoiseSource:
-        seeds = [seed] * batch if isinstance(seed, int) else list(seed)
-        if len(seeds) != batch:
-            raise ValueError(
-                f"{len(seeds)} seeds for a batch of {batch}; give one number, or one for each item"
-            )
-        return [torch.Generator().manual_seed(value) for value in seeds]
 
     # Loading
 

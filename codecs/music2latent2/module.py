@@ -20,6 +20,7 @@ from torch import Tensor
 from torchmetrics.functional.audio import scale_invariant_signal_distortion_ratio
 
 from ..export import EXPORT_KEY, ExportsModel, float_only, part_of
+from ..schedule import warmup_cosine
 from ..seanet.losses import MultiScaleMelLoss
 from .config import Music2Latent2Config
 from .consistency import ConsistencyLoss, ConsistencyObjective
@@ -240,10 +241,7 @@ class Music2Latent2Module(ExportsModel):
         floor = self.final_learning_rate / self.learning_rate
 
         def rate(step: int) -> float:
-            if step < self.warmup_steps:
-                return (step + 1) / self.warmup_steps
-            progress = min(1.0, (step - self.warmup_steps) / max(1, total - self.warmup_steps))
-            return floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * progress))
+            return warmup_cosine(step, total, warmup_steps=self.warmup_steps, floor=floor)
 
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, rate)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

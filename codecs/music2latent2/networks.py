@@ -93,7 +93,11 @@ def to_tokens(grid: Tensor) -> Tensor:
 
 
 class Encoder(nn.Module):
-    """Spectrogram of a chunk `[B, P, F, M]` -> raw latents `[B, S, D]`, not bounded yet."""
+    """Spectrogram of a chunk `[B, P, F, M]` -> raw latents `[B, S, D]`, not bounded yet.
+
+    Summary embeddings are read from learned tokens beside the audio tokens; ordered latents from the audio
+    tokens, each from those of its time step.
+    """
 
     def __init__(self, config: Music2Latent2Config) -> None:
         super().__init__()
@@ -122,13 +126,20 @@ class Encoder(nn.Module):
         if self.summary is not None:
             keep = slice(config.tokens, config.tokens + config.num_latents)
             return self.head(self.transformer(sequence, keep=keep)[0])
-        grid = self.transformer(sequence, keep=slice(config.tokens))[0]
-        columns = grid.unflatten(1, (config.frequency_tokens, config.time_tokens)).transpose(1, 2)
-        return self.head(columns.flatten(2))
+        return self.head(self.columns(self.transformer(sequence, keep=slice(config.tokens))[0]))
+
+    def columns(self, tokens: Tensor) -> Tensor:
+        """Audio tokens `[B, F' * M', dim]`, those of each time step in one vector, `[B, M', F' * dim]`."""
+        grid = tokens.unflatten(1, (self.config.frequency_tokens, self.config.time_tokens))
+        return grid.transpose(1, 2).flatten(2)
 
 
 class Upsampler(nn.Module):
-    """Latents of a chunk `[B, S, D]` -> maps, finest first, one per block of the consistency frontend."""
+    """Latents of a chunk `[B, S, D]` -> maps, finest first, one per block of the consistency frontend.
+
+    Summary latents are tokens beside the grid of mask tokens, which reads them; ordered ones are added to the
+    mask tokens of their time step.
+    """
 
     def __init__(self, config: Music2Latent2Config) -> None:
         super().__init__()
@@ -136,16 +147,21 @@ class Upsampler(nn.Module):
         self.latent_in = xavier_init(nn.Linear(config.latent_dim, config.dim))
         self.mask = nn.Parameter(torch.randn(1, config.frequency_tokens, 1, config.dim) * config.dim**-0.5)
         self.registers = learned_tokens(config.num_registers, config.dim)
-        count = config.tokens + config.num_latents + config.num_registers
+        count = config.tokens + config.num_latents * (config.layout == "summary") + config.num_registers
         self.transformer = _transformer(config, count, config.upsampler_layers, output_norm=False)
         self.frontend = UpFrontend(parts=None, **_frontend_sizes(config))
 
+    def sequence(self, latents: Tensor) -> Tensor:
+        """The tokens that the transformer begins with."""
+        projected = self.latent_in(latents.to(self.mask.dtype))
+        if self.config.layout == "ordered":
+            return append_tokens((self.mask + projected[:, None]).flatten(1, 2), self.registers)
+        mask = self.mask.expand(len(latents), -1, self.config.time_tokens, -1).flatten(1, 2)
+        return append_tokens(torch.cat((mask, projected), dim=1), self.registers)
+
     def tokens(self, latents: Tensor) -> Tensor:
         """The transformer's audio tokens, `[B, F' * M', dim]`."""
-        config = self.config
-        mask = self.mask.expand(len(latents), -1, config.time_tokens, -1).flatten(1, 2)
-        sequence = torch.cat((mask, self.latent_in(latents.to(mask.dtype))), dim=1)
-        return self.transformer(append_tokens(sequence, self.registers), keep=slice(config.tokens))[0]
+        return self.transformer(self.sequence(latents), keep=slice(self.config.tokens))[0]
 
     def forward(self, latents: Tensor) -> list[Tensor]:
         grid = self.tokens(latents).transpose(1, 2)

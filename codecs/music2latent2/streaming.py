@@ -135,6 +135,8 @@ class StreamDecoder:
     def _empty(self, latents: Tensor) -> bool:
         """Whether these are well-formed latents or codes of no chunks."""
         config = self.model.settings
+        if not isinstance(latents, Tensor):
+            return False
         if latents.is_floating_point():
             return latents.ndim == 4 and latents.shape[1:] == (0, config.num_latents, config.latent_dim)
         return self.model.discrete and latents.ndim == 3 and latents.shape[1:] == (config.num_latents, 0)
