@@ -18,7 +18,8 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read while gradio 
 
 import gradio as gr
 
-from soundloom.cli import add_demo_arguments, run_demo, run_guarded
+from soundloom.cli.command import run_guarded
+from soundloom.cli.demo import add_demo_arguments, run_demo
 from soundloom.demo.look import CSS, theme
 from soundloom.demo.shelf import KEEP_SECONDS
 
@@ -38,9 +39,10 @@ def about(name: str) -> str:
         return (
             "**The model `foley`** is small and ships with the package. It was trained only on synthesised "
             "sounds, so it sounds like a sound-effects synthesiser and not like a recording. It was taught "
-            f"these sounds, alone or two together: {known}. Its training was short: rain, fire, crickets, "
-            "applause, typing, clocks, helicopters, trains, drums and waves come out as themselves, most "
-            "others sometimes or not yet. It understands plain English; it cannot speak or sing. \n"
+            f"these sounds, alone or two together: {known}. Its training was short: rain, wind, fire, "
+            "thunder, crickets, clocks, engines, trains, sirens, footsteps, glass and guitars come out as "
+            "themselves, most others sometimes, dogs, cats and doorbells not yet. It understands plain "
+            "English; it cannot speak or sing. \n"
             "Code and weights: Apache-2.0; what you make with it is yours."
         )
     if Path(name).is_dir():

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import gradio as gr
 import torch
 
-from ..cli import slug
+from ..cli.generate import slug
 from ..codecs.audio import resample
 from ..gen.generation import GenerationCancelled
 from ..gen.pipeline import GeneratedAudio
@@ -26,14 +26,14 @@ MAX_CANDIDATES = 8
 MAX_SEED = 2**53 - 1  # what a browser counts exactly
 
 EXAMPLES = (
-    "a dog barks, then rain",
     "heavy rain with thunder in the background",
-    "an owl hoots twice",
     "footsteps on gravel",
+    "a clock ticks, then glass breaks",
+    "an acoustic guitar",
+    "a police siren",
+    "a train passes, then rain",
+    "crickets while a fire crackles",
     "a church bell rings in the distance",
-    "three knocks on a door",
-    "a helicopter flies while a siren wails",
-    "a small bird chirps quickly",
 )
 
 

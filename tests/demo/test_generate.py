@@ -80,9 +80,9 @@ def test_a_kept_seed_gives_the_same_sound_and_an_example_fills_the_prompt(
     served: str, open_page: Any, tmp_path: Path
 ) -> None:
     with open_page(served) as page:
-        page.get_by_text("an owl hoots twice", exact=True).click()
+        page.get_by_text("footsteps on gravel", exact=True).click()
         page.wait_for_function(
-            "() => document.querySelector('#prompt textarea').value === 'an owl hoots twice'"
+            "() => document.querySelector('#prompt textarea').value === 'footsteps on gravel'"
         )
         page.uncheck("#listen input")
         page.fill("#duration input[type=number]", "1")
