@@ -26,8 +26,9 @@ from torch import Tensor
 
 from soundloom.codecs import load_codec, read_audio
 from soundloom.codecs.container import Compressed, ContainerReader, Header
-from soundloom.codecs.entropy import encode_adaptive
-from soundloom.codecs.packing import pack_codes
+from soundloom.codecs.container.entropy import encode_adaptive
+from soundloom.codecs.container.header import MAX_CODED
+from soundloom.codecs.container.packing import pack_codes
 
 SUFFIXES = (".wav", ".flac", ".ogg", ".mp3")
 LZMA = [{"id": lzma.FILTER_LZMA2, "preset": 9, "lc": 0, "lp": 1, "pb": 1}]
@@ -82,6 +83,8 @@ def chunks(sounds: Sequence[Tensor], frames: int) -> Iterator[Tensor]:
 def compress(codes: Tensor, header: Header, frames: int, entropy: str) -> bytes:
     """A whole file of codes `[K, T]`."""
     length = int(codes.shape[1] * header.sample_rate / header.frame_rate)
+    if entropy == "adaptive":
+        frames = min(frames, MAX_CODED // header.shape[0])
     made = Header(**{**vars(header), "length": length, "frames_per_chunk": frames, "entropy": entropy})
     return Compressed(made, codes).to_bytes()
 

@@ -14,12 +14,14 @@ from .audio import (
     rms_db,
     write_audio,
 )
-from .base import Codec, load_codec, resolve_model
+from .base import Codec, load_codec
+from .resolve import resolve_model
 
 if TYPE_CHECKING:
     from .container import Compressed, ContainerError, ContainerReader, ContainerWriter
-    from .ecdc import read_ecdc, write_ecdc
-    from .encodec import EnCodec
+    from .encodec.ecdc import read_ecdc
+    from .encodec.ecdc_writer import write_ecdc
+    from .encodec.model import EnCodec
     from .files import decode_file, describe_file, encode_file
     from .music2latent2.model import Music2Latent2
     from .seanet.model import SEANetCodec
@@ -30,14 +32,14 @@ _LAZY = {
     "ContainerError": ".container",
     "ContainerReader": ".container",
     "ContainerWriter": ".container",
-    "EnCodec": ".encodec",
+    "EnCodec": ".encodec.model",
     "Music2Latent2": ".music2latent2.model",
     "SEANetCodec": ".seanet.model",
     "decode_file": ".files",
     "describe_file": ".files",
     "encode_file": ".files",
-    "read_ecdc": ".ecdc",
-    "write_ecdc": ".ecdc",
+    "read_ecdc": ".encodec.ecdc",
+    "write_ecdc": ".encodec.ecdc_writer",
 }
 
 __all__ = [

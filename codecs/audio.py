@@ -240,7 +240,9 @@ def check_destination(path: str | os.PathLike[str], *, force: bool = False) -> N
             f"the folder {path.parent} does not exist; create it first (mkdir -p {path.parent})"
         )
     if path.exists() and not force:
-        raise FileExistsError(f"{path} already exists; choose another name, or allow overwriting with force")
+        raise FileExistsError(
+            f"{path} already exists; choose another name, or allow overwriting with force (--force)"
+        )
 
 
 def _encode(path: Path, samples: Tensor, sample_rate: int) -> bytes:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import threading
 
 from ..codecs.base import BUNDLED_MODELS, HUB_CODECS, Codec, bundled_names, load_codec, resolve_model
-from ..codecs.encodec_weights import find_checkpoint
-from ..codecs.storage import Storage, choose_storage, storages
+from ..codecs.encodec.weights import find_checkpoint
+from ..codecs.files.storage import Storage, choose_storage, storages
 
 
 def is_local(name: str) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 
 import gradio as gr
 
-from ..cli import slug
+from ..cli.generate import slug
 from ..codecs.audio import write_audio
 from ..codecs.container import SUFFIX
 from .codecs import Codecs

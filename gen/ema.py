@@ -77,7 +77,8 @@ class ExponentialMovingAverage(lightning.Callback):
     def on_validation_epoch_start(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
     ) -> None:
-        if self._updates and not self._swapped:
+        # Without averages, nothing was trained here: the weights of a checkpoint are the average already.
+        if self.averages and self._updates and not self._swapped:
             self._swap(pl_module)
             self._validating = True
 

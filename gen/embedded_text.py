@@ -20,7 +20,7 @@ from safetensors.torch import load_file
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
-from .text import TextEncoder, TextStates, check_prompts
+from .text import TextEncoder, TextStates, as_utf8, check_prompts
 
 logger = logging.getLogger(__name__)
 
@@ -163,7 +163,7 @@ class EmbeddedTextEncoder(TextEncoder, ModelMixin, ConfigMixin):  # type: ignore
                 raise FileNotFoundError(
                     f"{folder / name} is missing; give a folder that save_pretrained wrote"
                 )
-        options = {"low_cpu_mem_usage": False, "local_files_only": True} | options
+        options = {"low_cpu_mem_usage": False, "local_files_only": True, "use_safetensors": True} | options
         try:
             loaded: Any = super().from_pretrained(folder, output_loading_info=True, **options)
         except (OSError, ValueError, RuntimeError, SafetensorError) as error:
@@ -205,8 +205,7 @@ class EmbeddedTextEncoder(TextEncoder, ModelMixin, ConfigMixin):  # type: ignore
         tokenizer = self._tokenizer()
         rows = []
         for prompt in check_prompts(prompts):
-            # Half of a surrogate pair (a cut emoji) is legal in a Python string but not in UTF-8.
-            ids = tokenizer.encode(prompt.encode("utf-8", "replace").decode(), add_special_tokens=False).ids
+            ids = tokenizer.encode(as_utf8(prompt), add_special_tokens=False).ids
             if len(ids) > self.max_tokens:
                 logger.warning(
                     "prompt of %d tokens cut to its first %d: %r...", len(ids), self.max_tokens, prompt[:40]

@@ -73,28 +73,12 @@ class CodeGenerator:
         """Give the cache's memory back."""
         self.state.close()
 
-    def window(self, frames: int, sample: Sample, *, prompt: Tensor | None = None) -> Tensor:
-        """Generate one window.
-
-        Args:
-            frames: T, frames of the window, those of the prompt included; at most max_frames.
-            sample: turns logits `[B, K, V]` into tokens `[B, K]`, for example a `Sampler`.
-            prompt: int64 `[B, K, P]`, the first P < T frames.
-
-        Returns:
-            int64 `[B, K, T]`, the prompt included.
-        """
-        codes, given = self.room(frames, prompt)
-        for _ in self._window(codes, given, sample, lambda frame: _place(frame, given, frames)):
-            pass
-        return codes
-
-    def long(
+    def generate(
         self,
         frames: int,
-        stride: int,
         sample: Sample,
         *,
+        stride: int = 1,
         prompt: Tensor | None = None,
         progress: Progress | None = None,
     ) -> Tensor:
@@ -102,9 +86,9 @@ class CodeGenerator:
 
         Args:
             frames: T, those of the prompt included.
-            stride: frames from window to window, less than max_frames.
-            sample: see `window`.
-            prompt: int64 `[B, K, P]`, P < T.
+            sample: turns logits `[B, K, V]` into tokens `[B, K]`, for example a `Sampler`.
+            stride: frames from window to window, less than max_frames; without effect on a single window.
+            prompt: int64 `[B, K, P]`, the first P < T frames.
             progress: called with the number of new frames done and to do.
 
         Returns:
@@ -134,7 +118,7 @@ class CodeGenerator:
         Args:
             codes: int64 `[B, K, T]`, filled in place.
             given: P, frames that are there already.
-            stride, sample: see `long`.
+            stride, sample: see `generate`.
 
         Yields:
             After every step the number of frames of `codes` that are complete; it never falls, ends with T.

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Self
 
 import torch
 from diffusers import ConfigMixin, ModelMixin
@@ -18,32 +18,11 @@ from diffusers.configuration_utils import register_to_config
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..codecs.base import resolve_model
+from ..codecs.mel import mel_filters
+from ..codecs.resolve import resolve_model
+from .weights import fill, read_json, read_weights
 
 BUNDLED_MODELS = Path(__file__).resolve().parent / "models"
-
-
-def mel_filters(sample_rate: int, n_fft: int, n_mels: int, low: float, high: float) -> Tensor:
-    """Triangular filters `[n_mels, n_fft // 2 + 1]`, evenly spaced on the mel scale 2595 log10(1 + f / 700).
-
-    Each filter sums to 1, so that its output is the mean power of its band whatever its width.
-    """
-
-    def to_mel(hertz: Tensor) -> Tensor:
-        return 2595.0 * torch.log10(1.0 + hertz / 700.0)
-
-    ends = to_mel(torch.tensor([low, high], dtype=torch.float64))
-    edges = torch.linspace(float(ends[0]), float(ends[1]), n_mels + 2)
-    edges = 700.0 * (10.0 ** (edges.double() / 2595.0) - 1.0)
-    bins = torch.linspace(0.0, sample_rate / 2, n_fft // 2 + 1, dtype=torch.float64)
-    rising = (bins - edges[:-2, None]) / (edges[1:-1] - edges[:-2])[:, None]
-    falling = (edges[2:, None] - bins) / (edges[2:] - edges[1:-1])[:, None]
-    filters = torch.minimum(rising, falling).clamp_min(0.0)
-    # a filter narrower than the bin spacing may hold no bin at all: it takes the nearest one
-    empty = filters.sum(1) == 0
-    nearest = (bins[None] - edges[1:-1, None]).abs().argmin(1)
-    filters[empty, nearest[empty]] = 1.0
-    return (filters / filters.sum(1, keepdim=True)).float()
 
 
 class LogMel(nn.Module):
@@ -63,7 +42,8 @@ class LogMel(nn.Module):
         super().__init__()
         self.n_fft, self.hop = n_fft, hop
         self.register_buffer("window", torch.hann_window(n_fft), persistent=False)
-        filters = mel_filters(sample_rate, n_fft, n_mels, 30.0, sample_rate / 2)
+        band = (30.0, sample_rate / 2)
+        filters = mel_filters(sample_rate, n_fft, n_mels, *band, mean=True, dtype=torch.float64)
         self.register_buffer("filters", filters, persistent=False)
 
     def forward(self, audio: Tensor) -> Tensor:
@@ -144,20 +124,42 @@ class SoundClassifier(ModelMixin, ConfigMixin):
         self.head = nn.Linear(2 * widths[-1], len(class_names))
 
     @classmethod
-    def from_pretrained(cls, name: str | os.PathLike[str] = "foley-judge", **kwargs: Any) -> SoundClassifier:
+    def from_pretrained(  # type: ignore[override]
+        cls,
+        name: str | os.PathLike[str] = "foley-judge",
+        *,
+        revision: str | None = None,
+        local_files_only: bool = False,
+    ) -> Self:
         """Load from a folder, a bundled name ("foley-judge") or a hub id; ready for inference.
 
+        Args:
+            name: folder, bundled name or hub id.
+            revision: of a hub model.
+            local_files_only: never go online.
+
         Raises:
-            ValueError: unknown name; the message lists the nearest ones.
+            ValueError: unknown name; the message lists the nearest ones. Or the folder holds another kind of
+                model, or a damaged file.
+            FileNotFoundError: a file of the folder is missing.
         """
-        where = {key: kwargs.pop(key) for key in ("local_files_only", "revision") if key in kwargs}
         folder = resolve_model(
-            name, BUNDLED_MODELS, allow_patterns=("config.json", "*.safetensors", "*.json"), **where
+            name,
+            BUNDLED_MODELS,
+            allow_patterns=("*.json", "*.safetensors"),
+            revision=revision,
+            local_files_only=local_files_only,
         )
-        kwargs.setdefault(
-            "low_cpu_mem_usage", False
-        )  # the other way needs accelerate, for no gain at this size
-        return super().from_pretrained(folder, **kwargs).eval()
+        config = read_json(folder / "config.json")
+        if (kind := config.get("_class_name", cls.__name__)) != cls.__name__:
+            raise ValueError(
+                f"{os.fspath(name)} is of the kind {kind}, not a classifier of sounds; foley-judge, which "
+                "ships, is one"
+            )
+        model = cls.from_config(config)
+        assert isinstance(model, cls)
+        fill(model, read_weights(folder), folder)
+        return model.eval()
 
     @property
     def class_names(self) -> list[str]:
@@ -187,8 +189,3 @@ class SoundClassifier(ModelMixin, ConfigMixin):
     def forward(self, audio: Tensor) -> Tensor:
         """Audio `[B, N]` at `sample_rate` -> logits `[B, classes]`."""
         return self.head(self.drop(self.features(audio)))
-
-    @torch.no_grad()
-    def classify(self, audio: Tensor) -> list[str]:
-        """Name the most likely class of each sound in `[B, N]`."""
-        return [self.class_names[i] for i in self(audio).argmax(1).tolist()]

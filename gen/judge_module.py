@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -13,6 +12,7 @@ from torch import Tensor, nn
 from torchmetrics.classification import MulticlassAccuracy, MulticlassConfusionMatrix
 
 from ..codecs.export import ExportsModel, float_only, part_of
+from ..codecs.schedule import warmup_cosine
 from .judge import SoundClassifier
 
 
@@ -124,9 +124,7 @@ class SoundClassifierModule(ExportsModel):
         rise = max(1, round(self.warmup * steps))
 
         def rate(step: int) -> float:
-            if step < rise:
-                return (step + 1) / rise
-            return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - rise) / max(1, steps - rise))))
+            return warmup_cosine(step, steps, warmup_steps=rise)
 
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, rate)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

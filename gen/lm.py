@@ -234,7 +234,9 @@ class AudioLM(ModelMixin, ConfigMixin):
         local = Path(folder or "", kwargs.get("subfolder") or "")
         if folder is None or not local.is_dir():
             # True would want the accelerate package.
-            return super().from_pretrained(folder, **{"low_cpu_mem_usage": False, **kwargs})
+            return super().from_pretrained(
+                folder, **{"low_cpu_mem_usage": False, "use_safetensors": True, **kwargs}
+            )
         config = read_json(local / "config.json")
         quantized = is_int8(config)
         dtype = kwargs.get("torch_dtype") or torch.float32

@@ -15,7 +15,8 @@ from typing import Any
 
 import torch
 
-from ..codecs.base import Codec, load_codec, resolve_model
+from ..codecs.base import Codec, load_codec
+from ..codecs.resolve import resolve_model
 from .cache import converted
 from .convert import PUBLISHED_CODEC_FILE, PUBLISHED_FILE, load_published_lm
 from .lm import AudioLM
@@ -74,6 +75,11 @@ def load_parts(
         settings = {"max_seconds": published.max_seconds, "guidance_scale": published.guidance_scale}
     else:
         config = read_json(folder / CONFIG_FILE)
+        if (kind := config.get("_class_name", "AudioGen")) != "AudioGen":
+            raise ValueError(
+                f"{os.fspath(name)} is of the kind {kind}, not an AudioGen, which makes sound of text; "
+                "foley, which ships, is one"
+            )
         lm = AudioLM.from_pretrained(folder / "lm", torch_dtype=dtype)
         text_encoder = folder / "text_encoder" if text_encoder is None else text_encoder
         if codec is None:

@@ -1,7 +1,7 @@
 """Training of AudioLM: losses, optimiser and logging around the network (a LightningModule).
 
-Source of the recipe: AudioGen (Kreuk et al. 2023); cross entropy per codebook, AdamW, caption dropout for
-classifier-free guidance. Letters: B items, K codebooks, T frames, V codes a codebook.
+Source of the recipe: AudioGen (Kreuk et al. 2023); cross entropy per codebook (objective.py), AdamW, caption
+dropout for classifier-free guidance. Letters: B items, K codebooks, T frames, L text positions, D text width.
 """
 
 from __future__ import annotations
@@ -11,47 +11,26 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Self, TypedDict
+from typing import Any, Self
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from ..codecs.base import Codec, load_codec
 from ..codecs.export import EXPORT_KEY, ExportsModel
+from ..codecs.schedule import warmup_cosine
 from .embedded_text import EmbeddedTextEncoder
 from .generation import CodeGenerator
 from .lm import AudioLM
 from .lora import LoRASettings, add_lora, fingerprint, merge_lora, save_only_trained
-from .pipeline import AudioGen
+from .objective import CodeBatch, mean_entropy, share_weights, summed_entropies
+from .pipeline import DEFAULT_TOP_K, AudioGen
 from .sampling import Sampler
 from .sharding import shard
 from .start import Start, Unregistered, build_text_encoder, fitting_codec
 from .text import TextEncoder, TextStates
 
 DEFAULT_CODEC = "seanet-16khz"
-
-
-class CodeBatch(TypedDict, total=False):
-    """What the data module gives: captions, and codes or the sound that the module's codec makes them of.
-
-    Keys:
-        prompts: B captions, empty where there is none.
-        codes: int64 `[B, K, T]`.
-        lengths: int64 `[B]`, frames of each item that are not padding.
-        audio: float32 `[B, C, N]`, instead of codes, at the codec's sample rate.
-        audio_lengths: int64 `[B]`, samples of each item that are not padding.
-        text_states: `[B, L, D]`, captions that were encoded in advance by the (frozen) text encoder.
-        text_mask: bool `[B, L]`, true for their real tokens.
-    """
-
-    prompts: list[str]
-    codes: Tensor
-    lengths: Tensor
-    audio: Tensor
-    audio_lengths: Tensor
-    text_states: Tensor
-    text_mask: Tensor
 
 
 class AudioGenModule(ExportsModel):
@@ -73,6 +52,9 @@ class AudioGenModule(ExportsModel):
             AudioLM; with `init_from`, all but dropout are ignored.
         gradient_checkpointing: compute activations twice to save memory.
         caption_dropout: chance that an item is trained without its caption.
+        codebook_weights: relative weights of the K codebooks in the loss that is trained on, such as
+            [1, 0.12, 0.1, 0.08]; None: all count alike, as in AudioGen. What is logged as loss stays the
+            plain mean, so that runs with other weights compare.
         codec: what turns batches of sound into codes while training, a name or a codec; stays frozen and is
             not saved. None: the data brings codes.
         learning_rate: peak of the schedule.
@@ -108,6 +90,7 @@ class AudioGenModule(ExportsModel):
         dropout: float = 0.0,
         gradient_checkpointing: bool = False,
         caption_dropout: float = 0.1,
+        codebook_weights: list[float] | None = None,
         codec: str | Codec | None = None,
         learning_rate: float = 5e-4,
         betas: tuple[float, float] = (0.9, 0.95),
@@ -170,6 +153,9 @@ class AudioGenModule(ExportsModel):
                 delays=delays,
                 dropout=dropout,
             )
+        self.codebook_shares = None
+        if codebook_weights is not None:
+            self.codebook_shares = share_weights(codebook_weights, self.lm.num_codebooks)
         if codec is None and self.start is not None:
             codec = self.start.codec
         self._codec = None if codec is None else Unregistered(fitting_codec(codec, self.lm))
@@ -252,22 +238,10 @@ class AudioGenModule(ExportsModel):
         return TextStates(states.float().masked_fill(~mask.unsqueeze(-1), 0.0), mask)
 
     def cross_entropies(self, batch: CodeBatch, prompts: Sequence[str]) -> Tensor:
-        """Mean cross entropy in nats of each codebook over the batch's predicted codes: `[K]`.
-
-        Padding takes no part: neither its own codes nor the last ones of late codebooks, which the model
-        predicts with padding in sight (see `CodePattern.predicted`), so an item's loss is what it would be
-        alone.
-        """
+        """Mean cross entropy in nats of each codebook over the batch's predicted codes: `[K]`."""
         codes, lengths = self.codes_of(batch)
-        text = self.text_of(batch, prompts)
-        output = self.lm(codes, text.states, text.mask)
-        mask = output.mask
-        if lengths is not None:
-            mask = mask & self.lm.pattern.predicted(lengths.to(codes.device), codes.shape[-1])
-        losses = F.cross_entropy(output.logits.flatten(0, 2).float(), codes.flatten(), reduction="none")
-        losses = losses.view(codes.shape).masked_fill(~mask, 0.0)
-        counts = self._mean_of_processes(mask.sum(dim=(0, 2)).float())
-        return losses.sum(dim=(0, 2)) / counts.clamp_min(1e-9)
+        sums, counts = summed_entropies(self.lm, codes, lengths, self.text_of(batch, prompts))
+        return sums / self._mean_of_processes(counts).clamp_min(1e-9)
 
     def _mean_of_processes(self, values: Tensor) -> Tensor:
         """The mean over all processes while they train together, so that each item counts alike.
@@ -299,16 +273,18 @@ class AudioGenModule(ExportsModel):
         sampler = Sampler(
             seeds=[batch_idx * 1_000_003 + row for row in range(generator.batch)],
             num_codebooks=self.lm.num_codebooks,
-            top_k=min(250, self.lm.codebook_size),
+            top_k=min(DEFAULT_TOP_K, self.lm.codebook_size),
         )
-        return generator.window(frames, sampler)
+        return generator.generate(frames, sampler)
 
     def _loss(self, batch: CodeBatch, prompts: Sequence[str], stage: str) -> Tensor:
         entropies = self.cross_entropies(batch, prompts)
-        loss = entropies.mean()
+        loss = mean_entropy(entropies, self.codebook_shares)
         seen = self._mean_of_processes(entropies.detach())
         values = {f"{stage}/ce_{k}": value for k, value in enumerate(seen)}
         values[f"{stage}/perplexity"] = seen.mean().exp()
+        if self.codebook_shares is not None:
+            values[f"{stage}/weighted_loss"] = mean_entropy(seen, self.codebook_shares)
         size, spread = len(prompts), stage != "train"
         self.log_dict(values, batch_size=size, sync_dist=spread)
         self.log(f"{stage}/loss", seen.mean(), batch_size=size, sync_dist=spread, prog_bar=True)
@@ -316,13 +292,9 @@ class AudioGenModule(ExportsModel):
 
     def rate_factor(self, step: int, total: float) -> float:
         """The learning rate at an optimiser step as a fraction of its peak, in a run of `total` steps."""
-        if step < self.warmup_steps:
-            return (step + 1) / self.warmup_steps
-        if self.schedule == "inverse_sqrt":
+        if self.schedule == "inverse_sqrt" and step >= self.warmup_steps:
             return math.sqrt(max(self.warmup_steps, 1) / max(step, 1))
-        progress = (step - self.warmup_steps) / max(1, total - self.warmup_steps)
-        wave = 0.5 * (1.0 + math.cos(math.pi * min(1.0, progress)))
-        return self.min_lr_ratio + (1.0 - self.min_lr_ratio) * wave
+        return warmup_cosine(step, total, warmup_steps=self.warmup_steps, floor=self.min_lr_ratio)
 
     def configure_optimizers(self) -> Any:
         """AdamW over everything that is trained, with the schedule advanced every step."""

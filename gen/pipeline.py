@@ -21,7 +21,6 @@ from ..codecs.base import Codec
 from .generation import Progress
 from .job import CodeSettings, Job, Options, Settings
 from .lm import AudioLM
-from .loading import BUNDLED_MODELS as BUNDLED_MODELS
 from .loading import Parts, load_parts, save_parts
 from .request import (
     AudioSource,

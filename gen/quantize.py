@@ -76,8 +76,7 @@ def dequantize(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         if scale.shape != tensor.shape[:1]:
             raise ValueError(
                 f"{name} has {tensor.shape[0]} rows, but {name + SCALE_SUFFIX} has shape "
-                f"{list(scale.shape)}; "
-                "the weight files do not belong together"
+                f"{list(scale.shape)}; the weight files do not belong together"
             )
         result[name] = tensor.to(torch.float32) * scale.to(torch.float32).view(-1, *[1] * (tensor.ndim - 1))
     return result

@@ -5,9 +5,7 @@ Letters: B rows, C channels, K codebooks, N samples, T frames.
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Iterable, Iterator
-from typing import BinaryIO
 
 import torch
 from torch import Tensor
@@ -69,34 +67,3 @@ def decode_while(
     audio = torch.cat([*last, decoder.flush()], dim=-1).float().cpu()
     if audio.shape[-1]:
         yield audio, codes[:, :, shown:]
-
-
-class WavStream:
-    """Writes one sound of known length as 16 bit wav to a stream that cannot seek, such as a pipe.
-
-    Samples beyond -1 to 1 are clipped: what follows is not known yet, so the whole cannot be scaled.
-
-    Attributes:
-        clipped: number of samples that were.
-
-    Args:
-        stream: binary, for example `sys.stdout.buffer`.
-        sample_rate: Hz.
-        channels: C.
-        length: N, samples that will be written.
-    """
-
-    def __init__(self, stream: BinaryIO, *, sample_rate: int, channels: int, length: int) -> None:
-        self.stream = stream
-        self.clipped = 0
-        frame, size = 2 * channels, 2 * channels * length
-        layout = struct.pack("<IHHIIHH", 16, 1, channels, sample_rate, sample_rate * frame, frame, 16)
-        header = b"RIFF" + struct.pack("<I", 36 + size) + b"WAVEfmt " + layout
-        stream.write(header + b"data" + struct.pack("<I", size))
-
-    def write(self, samples: Tensor) -> None:
-        """Write samples `[C, n]` and push them on at once."""
-        self.clipped += int((samples.abs() > 1.0).sum())
-        integers = (samples.clamp(-1.0, 1.0) * 32767.0).round().to(torch.int16)
-        self.stream.write(integers.T.contiguous().numpy().astype("<i2").tobytes())
-        self.stream.flush()

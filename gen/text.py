@@ -82,6 +82,11 @@ def check_prompts(prompts: Sequence[str]) -> list[str]:
     return list(prompts)
 
 
+def as_utf8(text: str) -> str:
+    """The text without what no tokenizer takes: half of a surrogate pair (a cut emoji) becomes "?"."""
+    return text.encode("utf-8", "replace").decode()
+
+
 class T5TextEncoder(TextEncoder):
     """The encoder half of a T5 model, frozen and in float32 whatever the language model runs in.
 
@@ -143,11 +148,7 @@ class T5TextEncoder(TextEncoder):
 
         Each row ends with the end-of-sentence token. Rows of empty prompts have an all-zero mask.
         """
-        # Half of a surrogate pair (a cut emoji) is legal in a Python string but not in UTF-8.
-        texts = [
-            prompt.encode("utf-8", "replace").decode() if prompt.strip() else ""
-            for prompt in check_prompts(prompts)
-        ]
+        texts = [as_utf8(prompt) if prompt.strip() else "" for prompt in check_prompts(prompts)]
         encoded = self.tokenizer(texts, truncation=True, max_length=self.max_tokens + 1, padding=False)
         rows: list[list[int]] = []
         for text, ids in zip(texts, encoded["input_ids"], strict=True):

@@ -55,9 +55,8 @@ class KVCache:
         shape = (batch, num_heads, max_steps, head_dim)
         self.keys = [torch.zeros(shape, dtype=dtype, device=device) for _ in range(num_layers)]
         self.values = [torch.zeros(shape, dtype=dtype, device=device) for _ in range(num_layers)]
-        self.positions = sinusoidal_positions(
-            0, max_steps, num_heads * head_dim, dtype=dtype, device=torch.device(device)
-        )
+        dim = num_heads * head_dim
+        self.positions = sinusoidal_positions(max_steps, dim, dtype=dtype, device=torch.device(device))
         self.max_steps = max_steps
         self.steps = 0
 
@@ -86,17 +85,15 @@ class KVCache:
             )
 
 
-def sinusoidal_positions(
-    start: int, steps: int, dim: int, *, dtype: torch.dtype, device: torch.device
-) -> Tensor:
-    """Position vectors of steps `start .. start + steps - 1`: `[steps, dim]`.
+def sinusoidal_positions(steps: int, dim: int, *, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Position vectors of the first steps: `[steps, dim]`.
 
     AudioGen's form: with h = dim / 2 and phase p / 10000^(i / (h - 1)), all cosines come first, then all
     sines.
     """
     half = dim // 2
     exponent = torch.arange(half, device=device, dtype=torch.float32) / max(half - 1, 1)
-    position = torch.arange(start, start + steps, device=device, dtype=torch.float32)
+    position = torch.arange(steps, device=device, dtype=torch.float32)
     phase = position[:, None] / torch.pow(10000.0, exponent)[None, :]
     return torch.cat([phase.cos(), phase.sin()], dim=-1).to(dtype)
 
@@ -242,8 +239,8 @@ class Transformer(nn.Module):
                 truncated_normal_(linear.weight, 1.0 / math.sqrt(linear.in_features * 2 * (index + 1)))
                 if linear.bias is not None:
                     nn.init.zeros_(linear.bias)
-            # Query, key and value are one packed matrix there; its default bound
-            # depends on the input width only.
+            # Query, key and value are one packed matrix there; its default bound depends on the input width
+            # only.
             for linear in (
                 module.self_attention.in_proj,
                 module.cross_attention.query,
@@ -298,7 +295,7 @@ class Transformer(nn.Module):
         """
         steps = x.shape[1]
         if cache is None:
-            positions = sinusoidal_positions(0, steps, self.dim, dtype=x.dtype, device=x.device)
+            positions = sinusoidal_positions(steps, self.dim, dtype=x.dtype, device=x.device)
         else:
             cache.check_room(steps)
             positions = cache.positions[cache.steps : cache.steps + steps]

@@ -342,7 +342,7 @@ def _encoded_item(sample: Sample, frames: int, generator: torch.Generator | None
 
 
 def collate_items(
-    items: Sequence[Item], length: int, mixing: Mixing | None = None, batch_size: int = 0
+    items: Sequence[Item], length: int, mixing: Mixing | None = None, batch_size: int = 0, tail: int = 0
 ) -> dict[str, Any]:
     """Make the batch that AudioGenModule takes (see `CodeBatch`), padded with zeros.
 
@@ -351,6 +351,7 @@ def collate_items(
         length: N or T of the batch.
         mixing: makes a batch of `batch_size` out of more items with sound; it draws from torch's generator.
         batch_size: see `mixing`.
+        tail: how many samples of the padding after sound count as part of it: silence to be learned.
     """
     captions = [item.caption for item in items]
     if items[0].codes is None:
@@ -359,6 +360,7 @@ def collate_items(
             generator = torch.Generator().manual_seed(int(torch.randint(2**62, ())))
             mixed = mixing(Clips(audio, lengths, captions), min(batch_size, len(items)), generator)
             audio, lengths, captions = mixed.audio, mixed.lengths, mixed.captions
+        lengths = (lengths + tail).clamp_max(length)
         return {"audio": audio, "audio_lengths": lengths, "prompts": captions}
     codes, lengths = _padded([item.codes for item in items if item.codes is not None], length)
     batch: dict[str, Any] = {"codes": codes, "lengths": lengths, "prompts": captions}

@@ -58,7 +58,9 @@ class AudioGenDataModule(RenderingDataModule):
         repeats: how many times an epoch goes through each folder; default once. Not for shards.
         segment_seconds: length of a training item, s. From a longer recording a stretch is taken at random; a
             shorter one is padded, and the padding left out of the loss.
-        frames: the same in frames, for encoded folders without a prepared.json.
+        tail_seconds: how much of the padding after a sound counts as part of it, s: the model then learns
+            that a short sound ends, and to be silent. Encoded folders and shards: see `soundloom prepare`.
+        frames: the same as segment_seconds in frames, for encoded folders without a prepared.json.
         batch_size: B.
         sample_rate: Hz of the sound.
         channels: of the sound, 1 or 2.
@@ -80,6 +82,7 @@ class AudioGenDataModule(RenderingDataModule):
         val_folders: list[str] | None = None,
         repeats: list[int] | None = None,
         segment_seconds: float = 10.0,
+        tail_seconds: float = 0.0,
         frames: int | None = None,
         batch_size: int = 16,
         sample_rate: int = 16000,
@@ -106,11 +109,14 @@ class AudioGenDataModule(RenderingDataModule):
             )
         if not 0.02 <= segment_seconds <= 600:
             raise ValueError(f"segment_seconds must be 0.02..600, got {segment_seconds}")
+        if not 0 <= tail_seconds <= 600:
+            raise ValueError(f"tail_seconds must be 0..600, got {tail_seconds}")
         if channels not in (1, 2):
             raise ValueError(f"channels must be 1 or 2, got {channels}")
         self.folders, self.val_folders = list(folders), list(val_folders or [])
         self.repeats = [1] * len(folders) if repeats is None else list(repeats)
         self.segment_seconds, self.channels, self.seed = segment_seconds, channels, seed
+        self.tail = round(tail_seconds * sample_rate)
         self.frames = None if frames is None else positive("frames", frames)
         self.batch_size, self.num_workers = positive("batch_size", batch_size), num_workers
         self.mixing, self.captions, self.codec = mixing, captions, codec
@@ -281,7 +287,13 @@ class AudioGenDataModule(RenderingDataModule):
         return self.batch_size if self.mixing is None else self.mixing.clips_to_load(self.batch_size)
 
     def train_dataloader(self) -> Any:
-        collate = partial(collate_items, length=self._length, mixing=self.mixing, batch_size=self.batch_size)
+        collate = partial(
+            collate_items,
+            length=self._length,
+            mixing=self.mixing,
+            batch_size=self.batch_size,
+            tail=self.tail,
+        )
         if hasattr(self, "train_set"):
             return loader(
                 self.train_set, self._clips_to_load, self.num_workers, shuffle=True, collate_fn=collate
@@ -302,7 +314,7 @@ class AudioGenDataModule(RenderingDataModule):
         return StreamLoader(stream, self.num_workers)
 
     def val_dataloader(self) -> DataLoader[Any]:
-        collate = partial(collate_items, length=self._length)
+        collate = partial(collate_items, length=self._length, tail=self.tail)
         if hasattr(self, "val_set"):
             return loader(self.val_set, self.batch_size, self.num_workers, collate_fn=collate)
         rank, world = self.process

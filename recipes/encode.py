@@ -22,6 +22,7 @@ import numpy as np
 import soundfile
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 from tqdm import tqdm
 
 from ..codecs.audio import AudioError
@@ -71,6 +72,7 @@ def encode_recordings(
     text_encoder: TextEncoder | None = None,
     *,
     seconds: float = 30.0,
+    tail_seconds: float = 0.0,
     batch_size: int = 16,
     device: str = "cpu",
     autocast: bool = False,
@@ -87,6 +89,7 @@ def encode_recordings(
         codec: on `device`.
         text_encoder: on `device`, frozen; None: captions stay words.
         seconds: longest piece; longer recordings are cut.
+        tail_seconds: silence that is encoded after each recording, so that a model learns where it ends.
         batch_size: pieces at once.
         device: cpu, cuda, …
         autocast: compute the codes in bfloat16.
@@ -98,9 +101,11 @@ def encode_recordings(
     """
     if not 0.1 <= seconds <= 600:
         raise ValueError(f"seconds must be 0.1..600, got {seconds}")
+    if not 0 <= tail_seconds <= 600:
+        raise ValueError(f"tail_seconds must be 0..600, got {tail_seconds}")
     _check(codec, batch_size)
     counts = EncodedCounts(0, 0.0, {})
-    for batch in _batches(_pieces(recordings, codec, seconds, counts, progress), batch_size):
+    for batch in _batches(_pieces(recordings, codec, seconds, tail_seconds, counts, progress), batch_size):
         codes = encode_batch(codec, torch.stack([piece.audio for piece in batch]), device, autocast)
         for piece, item in zip(batch, codes, strict=True):
             states = None
@@ -132,19 +137,24 @@ def _pieces(
     recordings: Sequence[Recording],
     codec: Codec,
     seconds: float,
+    tail_seconds: float,
     counts: EncodedCounts,
     progress: Progress | None,
 ) -> Iterator[Piece]:
-    """Cut all recordings into pieces of at most `seconds`."""
+    """Cut all recordings into pieces of at most `seconds`, the last one with a tail of silence."""
+    tail = round(tail_seconds * codec.sample_rate)
     for number, recording in enumerate(recordings):
         if progress is not None:
             progress(number, len(recordings))
         try:
             total = soundfile.info(str(recording.path)).duration
-            for index in range(max(1, math.ceil((total - MIN_PIECE_SECONDS) / seconds))):
+            pieces = max(1, math.ceil((total - MIN_PIECE_SECONDS) / seconds))
+            for index in range(pieces):
                 audio = read_part(
                     recording.path, codec.sample_rate, codec.channels, seconds=seconds, start=index * seconds
                 )
+                if index == pieces - 1:
+                    audio = F.pad(audio, (0, tail))
                 captions = list(recording.captions)
                 entry = {
                     "caption": captions[0] if captions else "",

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from ..codecs.audio import AudioError, mix, read_audio, resample
 from ..codecs.base import Codec
-from ..codecs.bench import BenchSound
+from ..codecs.bench.run import BenchSound
 from ..codecs.metrics import LogSpectralDistance, MultiResolutionMelDistance, si_sdr
 from ..gen.embedders import Embedder, Judge
 from ..gen.evaluation import Evaluation, named_class
@@ -238,7 +238,7 @@ def evaluate_codec(
 def bench_sounds(
     examples: Sequence[Example], sample_rate: int, channels: int, progress: Progress | None = None
 ) -> Iterator[BenchSound]:
-    """Examples as `codecs.bench.run_bench` takes them: resampled and mixed, one at a time."""
+    """Examples as `codecs.bench.run.run_bench` takes them: resampled and mixed, one at a time."""
     step = _Steps(progress, len(examples))
     for example in examples:
         samples, rate = example.read()

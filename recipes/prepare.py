@@ -223,6 +223,7 @@ def prepare_folder(
     normalize: bool = False,
     force: bool = False,
     device: str = "cpu",
+    loaded: tuple[Codec, TextEncoder | None] | None = None,
     progress: Progress | None = None,
     **encoding: Any,
 ) -> None:
@@ -240,6 +241,7 @@ def prepare_folder(
         normalize: reduce captions to key words, see `captions.normalize_caption`.
         force: replace the files of an earlier call.
         device: cpu, cuda, …
+        loaded: what `load_encoders` made of codec and text encoder; None: that is done now.
         progress: called with (recordings done, recordings).
         encoding: see `encode.encode_recordings`.
 
@@ -268,12 +270,12 @@ def prepare_folder(
                 write_raw_shards(recordings, writer, progress)
             prepared |= {"samples": len(recordings), "seconds": report.seconds}
         else:
-            loaded, encoder = _load(codec, text_encoder, device)
-            prepared = describe(loaded, _name(codec), encoder, _name(text_encoder))
+            coder, encoder = load_encoders(codec, text_encoder, device) if loaded is None else loaded
+            prepared = describe(coder, _name(codec), encoder, _name(text_encoder))
             tars = ShardSink(ShardWriter(partial, max_bytes=shard_bytes)) if shards else None
             sink: Sink = tars or FolderSink(partial)
             counts = encode_recordings(
-                recordings, sink, loaded, encoder, device=device, progress=progress, **encoding
+                recordings, sink, coder, encoder, device=device, progress=progress, **encoding
             )
             sink.close()
             report.problems += [Problem(file, UNREADABLE, why) for file, why in counts.left_out.items()]
@@ -283,9 +285,14 @@ def prepare_folder(
         report.write(partial / REPORT)
 
 
-def _load(
-    codec: str | Codec, text_encoder: str | TextEncoder | None, device: str
+def load_encoders(
+    codec: str | Codec, text_encoder: str | TextEncoder | None, device: str = "cpu"
 ) -> tuple[Codec, TextEncoder | None]:
+    """Load what encodes sounds and captions, and move it to a device: worth doing before a long check.
+
+    Raises:
+        ValueError, OSError: there is no such codec or text encoder, or it cannot be read or reached.
+    """
     loaded = load_codec(codec) if isinstance(codec, str) else codec
     encoder = build_text_encoder(text_encoder) if isinstance(text_encoder, str) else text_encoder
     for module in (loaded, encoder):

@@ -17,6 +17,8 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from torch import Tensor
 
+from ..weights import fold_weight_norm
+
 logger = logging.getLogger(__name__)
 
 PUBLISHED_FILE = "compression_state_dict.bin"
@@ -140,10 +142,7 @@ def fold_state(state: dict[str, Tensor]) -> dict[str, Tensor]:
     for key, value in state.items():
         if key.endswith("weight_v"):
             stem = key.removesuffix("weight_v")
-            gain = state[stem + "weight_g"].float()
-            direction = value.float()
-            norm = direction.flatten(1).norm(dim=1).view(-1, *[1] * (direction.ndim - 1))
-            key, value = stem + "weight", gain * direction / norm
+            key, value = stem + "weight", fold_weight_norm(state[stem + "weight_g"], value)
         elif key.endswith("weight_g"):
             continue
         key = key.replace(".conv.conv.", ".conv.").replace(".convtr.convtr.", ".convtr.")

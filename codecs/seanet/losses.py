@@ -11,19 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-
-def mel_filterbank(n_fft: int, n_mels: int, sample_rate: int, f_min: float, f_max: float) -> Tensor:
-    """Triangular filters on the HTK mel scale, `[n_fft // 2 + 1, n_mels]`, peaks of 1."""
-    frequencies = torch.linspace(0, sample_rate / 2, n_fft // 2 + 1)
-
-    def to_mel(hz: Tensor) -> Tensor:
-        return 2595 * torch.log10(1 + hz / 700)
-
-    mels = torch.linspace(float(to_mel(torch.tensor(f_min))), float(to_mel(torch.tensor(f_max))), n_mels + 2)
-    edges = 700 * (10 ** (mels / 2595) - 1)
-    rising = (frequencies[:, None] - edges[None, :-2]) / (edges[1:-1] - edges[:-2])
-    falling = (edges[None, 2:] - frequencies[:, None]) / (edges[2:] - edges[1:-1])
-    return torch.minimum(rising, falling).clamp(min=0)
+from ..mel import mel_filters
 
 
 class MelSpectrogram(nn.Module):
@@ -43,8 +31,8 @@ class MelSpectrogram(nn.Module):
         super().__init__()
         self.n_fft = n_fft
         self.register_buffer("window", torch.hann_window(n_fft), persistent=False)
-        bank = mel_filterbank(n_fft, n_mels, sample_rate, f_min, sample_rate / 2)
-        self.register_buffer("filters", bank, persistent=False)
+        bank = mel_filters(sample_rate, n_fft, n_mels, f_min, sample_rate / 2)
+        self.register_buffer("filters", bank.T.contiguous(), persistent=False)
 
     def forward(self, audio: Tensor) -> Tensor:
         hop = self.n_fft // 4

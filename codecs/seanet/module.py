@@ -20,6 +20,7 @@ from torch import Tensor
 from torchmetrics.functional.audio import scale_invariant_signal_distortion_ratio
 
 from ..export import EXPORT_KEY, ExportsModel, float_only, part_of
+from ..schedule import warmup_cosine
 from .discriminator import (
     MultiScaleSTFTDiscriminator,
     adversarial_loss,
@@ -185,12 +186,8 @@ class SEANetModule(ExportsModel):
         return batch if isinstance(batch, Tensor) else batch["audio"]
 
     def _rate(self, step: int) -> float:
-        if step < self.warmup_steps:
-            return self.learning_rate * (step + 1) / self.warmup_steps
-        if self.decay_steps is None:
-            return self.learning_rate
-        progress = min(1.0, (step - self.warmup_steps) / max(1, self.decay_steps - self.warmup_steps))
-        return self.learning_rate * (0.1 + 0.45 * (1 + math.cos(math.pi * progress)))
+        total = math.inf if self.decay_steps is None else self.decay_steps
+        return self.learning_rate * warmup_cosine(step, total, warmup_steps=self.warmup_steps, floor=0.1)
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
         optimizers: list[torch.optim.Optimizer] = [

@@ -23,7 +23,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .losses import mel_filterbank
+from ..mel import mel_filters
 
 FLOOR = 2e-4  # smallest magnitude told apart from silence
 GATE = 3 * FLOOR  # taken off every amplitude
@@ -180,7 +180,7 @@ class SpectralTransform(nn.Module):
         around = torch.cat([samples, samples[:, : self.spectrum.size - hop]], dim=1)
         noise = torch.view_as_real(self.spectrum.frames(around)[0] * math.sqrt(2))
         self.register_buffer("noise", noise, persistent=False)
-        bank = mel_filterbank(self.spectrum.size, 80, sample_rate, 30.0, sample_rate / 2)[:-1]
+        bank = mel_filters(sample_rate, self.spectrum.size, 80, 30.0, sample_rate / 2).T.contiguous()[:-1]
         self.register_buffer("filters", bank / bank.sum(0).clamp_min(1e-3), persistent=False)
 
     @property

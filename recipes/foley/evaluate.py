@@ -22,7 +22,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ...codecs.base import load_codec
-from ...codecs.reports import write_report
+from ...codecs.bench.reports import write_report
 from ...gen.embedders import Judge
 from ...gen.evaluation import report_lines
 from ...gen.pipeline import AudioGen

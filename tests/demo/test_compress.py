@@ -18,8 +18,8 @@ from playwright.sync_api import Page
 
 from soundloom.codecs.audio import write_audio
 from soundloom.codecs.container import Compressed
-from soundloom.codecs.ecdc import write_ecdc
 from soundloom.codecs.encodec import EnCodec
+from soundloom.codecs.encodec.ecdc_writer import write_ecdc
 from soundloom.codecs.metrics import reconstruction_metrics
 from soundloom.demo import roundtrip
 from soundloom.demo.codecs import Codecs
@@ -165,7 +165,7 @@ def test_damaged_and_foreign_files_are_explained(client: Client, codecs: Codecs,
     refused(Compressed(replace(slow, length=700), compressed.frames).to_bytes(), "at most 10 minutes")
     nothing = Compressed(replace(compressed.header, length=0), compressed.frames[:, :0])
     refused(nothing.to_bytes(), "x.loom|samples")
-    refused(b"ECDC" + bytes(40), "no header of an .ecdc file", "x.ecdc")
+    refused(b"ECDC" + bytes(40), "x.ecdc: byte 5: the header has 0 bytes", "x.ecdc")
     encodec = EnCodec.from_pretrained("encodec-24khz", random_weights=True, bandwidth=1.5)
     file = write_ecdc(tmp_path / "y.ecdc", melody(0.2, 24000), 24000, encodec)
     refused(file.read_bytes(), "the codec 'encodec-24khz', which this machine does not have", "x.ecdc")
@@ -182,7 +182,7 @@ def test_files_of_encodec_open_where_its_weights_are(tmp_path: Path) -> None:
     assert soundfile.info(tmp_path / "x.wav").frames == 4800
     source.write_bytes(source.read_bytes()[:-5])
     with pytest.raises(ValueError, match=r"x\.ecdc: byte"):
-        restore(source, tmp_path / "x.wav", codecs, lambda share, what: None)
+        restore(source, tmp_path / "y.wav", codecs, lambda share, what: None)
 
 
 def test_codecs_that_would_have_to_be_fetched_are_not_offered() -> None:

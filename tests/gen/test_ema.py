@@ -119,6 +119,24 @@ def test_a_checkpoint_of_the_finished_run_has_both_too(tmp_path: Path) -> None:
     assert model.validated[-1] == model.weight.item() == average
 
 
+def test_validating_a_checkpoint_measures_its_average(tmp_path: Path) -> None:
+    path = tmp_path / "four.ckpt"
+    run(tmp_path, 4, ExponentialMovingAverage(0.5, 1), SaveAt(4, path))
+    average = torch.load(path, weights_only=True)["state_dict"]["weight"].item()
+    model = Toy()
+    trainer = lightning.Trainer(
+        accelerator="cpu",
+        logger=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        default_root_dir=tmp_path,
+        callbacks=[ExponentialMovingAverage(0.5, 1)],
+    )
+    data: Any = DataLoader([torch.zeros(1)], batch_size=None)  # type: ignore[arg-type]
+    trainer.validate(model, data, ckpt_path=path, verbose=False)
+    assert model.validated == [average] and model.weight.item() == average
+
+
 def test_a_checkpoint_without_an_average_starts_one(tmp_path: Path) -> None:
     path = tmp_path / "plain.ckpt"
     run(tmp_path, 4, SaveAt(4, path))

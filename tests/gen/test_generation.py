@@ -43,7 +43,7 @@ def greedy(logits: Tensor) -> Tensor:
 def test_greedy_window_equals_decoding_without_a_cache(lm: AudioLM) -> None:
     """Every code is the likeliest given those before it, recomputed from scratch with guidance."""
     states, frames, scale = text(), 7, 2.5
-    found = CodeGenerator(lm, states, max_frames=frames, guidance_scale=scale).window(frames, greedy)
+    found = CodeGenerator(lm, states, max_frames=frames, guidance_scale=scale).generate(frames, greedy)
     null = states.null()
     sequence = lm.pattern.build(found, special=lm.special_token)
     conditional = lm.start(states.states, states.mask, 100)
@@ -61,9 +61,9 @@ def test_greedy_window_equals_decoding_without_a_cache(lm: AudioLM) -> None:
 @torch.inference_mode()
 def test_a_greedy_prefix_continues_into_the_same_codes(lm: AudioLM) -> None:
     generator = CodeGenerator(lm, text(), max_frames=10)
-    whole = generator.window(10, greedy)
+    whole = generator.generate(10, greedy)
     for given in (1, 4, 9):
-        assert torch.equal(generator.window(10, greedy, prompt=whole[:, :, :given]), whole)
+        assert torch.equal(generator.generate(10, greedy, prompt=whole[:, :, :given]), whole)
 
 
 @torch.inference_mode()
@@ -83,7 +83,7 @@ def test_windows_are_those_of_the_reference(lm: AudioLM, monkeypatch: pytest.Mon
         (75, [(0, 50), (40, 50), (40, 50), (40, 45)]),
     ):
         seen.clear()
-        codes = generator.long(frames, 10, greedy)
+        codes = generator.generate(frames, greedy, stride=10)
         assert codes.shape == (1, 3, frames)
         assert seen == windows
 
@@ -91,10 +91,10 @@ def test_windows_are_those_of_the_reference(lm: AudioLM, monkeypatch: pytest.Mon
 @torch.inference_mode()
 def test_each_window_continues_the_one_before(lm: AudioLM) -> None:
     generator = CodeGenerator(lm, text(), max_frames=10)
-    codes = generator.long(16, 4, greedy)
-    first = generator.window(10, greedy)
-    second = generator.window(10, greedy, prompt=first[:, :, 4:])
-    third = generator.window(8, greedy, prompt=second[:, :, 4:])
+    codes = generator.generate(16, greedy, stride=4)
+    first = generator.generate(10, greedy)
+    second = generator.generate(10, greedy, prompt=first[:, :, 4:])
+    third = generator.generate(8, greedy, prompt=second[:, :, 4:])
     assert torch.equal(codes, torch.cat([first, second[:, :, 6:], third[:, :, 6:]], dim=-1))
 
 
@@ -103,11 +103,11 @@ def test_each_window_continues_the_one_before(lm: AudioLM) -> None:
 def test_a_prompt_of_any_length_stays_and_is_continued(lm: AudioLM, given: int) -> None:
     prompt = torch.randint(0, 16, (2, 3, given), generator=torch.Generator().manual_seed(1))
     generator = CodeGenerator(lm, text(), max_frames=10)
-    codes = generator.long(18, 4, greedy, prompt=prompt)
+    codes = generator.generate(18, greedy, stride=4, prompt=prompt)
     assert codes.shape == (2, 3, 18)
     assert torch.equal(codes[:, :, :given], prompt)
     if given >= 10:  # the last 6 frames are the context of the first window
-        window = generator.window(10, greedy, prompt=prompt[:, :, -6:])
+        window = generator.generate(10, greedy, prompt=prompt[:, :, -6:])
         assert torch.equal(codes[:, :, given : given + 4], window[:, :, 6:])
 
 
@@ -117,7 +117,9 @@ def test_progress_rises_from_window_to_window_to_the_end(lm: AudioLM, given: int
     calls: list[tuple[int, int]] = []
     prompt = torch.zeros(1, 3, given, dtype=torch.long)
     generator = CodeGenerator(lm, text(1), max_frames=8)
-    generator.long(20, 3, greedy, prompt=prompt, progress=lambda done, total: calls.append((done, total)))
+    generator.generate(
+        20, greedy, stride=3, prompt=prompt, progress=lambda done, total: calls.append((done, total))
+    )
     done = [call[0] for call in calls]
     assert {call[1] for call in calls} == {20 - given}
     assert done == sorted(done)
@@ -133,14 +135,14 @@ def test_a_half_that_cannot_matter_is_not_run(lm: AudioLM, scale: float, rows: i
     unguided = CodeGenerator(lm, text().null(), max_frames=5, guidance_scale=scale)
     assert unguided.state.rows == 2
     if scale == 0.0:
-        assert torch.equal(generator.window(5, greedy), unguided.window(5, greedy))
+        assert torch.equal(generator.generate(5, greedy), unguided.generate(5, greedy))
 
 
 @torch.inference_mode()
 def test_one_cache_serves_every_window_and_is_given_back(lm: AudioLM) -> None:
     generator = CodeGenerator(lm, text(), max_frames=6)
     memory = generator.state.cache.keys[0].data_ptr()
-    generator.long(15, 2, Sampler(seeds=[1, 2], num_codebooks=3, top_k=5))
+    generator.generate(15, Sampler(seeds=[1, 2], num_codebooks=3, top_k=5), stride=2)
     assert generator.state.cache.keys[0].data_ptr() == memory
     generator.close()
     assert generator.state.cache.keys == []
@@ -150,7 +152,7 @@ def test_one_cache_serves_every_window_and_is_given_back(lm: AudioLM) -> None:
 def test_frames_are_final_as_soon_as_they_are_said_to_be_complete(lm: AudioLM) -> None:
     generator = CodeGenerator(lm, text(), max_frames=8)
     prompt = torch.randint(0, 16, (2, 3, 3), generator=torch.Generator().manual_seed(1))
-    whole = generator.long(20, 3, greedy, prompt=prompt)
+    whole = generator.generate(20, greedy, stride=3, prompt=prompt)
     codes, given = generator.room(20, prompt)
     counts = []
     for done in generator.extend(codes, given, 3, greedy):

@@ -89,7 +89,7 @@ def test_a_negative_prompt_takes_the_place_of_no_prompt_in_guidance() -> None:
     text, negative = (TextStates(torch.randn(2, 4, 8), torch.ones(2, 4, dtype=torch.bool)) for _ in range(2))
     negative.mask[0] = False  # an empty one
     generator = CodeGenerator(lm, text, max_frames=8, guidance_scale=2.5, negative=negative)
-    found = generator.window(8, lambda logits: logits.argmax(dim=-1))
+    found = generator.generate(8, lambda logits: logits.argmax(dim=-1))
     c, n = (lm(found, each.states, each.mask) for each in (text, negative))
     guided = n.logits + 2.5 * (c.logits - n.logits)
     assert torch.equal(guided.argmax(dim=-1)[c.mask], found[c.mask])

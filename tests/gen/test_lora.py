@@ -24,7 +24,8 @@ from soundloom.gen.lora import (
     lora_layers,
     merge_lora,
 )
-from soundloom.gen.module import AudioGenModule, CodeBatch
+from soundloom.gen.module import AudioGenModule
+from soundloom.gen.objective import CodeBatch
 from soundloom.gen.pipeline import AudioGen
 from soundloom.gen.text import load_text_encoder
 

@@ -14,7 +14,8 @@ from torch import Tensor
 from soundloom.codecs.base import load_codec
 from soundloom.codecs.seanet.model import SEANetCodec
 from soundloom.gen.mixing import PEAK, REFERENCE_DB, Clips, Mixing, at_level, join_captions
-from soundloom.gen.module import AudioGenModule, CodeBatch
+from soundloom.gen.module import AudioGenModule
+from soundloom.gen.objective import CodeBatch
 
 TINY = Path(__file__).resolve().parents[1] / "fixtures" / "audiogen_tiny"
 

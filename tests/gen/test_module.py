@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,12 @@ import lightning
 import pytest
 import torch
 from lightning.pytorch.callbacks import EMAWeightAveraging
+from torch import Tensor
 from torch.utils.data import DataLoader
 
 from soundloom.codecs.seanet.model import SEANetCodec
-from soundloom.gen.module import AudioGenModule, CodeBatch
+from soundloom.gen.module import AudioGenModule
+from soundloom.gen.objective import CodeBatch
 from soundloom.gen.pipeline import AudioGen
 from soundloom.gen.text import T5TextEncoder
 
@@ -91,6 +94,80 @@ def test_without_lengths_every_frame_counts() -> None:
         torch.testing.assert_close(
             module.cross_entropies(hidden, data["prompts"]), module.cross_entropies(data, data["prompts"])
         )
+
+
+def gradients(module: AudioGenModule, loss: Tensor) -> list[Tensor]:
+    """Gradients of all trained parameters, flat."""
+    parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    found = torch.autograd.grad(loss, parameters, retain_graph=True, allow_unused=True)
+    return [gradient.flatten() for gradient in found if gradient is not None]
+
+
+def test_codebooks_are_weighted_in_the_gradient_and_not_in_what_is_logged(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    module, data = make(codebook_weights=[3, 1]).eval(), batch()
+    logged: dict[str, Any] = {}
+    monkeypatch.setattr(module, "log_dict", lambda values, **_: logged.update(values))
+    monkeypatch.setattr(module, "log", lambda name, value, **_: logged.update({name: value}))
+    loss = module.validation_step(data, 0)
+    first, second = module.cross_entropies(data, data["prompts"])
+    torch.testing.assert_close(loss, 0.75 * first + 0.25 * second)
+    parts = zip(gradients(module, first), gradients(module, second), strict=True)
+    for found, (one, two) in zip(gradients(module, loss), parts, strict=True):
+        torch.testing.assert_close(found, 0.75 * one + 0.25 * two, atol=1e-7, rtol=1e-4)
+    assert float(logged["val/ce_0"]) == first.item() and float(logged["val/ce_1"]) == second.item()
+    assert float(logged["val/loss"]) == pytest.approx((first.item() + second.item()) / 2)
+    assert float(logged["val/perplexity"]) == pytest.approx(math.exp(logged["val/loss"]))
+    assert float(logged["val/weighted_loss"]) == pytest.approx(loss.item())
+
+
+def test_without_weights_the_loss_is_the_plain_mean_bit_for_bit() -> None:
+    data = batch()
+    plain, even = make().eval(), make(codebook_weights=[2.0, 2.0]).eval()
+    mean = plain.cross_entropies(data, data["prompts"]).mean()
+    assert torch.equal(plain.validation_step(data, 0), mean)
+    for found, expected in zip(
+        gradients(plain, plain.validation_step(data, 0)), gradients(plain, mean), strict=True
+    ):
+        assert torch.equal(found, expected)
+    torch.testing.assert_close(even.validation_step(data, 0), mean)
+
+
+def test_a_codebook_of_weight_0_teaches_nothing() -> None:
+    module = make(codebook_weights=[1, 0])
+    module.training_step(batch(), 0).backward()
+    heads = module.lm.heads.weight.grad
+    assert heads is not None and bool(heads[:16].any()) and not bool(heads[16:].any())
+
+
+def test_weights_stay_in_full_precision_and_come_back_from_a_checkpoint(tmp_path: Path) -> None:
+    module = make(codebook_weights=[1, 0.12])
+    run = trainer(tmp_path, precision="bf16-mixed", max_steps=1)
+    run.fit(module, loader(1))
+    logged = run.callback_metrics
+    expected = (logged["train/ce_0"] + 0.12 * logged["train/ce_1"]) / 1.12
+    assert logged["train/weighted_loss"].item() == pytest.approx(expected.item(), rel=1e-6)
+    run.save_checkpoint(tmp_path / "run.ckpt")
+    loaded = AudioGenModule.load_from_checkpoint(tmp_path / "run.ckpt")
+    assert loaded.codebook_shares == module.codebook_shares == pytest.approx([1 / 1.12, 0.12 / 1.12])
+
+
+@pytest.mark.parametrize(
+    ("weights", "fix"),
+    [
+        ([1.0], "each of the model's 2 codebooks"),
+        ([1.0, 1.0, 1.0], "each of the model's 2 codebooks"),
+        ([1.0, -0.1], "0 or more"),
+        ([1.0, math.nan], "0 or more"),
+        ([1.0, math.inf], "0 or more"),
+        ([0.0, 0.0], "one of them above 0"),
+    ],
+    ids=str,
+)
+def test_bad_codebook_weights_are_named(weights: list[float], fix: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(f"codebook_weights is {weights}") + f".*{fix}"):
+        make(codebook_weights=weights)
 
 
 def test_captions_are_dropped_item_by_item() -> None:

@@ -83,7 +83,7 @@ class Case:
         generator = CodeGenerator(
             lm, text, max_frames=frames, guidance_scale=self.guidance, attend_padding=True
         )
-        generator.window(frames, greedy)
+        generator.generate(frames, greedy)
         first = lm.pattern.first_step_after(0)
         places = [(lm.pattern.step_of(k, t), k) for k in range(lm.num_codebooks) for t in range(frames)]
         ours = torch.stack([seen[step - first][:, k] for step, k in places], dim=1)

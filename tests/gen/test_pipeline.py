@@ -288,6 +288,11 @@ def test_an_unknown_model_is_named() -> None:
         AudioGen.from_pretrained("fooley")
 
 
+def test_another_kind_of_model_is_named() -> None:
+    with pytest.raises(ValueError, match="foley-judge is of the kind SoundClassifier, not an AudioGen"):
+        AudioGen.from_pretrained("foley-judge")
+
+
 def test_a_missing_text_encoder_says_what_to_give() -> None:
     with pytest.raises(OSError, match=r"'t5-tiny'.*text_encoder="):
         AudioGen.from_pretrained(TINY, local_files_only=True)

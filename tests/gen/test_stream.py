@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import gc
-import io
 import math
 import weakref
 from typing import Any
 
-import numpy as np
 import pytest
-import soundfile
 import torch
 from torch import Tensor
 
@@ -18,7 +15,7 @@ from soundloom.codecs.seanet.model import SEANetCodec
 from soundloom.gen.generation import GenerationCancelled
 from soundloom.gen.lm import AudioLM
 from soundloom.gen.pipeline import AudioGen, GeneratedAudio
-from soundloom.gen.streaming import DECODE_SECONDS, WavStream, decode_codes, decode_while
+from soundloom.gen.streaming import DECODE_SECONDS, decode_codes, decode_while
 from soundloom.gen.transformer import KVCache
 
 RATE, HOP = 16000, 320
@@ -234,16 +231,3 @@ def test_a_parallel_pattern_streams_too(tiny_model: AudioGen) -> None:
         whole = model.generate("a dog", 0.5, seed=0)
         assert torch.equal(codes, whole.codes)
         torch.testing.assert_close(samples, whole.samples, **ROUNDING)
-
-
-def test_a_wav_stream_is_a_whole_wav_file_and_counts_what_it_clips() -> None:
-    target = io.BytesIO()
-    samples = torch.tensor([[0.0, 0.5, -1.0, 1.5, -2.0, 1.0], [0.25] * 6])
-    wav = WavStream(target, sample_rate=8000, channels=2, length=6)
-    wav.write(samples[:, :1])
-    wav.write(samples[:, 1:])
-    assert wav.clipped == 2
-    target.seek(0)
-    found, rate = soundfile.read(target, dtype="float32")
-    assert rate == 8000
-    np.testing.assert_allclose(found.T, samples.clamp(-1, 1).numpy(), atol=1 / 32000)

@@ -146,6 +146,7 @@ def test_collating_pads_and_counts() -> None:
     batch = collate_items(items, 8)
     assert batch["audio"].shape == (2, 2, 8) and batch["audio"][0, :, 5:].abs().max() == 0
     assert batch["audio_lengths"].tolist() == [5, 8] and batch["prompts"] == ["a", ""]
+    assert collate_items(items, 8, tail=2)["audio_lengths"].tolist() == [7, 8], "a tail of silence counts"
     states = [torch.ones(3, 6), torch.ones(0, 6)]
     items = [Item("x", codes=torch.ones(4, n, dtype=torch.int64), states=states[n - 2]) for n in (2, 3)]
     batch = collate_items(items, 3)
@@ -169,6 +170,9 @@ def test_recordings_become_batches_of_sound(tmp_path: Path) -> None:
     trained = {prompt for batch in batches for prompt in batch["prompts"]}
     held = [prompt for batch in data.val_dataloader() for prompt in batch["prompts"]]
     assert held == ["level 0", "level 20"] and not trained & set(held) and len(trained) == 28
+    data = module(tmp_path, tail_seconds=0.1)
+    lengths = [batch["audio_lengths"] for batch in (*data.train_dataloader(), *data.val_dataloader())]
+    assert torch.cat(lengths).tolist() == [3200] * 30
 
 
 def test_stereo_and_other_rates(tmp_path: Path) -> None:
@@ -343,6 +347,7 @@ def test_what_does_not_fit_together_is_named(tmp_path: Path) -> None:
         ((sounds,), {"repeats": [0]}, "1 numbers of 1 or more"),
         ((sounds,), {"segment_seconds": 0.0}, "segment_seconds"),
         ((sounds,), {"channels": 3}, "channels must be 1 or 2"),
+        ((sounds,), {"tail_seconds": -1.0}, "tail_seconds must be 0..600, got -1"),
         ((), {}, "folders is empty"),
         ((levels(tmp_path / "single", 1),), {}, "one recording only"),
     ):

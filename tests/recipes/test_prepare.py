@@ -220,6 +220,20 @@ def test_an_encoded_folder(sounds: Path, tmp_path: Path) -> None:
     assert prepared["codec"] == "PeakCodec" and prepared["text_dim"] == 2 and prepared["frame_rate"] == 80.0
 
 
+def test_a_tail_of_silence_follows_each_recording_once(sounds: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    prepare_folder(check_folder(sounds), out, codec=PeakCodec(), seconds=1.0, tail_seconds=0.25)
+    codes = np.load(out / "codes.npy")
+    entries = [json.loads(line) for line in (out / "metadata.jsonl").read_text().splitlines()]
+    tails = [0, 0, 20, 20, 20]  # frames; of a.wav only the last piece has one
+    for row, entry, (_, _, peak, frames), tail in zip(codes, entries, EXPECTED, tails, strict=True):
+        assert entry["frames"] == pytest.approx(frames + tail, abs=1)
+        assert np.median(row[0, :frames]) == pytest.approx(peak, abs=1)
+        assert not row[0, frames : entry["frames"]].any() and row[1, : entry["frames"]].all()
+    with pytest.raises(ValueError, match="tail_seconds must be 0..600, got -1"):
+        prepare_folder(check_folder(sounds), tmp_path / "new", codec=PeakCodec(), tail_seconds=-1)
+
+
 def test_training_reads_it_at_random_places(sounds: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     prepare_folder(check_folder(sounds), out, codec=PeakCodec(), text_encoder=LetterEncoder())

@@ -11,13 +11,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import lightning.pytorch.cli
 import numpy as np
 import pytest
 import torch
 import yaml
 
 from soundloom import cli
+from soundloom.cli import recipe as recipe_command
 from soundloom.codecs.seanet.model import SEANetCodec
 from soundloom.gen.lm import AudioLM
 from soundloom.gen.pipeline import AudioGen
@@ -177,11 +177,12 @@ def test_the_recipe_trains_two_steps_on_a_cpu(
         make_models()
     runs: list[Any] = []
 
-    class Recorder(lightning.pytorch.cli.LightningCLI):
+    class Recorder(recipe_command.RecipeCLI):
         def before_fit(self) -> None:
+            super().before_fit()
             runs.append((self, [parameter.detach().clone() for parameter in self.model.parameters()]))
 
-    monkeypatch.setattr(lightning.pytorch.cli, "LightningCLI", Recorder)
+    monkeypatch.setattr(recipe_command, "RecipeCLI", Recorder)
     assert cli.lightning(["fit", "--config", str(recipe), *overrides(config)]) == 0
 
     ((run, before),) = runs
@@ -192,3 +193,4 @@ def test_the_recipe_trains_two_steps_on_a_cpu(
         assert any(not torch.equal(old, new) for old, new in zip(before, after, strict=True))
     outside = [path.name for path in tmp_path.iterdir() if path.name not in ("data", "runs")]
     assert not outside, "what a recipe writes belongs into runs/ or data/"
+    assert not list(tmp_path.rglob("*.ckpt")), "a debug run leaves no checkpoint"

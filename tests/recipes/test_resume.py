@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import lightning.pytorch.cli
+import lightning
 import numpy as np
 import pytest
 import torch
@@ -20,6 +20,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from soundloom import cli
+from soundloom.cli import recipe
 from soundloom.recipes.resume import (
     EpochOrder,
     ResumableLoader,
@@ -331,11 +332,11 @@ def test_a_checkpoint_is_whole_or_the_one_before(tmp_path: Path, monkeypatch: py
 def test_lightning_fit_always_uses_both(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[lightning.Trainer] = []
 
-    class Recorder(lightning.pytorch.cli.LightningCLI):
+    class Recorder(recipe.RecipeCLI):
         def before_fit(self) -> None:
             seen.append(self.trainer)
 
-    monkeypatch.setattr(lightning.pytorch.cli, "LightningCLI", Recorder)
+    monkeypatch.setattr(recipe, "RecipeCLI", Recorder)
     fit("--trainer.fast_dev_run=1")
     [trainer] = seen
     assert any(isinstance(callback, StepSeed) for callback in trainer.callbacks)

@@ -1,0 +1,97 @@
+"""What a command is, how its words are read, and in which words it fails."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import re
+import sys
+import traceback
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+
+class CommandError(ValueError):
+    """The command line asks for something that cannot be done; the message names the value and the fix."""
+
+
+@dataclass(frozen=True)
+class Command:
+    """One command of `soundloom`.
+
+    Attributes:
+        name: the word after `soundloom`.
+        summary: its line in `soundloom --help`.
+        description: what `soundloom NAME --help` begins with.
+        examples: what it ends with: a command a line.
+        add_arguments: adds its arguments to a parser.
+        run: does it, given the parsed arguments; returns the exit status, None for 0.
+    """
+
+    name: str
+    summary: str
+    description: str
+    examples: str
+    add_arguments: Callable[[argparse.ArgumentParser], None]
+    run: Callable[[argparse.Namespace], int | None]
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose errors look like all others and name the option that was probably meant.
+
+    Args:
+        examples: shown at the end of the help, a command a line.
+        settings: of argparse.ArgumentParser.
+    """
+
+    def __init__(self, *, examples: str = "", **settings: Any) -> None:
+        if examples:
+            settings["epilog"] = f"examples:\n{examples}"
+        super().__init__(formatter_class=argparse.RawDescriptionHelpFormatter, **settings)
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"soundloom: error: {message}\n(see: {self.prog} --help)\n")
+
+    def parse_known_args(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
+    ) -> tuple[argparse.Namespace, list[str]]:
+        """As argparse, but a word that is not known is an error here, where the options are known."""
+        options, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            word = next((word for word in unknown if word.startswith("-")), unknown[0]).split("=")[0]
+            known = re.findall(r"--[a-z][a-z-]*", self.format_usage())
+            if word.startswith("-"):
+                self.error(f"there is no option {word}{did_you_mean(word, known)}")
+            self.error(f"{word!r} is one word too many")
+        return options, unknown
+
+
+def did_you_mean(word: str, known: Collection[str]) -> str:
+    """The end of a message about an unknown word: what was probably meant, if anything is near."""
+    near = difflib.get_close_matches(word, known, n=2)
+    return f"; did you mean {' or '.join(near)}?" if near else ""
+
+
+def run_guarded(command: Callable[[], int | None], *, debug: bool) -> int:
+    """Run `command`, turn what it raises into one line on stderr, and return the exit status.
+
+    That is what the command returns (None: 0), or 2 for an error.
+    """
+    try:
+        return command() or 0
+    except KeyboardInterrupt:
+        print("\nsoundloom: stopped", file=sys.stderr)
+        return 130
+    except Exception as error:
+        if debug:
+            traceback.print_exc()
+        print(f"soundloom: error: {describe(error)}", file=sys.stderr)
+        return 2
+
+
+def describe(error: Exception) -> str:
+    """What to say about an error: its message, and where that is no message for a user, how to learn more."""
+    if isinstance(error, (ValueError, OSError)) and str(error):
+        return str(error)
+    return f"{type(error).__name__}: {error} (run again with --debug for the traceback)"

@@ -1,0 +1,79 @@
+"""`soundloom`: which commands there are, and the way to each."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from collections.abc import Sequence
+
+from .. import __version__
+from . import bench, compress, demo, export, generate, measure, prepare
+from .command import Parser, did_you_mean, run_guarded
+from .training import TRAINING_COMMANDS, lightning
+
+COMMANDS = {
+    command.name: command
+    for family in (generate, demo, compress, measure, bench, prepare, export)
+    for command in family.COMMANDS
+}
+EXAMPLES = """\
+  soundloom generate "a dog barks" -o dog.wav --duration 5 --seed 7
+  soundloom generate "heavy rain" "an owl hoots twice" -o sounds/     (one file a prompt)
+  soundloom encode song.wav song.loom                                 (about 2 kbit/s)
+  soundloom decode song.loom back.wav
+  soundloom demo                                                      (opens the browser)
+  soundloom prepare mysounds/                                         (are they fit to train on?)
+  soundloom fit --config recipes/NAME.yaml                            (trains; the same as lightning fit)
+  soundloom export runs/NAME/checkpoints/last.ckpt mymodel            (what was trained, for --model mymodel)
+"""
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Run `soundloom`; `args` defaults to the command line. Returns the exit status."""
+    words = list(sys.argv[1:] if args is None else args)
+    if words and words[0] in TRAINING_COMMANDS:
+        return lightning(args)
+    logging.basicConfig(level=logging.WARNING, format="soundloom: %(message)s", stream=sys.stderr)
+    parser = build_parser()
+    known = [*COMMANDS, *TRAINING_COMMANDS]
+    choices = f"; use one of {', '.join(known)}"
+    name = next((word for word in words if not word.startswith("-")), None)
+    if name in TRAINING_COMMANDS:
+        parser.error(f"{words[0]} goes before no {name}, which shows tracebacks anyway: leave it out")
+    if name is not None and name not in known:
+        parser.error(f"there is no command {name!r}{did_you_mean(name, known) or choices}")
+    options = parser.parse_args(words)
+    if options.command is None:
+        parser.error(f"no command is given{choices}")
+    run = COMMANDS[options.command].run
+    return run_guarded(lambda: run(options), debug=getattr(options, "debug", False))
+
+
+def build_parser() -> Parser:
+    """Return the parser of the `soundloom` command."""
+    debug = Parser(add_help=False)  # goes before the command and behind it
+    debug.add_argument(
+        "--debug", action="store_true", default=argparse.SUPPRESS, help="show the traceback of an error"
+    )
+    parser = Parser(
+        prog="soundloom",
+        description="Text to sound, and sound to very few numbers.",
+        examples=EXAMPLES,
+        parents=[debug],
+    )
+    parser.add_argument("--version", action="version", version=f"soundloom {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=Parser)
+    for command in COMMANDS.values():
+        command.add_arguments(
+            commands.add_parser(
+                command.name,
+                help=command.summary,
+                description=command.description,
+                examples=command.examples,
+                parents=[debug],
+            )
+        )
+    for name, summary in TRAINING_COMMANDS.items():  # shown in the help; main() hands these to lightning()
+        commands.add_parser(name, help=f"{summary} (as `lightning {name}`)", add_help=False)
+    return parser

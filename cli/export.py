@@ -1,0 +1,57 @@
+"""`soundloom export`: a checkpoint becomes a model."""
+
+from __future__ import annotations
+
+import argparse
+
+from .command import Command
+from .options import add_force, add_quiet
+
+
+def add_export_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("checkpoint", metavar="CHECKPOINT", help="a .ckpt file of a training run")
+    parser.add_argument("output", metavar="OUT", help="folder to write")
+    parser.add_argument(
+        "--weights",
+        choices=["float", "int8"],
+        default="float",
+        help="float32, or int8 for language models, a quarter of the size (default: float)",
+    )
+    parser.add_argument(
+        "--ema",
+        action=argparse.BooleanOptionalAction,
+        help="take the moving average of the weights, or the weights as trained (default: the average where "
+        "the checkpoint has one)",
+    )
+    add_force(parser, "write into a folder that is not empty")
+    add_quiet(parser, "no summary")
+
+
+def run_export(options: argparse.Namespace) -> None:
+    """Write the folder and say what is in it."""
+    from ..gen.export import export_checkpoint
+
+    done = export_checkpoint(
+        options.checkpoint, options.output, weights=options.weights, ema=options.ema, force=options.force
+    )
+    if not options.quiet:
+        kind = "moving average" if done.averaged else "weights as trained"
+        print(f"{done.folder}  {done.size / 1e6:.1f} MB, {done.step} steps, {kind} ({done.module})")
+
+
+COMMANDS = (
+    Command(
+        name="export",
+        summary="turn a checkpoint of a training run into a model folder",
+        description="""\
+Write the model in a checkpoint of `soundloom fit` as a folder that --model or --codec takes: a language
+model with text encoder and codec, a codec, or the judge.""",
+        examples="""\
+  soundloom export runs/audiogen_finetune/checkpoints/last.ckpt mymodel
+  soundloom export last.ckpt mymodel --weights int8           (a quarter of the size)
+  soundloom generate "a small bell" --model mymodel
+""",
+        add_arguments=add_export_arguments,
+        run=run_export,
+    ),
+)

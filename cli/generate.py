@@ -1,0 +1,263 @@
+"""`soundloom generate`: sentences become sounds."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .command import Command, CommandError
+from .options import (
+    add_count,
+    add_device,
+    add_duration,
+    add_force,
+    add_model,
+    add_quiet,
+    choose_device,
+    number,
+    whole,
+)
+from .terminal import progress_bar, standard_output
+
+if TYPE_CHECKING:
+    from ..codecs.audio import Audio
+    from ..gen.pipeline import AudioGen
+
+TO_A_PLAYER = 'soundloom generate "rain" -o - --stream | aplay'
+
+
+def add_generate_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("prompts", nargs="+", metavar="PROMPT", help='what to hear; "" lets the model choose')
+    parser.add_argument(
+        "-o",
+        "--output",
+        metavar="OUT",
+        help="a file (.wav, .flac, .ogg, .mp3), or an existing folder, which several sounds need, or - for "
+        "wav on the standard output (default: a .wav named after the prompt in the current folder)",
+    )
+    add_force(parser)
+    add_duration(parser, "length of the result, what it continues included")
+    parser.add_argument(
+        "--seed", type=whole, metavar="N", help="same seed, same sound (default: a new one, printed)"
+    )
+    add_count(parser, "--num-samples", 1, "sounds a prompt")
+    parser.add_argument(
+        "--guidance-scale",
+        type=number,
+        metavar="X",
+        help="how closely to follow the prompt: 1 as trained, more is closer, 0 ignores it (default: the "
+        "model's own, usually 3)",
+    )
+    parser.add_argument(
+        "--guidance-end",
+        type=number,
+        metavar="X",
+        help="let the guidance scale move evenly to X by the end (default: it stays)",
+    )
+    parser.add_argument(
+        "--negative-prompt", metavar="PROMPT", help="what to lead away from, for example noise"
+    )
+    parser.add_argument(
+        "--temperature",
+        type=number,
+        default=1.0,
+        metavar="X",
+        help="how varied; 0 always takes the likeliest code (default: 1)",
+    )
+    parser.add_argument(
+        "--top-k",
+        type=whole,
+        metavar="K",
+        help="draw from the K likeliest codes, 0 from all (default: the model's own, usually 250)",
+    )
+    parser.add_argument(
+        "--top-p",
+        type=number,
+        default=0.0,
+        metavar="P",
+        help="draw from the likeliest codes that sum to P, up to 1, instead (default: 0, off)",
+    )
+    add_count(
+        parser,
+        "--candidates",
+        1,
+        "make N for each sound and keep the one in which a classifier, which knows the sounds that the model "
+        "foley was taught, hears most of the prompt",
+    )
+    parser.add_argument("--continue-from", metavar="FILE", help="a recording to go on from")
+    parser.add_argument(
+        "--stream", action="store_true", help="with -o -: send the sound on while it is being made"
+    )
+    add_model(parser)
+    add_device(parser)
+    add_quiet(parser)
+
+
+def run_generate(options: argparse.Namespace) -> None:
+    """Check where the sounds go, make them, write them, and say what was made."""
+    files = _destinations(options)
+    settings: dict[str, Any] = {
+        "duration": options.duration,
+        "guidance_scale": options.guidance_scale,
+        "negative_prompt": options.negative_prompt,
+        "temperature": options.temperature,
+        "top_k": options.top_k,
+        "top_p": options.top_p,
+        "seed": options.seed,
+        "continue_from": None if options.continue_from is None else _read(options.continue_from),
+        "num_samples": options.num_samples,
+    }
+
+    from ..gen.pipeline import AudioGen
+
+    model = AudioGen.from_pretrained(options.model, device=choose_device(options.device))
+    if options.guidance_end is not None:
+        start = model.guidance_scale if options.guidance_scale is None else options.guidance_scale
+        settings["guidance_scale"] = (start, options.guidance_end)
+    with progress_bar(enabled=not options.quiet, desc="generating", unit="frames") as progress:
+        settings["progress"] = progress
+        if options.stream:
+            summary = _stream(model, options, settings)
+        else:
+            if options.candidates > 1:
+                from ..gen.rerank import JudgeScorer
+
+                settings |= {"candidates": options.candidates, "rerank": JudgeScorer()}
+            audio = model.generate(options.prompts, **settings)
+            summary = [f"{audio.duration:.2f} s, seed {seed}" for seed in audio.seeds]
+    if not files:
+        if not options.stream:
+            _pipe(audio)
+        if not options.quiet:
+            print(f"(standard output)  {summary[0]}", file=sys.stderr)
+    for index, file in enumerate(files):
+        audio.save(file, index=index, force=options.force)
+        if not options.quiet:
+            print(f"{file}  {summary[index]}")
+
+
+def _destinations(options: argparse.Namespace) -> list[Path]:
+    """The file of every sound; none for the standard output.
+
+    Raises:
+        CommandError: the sounds cannot be written there.
+    """
+    if options.output != "-":
+        if options.stream:
+            raise CommandError(
+                "--stream sends sound on while it is being made, which needs -o - and a reader: "
+                f"{TO_A_PLAYER}"
+            )
+        return plan_outputs(options.output, options.prompts, options.num_samples, force=options.force)
+    if len(options.prompts) * options.num_samples > 1:
+        raise CommandError("-o - takes one sound: give one prompt and --num-samples 1, or -o a folder")
+    if options.stream and options.candidates > 1:
+        raise CommandError("--candidates chooses among finished sounds: leave out --stream, or --candidates")
+    if sys.stdout.isatty():
+        raise CommandError(
+            "-o - writes a wav file to the standard output, which is this terminal: send it to a player or a "
+            f"file, as in  {TO_A_PLAYER}"
+        )
+    return []
+
+
+def plan_outputs(output: str | None, prompts: Sequence[str], num_samples: int, *, force: bool) -> list[Path]:
+    """Return the file of every sound, in the order of generation, after checking that each can be written.
+
+    Args:
+        output: a file, an existing folder, or None for the current folder.
+        prompts: the prompts, after which files in a folder are named.
+        num_samples: sounds a prompt.
+        force: allow existing files to be replaced.
+
+    Raises:
+        CommandError: several sounds are to go into one file, a file exists and `force` is not given, or the
+            folder is not writable.
+        ValueError, OSError: the folder does not exist, or the suffix is unknown.
+    """
+    from ..codecs.audio import check_destination
+
+    sounds = len(prompts) * num_samples
+    target = Path.cwd() if output is None else Path(output)
+    files: list[Path] = []
+    if target.is_dir():
+        for stem in (slug(prompt) for prompt in prompts for _ in range(num_samples)):
+            place, file = 1, target / f"{stem}.wav"
+            while file in files:
+                place += 1
+                file = target / f"{stem}-{place}.wav"
+            files.append(file)
+    elif sounds > 1:
+        raise CommandError(
+            f"{sounds} sounds need a folder, and {output!r} is not an existing one: make it "
+            "(mkdir -p sounds) and give -o sounds"
+        )
+    else:
+        files.append(target)
+    for file in files:
+        try:
+            check_destination(file, force=force)
+        except FileExistsError:
+            raise CommandError(
+                f"{file} exists: give --force to replace it, or another name with -o"
+            ) from None
+    if not os.access(files[0].parent, os.W_OK):
+        raise CommandError(f"the folder {files[0].parent} is not writable: choose another one with -o")
+    return files
+
+
+def slug(prompt: str) -> str:
+    """Return a file name stem for a prompt: lower-case words joined by dashes, at most 60 characters."""
+    return re.sub(r"[\W_]+", "-", prompt.lower()).strip("-")[:60].rstrip("-") or "sound"
+
+
+def _read(path: str) -> Audio:
+    from ..codecs.audio import Audio, read_audio
+
+    samples, sample_rate = read_audio(path)
+    return Audio(samples=samples[None], sample_rate=sample_rate)
+
+
+def _pipe(audio: Audio) -> None:
+    """Write a sound to the standard output, with the header and samples that a file would have."""
+    with tempfile.TemporaryDirectory() as folder, standard_output() as stream:
+        stream.write(audio.save(Path(folder, "sound.wav")).read_bytes())
+
+
+def _stream(model: AudioGen, options: argparse.Namespace, settings: dict[str, Any]) -> list[str]:
+    """Write a sound to the standard output while it is being made; returns what to say about it."""
+    from ..codecs.files.soundio import PipeWriter
+
+    chunks = model.stream(options.prompts, **settings)
+    rate, length = model.codec.sample_rate, model.count_samples(options.duration)
+    with standard_output() as stream:
+        wav = PipeWriter(stream, sample_rate=rate, channels=model.codec.channels, length=length)
+        for chunk in chunks:
+            wav.write(chunk.samples[0])
+    clipped = f", {wav.clipped} samples clipped" if wav.clipped else ""
+    return [f"{length / rate:.2f} s, seed {chunk.seeds[0]}{clipped}"]
+
+
+COMMANDS = (
+    Command(
+        name="generate",
+        summary="write the sound of a sentence to a file",
+        description="Generate a sound for every prompt and write it to a file.",
+        examples=f"""\
+  soundloom generate "a dog barks, then rain" -o dog.wav --duration 5 --seed 7
+  soundloom generate "a bell" "a siren" -o sounds/                    (one file a prompt)
+  soundloom generate "three knocks" -o sounds/ --num-samples 4
+  soundloom generate "a church bell" -o bell.wav --candidates 8       (the best of eight)
+  soundloom generate "rain" --continue-from dog.wav -o more.wav --duration 9
+  {TO_A_PLAYER}                     (heard while it is made)
+""",
+        add_arguments=add_generate_arguments,
+        run=run_generate,
+    ),
+)

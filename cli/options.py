@@ -1,0 +1,116 @@
+"""Options that several commands share, and the kinds of value that options take."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from .command import CommandError
+
+NAMES = "bundled name, folder or Hugging Face id"
+
+
+def count(text: str) -> int:
+    """A whole number of 1 or more."""
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not possible; give a whole number, 1 or more")
+    return int(text)
+
+
+def whole(text: str) -> int:
+    """A whole number; its limits are checked where it is used."""
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number") from None
+
+
+def number(text: str) -> float:
+    """A number; its limits are checked where it is used."""
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number, such as 2 or 0.5") from None
+
+
+def add_count(parser: argparse.ArgumentParser, name: str, default: int | None, help: str) -> None:
+    """An option that takes a whole number of 1 or more; the default, unless None, is added to its help."""
+    said = "" if default is None else f" (default: {default})"
+    parser.add_argument(name, type=count, default=default, metavar="N", help=help + said)
+
+
+def add_device(parser: argparse.ArgumentParser, help: str = "") -> None:
+    """--device, see `choose_device`."""
+    choices = "cpu, cuda, cuda:1, … (default: auto: cuda if there is one, else cpu)"
+    parser.add_argument("--device", default="auto", help=f"{help}{choices}")
+
+
+def add_duration(parser: argparse.ArgumentParser, help: str) -> None:
+    """--duration, of sounds that a model makes."""
+    parser.add_argument(
+        "--duration", type=number, default=5.0, metavar="SECONDS", help=f"{help} (default: 5; at most 3600)"
+    )
+
+
+def add_force(parser: argparse.ArgumentParser, help: str = "overwrite existing files") -> None:
+    """-f, --force."""
+    parser.add_argument("-f", "--force", action="store_true", help=help)
+
+
+def add_judge(parser: argparse.ArgumentParser, help: str) -> None:
+    """--judge, the classifier."""
+    parser.add_argument(
+        "--judge",
+        default="foley-judge",
+        metavar="NAME",
+        help=f"{help}: bundled name or folder (default: foley-judge)",
+    )
+
+
+def add_model(parser: argparse.ArgumentParser) -> None:
+    """--model, of commands that generate."""
+    parser.add_argument("--model", default="foley", metavar="NAME", help=f"{NAMES} (default: foley)")
+
+
+def add_part(parser: argparse.ArgumentParser) -> None:
+    """--limit and --seconds: how much of a folder of sounds is measured."""
+    add_count(parser, "--limit", None, "take only N sounds, spread evenly over the folder (default: all)")
+    parser.add_argument(
+        "--seconds",
+        type=number,
+        default=30.0,
+        metavar="SECONDS",
+        help="take only the beginning of each sound (default: 30)",
+    )
+
+
+def add_quiet(parser: argparse.ArgumentParser, help: str = "no progress bar, no summary") -> None:
+    """-q, --quiet."""
+    parser.add_argument("-q", "--quiet", action="store_true", help=help)
+
+
+def choose_device(name: str) -> str:
+    """Return a torch device name; "auto" means the first CUDA device where there is one, else the CPU.
+
+    Raises:
+        CommandError: `name` is no device, or one that this machine or this build of torch lacks.
+    """
+    import torch
+
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.empty(1, device=name)
+    except (RuntimeError, AssertionError) as error:  # torch built without CUDA asserts
+        raise CommandError(
+            f"device {name!r} cannot be used here ({str(error).splitlines()[0]}): use cpu or auto"
+        ) from None
+    return name
+
+
+def load_on_device(name: str, device: str) -> Any:
+    """The codec of that name on a torch device."""
+    from ..codecs import load_codec
+
+    codec: Any = load_codec(name)
+    return codec.to(device)

@@ -1,0 +1,77 @@
+"""`soundloom fit`, `validate`, `test`, `predict`, and the command `lightning`, which does the same."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from .command import did_you_mean
+
+TRAINING_COMMANDS = {
+    "fit": "train a model from a YAML recipe",
+    "validate": "measure a checkpoint on the validation data",
+    "test": "measure a checkpoint on the test data",
+    "predict": "run a checkpoint on the prediction data",
+}
+EXAMPLES = {
+    "fit": """\
+  soundloom fit --config recipes/audiogen_finetune.yaml --data.folders '[mysounds]'
+  soundloom fit --config recipes/judge.yaml --trainer.fast_dev_run 2       (two steps, nothing is kept)
+  soundloom fit --config recipes/judge.yaml --model.learning_rate 1e-3 --trainer.max_steps 2000
+  soundloom fit --config recipes/judge.yaml --ckpt_path last               (go on where it stopped)
+  soundloom fit --config recipes/judge.yaml --print_config > mine.yaml     (all settings, to change them)
+""",
+    "validate": """\
+  soundloom validate --config recipes/judge.yaml --ckpt_path runs/judge/checkpoints/last.ckpt
+""",
+    "test": """\
+  soundloom test --config recipes/judge.yaml --ckpt_path runs/judge/checkpoints/last.ckpt
+""",
+    "predict": """\
+  soundloom predict --config recipes/audiogen_foley.yaml --ckpt_path runs/audiogen_foley/checkpoints/last.ckpt
+""",
+}
+
+
+def lightning(args: Sequence[str] | None = None) -> int:
+    """Run `lightning fit|validate|test|predict`; returns the exit status.
+
+    A word that is none of these belongs to the lightning SDK, whose own `lightning` command it is handed to
+    when that package is installed beside this one.
+    """
+    if args is not None:  # what is started here reads sys.argv; so does Lightning's launcher of processes
+        given, sys.argv = sys.argv, ["lightning", *args]
+        try:
+            return lightning()
+        finally:
+            sys.argv = given
+    words = sys.argv[1:]
+    if words and (words[0] in TRAINING_COMMANDS or words[0].startswith("-")):
+        from .recipe import run_recipe
+
+        run_recipe(EXAMPLES)
+        return 0
+    other = _other_lightning_command()
+    if other is not None:
+        status = other()
+        return status if isinstance(status, int) else 0
+    problem = f"there is no command {words[0]!r}" if words else "no command is given"
+    hint = did_you_mean(words[0], TRAINING_COMMANDS) if words else ""
+    print(
+        f"lightning: error: {problem}{hint}; use one of {', '.join(TRAINING_COMMANDS)}, as in\n"
+        "    lightning fit --config recipes/NAME.yaml\n"
+        "(the cloud commands of lightning.ai need their own package: pip install lightning-sdk)",
+        file=sys.stderr,
+    )
+    return 2
+
+
+def _other_lightning_command() -> Callable[[], Any] | None:
+    """Return what another installed package calls `lightning`, or None."""
+    from importlib.metadata import entry_points
+
+    for entry in entry_points(group="console_scripts", name="lightning"):
+        if entry.module.split(".")[0] != "soundloom":
+            return entry.load()
+    return None

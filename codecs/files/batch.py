@@ -1,0 +1,203 @@
+"""Many files at once: which there are, what each becomes, and doing them side by side.
+
+Sources are files, folders (with everything in them) and glob patterns; folders keep their structure.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+import threading
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from .places import Progress, check_output
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Job:
+    """One file to make of another."""
+
+    source: Path
+    destination: Path
+
+
+class _Stopped(Exception):
+    """The user has had enough."""
+
+
+def plan_jobs(
+    sources: Sequence[str | os.PathLike[str]],
+    destination: str | os.PathLike[str],
+    *,
+    suffixes: Collection[str],
+    new_suffix: str,
+    force: bool = False,
+) -> list[Job]:
+    """Find all files and say what each becomes, after checking that each can be written.
+
+    One file becomes the file `destination`, unless that is a folder or ends in a slash. Everything else goes
+    into the folder `destination`: a file under its own name, what is in a folder (or matches a pattern) under
+    its path below that folder (or below the part of the pattern without wildcards). Files that would become
+    the same one, such as a.wav and a.flac, keep their suffix: a.wav.loom, a.flac.loom. Folders are made when
+    needed.
+
+    Args:
+        sources: files, folders, glob patterns (`**` is any number of folders).
+        destination: file or folder.
+        suffixes: what counts in folders and patterns.
+        new_suffix: of what is made.
+        force: let existing files be replaced.
+
+    Raises:
+        FileNotFoundError: a source is not there, or there is nothing of use in it.
+        FileExistsError: something exists already and `force` is off, two sources would become one file, or a
+            source would be replaced by what it becomes.
+        NotADirectoryError: several files for a destination that is a file.
+    """
+    target = Path(destination)
+    single = len(sources) == 1 and _is_plain(sources[0])
+    if single and not target.is_dir() and not os.fspath(destination).endswith(("/", os.sep)):
+        jobs = [Job(Path(sources[0]), target)]
+        check_output(target, force=force)
+    else:
+        if target.exists() and not target.is_dir():
+            raise NotADirectoryError(
+                f"several files cannot become one: {target} is a file; give a folder, which is made if needed"
+            )
+        found = [pair for source in sources for pair in _expand(os.fspath(source), suffixes)]
+        jobs = _name(found, target, new_suffix)
+    _check(jobs, force)
+    return jobs
+
+
+def run_jobs(
+    jobs: Sequence[Job],
+    work: Callable[[Job, Progress], Result],
+    *,
+    workers: int = 1,
+    progress: Progress | None = None,
+    done: Callable[[Job, Result | Exception], None] | None = None,
+) -> list[Result | Exception]:
+    """Do all jobs; one that fails does not keep the others from being done.
+
+    Args:
+        jobs: from `plan_jobs`.
+        work: does one, calling the Progress that it is given.
+        workers: threads.
+        progress: called with seconds of sound that are done; never by two threads at a time.
+        done: called when a job has ended, with its result or its error; never by two threads at a time.
+
+    Returns:
+        Results, and the errors of the jobs that failed, in the order of the jobs.
+
+    Raises:
+        ValueError: fewer than one worker.
+    """
+    if workers < 1:
+        raise ValueError(f"jobs is {workers}; it must be 1 or more")
+    stopped = threading.Event()
+    lock = threading.Lock()
+
+    def advance(seconds: float) -> None:
+        if stopped.is_set():
+            raise _Stopped
+        if progress is not None:
+            with lock:
+                progress(seconds)
+
+    def run(job: Job) -> Result | Exception:
+        outcome: Result | Exception
+        try:
+            job.destination.parent.mkdir(parents=True, exist_ok=True)
+            outcome = work(job, advance)
+        except Exception as error:
+            outcome = error
+        if done is not None and not stopped.is_set():
+            with lock:
+                done(job, outcome)
+        return outcome
+
+    if workers == 1:
+        return [run(job) for job in jobs]
+    with ThreadPoolExecutor(workers) as pool:
+        futures = [pool.submit(run, job) for job in jobs]
+        try:
+            for _ in as_completed(futures):
+                pass
+        except BaseException:
+            stopped.set()  # those that run end at their next block and remove what they wrote
+            pool.shutdown(cancel_futures=True)
+            raise
+    return [future.result() for future in futures]
+
+
+def _is_plain(source: str | os.PathLike[str]) -> bool:
+    """Whether a source names one file: it may not exist, but it is no folder and no pattern."""
+    return not os.path.isdir(source) and (os.path.exists(source) or not glob.has_magic(os.fspath(source)))
+
+
+def _expand(source: str, suffixes: Collection[str]) -> Iterator[tuple[Path, Path]]:
+    """Files of a source, each with its path in the destination folder."""
+    if _is_plain(source):
+        yield Path(source), Path(Path(source).name)
+        return
+    root, found = Path(source), []
+    if os.path.isdir(source):
+        for folder, inner, names in os.walk(source):
+            inner[:] = sorted(name for name in inner if not name.startswith("."))
+            found += [Path(folder, name) for name in sorted(names) if not name.startswith(".")]
+    else:
+        parts = Path(source).parts
+        fixed = next(index for index, part in enumerate(parts) if glob.has_magic(part))
+        root = Path(*parts[:fixed])
+        found = [Path(name) for name in sorted(glob.glob(source, recursive=True)) if os.path.isfile(name)]
+    useful = [path for path in found if path.suffix.lower() in suffixes]
+    if not useful:
+        wanted = ", ".join(sorted(suffixes))
+        others = f"; the {len(found)} files there are none of them" if found else ""
+        raise FileNotFoundError(
+            f"nothing to do in {source}: it has no file with one of the suffixes {wanted}{others}"
+        )
+    for path in useful:
+        yield path, path.relative_to(root)
+
+
+def _name(found: Sequence[tuple[Path, Path]], target: Path, new_suffix: str) -> list[Job]:
+    """What each file becomes."""
+    found = list(dict.fromkeys(found))  # a file that two patterns match
+    plain = [place.with_suffix(new_suffix) for _, place in found]
+    times = Counter(plain)
+    jobs = []
+    taken: dict[Path, Path] = {}
+    for (source, place), short in zip(found, plain, strict=True):
+        unique = short if times[short] == 1 else place.with_name(place.name + new_suffix)
+        if unique in taken:
+            raise FileExistsError(
+                f"{taken[unique]} and {source} would both become {target / unique}; do them separately"
+            )
+        taken[unique] = source
+        jobs.append(Job(source, target / unique))
+    return jobs
+
+
+def _check(jobs: Sequence[Job], force: bool) -> None:
+    """Raise now what would fail later."""
+    missing = [str(job.source) for job in jobs if not job.source.exists()]
+    if missing:
+        raise FileNotFoundError(
+            f"no such file: {', '.join(missing[:3])}; check the spelling and the current folder"
+        )
+    present = [str(job.destination) for job in jobs if job.destination.exists()]
+    if present and not force:
+        more = f" and {len(present) - 3} more" if len(present) > 3 else ""
+        raise FileExistsError(
+            f"{', '.join(present[:3])}{more} already there; choose another folder, or overwrite with force "
+            "(--force)"
+        )

@@ -1,0 +1,207 @@
+"""Decompress one file or pipe, or a part of it, or what is left of a damaged one."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+import torch
+from torch import Tensor
+
+from ..audio import check_destination, resampled_length
+from ..base import Codec
+from ..container import ContainerError, ContainerReader
+from ..container.reader import LONG_SECONDS
+from ..encodec.ecdc_header import EcdcError, starts_ecdc
+from .compression import FrameSource, check_codec, decode_blocks, other_weights, plan_span
+from .ecdc import open_ecdc
+from .places import Place, Progress, Tally, open_input, open_output
+from .report import Decoding, FileReport
+from .shelf import CodecShelf
+from .soundio import FileWriter, PipeWriter, RawFormat, SoundWriter
+
+
+def decode_file(
+    source: Place,
+    destination: Place,
+    codec: Codec | CodecShelf | None = None,
+    *,
+    start: float | None = None,
+    stop: float | None = None,
+    sample_rate: int | None = None,
+    raw: RawFormat | None = None,
+    recover: bool = False,
+    any_weights: bool = False,
+    force: bool = False,
+    progress: Progress | None = None,
+) -> FileReport:
+    """Decompress a file to the sample rate, channels and exact length that its sound had.
+
+    An .ecdc file does not say that: its sound has the codec's.
+
+    Args:
+        source: a .loom or .ecdc file, or a binary stream with one, told by its first bytes.
+        destination: a file name that ends in .wav, .flac, .ogg or .mp3, or a binary stream, which gets 16 bit
+            wav.
+        codec: that made the file; None or a CodecShelf: the one that the file names, if it is on this
+            machine.
+        start, stop: seconds between which the sound is wanted; a .loom file is then decoded only there.
+        sample_rate: Hz of the result; None: that of the sound that was encoded.
+        raw: what a stream gets instead of wav.
+        recover: keep what is intact of a damaged file; what is lost becomes silence, as far as a file of that
+            size can have held it.
+        any_weights: decode also with other weights of the codec than those that made the file: as it was
+            trained again since, it may make noise of it.
+        force: replace an existing file.
+        progress: called with the seconds that are done since the last call.
+
+    Raises:
+        FileExistsError: the destination exists and `force` is off, or it is the source itself.
+        OSError: something cannot be read or written.
+        ContainerError: the source is no such file, damaged, or made with another codec or other weights.
+        EcdcError: an .ecdc file is damaged, or `recover` was asked for.
+        AudioError: the destination's format does not take the sound.
+        ValueError: no such part of the sound.
+    """
+    if isinstance(destination, (str, os.PathLike)):
+        check_destination(destination, force=force)
+    with open_input(source) as (shown, file):
+        shelf = codec if isinstance(codec, CodecShelf) else CodecShelf()
+        chosen = None if isinstance(codec, CodecShelf) else codec
+        part: dict[str, Any] = {"start": start, "stop": stop, "rate": sample_rate}
+        if starts_ecdc(file):
+            if recover:
+                raise EcdcError(
+                    f"{shown} is an .ecdc file, which has no checks by which its intact parts could be told: "
+                    "leave out --recover (in Python recover=True)"
+                )
+            decoding = open_ecdc(file, shown, chosen or shelf, **part)
+        else:
+            decoding = _open_loom(file, shown, chosen or shelf, recover, any_weights, **part)
+        with open_output(destination, source, force=force) as (name, stream):
+            tally = Tally(stream)
+            writer: SoundWriter
+            shape: dict[str, Any] = {"sample_rate": decoding.rate, "channels": decoding.header.channels}
+            if isinstance(destination, (str, os.PathLike)):
+                suffix = Path(destination).suffix.lower()
+                partial = Path(stream.name)
+                to_file = FileWriter(partial, suffix, shown=Path(destination), **shape)
+                done = _write(to_file, decoding, progress)
+                to_file.close()
+                writer, size = to_file, partial.stat().st_size
+            else:
+                shape["length"] = decoding.count
+                writer = PipeWriter(cast(BinaryIO, tally), raw=raw, **shape)
+                done = _write(writer, decoding, progress)
+                size = tally.size
+        return FileReport(
+            source=shown,
+            destination=name,
+            header=decoding.header,
+            seconds=done / decoding.rate,
+            size=size,
+            source_channels=decoding.header.channels,
+            clipped=writer.clipped,
+            damaged=decoding.damaged(),
+            other_weights=decoding.other_weights,
+        )
+
+
+def _open_loom(
+    file: BinaryIO,
+    shown: str,
+    codec: Codec | CodecShelf,
+    recover: bool,
+    any_weights: bool,
+    *,
+    start: float | None,
+    stop: float | None,
+    rate: int | None,
+) -> Decoding:
+    reader = ContainerReader(file, name=shown, recover=recover)
+    header = reader.header
+    if isinstance(codec, CodecShelf):
+        codec = codec.find(header.codec, shown)
+    check_codec(codec, header, shown, any_weights=any_weights)
+    span = plan_span(codec, header, start, stop, rate)
+    left_out: list[tuple[int, int, str]] = []
+    part = math.inf if stop is None else stop - (start or 0.0)
+    frames = _frames(reader, left_out, check=part > LONG_SECONDS)
+    blocks = decode_blocks(codec, header, frames, lambda: reader.length, span, source=shown, partial=recover)
+    count = None
+    if reader.length is not None and not recover:
+        count = resampled_length(reader.length, header.sample_rate, span.rate)
+        count = (count if span.stop is None else min(count, span.stop)) - span.first
+    return Decoding(
+        header=header,
+        rate=span.rate,
+        count=count,
+        blocks=blocks,
+        damaged=lambda: [*reader.damaged, *left_out],
+        other_weights=other_weights(codec, header),
+    )
+
+
+def _write(writer: SoundWriter, decoding: Decoding, progress: Progress | None) -> int:
+    """Write the whole sound; returns the number of samples."""
+    done = 0
+    for block in decoding.blocks:
+        writer.write(block)
+        done += block.shape[-1]
+        if progress is not None:
+            progress(block.shape[-1] / decoding.rate)
+    return done
+
+
+def _frames(reader: ContainerReader, left_out: list[tuple[int, int, str]], check: bool) -> FrameSource:
+    """Frames of a file from any frame on; notes in `left_out` what is lost and gets no silence instead.
+
+    Args:
+        reader: of the file.
+        left_out: as the damage of a FileReport.
+        check: stop where the file cannot be meant to hold so many frames, see `check_claims`.
+    """
+    size = reader.header.frames_per_chunk
+
+    def frames(first: int) -> Iterator[tuple[int, Tensor]]:
+        if not reader.recover and reader.frames is not None:
+            if check:
+                reader.check_claims(reader.frames)
+            while first < reader.frames:
+                stop = min(first // size * size + size, reader.frames)
+                yield first, reader.read(first, stop)
+                first = stop
+            return
+        # In order, and what lies before goes unused.
+        known = silent = shift = 0
+
+        def close_up(number: int) -> None:
+            """Let silence stand for frames `known` to `number`, as far as they can have been there."""
+            nonlocal silent, shift
+            kept = min(number - known, max(0, reader.most_lost - silent) // size * size)
+            silent += kept
+            if kept < number - known:
+                left = number - known - kept
+                shift += left
+                left_out.append(
+                    (known + kept, left, "no silence stands for them: more than the file can have held")
+                )
+
+        for number, chunk in reader.chunks():
+            if number > known:
+                close_up(number)
+            known = number + chunk.shape[1 if reader.header.kind == "codes" else 0]
+            if check:
+                reader.check_claims(known - shift)
+            yield number - shift, chunk
+        if not known and reader.damaged:
+            raise ContainerError(f"{reader.name}: nothing of it is intact, so there is nothing to recover")
+        if reader.frames is not None:
+            close_up(reader.frames)
+            shape = reader.header.shape
+            yield reader.frames - shift, torch.zeros(*shape, 0) if len(shape) == 1 else torch.zeros(0, *shape)
+
+    return frames

@@ -1,0 +1,130 @@
+"""Compress one sound file or pipe."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO, cast
+
+from torch import Tensor
+
+from ..audio import AudioError
+from ..base import Codec
+from ..container import SUFFIX, ContainerError, ContainerWriter, Header
+from ..encodec.ecdc_header import SUFFIX as ECDC_SUFFIX
+from ..encodec.ecdc_header import EcdcHeader
+from .compression import BLOCK_SECONDS, encode_blocks
+from .ecdc import check_encodec, encode_ecdc
+from .places import Place, Progress, Tally, open_output
+from .report import FileReport
+from .soundio import RawFormat, open_sound
+from .storage import choose_storage, make_header
+
+# Seconds of a pipe that are waited for: it may be a live sound.
+LIVE_SECONDS = 0.25
+
+
+def encode_file(
+    source: Place,
+    destination: Place,
+    codec: Codec,
+    *,
+    bitrate: float | None = None,
+    codebooks: int | None = None,
+    precision: str | None = None,
+    entropy: str = "auto",
+    raw: RawFormat | None = None,
+    force: bool = False,
+    progress: Progress | None = None,
+) -> FileReport:
+    """Compress a sound file of any length, sample rate and channel count; see `Codec.compress` for the rules.
+
+    An .ecdc file, EnCodec's own, holds the sound at the codec's rate and channels.
+
+    Args:
+        source: a sound file, or a stream with one; see `open_sound`. For an .ecdc file, no pipe.
+        destination: a file name that ends in .loom, or in .ecdc if the codec is an EnCodec; or a binary
+            stream, which gets the content of a .loom file.
+        codec: that encodes.
+        bitrate, codebooks, precision, entropy: as in `Codec.compress`.
+        raw: what the samples are, for a source without a header.
+        force: replace an existing file.
+        progress: called with the seconds that are done since the last call.
+
+    Raises:
+        FileExistsError: the destination exists and `force` is off, or it is the source itself.
+        OSError: something cannot be read or written.
+        AudioError: the source holds no sound, a damaged one, or NaN or infinite samples.
+        ValueError: settings that the codec does not have.
+    """
+    storage = choose_storage(codec, bitrate=bitrate, codebooks=codebooks, precision=precision)
+    to_ecdc = isinstance(destination, (str, os.PathLike)) and _is_ecdc(destination, codec)
+    with open_sound(source, raw) as sound:
+        if sound.length == 0:
+            raise AudioError(f"{sound.name} holds 0 samples; use a file that is not empty")
+        count = 0
+
+        def blocks() -> Iterator[Tensor]:
+            nonlocal count
+            size = (LIVE_SECONDS if sound.pipe else BLOCK_SECONDS) * sound.sample_rate
+            for block in sound.blocks(max(1, round(size))):
+                yield block
+                count += block.shape[-1]
+                if progress is not None:
+                    progress(block.shape[-1] / sound.sample_rate)
+
+        with open_output(destination, source, force=force) as (name, stream):
+            tally = Tally(stream)
+            header: Header | EcdcHeader
+            if to_ecdc:
+                header = encode_ecdc(cast(BinaryIO, tally), codec, storage.shape[0], sound, blocks())
+            else:
+                header = make_header(
+                    codec,
+                    storage,
+                    sample_rate=sound.sample_rate,
+                    channels=sound.channels,
+                    length=sound.length,
+                    entropy=entropy,
+                )
+                writer = ContainerWriter(cast(BinaryIO, tally), header)
+                for frames in encode_blocks(codec, header, blocks(), source=sound.name):
+                    writer.write(frames)
+                writer.close(count)
+        return FileReport(
+            source=sound.name,
+            destination=name,
+            header=header,
+            seconds=count / sound.sample_rate,
+            size=tally.size,
+            source_channels=sound.channels,
+        )
+
+
+def sound_seconds(path: Path, raw: RawFormat | None = None) -> float:
+    """Length of a sound file in seconds, for a progress bar: 0 where it cannot be told."""
+    try:
+        with open_sound(path, raw) as sound:
+            return sound.seconds or 0.0
+    except (ValueError, OSError):
+        return 0.0
+
+
+def _is_ecdc(path: str | os.PathLike[str], codec: Codec) -> bool:
+    """Whether a compressed file is to be an `.ecdc` file.
+
+    Raises:
+        ContainerError: neither that nor a .loom file.
+        ValueError: an .ecdc file, and the codec is no EnCodec.
+    """
+    path = Path(path)
+    suffix = path.suffix.lower()
+    if suffix not in (SUFFIX, ECDC_SUFFIX):
+        raise ContainerError(
+            f"{path} does not end in {SUFFIX} or {ECDC_SUFFIX}, as compressed files do; name it "
+            f"{path.stem}{SUFFIX}"
+        )
+    if suffix == ECDC_SUFFIX:
+        check_encodec(codec, path)
+    return suffix == ECDC_SUFFIX

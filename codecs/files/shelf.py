@@ -1,0 +1,53 @@
+"""The codecs of compressed files, found by the names in the files."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any
+
+from ..base import Codec, load_codec
+from ..container import ContainerError
+
+if TYPE_CHECKING:
+    from ..encodec.model import EnCodec
+
+
+class CodecShelf:
+    """Finds the codecs of compressed files by the name in their headers, and loads each only once.
+
+    Only what is on this machine is loaded: a file must not make its reader fetch a model.
+
+    Args:
+        device: where the codecs go.
+    """
+
+    def __init__(self, device: str = "cpu") -> None:
+        self._device = device
+        self._codecs: dict[str, Codec] = {}
+        self._lock = threading.Lock()
+
+    def find_encodec(self, name: str, source: str) -> EnCodec:
+        """The EnCodec of that name, which made the file `source`; errors as for `find`."""
+        from ..encodec.model import EnCodec
+
+        codec = self.find(name, source)
+        assert isinstance(codec, EnCodec)
+        return codec
+
+    def find(self, name: str, source: str) -> Codec:
+        """The codec of that name, which made the file `source`.
+
+        Raises:
+            ContainerError: it is not here; the message has the fix.
+        """
+        with self._lock:
+            if name not in self._codecs:
+                try:
+                    codec: Any = load_codec(name, local_files_only=True)
+                except (ValueError, OSError, ImportError) as error:
+                    raise ContainerError(
+                        f"{source} was made with the codec {name!r}, which is not here ({error}); "
+                        "give it: --codec FOLDER or NAME, in Python codec=load_codec(…)"
+                    ) from error
+                self._codecs[name] = codec.to(self._device)
+            return self._codecs[name]

@@ -1,0 +1,131 @@
+"""The `soundloom` command as a whole: its help, what it loads, and errors that any command may meet."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from soundloom import __version__
+from soundloom.cli.command import did_you_mean, run_guarded
+from soundloom.cli.entry import COMMANDS
+from soundloom.cli.training import TRAINING_COMMANDS
+from tests.cli.running import refused, run
+
+
+def test_the_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("--help") == 0
+    listed = {line.split()[0] for line in capsys.readouterr().out.splitlines() if line.startswith("    ")}
+    assert {*COMMANDS, *TRAINING_COMMANDS} <= listed
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_shows_examples_that_it_understands(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(name, "--help") == 0
+    shown = capsys.readouterr().out
+    examples = shown.split("examples:\n")[1].splitlines()
+    assert any(line.strip().startswith(f"soundloom {name}") for line in examples)
+    assert max(map(len, examples)) <= 110
+    options = re.findall(
+        r"--[a-z][a-z-]*", " ".join(line for line in examples if f"soundloom {name} " in line)
+    )
+    assert set(options) <= set(re.findall(r"--[a-z][a-z-]*", shown.split("\n\n")[0]))
+
+
+@pytest.mark.parametrize(
+    ("words", "parts"),
+    [
+        (["genrate", "a dog"], ["there is no command 'genrate'", "did you mean generate?"]),
+        (["bench"], ["there is no command 'bench'", "bench-codecs"]),
+        (["xyz"], ["there is no command 'xyz'", "use one of generate, demo", "fit"]),
+        (
+            ["generate", "a dog", "--durration", "5"],
+            ["there is no option --durration", "did you mean --duration?"],
+        ),
+        (["export", "a", "b", "--no-eam"], ["there is no option --no-eam", "--no-ema"]),
+        (["generate", "a dog", "--xyz=5"], ["there is no option --xyz"]),
+        (["--verison"], ["there is no option --verison", "--version"]),
+        (["compare", "a.wav", "b.wav", "c.wav"], ["'c.wav' is one word too many"]),
+        (["generate", "a dog", "--num-samples", "0"], ["--num-samples", "'0'", "1 or more"]),
+        (["generate", "a dog", "--num-samples", "²"], ["--num-samples", "'²'", "1 or more"]),
+        (["generate", "a dog", "--duration", "long"], ["--duration", "'long' is no number"]),
+        (["generate", "a dog", "--seed", "1.5"], ["--seed", "'1.5' is no whole number"]),
+        (["export", "a", "b", "--weights", "int4"], ["--weights", "int4", "int8"]),
+        (["--debug", "fit", "--config", "x.yaml"], ["--debug", "fit", "leave it out"]),
+        ([], ["no command is given", "generate", "fit"]),
+    ],
+    ids=str,
+)
+def test_a_word_that_is_not_known_is_one_clear_line(
+    words: list[str], parts: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    message = refused(capsys, *words)
+    for part in parts:
+        assert part in message
+
+
+def test_no_suggestion_is_better_than_a_far_one() -> None:
+    assert did_you_mean("--top", ["--duration", "--seed"]) == ""
+
+
+def test_an_option_may_be_shortened_and_stand_anywhere(tmp_path: Path) -> None:
+    words = ("--dur", 0.2, "-o", tmp_path / "x.wav", "a dog", "-q")
+    assert run("generate", *words) == 0
+    assert (tmp_path / "x.wav").exists()
+
+
+@pytest.mark.parametrize("place", [0, 1, 4])
+def test_debug_shows_the_traceback(place: int, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["generate", "a dog", "--duration", "0"]
+    assert run(*words[:place], "--debug", *words[place:]) == 2
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_an_unforeseen_error_is_named_and_an_interrupt_is_quiet(capsys: pytest.CaptureFixture[str]) -> None:
+    def fail(error: BaseException) -> None:
+        raise error
+
+    assert run_guarded(lambda: fail(RuntimeError("odd")), debug=False) == 2
+    assert "soundloom: error: RuntimeError: odd (run again with --debug" in capsys.readouterr().err
+    assert run_guarded(lambda: fail(KeyboardInterrupt()), debug=False) == 130
+
+
+def run_cold(*code: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", "\n".join(code)],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "HF_HUB_OFFLINE": "1"},
+    )
+
+
+def test_help_and_version_import_nothing_heavy() -> None:
+    heavy = {"torch", "gradio", "lightning", "numpy", "transformers"}
+    code = (
+        "import sys, time; start = time.perf_counter()",
+        "from soundloom.cli import main",
+        "try: main([WORD])",
+        "except SystemExit as stop: assert not stop.code",
+        f"assert not {heavy} & set(sys.modules)",
+        "print(time.perf_counter() - start)",
+    )
+    for word, expected in (("--help", "soundloom generate"), ("--version", f"soundloom {__version__}")):
+        printed = run_cold(*(line.replace("WORD", repr(word)) for line in code)).stdout
+        assert expected in printed
+        assert float(printed.splitlines()[-1]) < 0.5
+
+
+def test_generating_imports_neither_gradio_nor_lightning_nor_matplotlib() -> None:
+    run_cold(
+        "import sys",
+        "import soundloom.gen.pipeline",
+        "found = {'gradio', 'lightning', 'matplotlib', 'torchmetrics', 'encodec'} & set(sys.modules)",
+        "assert not found, found",
+    )

@@ -1,0 +1,122 @@
+"""`soundloom evaluate` and `compare`: what they print and write, and what they refuse."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from soundloom import __version__
+from soundloom.codecs.audio import write_audio
+from soundloom.recipes.foley import FoleyCorpus
+from tests.cli.running import refused, run
+
+RATE = 16000  # of the sounds in conftest.py
+
+
+def test_a_folder_against_a_reference(
+    sounds: Path, models: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "report.json"
+    words = ("evaluate", sounds, "--reference", sounds, "--judge", models / "judge", "-q")
+    assert run(*words, "-o", out) == 0
+    report = json.loads(out.read_text())
+    assert report["soundloom"] == __version__
+    assert report["subject"] == {"sounds": str(sounds), "reference": str(sounds)}
+    assert report["fad"]["value"] == pytest.approx(0.0, abs=1e-8)
+    expected = {"embedder": "judge", "sample_rate": RATE, "sounds": 3, "reference_sounds": 3, "features": 8}
+    assert expected.items() <= report["fad"].items()
+    assert report["kl"]["pairs"] == 3 and report["prompt_accuracy"]["clips"] == 3
+    printed = capsys.readouterr()
+    assert "FAD" in printed.out and "3 sounds (3 pieces) against 3 (3)" in printed.out
+    assert "note: Frechet audio distance: only 3 pieces" in printed.out
+    assert printed.err == ""
+    assert "--force" in refused(capsys, *words, "-o", out)
+    assert run(*words, "-o", out, "--force", "--embedder", "log-mel", "--limit", 2) == 0
+    report = json.loads(out.read_text())
+    assert (report["fad"]["embedder"], report["fad"]["sounds"], report["fad"]["reference_sounds"]) == (
+        "log-mel",
+        2,
+        3,
+    )
+
+
+def test_a_model_on_held_out_captions(
+    models: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "report.json"
+    settings = ("--judge", models / "judge", "--per-class", 1, "--limit", 4, "--duration", 0.5, "-q")
+    assert run("evaluate", "--model", "foley", *settings, "-o", out) == 0
+    report = json.loads(out.read_text())
+    assert report["subject"] == {"model": "foley", "captions": "held-out Foley, 1 a class"}
+    assert report["prompt_accuracy"]["clips"] == report["kl"]["pairs"] == report["sounds"] == 4
+    names = FoleyCorpus().class_names
+    assert list(report["prompt_accuracy"]["classes"]) == [names[i * len(names) // 4] for i in range(4)]
+    assert "judged as its class" in capsys.readouterr().out
+
+
+def test_a_model_on_own_captions(sounds: Path, models: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ("--judge", models / "judge", "--duration", 0.5, "-q")
+    assert run("evaluate", sounds, "--model", "foley", *words) == 0
+    assert "3 sounds of 3 classes" in capsys.readouterr().out
+
+
+def test_a_codec_on_own_sounds(sounds: Path, models: Path, tmp_path: Path) -> None:
+    out = tmp_path / "report.json"
+    words = ("--codec", models / "codec", "--judge", models / "judge", "-o", out)
+    assert run("evaluate", sounds, *words) == 0
+    report = json.loads(out.read_text())
+    assert report["reconstruction"]["mel_distance"] > 0 and report["bitrate"] == 300
+    assert report["accuracy_of_originals"]["clips"] == 3
+
+
+def test_two_files(sounds: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("compare", sounds / "dog.wav", sounds / "rain.wav", "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["mel_distance"] > 1 and found["files"][1]["file"] == str(sounds / "rain.wav")
+    assert run("compare", sounds / "dog.wav", sounds / "dog.wav") == 0
+    assert "mel distance           0.00 dB" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "parts"),
+    [
+        (["evaluate"], ["FOLDER", "--model", "--codec"]),
+        (["evaluate", "--model", "a", "--codec", "b"], ["--codec", "--model"]),
+        (["evaluate", "{sounds}", "--model", "foley", "--reference", "x"], ["--reference"]),
+        (["evaluate", "{sounds}", "--reference", "gone"], ["gone"]),
+        (["evaluate", "gone"], ["gone"]),
+        (["evaluate", "{sounds}", "--limit", "0"], ["limit", "0", "1 or more"]),
+        (["evaluate", "--model", "foley", "--per-class", "0"], ["--per-class", "0"]),
+        (["evaluate", "{sounds}", "-o", "missing/r.json"], ["missing", "mkdir"]),
+        (["evaluate", "{sounds}", "-o", "old.json"], ["old.json", "--force"]),
+        (["evaluate", "{sounds}", "--seconds", "0"], ["--seconds", "0"]),
+        (["evaluate", "{sounds}", "--seconds", "nan"], ["--seconds", "nan"]),
+        (["evaluate", "{sounds}", "--judge", "foley-jugde"], ["foley-jugde", "foley-judge"]),
+        (["evaluate", "--codec", "seanet-16kHz"], ["seanet-16kHz", "seanet-16khz"]),
+        (["compare", "a.wav", "gone.wav"], ["gone.wav"]),
+        (["compare", "a.wav"], ["B"]),
+    ],
+)
+def test_bad_input_is_one_clear_line(
+    words: list[str],
+    parts: list[str],
+    sounds: Path,
+    models: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "old.json").write_text("keep me")
+    write_audio(tmp_path / "a.wav", torch.zeros(1, 100), RATE)
+    words = [word.replace("{sounds}", str(sounds)) for word in words]
+    if words[0] == "evaluate" and "--judge" not in words:
+        words += ["--judge", str(models / "judge")]
+    message = refused(capsys, *words)
+    for part in parts:
+        assert part in message
+    assert (tmp_path / "old.json").read_text() == "keep me"
+    assert not list(tmp_path.rglob("*.part"))

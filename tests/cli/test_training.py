@@ -1,0 +1,164 @@
+"""`soundloom fit` and `lightning fit`, and who else may be called `lightning`."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from soundloom import cli
+from soundloom.cli import training
+
+JUDGE = str(Path(__file__).resolve().parents[2] / "recipes" / "judge.yaml")
+TOY = """\
+from lightning.pytorch import LightningDataModule, LightningModule
+import torch
+
+class Net(torch.nn.Linear):
+    def __init__(self, dim: int = 4) -> None:
+        super().__init__(dim, 1)
+
+class Toy(LightningModule):
+    def __init__(self, net: Net, dim: int = 4) -> None:
+        super().__init__()
+        self.net = net
+        self.dim = dim
+    def training_step(self, batch, index):
+        open("seen.txt", "a").write(f"{self.dim} {self.net.in_features} {batch[0].shape[1]}\\n")
+        return self.net(batch[0]).square().mean()
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), lr=0.1)
+
+class ToyData(LightningDataModule):
+    def __init__(self, dim: int = 4) -> None:
+        super().__init__()
+        self.dim = dim
+    def train_dataloader(self):
+        data = torch.utils.data.TensorDataset(torch.randn(8, self.dim))
+        return torch.utils.data.DataLoader(data, batch_size=2)
+"""
+TOY_RECIPE = """\
+model:
+  class_path: toy_recipe.Toy
+  init_args:
+    dim: 4
+    net:
+      class_path: toy_recipe.Net
+      init_args:
+        dim: ${model.init_args.dim}
+data:
+  class_path: toy_recipe.ToyData
+  init_args:
+    dim: ${model.init_args.dim}
+trainer:
+  accelerator: cpu
+  fast_dev_run: 2
+  enable_progress_bar: false
+"""
+
+
+@pytest.fixture
+def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "toy_recipe.py").write_text(TOY)
+    (tmp_path / "toy.yaml").write_text(TOY_RECIPE)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(os.environ, "PL_GLOBAL_SEED", "0")  # written by Lightning; taken back afterwards
+    return tmp_path
+
+
+@pytest.mark.parametrize("command", [cli.lightning, cli.main])
+def test_an_override_reaches_every_value_that_depends_on_it(command: Any, toy: Path) -> None:
+    assert command(["fit", "--config", "toy.yaml", "--model.dim", "64"]) == 0
+    assert (toy / "seen.txt").read_text().splitlines() == ["64 64 64"] * 2
+
+
+def test_the_seed_of_a_run_is_a_fixed_integer(toy: Path) -> None:
+    assert cli.lightning(["fit", "--config", "toy.yaml"]) == 0
+    assert os.environ["PL_GLOBAL_SEED"] == "0"
+
+
+@pytest.mark.parametrize(
+    ("words", "parts"),
+    [
+        (["--config", "nothing.yaml"], ["nothing.yaml"]),
+        (
+            ["--config", "toy.yaml", "--trainer.max_stepz", "3"],
+            ["--trainer.max_stepz", "mean --trainer.max_steps"],
+        ),
+        (["--config", "toy.yaml", "--modell.dim", "3"], ["--modell.dim"]),
+        (["--config", JUDGE, "--model.learning_rat", "1"], ["'learning_rat' is not", "mean learning_rate?"]),
+        (["--config", "toy.yaml", "--model.dim", "wide"], ["dim", "wide", "int"]),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("command", ["soundloom", "lightning"])
+def test_bad_settings_are_an_error_with_a_hint(
+    command: str, words: list[str], parts: list[str], toy: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = cli.main if command == "soundloom" else cli.lightning
+    with pytest.raises(SystemExit) as stop:
+        run(["fit", *words])
+    error = capsys.readouterr().err
+    assert stop.value.code == 2
+    assert error.startswith("lightning: error: ") and "usage:" not in error
+    for part in parts:
+        assert part in error
+    assert not (toy / "seen.txt").exists()
+
+
+@pytest.mark.parametrize("name", training.TRAINING_COMMANDS)
+def test_the_help_ends_with_examples(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        cli.lightning([name, "--help"])
+    assert not stop.value.code
+    examples = capsys.readouterr().out.split("examples:\n")[1].splitlines()
+    assert examples and all(line.startswith(f"  soundloom {name} --config recipes/") for line in examples)
+
+
+def test_only_what_is_near_is_suggested() -> None:
+    from soundloom.cli.recipe import nearest_setting
+
+    usage = "usage: x [--trainer.max_steps N] [--data CONFIG]"
+    assert nearest_setting("unrecognized arguments: --dat 3", usage) == "did you mean --data?\n"
+    assert nearest_setting("unrecognized arguments: --volume 3", usage) == ""
+    for kind in ("no.such.Class", "soundloom.cli.training"):
+        assert (
+            nearest_setting(f"Problem with given class_path '{kind}':\n  Option 'x' is not accepted", usage)
+            == ""
+        )
+    assert nearest_setting("Expected a number", usage) == ""
+
+
+def test_an_unknown_word_goes_to_the_other_lightning_command_or_is_explained(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = list(sys.argv)
+    monkeypatch.setattr(training, "_other_lightning_command", lambda: None)
+    assert cli.lightning(["login"]) == 2
+    assert "'login'" in (message := capsys.readouterr().err)
+    assert cli.lightning(["fti"]) == 2
+    assert "did you mean fit?" in capsys.readouterr().err
+    assert "fit, validate, test, predict" in message
+
+    seen: list[list[str]] = []
+    monkeypatch.setattr(training, "_other_lightning_command", lambda: lambda: seen.append(list(sys.argv)))
+    assert cli.lightning(["login", "--now"]) == 0
+    assert seen == [["lightning", "login", "--now"]]
+    assert sys.argv == given
+
+
+def test_the_other_lightning_command_is_never_our_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert training._other_lightning_command() is None
+    info = tmp_path / "rival-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: rival\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[console_scripts]\nlightning = time:perf_counter\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert training._other_lightning_command() is time.perf_counter
