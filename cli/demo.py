@@ -5,13 +5,12 @@ from __future__ import annotations
 import argparse
 
 from .command import Command
-from .options import add_device, add_model, choose_device, whole
+from .options import add_model, load_model
 
 
 def add_demo_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `soundloom demo` (also those of `python app.py`) to `parser`."""
     add_model(parser)
-    add_device(parser)
     parser.add_argument(
         "--host",
         default="127.0.0.1",
@@ -20,7 +19,7 @@ def add_demo_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--port",
-        type=whole,
+        type=port,
         metavar="N",
         help="port to listen on (default: 7860, or the next one that is free)",
     )
@@ -31,10 +30,9 @@ def add_demo_arguments(parser: argparse.ArgumentParser) -> None:
 def run_demo(options: argparse.Namespace) -> None:
     """Load the model, start the demo and wait until it is stopped; see `add_demo_arguments`."""
     from ..app import build_demo, serve
-    from ..gen.pipeline import AudioGen
 
     print(f"loading {options.model!r} …", flush=True)
-    model = AudioGen.from_pretrained(options.model, device=choose_device(options.device))
+    model = load_model(options)
     serve(
         build_demo(model, name=options.model),
         host=options.host,
@@ -42,6 +40,13 @@ def run_demo(options: argparse.Namespace) -> None:
         share=options.share,
         open_browser=not options.no_browser,
     )
+
+
+def port(text: str) -> int:
+    """The number of a port."""
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is no port; give a number from 1 to 65535")
+    return int(text)
 
 
 COMMANDS = (

@@ -14,12 +14,11 @@ from typing import TYPE_CHECKING, Any
 from .command import Command, CommandError
 from .options import (
     add_count,
-    add_device,
     add_duration,
     add_force,
     add_model,
     add_quiet,
-    choose_device,
+    load_model,
     number,
     whole,
 )
@@ -95,7 +94,6 @@ def add_generate_arguments(parser: argparse.ArgumentParser) -> None:
         "--stream", action="store_true", help="with -o -: send the sound on while it is being made"
     )
     add_model(parser)
-    add_device(parser)
     add_quiet(parser)
 
 
@@ -113,10 +111,7 @@ def run_generate(options: argparse.Namespace) -> None:
         "continue_from": None if options.continue_from is None else _read(options.continue_from),
         "num_samples": options.num_samples,
     }
-
-    from ..gen.pipeline import AudioGen
-
-    model = AudioGen.from_pretrained(options.model, device=choose_device(options.device))
+    model = load_model(options)
     if options.guidance_end is not None:
         start = model.guidance_scale if options.guidance_scale is None else options.guidance_scale
         settings["guidance_scale"] = (start, options.guidance_end)

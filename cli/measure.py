@@ -16,7 +16,8 @@ from .options import (
     add_judge,
     add_part,
     add_quiet,
-    choose_device,
+    add_text_encoder,
+    load_model,
     whole,
 )
 from .terminal import progress_bar
@@ -43,6 +44,7 @@ def add_evaluate_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--seed", type=whole, default=0, metavar="N", help="of the first generated sound (default: 0)"
     )
+    add_text_encoder(parser)
     add_device(parser, "where --model runs: ")
     parser.add_argument("-o", "--output", metavar="FILE", help="also write the report to this .json file")
     add_force(parser)
@@ -86,11 +88,8 @@ def run_evaluate(options: argparse.Namespace) -> None:
     with progress_bar(enabled=not options.quiet, desc="evaluating", unit="sounds") as progress:
         common["progress"] = progress
         if options.model:
-            from ..gen.pipeline import AudioGen
-
-            model = AudioGen.from_pretrained(options.model, device=choose_device(options.device))
             own = {"duration": options.duration, "seed": options.seed}
-            report = evaluate_model(model, examples, judge, **own, **common)
+            report = evaluate_model(load_model(options), examples, judge, **own, **common)
             subject = {"model": options.model, "captions": subject["sounds"]}
         elif options.codec:
             from ..codecs import load_codec

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .command import CommandError
+
+if TYPE_CHECKING:
+    from ..gen.pipeline import AudioGen
 
 NAMES = "bundled name, folder or Hugging Face id"
 
@@ -68,8 +71,20 @@ def add_judge(parser: argparse.ArgumentParser, help: str) -> None:
 
 
 def add_model(parser: argparse.ArgumentParser) -> None:
-    """--model, of commands that generate."""
+    """--model, --text-encoder and --device, of commands that generate; see `load_model`."""
     parser.add_argument("--model", default="foley", metavar="NAME", help=f"{NAMES} (default: foley)")
+    add_text_encoder(parser)
+    add_device(parser)
+
+
+def add_text_encoder(parser: argparse.ArgumentParser) -> None:
+    """--text-encoder, beside --model."""
+    parser.add_argument(
+        "--text-encoder",
+        metavar="NAME",
+        help="where the model's text encoder is, for example a folder with T5-large (default: as the model "
+        "says)",
+    )
 
 
 def add_part(parser: argparse.ArgumentParser) -> None:
@@ -106,6 +121,14 @@ def choose_device(name: str) -> str:
             f"device {name!r} cannot be used here ({str(error).splitlines()[0]}): use cpu or auto"
         ) from None
     return name
+
+
+def load_model(options: argparse.Namespace) -> AudioGen:
+    """The AudioGen that --model, --text-encoder and --device name."""
+    from ..gen.pipeline import AudioGen
+
+    device = choose_device(options.device)
+    return AudioGen.from_pretrained(options.model, text_encoder=options.text_encoder, device=device)
 
 
 def load_on_device(name: str, device: str) -> Any:

@@ -7,7 +7,6 @@ import threading
 from collections.abc import Iterator
 from weakref import WeakKeyDictionary
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -55,11 +54,9 @@ def fold_weight_norm(gain: Tensor, direction: Tensor) -> Tensor:
     Returns:
         Float32 of the shape of `direction`: gain · direction / |direction|, norm over all axes but the first.
     """
-    v = direction.detach().cpu().double().numpy()
-    squares = np.cumsum(np.square(v.reshape(len(v), -1)), axis=1)[:, -1]
-    norm = np.sqrt(squares).reshape(-1, *[1] * (v.ndim - 1))
-    folded = gain.detach().cpu().double().numpy() / norm * v
-    return torch.from_numpy(folded).float()
+    v = direction.detach().double()
+    norm = v.square().flatten(1).cumsum(1)[:, -1].sqrt()  # `sum` would add in another order
+    return (gain.detach().double() / norm.reshape_as(gain) * v).float()
 
 
 def _weights(module: nn.Module) -> Iterator[Tensor]:
@@ -69,5 +66,6 @@ def _weights(module: nn.Module) -> Iterator[Tensor]:
 
 
 def _digest(tensor: Tensor) -> bytes:
-    bits = tensor.detach().to(torch.bfloat16).cpu().contiguous().view(torch.int16).numpy()
+    # Rounded on the CPU, so that no device can do it in its own way.
+    bits = tensor.detach().cpu().to(torch.bfloat16).contiguous().view(torch.int16).numpy()
     return hashlib.sha256(bits.astype("<i2", copy=False).tobytes()).digest()

@@ -129,8 +129,8 @@ class T5TextEncoder(TextEncoder):
         except (OSError, ValueError, RuntimeError, SafetensorError) as error:
             raise OSError(
                 f"cannot load the T5 text encoder {str(name)!r} ({' '.join(str(error).split())}); "
-                "give text_encoder= the path of a folder that holds the model and its tokenizer, or a hub id "
-                "while you are online"
+                "give text_encoder= (--text-encoder) the path of a folder that holds the model and its "
+                "tokenizer, or a hub id while you are online"
             ) from error
         return cls(model, tokenizer, max_tokens=max_tokens)
 

@@ -56,6 +56,7 @@ def test_every_command_shows_examples_that_it_understands(
         (["generate", "a dog", "--num-samples", "²"], ["--num-samples", "'²'", "1 or more"]),
         (["generate", "a dog", "--duration", "long"], ["--duration", "'long' is no number"]),
         (["generate", "a dog", "--seed", "1.5"], ["--seed", "'1.5' is no whole number"]),
+        (["demo", "--port", "99999"], ["--port", "'99999'", "1 to 65535"]),
         (["export", "a", "b", "--weights", "int4"], ["--weights", "int4", "int8"]),
         (["--debug", "fit", "--config", "x.yaml"], ["--debug", "fit", "leave it out"]),
         ([], ["no command is given", "generate", "fit"]),

@@ -12,6 +12,8 @@ from soundloom.codecs.audio import WRITE_FORMATS
 from soundloom.gen.pipeline import AudioGen
 from tests.cli.running import refused, run
 
+TINY = Path(__file__).resolve().parents[1] / "fixtures" / "audiogen_tiny"
+
 
 def generate(*words: object) -> int:
     return run("generate", *words)
@@ -59,6 +61,15 @@ def test_several_prompts_fill_a_folder(tmp_path: Path) -> None:
     )
     files = {"a-dog.wav", "a-dog-2.wav", "a-dog-3.wav", "a-dog-4.wav", "sound.wav", "sound-2.wav"}
     assert {file.name for file in tmp_path.iterdir()} == files
+
+
+def test_a_model_in_a_folder_with_its_text_encoder_elsewhere(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("generate", "a dog", "-o", tmp_path / "x.wav", "--duration", 0.2, "--model", TINY)
+    assert "give text_encoder=" in refused(capsys, *words, "--text-encoder", tmp_path / "gone")
+    assert run(*words, "--text-encoder", TINY / "t5") == 0
+    assert soundfile.info(tmp_path / "x.wav").frames > 0
 
 
 def test_without_an_output_the_file_is_named_after_the_prompt(

@@ -175,16 +175,16 @@ def bomb(chunks: int) -> tuple[Header, bytes]:
 
 def test_a_decompression_bomb_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path, codec = tmp_path / "a.loom", seanet()
-    data = bomb(3000)[1]
+    data = bomb(400)[1]
     path.write_bytes(data)
-    assert len(data) < 40_000
-    message = r"a.loom: \d+ bytes stand for 11.4 hours of sound"
+    assert len(data) < 5_000
+    message = r"a.loom: \d+ bytes stand for 1.5 hours of sound"
     with pytest.raises(ContainerError, match=message):
         decode_file(path, tmp_path / "a.wav", codec)
     with pytest.raises(ContainerError, match=message):
         Compressed.load(path)
     assert os.listdir(tmp_path) == ["a.loom"]
-    decode_file(path, tmp_path / "a.wav", codec, start=20_000, stop=20_001)
+    decode_file(path, tmp_path / "a.wav", codec, start=5_000, stop=5_001)
     assert len(samples(tmp_path / "a.wav")) == 8000
     # While it goes on, where nothing is known of the end.
     monkeypatch.setattr("soundloom.codecs.container.reader.LONG_SECONDS", 60)
