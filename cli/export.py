@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import sys
+from pathlib import Path
 
 from .command import Command
 from .options import add_force, add_quiet
@@ -37,6 +39,21 @@ def run_export(options: argparse.Namespace) -> None:
     if not options.quiet:
         kind = "moving average" if done.averaged else "weights as trained"
         print(f"{done.folder}  {done.size / 1e6:.1f} MB, {done.step} steps, {kind} ({done.module})")
+    if newer := newer_last(Path(options.checkpoint)):
+        print(f"note: {newer} is newer: it is of a later start of the run", file=sys.stderr)
+
+
+def newer_last(checkpoint: Path) -> Path | None:
+    """The newest `last*.ckpt` beside a `last*.ckpt`, where it is newer.
+
+    Lightning keeps the last checkpoint of an earlier start and calls that of the next one last-v1.ckpt.
+    """
+    if not checkpoint.stem.startswith("last"):
+        return None
+    newest = max(checkpoint.parent.glob("last*.ckpt"), key=lambda path: path.stat().st_mtime, default=None)
+    if newest is None or newest.stat().st_mtime <= checkpoint.stat().st_mtime:
+        return None
+    return newest
 
 
 COMMANDS = (

@@ -20,6 +20,7 @@ from .resolve import (
     CODEC_FILES,
     CODEC_NAME,
     CODICODEC_FILE,
+    DEFAULT_CODEC,
     HUB_CODECS,
     PUBLISHED_FILE,
     bundled_names,
@@ -270,7 +271,7 @@ def codec_class(folder: Path) -> type[Codec]:
 
 
 def load_codec(
-    name: str | os.PathLike[str] = "seanet-16khz",
+    name: str | os.PathLike[str] = DEFAULT_CODEC,
     *,
     local_files_only: bool = False,
     revision: str | None = None,

@@ -8,6 +8,8 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+# What is used where no codec is named.
+DEFAULT_CODEC = "seanet-16khz"
 BUNDLED_MODELS = Path(__file__).resolve().parent / "models"
 # Codecs that are fetched from the hub, by the short name that load_codec takes.
 HUB_CODECS = {"encodec-24khz": "facebook/encodec_24khz", "encodec-48khz": "facebook/encodec_48khz"}

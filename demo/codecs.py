@@ -7,6 +7,7 @@ import threading
 from ..codecs.base import BUNDLED_MODELS, HUB_CODECS, Codec, bundled_names, load_codec, resolve_model
 from ..codecs.encodec.weights import find_checkpoint
 from ..codecs.files.storage import Storage, choose_storage, storages
+from ..codecs.resolve import DEFAULT_CODEC
 
 
 def is_local(name: str) -> bool:
@@ -27,7 +28,8 @@ class Codecs:
 
     def __init__(self, loaded: dict[str, Codec] | None = None) -> None:
         self._loaded = dict(loaded or {})
-        here = [*bundled_names(BUNDLED_MODELS), *filter(is_local, HUB_CODECS)]
+        bundled = sorted(bundled_names(BUNDLED_MODELS), key=lambda name: name != DEFAULT_CODEC)
+        here = [*bundled, *filter(is_local, HUB_CODECS)]
         self.names = list(dict.fromkeys([*self._loaded, *here]))
         self._lock = threading.Lock()
 

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from ..codecs.base import Codec, load_codec
 from ..codecs.export import EXPORT_KEY, ExportsModel
+from ..codecs.resolve import DEFAULT_CODEC
 from ..codecs.schedule import warmup_cosine
 from .embedded_text import EmbeddedTextEncoder
 from .generation import CodeGenerator
@@ -29,8 +30,6 @@ from .sampling import Sampler
 from .sharding import shard
 from .start import Start, Unregistered, build_text_encoder, fitting_codec
 from .text import TextEncoder, TextStates
-
-DEFAULT_CODEC = "seanet-16khz"
 
 
 class AudioGenModule(ExportsModel):

@@ -46,6 +46,9 @@ class Music2Latent2Config:
         latents_in_decoder: put latents (and registers) into the consistency transformer's sequence too.
         fsq_levels: levels of every latent channel: the bottleneck is finite scalar quantization, which gives
             continuous and discrete latents; None: it is a tanh, for continuous latents only.
+        envelope: for small models, not in the papers. The encoder sees the logarithm of the modulus too, and
+            the upsampler gives the expected size of every bin in place of `sigma_data`, so that what has no
+            more structure than its envelope is decoded right by a network whose output is zero.
         sigma_data, sigma_min, sigma_max, rho: constants of the diffusion process (Karras et al. 2022).
         decoding: default way of decoding.
         steps, parallel_steps: default network passes per chunk, autoregressive and parallel.
@@ -81,6 +84,7 @@ class Music2Latent2Config:
     num_registers: int = 0
     latents_in_decoder: bool = False
     fsq_levels: tuple[int, ...] | None = None
+    envelope: bool = False
     sigma_data: float = 0.5
     sigma_min: float = 0.002
     sigma_max: float = 80.0

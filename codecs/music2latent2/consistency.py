@@ -51,9 +51,20 @@ class NoiseSchedule:
         times = torch.tensor([1 - step / steps for step in range(steps)], dtype=torch.float64)
         return self.sigma(times).tolist()
 
-    def scalings(self, sigma: Tensor) -> Scalings:
-        """At `sigma_min` D is the identity, so that a consistency model keeps clean input as it is."""
+    def scalings(self, sigma: Tensor, scale: Tensor | None = None) -> Scalings:
+        """At `sigma_min` D is the identity, so that a consistency model keeps clean input as it is.
+
+        Args:
+            sigma: noise level.
+            scale: expected size of the clean values, in place of `sigma_data`; any shape that goes with
+                sigma's. Without a network, D then is the exact consistency function of normal values of these
+                sizes: their noise level falls, and they shrink to their size.
+        """
         above = sigma - self.min
+        if scale is not None:
+            spread = (sigma**2 + scale**2).sqrt()
+            skip = scale / (above**2 + scale**2).sqrt()
+            return Scalings(skip=skip, out=scale * above / spread, in_=1 / spread)
         spread = (sigma**2 + self.data**2).sqrt()
         return Scalings(
             skip=self.data**2 / (above**2 + self.data**2), out=self.data * above / spread, in_=1 / spread
@@ -73,11 +84,13 @@ def pseudo_huber(prediction: Tensor, target: Tensor, factor: float = 0.00054) ->
 
 @dataclass
 class ConsistencyLoss:
-    """`loss` scalar; `items [B]` the weighted loss of each chunk and `sigma [B]` its higher noise level."""
+    """`loss` scalar; `items [B]` the weighted loss of each chunk and `sigma [B]` its higher noise level;
+    `envelope` the mean of `envelope_loss`, where the model has one."""
 
     loss: Tensor
     items: Tensor
     sigma: Tensor
+    envelope: Tensor | None = None
 
 
 class ConsistencyObjective:

@@ -270,7 +270,8 @@ class Music2Latent2(ModelMixin, ConfigMixin, Codec):
 
     def context(self, latents: Tensor) -> Context:
         """What the consistency network is told of chunks of latents `[B, S, D]`."""
-        return Context(features=self.upsampler(latents), tokens=self.consistency.latent_tokens(latents))
+        features, envelope = self.upsampler(latents)
+        return Context(features, self.consistency.latent_tokens(latents), envelope)
 
     def denoise(
         self, noisy: Tensor, sigma: float | Tensor, context: Context, past: list[KeyValue] | None = None
@@ -304,7 +305,7 @@ class Music2Latent2(ModelMixin, ConfigMixin, Codec):
     def remember(self, noisy: Tensor, sigma: float, context: Context) -> list[KeyValue]:
         """What right chunks need of left chunks `noisy [B, P, F, M]` whose own output is not wanted."""
         level = torch.tensor([sigma], device=noisy.device)
-        scaled = self.schedule.scalings(level).in_[:, None, None, None] * noisy
+        scaled = self.schedule.scalings(level[:, None, None, None], context.scale).in_ * noisy
         return self.consistency.remember(scaled, self.consistency.noise(level), context)
 
     def _denoise(
@@ -316,7 +317,7 @@ class Music2Latent2(ModelMixin, ConfigMixin, Codec):
         pair: bool = False,
     ) -> tuple[Tensor, list[KeyValue]]:
         level = torch.as_tensor(sigma, dtype=torch.float32, device=noisy.device).reshape(-1)
-        scalings = self.schedule.scalings(level[:, None, None, None])
+        scalings = self.schedule.scalings(level[:, None, None, None], context.scale)
         output, memory = self.consistency(
             scalings.in_ * noisy, self.consistency.noise(level), context, past=past, pair=pair
         )

@@ -11,19 +11,21 @@ import json
 import logging
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Self
 
 import torch
 from torch import Tensor
 from torchmetrics.functional.audio import scale_invariant_signal_distortion_ratio
+from tqdm.auto import tqdm
 
 from ..export import EXPORT_KEY, ExportsModel, float_only, part_of
 from ..schedule import warmup_cosine
 from ..seanet.losses import MultiScaleMelLoss
 from .config import Music2Latent2Config
 from .consistency import ConsistencyLoss, ConsistencyObjective
+from .envelope import envelope_loss, fit_principal_components, log_modulus
 from .model import Music2Latent2
 from .reconstruction import comparison_figure, log_spectral_distance
 
@@ -50,6 +52,8 @@ class Music2Latent2Module(ExportsModel):
         noise_mean, noise_std: of the logarithm of the noise levels trained on.
         mix: probability that another item of the batch is added to an item (CoDiCodec).
         fsq_dropout: share of chunks that go on unrounded, where the model has FSQ (CoDiCodec).
+        envelope_weight: of the likelihood of the spectrogram under the envelope, where the model has one.
+        envelope_examples: pairs of chunks from which its principal components are taken before training.
         gradient_checkpointing: compute activations twice to save memory.
         reconstructions: validation batches that are decoded and compared with the original.
         pictures: spectrogram pictures of a validation, where the logger takes figures.
@@ -70,6 +74,8 @@ class Music2Latent2Module(ExportsModel):
         noise_std: float = 2.0,
         mix: float = 0.5,
         fsq_dropout: float = 0.75,
+        envelope_weight: float = 30.0,
+        envelope_examples: int = 4000,
         gradient_checkpointing: bool = False,
         reconstructions: int = 1,
         pictures: int = 2,
@@ -87,7 +93,8 @@ class Music2Latent2Module(ExportsModel):
         self.warmup_steps = warmup_steps
         self.initial_step, self.step_exponent = initial_step, step_exponent
         self.noise_mean, self.noise_std = noise_mean, noise_std
-        self.mix, self.fsq_dropout = mix, fsq_dropout
+        self.mix, self.fsq_dropout, self.envelope_weight = mix, fsq_dropout, envelope_weight
+        self.envelope_examples = envelope_examples
         self.reconstructions, self.pictures = reconstructions, pictures
         self.export_to = export_to
         self.mel_distance = MultiScaleMelLoss(sample_rate=settings.sample_rate)
@@ -116,6 +123,37 @@ class Music2Latent2Module(ExportsModel):
             )
         return max(1, int(steps))
 
+    def on_train_start(self) -> None:
+        """Set the envelope of a new model to the principal components of training data."""
+        reader, writer = self.codec.encoder.envelope, self.codec.upsampler.envelope
+        if reader is None or writer is None or writer.weight.any():
+            return
+        debugging = bool(getattr(self.trainer, "fast_dev_run", False))
+        wanted = 2 * (len(reader.weight) if debugging else self.envelope_examples)
+        fit_principal_components(reader, writer, self._examples(wanted))
+        for part in (reader, writer):
+            part.load_state_dict(self.trainer.strategy.broadcast(part.state_dict()))
+
+    @torch.no_grad()
+    def _examples(self, wanted: int) -> Tensor:
+        """Logarithms of the moduli of at least `wanted` chunks of training data, `[N, C, F, M]`."""
+        logarithms: list[Tensor] = []
+        loader = self.trainer.train_dataloader
+        assert loader is not None
+        hidden = not self.trainer.is_global_zero or self.trainer.progress_bar_callback is None
+        with tqdm(total=wanted, desc="Principal components", unit="chunk", disable=hidden) as bar:
+            seen = 0
+            while seen < wanted:
+                for batch in loader:
+                    audio = self.mixed(self.crop(batch)).to(self.device)
+                    chunks = self.codec.representation.to_chunks(self.codec.representation.analyse(audio))
+                    logarithms.append(log_modulus(chunks).cpu())
+                    seen += len(chunks)
+                    bar.update(len(chunks))
+                    if seen >= wanted:
+                        break
+        return torch.cat(logarithms)
+
     # One step
 
     def training_step(self, batch: Tensor | dict[str, Tensor], batch_idx: int) -> Tensor:
@@ -125,6 +163,8 @@ class Music2Latent2Module(ExportsModel):
         self.log("train/loss", result.loss, prog_bar=True)
         self.log("train/step_size", self.objective.step_size(self.global_step))
         self._log_latents("train", latents)
+        if result.envelope is not None:
+            self.log("train/envelope", result.envelope)
         lower = 0.0
         for name, upper in SIGMA_RANGES.items():
             inside = (result.sigma >= lower) & (result.sigma < upper)
@@ -176,12 +216,16 @@ class Music2Latent2Module(ExportsModel):
         latents = codec.bottleneck(codec.encoder(chunks).float(), fsq_dropout)
         context = codec.context(latents)
         known = context.detach()
+        told = replace(context, envelope=known.envelope)
         result = objective(
-            lambda noisy, sigma: codec.denoise_pair(noisy, sigma, context),
+            lambda noisy, sigma: codec.denoise_pair(noisy, sigma, told),
             lambda noisy, sigma: codec.denoise_pair(noisy, sigma, known),
             chunks,
             step,
         )
+        if context.envelope is not None:
+            result.envelope = envelope_loss(context.envelope, chunks)
+            result.loss = result.loss + self.envelope_weight * result.envelope
         return latents, result
 
     def _log_latents(self, stage: str, latents: Tensor) -> None:

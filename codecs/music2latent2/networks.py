@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from .blocks import DownFrontend, UpFrontend, xavier_init, zero_init
 from .config import Music2Latent2Config
+from .envelope import EnvelopeReader, EnvelopeWriter, log_modulus, scale_of, with_logarithm
 from .transformer import KeyValue, Transformer
 
 
@@ -27,10 +28,17 @@ class Context:
     Attributes:
         features: the upsampler's maps, finest first.
         tokens: latents and registers as tokens `[B, n, dim]`; None where the model shows it features only.
+        envelope: logarithm of the expected size of every bin, float32 `[B, C, F, M]`; None without.
     """
 
     features: list[Tensor]
     tokens: Tensor | None
+    envelope: Tensor | None = None
+
+    @property
+    def scale(self) -> Tensor | None:
+        """Expected sizes of the values `[B, P, F, M]`."""
+        return None if self.envelope is None else scale_of(self.envelope)
 
     @staticmethod
     def cat(contexts: Sequence[Context]) -> Context:
@@ -39,12 +47,20 @@ class Context:
             return contexts[0]
         features = [torch.cat(maps) for maps in zip(*(c.features for c in contexts), strict=True)]
         tokens = [c.tokens for c in contexts if c.tokens is not None]
-        return Context(features=features, tokens=torch.cat(tokens) if tokens else None)
+        envelopes = [c.envelope for c in contexts if c.envelope is not None]
+        return Context(
+            features=features,
+            tokens=torch.cat(tokens) if tokens else None,
+            envelope=torch.cat(envelopes) if envelopes else None,
+        )
 
     def detach(self) -> Context:
         """The same values without gradient."""
-        tokens = None if self.tokens is None else self.tokens.detach()
-        return Context(features=[feature.detach() for feature in self.features], tokens=tokens)
+        return Context(
+            features=[feature.detach() for feature in self.features],
+            tokens=None if self.tokens is None else self.tokens.detach(),
+            envelope=None if self.envelope is None else self.envelope.detach(),
+        )
 
 
 @dataclass
@@ -64,6 +80,10 @@ class NoiseCondition:
 def _frontend_sizes(config: Music2Latent2Config, *, encoder: bool = False) -> dict[str, Any]:
     blocks = config.encoder_blocks if encoder else config.decoder_blocks
     return {"widths": config.widths, "blocks": blocks, "strides": config.strides}
+
+
+def _parts_in(config: Music2Latent2Config) -> int:
+    return config.parts + config.channels * config.envelope
 
 
 def _transformer(config: Music2Latent2Config, tokens: int, layers: int, **options: Any) -> Transformer:
@@ -103,7 +123,7 @@ class Encoder(nn.Module):
         super().__init__()
         self.config = config
         summary = config.layout == "summary"
-        self.frontend = DownFrontend(parts=config.parts, **_frontend_sizes(config, encoder=True))
+        self.frontend = DownFrontend(parts=_parts_in(config), **_frontend_sizes(config, encoder=True))
         self.gain = nn.Parameter(torch.ones(1, 1, config.bins, 1))
         self.summary = learned_tokens(config.num_latents, config.dim) if summary else None
         self.registers = learned_tokens(config.num_registers, config.dim)
@@ -111,9 +131,12 @@ class Encoder(nn.Module):
         self.transformer = _transformer(config, count, config.encoder_layers)
         read = config.dim if summary else config.dim * config.frequency_tokens
         self.head = zero_init(nn.Linear(read, config.latent_dim))
+        self.envelope = EnvelopeReader(config) if config.envelope else None
 
     def tokens(self, spectrogram: Tensor) -> Tensor:
         """The frontend's audio tokens, `[B, F' * M', dim]`."""
+        if self.config.envelope:
+            spectrogram = with_logarithm(spectrogram, log_modulus(spectrogram))
         return to_tokens(self.frontend(spectrogram.to(self.gain.dtype), self.gain).output)
 
     def sequence(self, tokens: Tensor) -> Tensor:
@@ -125,8 +148,10 @@ class Encoder(nn.Module):
         sequence = self.sequence(self.tokens(spectrogram))
         if self.summary is not None:
             keep = slice(config.tokens, config.tokens + config.num_latents)
-            return self.head(self.transformer(sequence, keep=keep)[0])
-        return self.head(self.columns(self.transformer(sequence, keep=slice(config.tokens))[0]))
+            raw = self.head(self.transformer(sequence, keep=keep)[0])
+        else:
+            raw = self.head(self.columns(self.transformer(sequence, keep=slice(config.tokens))[0]))
+        return raw if self.envelope is None else raw + self.envelope(log_modulus(spectrogram))
 
     def columns(self, tokens: Tensor) -> Tensor:
         """Audio tokens `[B, F' * M', dim]`, those of each time step in one vector, `[B, M', F' * dim]`."""
@@ -136,6 +161,8 @@ class Encoder(nn.Module):
 
 class Upsampler(nn.Module):
     """Latents of a chunk `[B, S, D]` -> maps, finest first, one per block of the consistency frontend.
+
+    Also the envelope `[B, C, F, M]` (see envelope.py), or None for models that have none.
 
     Summary latents are tokens beside the grid of mask tokens, which reads them; ordered ones are added to the
     mask tokens of their time step.
@@ -150,6 +177,7 @@ class Upsampler(nn.Module):
         count = config.tokens + config.num_latents * (config.layout == "summary") + config.num_registers
         self.transformer = _transformer(config, count, config.upsampler_layers, output_norm=False)
         self.frontend = UpFrontend(parts=None, **_frontend_sizes(config))
+        self.envelope = EnvelopeWriter(config) if config.envelope else None
 
     def sequence(self, latents: Tensor) -> Tensor:
         """The tokens that the transformer begins with."""
@@ -163,10 +191,11 @@ class Upsampler(nn.Module):
         """The transformer's audio tokens, `[B, F' * M', dim]`."""
         return self.transformer(self.sequence(latents), keep=slice(self.config.tokens))[0]
 
-    def forward(self, latents: Tensor) -> list[Tensor]:
+    def forward(self, latents: Tensor) -> tuple[list[Tensor], Tensor | None]:
         grid = self.tokens(latents).transpose(1, 2)
         shape = (self.config.frequency_tokens, self.config.time_tokens)
-        return self.frontend(grid.unflatten(-1, shape)).skips
+        maps = self.frontend(grid.unflatten(-1, shape))
+        return maps.skips, None if self.envelope is None else self.envelope(latents, maps.output)
 
 
 class NoiseEmbedding(nn.Module):
@@ -207,7 +236,7 @@ class ConsistencyNetwork(nn.Module):
         self.grid = (config.frequency_tokens, config.time_tokens)
         sizes = _frontend_sizes(config)
         self.noise = NoiseEmbedding(config.noise_dim, config.bins)
-        self.down = DownFrontend(parts=config.parts, noise_dim=config.noise_dim, **sizes)
+        self.down = DownFrontend(parts=_parts_in(config), noise_dim=config.noise_dim, **sizes)
         extra = 0
         self.latent_in = self.registers = None
         if config.latents_in_decoder:
@@ -257,6 +286,8 @@ class ConsistencyNetwork(nn.Module):
         return self.transformer.remember(tokens, noise.embedding)
 
     def _enter(self, x: Tensor, noise: NoiseCondition, context: Context) -> tuple[Tensor, list[Tensor]]:
+        if context.envelope is not None:
+            x = with_logarithm(x, context.envelope)
         maps = self.down(x.to(noise.embedding.dtype), noise.gain_in, noise.embedding, context.features)
         tokens = to_tokens(maps.output)
         if context.tokens is not None:

@@ -19,7 +19,7 @@ from diffusers.models.modeling_utils import ModelMixin
 from torch import Tensor
 from torch.nn.utils import parametrize
 
-from ..base import BUNDLED_MODELS, Codec, resolve_model
+from ..base import BUNDLED_MODELS, DEFAULT_CODEC, Codec, resolve_model
 from .convert import PUBLISHED_FILE, load_published
 from .quantizer import ResidualVectorQuantizer
 from .seanet import SEANetDecoder, SEANetEncoder
@@ -308,7 +308,7 @@ class SEANetCodec(ModelMixin, ConfigMixin, Codec):
     @classmethod
     def from_pretrained(
         cls,
-        name: str | Path = "seanet-16khz",
+        name: str | Path = DEFAULT_CODEC,
         *,
         revision: str | None = None,
         local_files_only: bool = False,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -54,6 +56,16 @@ def test_it_writes_a_model_and_says_what(
     [line] = capsys.readouterr().out.splitlines()
     assert line.startswith(f"{out}  0.0 MB, 12 steps, {kind}")
     assert "SoundClassifierModule" in line
+
+
+def test_it_tells_of_a_later_start_of_the_run(checkpoint: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    later = checkpoint.with_name("last-v1.ckpt")
+    shutil.copyfile(checkpoint, later)
+    os.utime(checkpoint, (1, 1))
+    assert export(later, checkpoint.with_name("new"), "-q") == 0
+    assert capsys.readouterr().err == ""
+    assert export(checkpoint, checkpoint.with_name("old"), "-q") == 0
+    assert f"note: {later} is newer" in capsys.readouterr().err
 
 
 def test_quiet_prints_nothing_and_force_replaces(

@@ -34,6 +34,8 @@ VARIANTS = {
     "music2latent2": MONO,
     "stereo": replace(MONO, channels=2, overlap=4, hop=8, companding="parts"),
     "ordered": replace(MONO, layout="ordered"),
+    "envelope": replace(MONO, envelope=True),
+    "stereo_ordered_envelope": replace(MONO, channels=2, layout="ordered", envelope=True),
     "codicodec": replace(
         MONO,
         channels=2,
@@ -52,9 +54,9 @@ def build(config: Music2Latent2Config) -> Music2Latent2:
     torch.manual_seed(0)
     model = Music2Latent2(**asdict(config)).eval()
     with torch.no_grad():
-        for parameter in model.parameters():
+        for name, parameter in model.named_parameters():
             if not parameter.any():
-                parameter.normal_(0, 0.2)
+                parameter.normal_(0, 0.05 if "envelope" in name else 0.2)
     return model
 
 

@@ -250,9 +250,9 @@ def test_a_gradient_that_is_not_finite_is_left_out(caplog: pytest.LogCaptureFixt
     assert all(torch.equal(p, old) for p, old in zip(part.parameters(), before, strict=True))
 
 
-@pytest.mark.parametrize("config", [TINY, FSQ], ids=["tanh", "fsq"])
+@pytest.mark.parametrize("config", [TINY, FSQ, replace(TINY, envelope=True)], ids=["tanh", "fsq", "envelope"])
 def test_fit_logs_and_exports(tmp_path: Path, config: Music2Latent2Config) -> None:
-    part = module(config, warmup_steps=2, export_to=str(tmp_path / "model"))
+    part = module(config, warmup_steps=2, export_to=str(tmp_path / "model"), envelope_examples=20)
     loader = DataLoader(list(tones(8)), batch_size=4)  # type: ignore[arg-type]
     logger = lightning.pytorch.loggers.TensorBoardLogger(tmp_path)
     trainer = lightning.Trainer(
@@ -276,6 +276,8 @@ def test_fit_logs_and_exports(tmp_path: Path, config: Music2Latent2Config) -> No
         "val/si_sdr",
     }
     names |= {"val/log_spectral_distance", "val/latent_std"}
+    if config.envelope:
+        names.add("train/envelope")
     if config is FSQ:
         names |= {"val/mel_codes", "val/si_sdr_codes"}
     assert names <= set(logged)
