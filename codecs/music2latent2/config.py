@@ -46,9 +46,9 @@ class Music2Latent2Config:
         latents_in_decoder: put latents (and registers) into the consistency transformer's sequence too.
         fsq_levels: levels of every latent channel: the bottleneck is finite scalar quantization, which gives
             continuous and discrete latents; None: it is a tanh, for continuous latents only.
-        envelope: for small models, not in the papers (see envelope.py). The encoder sees the logarithm of the modulus too, and
-            the upsampler gives the expected size of every bin in place of `sigma_data`, so that what has no
-            more structure than its envelope is decoded right by a network whose output is zero.
+        envelope: for small models, not in the papers; see envelope.py. The encoder sees the logarithm of the
+            modulus too, and the upsampler gives the expected size of every bin in place of `sigma_data`, so
+            that what has no more structure than its envelope is decoded right by a network of zeros.
         sigma_data, sigma_min, sigma_max, rho: constants of the diffusion process (Karras et al. 2022).
         decoding: default way of decoding.
         steps, parallel_steps: default network passes per chunk, autoregressive and parallel.

@@ -88,7 +88,11 @@ def overrides(config: dict[str, Any]) -> list[str]:
             if key in small and isinstance(value, int | float) and value > small[key]:
                 words.append(f"--{part}.{path}={small[key]}")
             elif key in ONE_EACH:
-                words.append(f"--{part}.{path}={[1] * len(value)}")
+                words.append(f"--{part}.{path}={[min(1, blocks) for blocks in value]}")
+            elif key == "multipliers":  # the last stage is as wide as the transformers
+                words.append(
+                    f"--{part}.{path}={[*value[:-1], SMALL_MODEL['dim'] // SMALL_MODEL['base_channels']]}"
+                )
     settings = config["model"].get("init_args", {})
     if "text_encoder" in settings:
         words += [f"--model.text_encoder={TINY_T5}", "--model.text_encoder_settings=null"]
