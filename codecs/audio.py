@@ -8,7 +8,6 @@ from __future__ import annotations
 import io
 import logging
 import os
-import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +16,8 @@ import soundfile
 import soxr
 import torch
 from torch import Tensor
+
+from .atomic import atomic_write
 
 logger = logging.getLogger(__name__)
 
@@ -208,14 +209,8 @@ def write_audio(
         samples = samples / peak
     encoded = _encode(path, samples, check_rate(sample_rate))
 
-    # Not tempfile: its files are private (0600), and the finished sound would stay so.
-    partial = path.with_name(f".soundloom-{secrets.token_hex(8)}.part")
-    try:
-        with partial.open("xb") as file:
-            file.write(encoded)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with atomic_write(path) as file:
+        file.write(encoded)
     return path
 
 

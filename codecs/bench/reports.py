@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import math
 import os
-import secrets
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from ..atomic import atomic_write
 
 
 def check_report(path: str | os.PathLike[str], *, force: bool = False) -> Path:
@@ -37,13 +38,8 @@ def write_report(path: str | os.PathLike[str], content: Mapping[str, Any] | str 
     if isinstance(content, Mapping):
         content = to_json(content) + "\n"
     data = content.encode() if isinstance(content, str) else content
-    partial = path.with_name(f".soundloom-{secrets.token_hex(8)}.part")
-    try:
-        with partial.open("xb") as file:
-            file.write(data)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with atomic_write(path) as file:
+        file.write(data)
 
 
 def to_json(content: Mapping[str, Any]) -> str:

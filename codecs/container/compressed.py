@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import math
 import os
-import secrets
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -13,6 +12,7 @@ from typing import BinaryIO
 import torch
 from torch import Tensor
 
+from ..atomic import atomic_write
 from .fields import ContainerError
 from .header import SUFFIX, Header
 from .reader import ContainerReader
@@ -92,13 +92,8 @@ class Compressed:
         if path.exists() and not force:
             raise FileExistsError(f"{path} already exists; choose another name, or overwrite it with force")
         data = self.to_bytes()
-        partial = path.with_name(f".soundloom-{secrets.token_hex(8)}.part")
-        try:
-            with partial.open("xb") as file:
-                file.write(data)
-            os.replace(partial, path)
-        finally:
-            partial.unlink(missing_ok=True)
+        with atomic_write(path) as file:
+            file.write(data)
         return path
 
     @property

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import secrets
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
@@ -12,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ..atomic import atomic_write
 from .ecdc_codes import CodedPacker, PlainPacker
 from .ecdc_header import MODELS, SUFFIX, EcdcHeader, pack_header
 from .model import EnCodec
@@ -169,13 +169,8 @@ def write_ecdc(
     if not path.parent.is_dir():
         raise FileNotFoundError(f"the folder {path.parent} does not exist; create it first")
     samples = codec.prepare(audio, sample_rate)
-    partial = path.with_name(f".soundloom-{secrets.token_hex(8)}.part")
-    try:
-        with partial.open("xb") as stream:
-            dump_ecdc(stream, samples, codec, language_model=language_model)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with atomic_write(path) as stream:
+        dump_ecdc(stream, samples, codec, language_model=language_model)
     return path
 
 

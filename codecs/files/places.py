@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
+
+from ..atomic import atomic_write
 
 Place = str | os.PathLike[str] | BinaryIO
 # Called with the seconds of sound that are done since the last call.
@@ -84,13 +85,8 @@ def open_output(destination: Place, source: Place, *, force: bool) -> Iterator[t
     check_output(path, force=force)
     if isinstance(source, (str, os.PathLike)) and path.exists() and path.samefile(source):
         raise FileExistsError(f"{path} is the source itself; choose another name")
-    partial = path.with_name(f".soundloom-{secrets.token_hex(8)}.part")
-    try:
-        with partial.open("xb") as file:
-            yield str(path), file
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with atomic_write(path) as file:
+        yield str(path), file
 
 
 def check_output(path: Path, *, force: bool) -> None:

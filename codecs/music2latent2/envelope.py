@@ -93,7 +93,7 @@ class EnvelopeReader(_LinearMap):
 
 
 class EnvelopeWriter(_LinearMap):
-    """Latents `[B, S, D]` in -1 to 1 -> envelope, float32 `[B, C, F, M]`; the same until fitted.
+    """Latents `[B, S, D]` in -1 to 1 -> envelope, float32 `[B, C, F, M]`; `sigma_data` until fitted.
 
     The upsampler's finest map `[B, width, F, M]` adds to the logarithm.
     """

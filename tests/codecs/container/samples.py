@@ -137,3 +137,19 @@ def _index(fields: bytes) -> list[int]:
             numbers.append(value)
             value = shift = 0
     return numbers[3:]
+
+
+class Pipe(io.RawIOBase):
+    """Bytes that come in pieces and once only, as from a pipe."""
+
+    def __init__(self, data: bytes, piece: int) -> None:
+        self._data, self._piece = data, piece
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        part = self._data[: min(self._piece, len(buffer))]
+        self._data = self._data[len(part) :]
+        buffer[: len(part)] = part
+        return len(part)

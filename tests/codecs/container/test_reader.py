@@ -20,26 +20,11 @@ from soundloom.codecs.container import (
 from tests.codecs.container.samples import (
     PIPED_LENGTH,
     SAMPLES,
+    Pipe,
     formula_codes,
     make_header,
     sample_bytes,
 )
-
-
-class Pipe(io.RawIOBase):
-    """Bytes that come in pieces and once only, as from a pipe."""
-
-    def __init__(self, data: bytes, piece: int) -> None:
-        self._data, self._piece = data, piece
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        part = self._data[: min(self._piece, len(buffer))]
-        self._data = self._data[len(part) :]
-        buffer[: len(part)] = part
-        return len(part)
 
 
 class CountingStream(io.BytesIO):

@@ -7,28 +7,12 @@ from dataclasses import replace
 import pytest
 import torch
 
-from soundloom.codecs.music2latent2.config import Companding, Music2Latent2Config
+from soundloom.codecs.music2latent2.config import Companding
 from soundloom.codecs.music2latent2.representation import OverlapAdd, Representation
 
-TINY = Music2Latent2Config(
-    sample_rate=8000,
-    channels=2,
-    hop=16,
-    frames_per_chunk=4,
-    base_channels=8,
-    multipliers=(1, 2),
-    encoder_blocks=(1, 1),
-    decoder_blocks=(1, 1),
-    strides=((2, 2),),
-    dim=16,
-    head_dim=8,
-    encoder_layers=1,
-    upsampler_layers=1,
-    decoder_layers=1,
-    noise_dim=8,
-    num_latents=2,
-    latent_dim=4,
-)
+from .small import MONO
+
+TINY = replace(MONO, channels=2)
 
 
 def sound(samples: int, channels: int = 2, seed: int = 0) -> torch.Tensor:
