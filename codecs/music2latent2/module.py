@@ -18,8 +18,8 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 from torchmetrics.functional.audio import scale_invariant_signal_distortion_ratio
-from tqdm.auto import tqdm
 
+from ..examples import training_examples
 from ..export import EXPORT_KEY, ExportsModel, float_only, part_of
 from ..schedule import warmup_cosine
 from ..seanet.losses import MultiScaleMelLoss
@@ -130,29 +130,16 @@ class Music2Latent2Module(ExportsModel):
             return
         debugging = bool(getattr(self.trainer, "fast_dev_run", False))
         wanted = 2 * (len(reader.weight) if debugging else self.envelope_examples)
-        fit_principal_components(reader, writer, self._examples(wanted))
+        examples = training_examples(self.trainer, wanted, self._log_moduli, unit="chunk")
+        fit_principal_components(reader, writer, examples)
         for part in (reader, writer):
             part.load_state_dict(self.trainer.strategy.broadcast(part.state_dict()))
 
-    @torch.no_grad()
-    def _examples(self, wanted: int) -> Tensor:
-        """Logarithms of the moduli of at least `wanted` chunks of training data, `[N, C, F, M]`."""
-        logarithms: list[Tensor] = []
-        loader = self.trainer.train_dataloader
-        assert loader is not None
-        hidden = not self.trainer.is_global_zero or self.trainer.progress_bar_callback is None
-        with tqdm(total=wanted, desc="Principal components", unit="chunk", disable=hidden) as bar:
-            seen = 0
-            while seen < wanted:
-                for batch in loader:
-                    audio = self.mixed(self.crop(batch)).to(self.device)
-                    chunks = self.codec.representation.to_chunks(self.codec.representation.analyse(audio))
-                    logarithms.append(log_modulus(chunks).cpu())
-                    seen += len(chunks)
-                    bar.update(len(chunks))
-                    if seen >= wanted:
-                        break
-        return torch.cat(logarithms)
+    def _log_moduli(self, batch: Tensor | dict[str, Tensor]) -> Tensor:
+        """Logarithms of the moduli of a batch's chunks, `[N, C, F, M]`."""
+        audio = self.mixed(self.crop(batch)).to(self.device)
+        representation = self.codec.representation
+        return log_modulus(representation.to_chunks(representation.analyse(audio)))
 
     # One step
 

@@ -72,6 +72,8 @@ class SEANetCodec(ModelMixin, ConfigMixin, Codec):
         transform: "none" feeds the waveform to the network, "spectral" magnitudes (see spectral.py; mono
             only).
         transform_hop: samples per frame of the transform.
+        linear_path: give both networks a linear path, which can start from principal components (see
+            components.py).
         threshold_dead, kmeans_iterations, codebook_decay: see EuclideanCodebook; used in training only.
     """
 
@@ -104,6 +106,7 @@ class SEANetCodec(ModelMixin, ConfigMixin, Codec):
         decoder_overrides: Mapping[str, Any] | None = None,
         transform: str = "none",
         transform_hop: int = 160,
+        linear_path: bool = False,
         threshold_dead: float = 2.0,
         kmeans_iterations: int = 50,
         codebook_decay: float = 0.99,
@@ -125,6 +128,7 @@ class SEANetCodec(ModelMixin, ConfigMixin, Codec):
             "causal": causal,
             "norm": norm,
             "pad_mode": pad_mode,
+            "linear_path": linear_path,
         }
         if transform not in ("none", "spectral"):
             raise ValueError(f"transform is {transform!r}; allowed: 'none', 'spectral'")

@@ -19,8 +19,10 @@ import torch.nn.functional as F
 from torch import Tensor
 from torchmetrics.functional.audio import scale_invariant_signal_distortion_ratio
 
+from ..examples import training_examples
 from ..export import EXPORT_KEY, ExportsModel, float_only, part_of
 from ..schedule import warmup_cosine
+from .components import start_from_components
 from .discriminator import (
     MultiScaleSTFTDiscriminator,
     adversarial_loss,
@@ -33,6 +35,7 @@ from .model import SEANetCodec
 logger = logging.getLogger(__name__)
 
 WAVEFORM_WEIGHTS = {"adversarial": 4.0, "features": 4.0, "waveform": 0.1, "mel": 2.0}
+LINEAR_SHARE = 0.1  # of the learning rate, for linear paths
 SPECTRAL_WEIGHTS = {"likelihood": 1.0, "mel": 3.0}
 
 
@@ -59,6 +62,8 @@ class SEANetModule(ExportsModel):
         discriminator_ffts: FFT sizes of its scales.
         discriminator_start: step from which on it takes part.
         gradient_clip: maximal norm of the codec's gradient, None for no clipping.
+        component_examples: segments from which a codec with a linear path takes its principal components and
+            codebooks before training.
         export_to: folder for the trained codec (as `save_pretrained` writes it) when training ends.
 
     Raises:
@@ -81,6 +86,7 @@ class SEANetModule(ExportsModel):
         discriminator_ffts: Sequence[int] = (1024, 2048, 512, 256, 128),
         discriminator_start: int = 0,
         gradient_clip: float | None = None,
+        component_examples: int = 3000,
         export_to: str | None = None,
     ) -> None:
         super().__init__()
@@ -94,6 +100,7 @@ class SEANetModule(ExportsModel):
         self.quantizer_start = quantizer_start
         self.discriminator_start = discriminator_start
         self.gradient_clip = gradient_clip
+        self.component_examples = component_examples
         self.export_to = export_to
         self.mel_loss = MultiScaleMelLoss(sample_rate=codec.sample_rate, floor=mel_floor)
         defaults = WAVEFORM_WEIGHTS if codec.spectral is None else SPECTRAL_WEIGHTS
@@ -115,6 +122,25 @@ class SEANetModule(ExportsModel):
         )
         self.steps_taken = 0
 
+    def on_train_start(self) -> None:
+        """Let a new codec with a linear path begin with the principal components of training data."""
+        linear = self.codec.encoder.linear
+        if linear is None or linear.conv.weight.any():
+            return
+        debugging = bool(getattr(self.trainer, "fast_dev_run", False))
+        wanted = 8 if debugging else self.component_examples
+        batch_sizes = []
+
+        def take(batch: Tensor | dict[str, Tensor]) -> Tensor:
+            audio = self._audio(batch)
+            batch_sizes.append(len(audio))
+            return audio
+
+        audio = training_examples(self.trainer, wanted, take, unit="segment").to(self.device)
+        frames = -(-audio.shape[-1] // self.codec.hop_length)
+        start_from_components(self.codec, audio, batch_vectors=batch_sizes[0] * frames)
+        self.codec.load_state_dict(self.trainer.strategy.broadcast(self.codec.state_dict()))
+
     def training_step(self, batch: Tensor | dict[str, Tensor], batch_idx: int) -> None:
         audio = self._audio(batch)
         optimizers = self.optimizers()
@@ -122,7 +148,7 @@ class SEANetModule(ExportsModel):
         rate = self._rate(self.steps_taken)
         for optimizer in both:
             for group in optimizer.param_groups:
-                group["lr"] = rate
+                group["lr"] = rate * group.get("share", 1.0)
         quantize = self.steps_taken >= self.quantizer_start
         if self.codec.spectral is None:
             losses, commitment, total = self._waveform_losses(audio, quantize, both)
@@ -190,8 +216,14 @@ class SEANetModule(ExportsModel):
         return self.learning_rate * warmup_cosine(step, total, warmup_steps=self.warmup_steps, floor=0.1)
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
+        # Every step of Adam moves all weights alike; those of a linear map of many values add up.
+        linear = [p for n, p in self.codec.named_parameters() if ".linear." in n]
+        rest = [p for n, p in self.codec.named_parameters() if ".linear." not in n]
+        groups: list[dict[str, Any]] = [{"params": rest}]
+        if linear:
+            groups.append({"params": linear, "share": LINEAR_SHARE})
         optimizers: list[torch.optim.Optimizer] = [
-            torch.optim.Adam(self.codec.parameters(), lr=self.learning_rate, betas=self.betas)
+            torch.optim.Adam(groups, lr=self.learning_rate, betas=self.betas)
         ]
         if self.discriminator is not None:
             optimizers.append(

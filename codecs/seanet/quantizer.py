@@ -15,13 +15,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+PART = 8192  # vectors compared at once; bounds the memory of their distances
+
 
 def nearest(vectors: Tensor, codebook: Tensor) -> Tensor:
     """Index `[M]` of the row of `codebook [V, D]` closest to each of `vectors [M, D]`, the first on ties."""
-    distances = (
-        vectors.pow(2).sum(1, keepdim=True) - 2 * vectors @ codebook.t() + codebook.pow(2).sum(1)[None]
+    squares = codebook.pow(2).sum(1)[None]
+    return torch.cat(
+        [
+            (part.pow(2).sum(1, keepdim=True) - 2 * part @ codebook.t() + squares).argmin(dim=1)
+            for part in vectors.split(PART)
+        ]
     )
-    return distances.argmin(dim=1)
 
 
 def kmeans(vectors: Tensor, clusters: int, iterations: int) -> tuple[Tensor, Tensor]:
@@ -198,6 +203,22 @@ class ResidualVectorQuantizer(nn.Module):
                 codes=torch.stack(codes, dim=1),
                 commitment=torch.stack(losses).mean(),
             )
+
+    @torch.no_grad()
+    def start(self, vectors: Tensor, *, batch_vectors: int) -> None:
+        """Fill all codebooks by k-means over `vectors [M, D]`, each over what the ones before leave.
+
+        Args:
+            batch_vectors: how many vectors a training step will bring; the moving averages begin with that
+                weight, so that a start from many steps' worth of vectors still follows the training.
+        """
+        residual = vectors.float()
+        for codebook in self.codebooks:
+            codebook.start(residual)
+            share = batch_vectors / len(vectors)
+            codebook.cluster_size.mul_(share)
+            codebook.embed_avg.mul_(share)
+            residual = residual - F.embedding(nearest(residual, codebook.embed), codebook.embed)
 
     def encode(self, latent: Tensor) -> Tensor:
         """Latent `[B, D, T]` -> codes int64 `[B, K, T]`."""

@@ -6,6 +6,7 @@ dict needs no renaming. Source: EnCodec (Defossez et al. 2022), section 3.1.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -38,6 +39,7 @@ class SEANetEncoder(nn.Module):
         elu_alpha: of every activation.
         causal, norm, pad_mode: see Conv.
         init_gain: factor on the first convolution's initial weights; waveforms are quiet, so it is above 1.
+        linear_path: add a linear map of each frame, from zero on (see components.py); causal networks only.
     """
 
     def __init__(
@@ -60,8 +62,10 @@ class SEANetEncoder(nn.Module):
         norm: str = "weight_norm",
         pad_mode: str = "constant",
         init_gain: float = 5.0,
+        linear_path: bool = False,
     ) -> None:
         super().__init__()
+        _check_linear_path(linear_path, causal)
         shared: dict[str, Any] = {"causal": causal, "norm": norm, "pad_mode": pad_mode}
         layers: list[nn.Module] = [Conv(channels, n_filters, kernel_size, **shared)]
         width = n_filters
@@ -85,9 +89,14 @@ class SEANetEncoder(nn.Module):
         layers += [nn.ELU(elu_alpha), Conv(width, dimension, last_kernel_size, **shared)]
         self.model = nn.ModuleList(layers)
         init_variance_preserving(self.model, first_gain=init_gain)
+        self.linear: Conv | None = None
+        if linear_path:
+            hop = math.prod(ratios)
+            self.linear = Conv(channels, dimension, hop, stride=hop, causal=True, norm="none")
+            _zero(self.linear.conv)
 
     def forward(self, audio: Tensor, state: StreamState | None = None) -> Tensor:
-        return run_layers(self.model, audio.transpose(1, 2), state).transpose(1, 2)
+        return _run_paths(self.model, self.linear, audio, state)
 
 
 class SEANetDecoder(nn.Module):
@@ -97,6 +106,7 @@ class SEANetDecoder(nn.Module):
         trim_right_ratio: see ConvTranspose.
         final_activation: name of a module of `torch.nn` put after the last convolution, or None.
         init_gain: factor on the last convolution's initial weights.
+        linear_path: as in SEANetEncoder; the map of a frame also adds to the one after it.
     """
 
     def __init__(
@@ -121,8 +131,10 @@ class SEANetDecoder(nn.Module):
         trim_right_ratio: float = 1.0,
         final_activation: str | None = None,
         init_gain: float = 0.1,
+        linear_path: bool = False,
     ) -> None:
         super().__init__()
+        _check_linear_path(linear_path, causal)
         shared: dict[str, Any] = {"causal": causal, "norm": norm, "pad_mode": pad_mode}
         width = n_filters * 2 ** len(ratios)
         layers: list[nn.Module] = [Conv(dimension, width, kernel_size, **shared)]
@@ -153,6 +165,29 @@ class SEANetDecoder(nn.Module):
             layers.append(getattr(nn, final_activation)())
         self.model = nn.ModuleList(layers)
         init_variance_preserving(self.model, last_gain=init_gain)
+        self.linear: ConvTranspose | None = None
+        if linear_path:
+            self.linear = ConvTranspose(dimension, channels, math.prod(ratios), causal=True, norm="none")
+            _zero(self.linear.convtr)
 
     def forward(self, latent: Tensor, state: StreamState | None = None) -> Tensor:
-        return run_layers(self.model, latent.transpose(1, 2), state).transpose(1, 2)
+        return _run_paths(self.model, self.linear, latent, state)
+
+
+def _check_linear_path(linear_path: bool, causal: bool) -> None:
+    if linear_path and not causal:
+        raise ValueError("linear_path is for causal networks, which emit a frame when they get it")
+
+
+def _zero(layer: nn.Module) -> None:
+    for parameter in layer.parameters():
+        nn.init.zeros_(parameter)
+
+
+def _run_paths(
+    network: nn.ModuleList, linear: Conv | ConvTranspose | None, x: Tensor, state: StreamState | None
+) -> Tensor:
+    """`[B, C_in, N]` through the network and, if there is one, the linear path beside it."""
+    x = x.transpose(1, 2)
+    y = run_layers(network, x, state)
+    return (y if linear is None else y + linear(x, state)).transpose(1, 2)

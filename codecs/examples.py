@@ -1,0 +1,45 @@
+"""Sound to fit a model's beginning to: taken from the training data before the first step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import lightning
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+
+@torch.no_grad()
+def training_examples(
+    trainer: lightning.Trainer, wanted: int, take: Callable[[Any], Tensor], *, unit: str
+) -> Tensor:
+    """At least `wanted` rows of what `take` makes of the training batches, on the CPU.
+
+    Data that have fewer are read again: batches are cropped and mixed at random.
+
+    Args:
+        trainer: in training.
+        take: batch -> `[n, ...]`.
+        unit: what a row is, for the progress bar.
+
+    Raises:
+        ValueError: the training data have no batch.
+    """
+    loader = trainer.train_dataloader
+    assert loader is not None
+    rows: list[Tensor] = []
+    hidden = not trainer.is_global_zero or trainer.progress_bar_callback is None
+    with tqdm(total=wanted, desc="Principal components", unit=unit, disable=hidden) as bar:
+        while bar.n < wanted:
+            before = len(rows)
+            for batch in loader:
+                rows.append(take(batch).cpu())
+                bar.n += len(rows[-1])
+                bar.refresh()
+                if bar.n >= wanted:
+                    break
+            if len(rows) == before:
+                raise ValueError("the training data have no batch; give more sounds or a smaller batch_size")
+    return torch.cat(rows)
