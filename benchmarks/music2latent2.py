@@ -1,4 +1,4 @@
-"""Speed of the 150 M configurations with random weights: encode and decode, float32 and bfloat16.
+"""Speed of the 150 M configurations with random weights: encode and decode, in several dtypes.
 
     python benchmarks/music2latent2.py --config codicodec --seconds 6 --repeats 3 --threads 2 --device cpu
 
@@ -9,6 +9,7 @@ repeats. Run it on a machine that does nothing else, and give the processor's na
 from __future__ import annotations
 
 import argparse
+import copy
 import platform
 import statistics
 import time
@@ -22,13 +23,14 @@ import torch
 
 from soundloom.codecs.music2latent2 import Music2Latent2, Music2Latent2Config
 from soundloom.codecs.music2latent2.convert import config_from_published
+from soundloom.codecs.music2latent2.int8 import quantize_layers
 
 CONFIGS = {
     "music2latent2": Music2Latent2Config(),
     "music2latent2-stereo": Music2Latent2Config(channels=2),
     "codicodec": config_from_published({}),
 }
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "int8": torch.int8}
 # Column of the table -> settings of `decode`; None stands for encoding.
 COLUMNS: dict[str, dict[str, Any] | None] = {
     "encode": None,
@@ -88,14 +90,18 @@ def main() -> None:
     with torch.inference_mode():
         latents = model.encode(audio, discrete=False)
         for name in options.dtypes:
-            torch.nn.Module.to(model, DTYPES[name])
+            used = copy.deepcopy(model)
+            if name == "int8":
+                quantize_layers(used)
+            else:
+                torch.nn.Module.to(used, DTYPES[name])
             factors = []
             for column in options.columns:
                 settings = COLUMNS[column]
                 if settings is None:
-                    work = partial(model.encode, audio, discrete=False)
+                    work = partial(used.encode, audio, discrete=False)
                 else:
-                    work = partial(model.decode, latents, **settings)
+                    work = partial(used.decode, latents, **settings)
                 factors.append(options.seconds / measure(work, options.repeats, device))
             print(f"| {name} | " + " | ".join(f"{factor:.2f}x" for factor in factors) + " |", flush=True)
 

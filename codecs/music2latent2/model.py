@@ -8,6 +8,7 @@ F bins, M frames. Sources: Music2Latent2 (Pasini et al. 2025, arXiv 2501.17578),
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -24,6 +25,7 @@ from .consistency import NoiseSchedule
 from .convert import PUBLISHED_FILE, is_published, load_published
 from .decoding import AutoregressiveDecoder, ChunkDecoder, NoiseSource, ParallelDecoder, TwoStepDecoder
 from .inputs import check_audio, to_generators, to_latents
+from .int8 import is_quantized, quantize_layers
 from .networks import ConsistencyNetwork, Context, Encoder, Upsampler
 from .representation import Representation
 from .streaming import StreamDecoder, StreamEncoder
@@ -340,7 +342,17 @@ class Music2Latent2(ModelMixin, ConfigMixin, Codec):
             raise ValueError("this model has no codes (its bottleneck is a tanh); encode with discrete=False")
         return self.discrete if discrete is None else discrete
 
-    # Loading
+    # Loading and saving
+
+    def save_pretrained(self, save_directory: str | os.PathLike[str], **options: Any) -> None:  # type: ignore[override]
+        """Write config.json and safetensors; arguments as in diffusers.
+
+        Raises:
+            ValueError: the model was loaded with dtype=torch.int8, which is for running only.
+        """
+        if is_quantized(self):
+            raise ValueError("this model runs in int8; save one that was loaded with a floating dtype")
+        super().save_pretrained(save_directory, **options)
 
     @classmethod
     def from_pretrained(  # type: ignore[override]
@@ -359,7 +371,8 @@ class Music2Latent2(ModelMixin, ConfigMixin, Codec):
         Args:
             name: folder, bundled name or hub id; see `resolve_model`.
             dtype: of the weights; torch.bfloat16 halves the memory, and the time where the processor has
-                bfloat16 arithmetic. Spectrograms and noise stay float32.
+                bfloat16 arithmetic. torch.int8 computes the wide layers in 8-bit integers, for inference on
+                CPUs (see int8.py). Spectrograms and noise stay float32.
             revision: branch, tag or commit of a hub model.
             local_files_only: take hub models from the local cache only.
 
@@ -367,6 +380,10 @@ class Music2Latent2(ModelMixin, ConfigMixin, Codec):
             ValueError: unknown name, or a checkpoint that is not of this family.
             OSError: a file is missing or damaged.
         """
+        if dtype == torch.int8:
+            model = cls.from_pretrained(name, revision=revision, local_files_only=local_files_only)
+            quantize_layers(model)
+            return model
         folder = resolve_model(
             str(name),
             BUNDLED_MODELS,

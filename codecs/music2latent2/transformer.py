@@ -62,7 +62,7 @@ class Attention(nn.Module):
 
     def key_value(self, x: Tensor) -> KeyValue:
         """Keys and values of the tokens `x [B, n, D]`."""
-        key, value = F.linear(x, self.qkv.weight[self.dim :]).chunk(2, dim=-1)
+        key, value = self._part(x, slice(self.dim, None)).chunk(2, dim=-1)
         return KeyValue(self._normed(key, self.key_gain), self._heads(value))
 
     def forward(
@@ -77,7 +77,7 @@ class Attention(nn.Module):
             query, key, value = self.qkv(x).chunk(3, dim=-1)
             own = KeyValue(self._normed(key, self.key_gain), self._heads(value))
         else:
-            query, own = F.linear(queries, self.qkv.weight[: self.dim]), self.key_value(x)
+            query, own = self._part(queries, slice(self.dim)), self.key_value(x)
         query = self._normed(query, self.query_gain)
         if pair:
             (q_left, q_right), (k_left, k_right), (v_left, v_right) = (
@@ -93,6 +93,12 @@ class Attention(nn.Module):
             value = own.value if past is None else torch.cat((past.value, own.value), dim=2)
             mixed = F.scaled_dot_product_attention(query, key, value)
         return self.out(mixed.transpose(1, 2).flatten(2)), own
+
+    def _part(self, x: Tensor, rows: slice) -> Tensor:
+        """Some outputs of `qkv`, whichever kind of layer it is."""
+        if isinstance(self.qkv, nn.Linear):
+            return F.linear(x, self.qkv.weight[rows])
+        return self.qkv(x, rows)
 
     def _heads(self, x: Tensor) -> Tensor:
         return x.unflatten(-1, (-1, self.head_dim)).transpose(1, 2)

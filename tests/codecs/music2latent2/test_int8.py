@@ -1,0 +1,128 @@
+"""8-bit layers against the float layers they replace, and whole models in 8 bits."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from soundloom.codecs import Music2Latent2
+from soundloom.codecs.music2latent2.int8 import (
+    Int8Conv3x3,
+    Int8Downsample,
+    Int8Linear,
+    Int8Upsample,
+    is_quantized,
+    quantize_layers,
+    quantize_rows,
+)
+from tests.codecs.music2latent2.small import MODELS, sound
+
+LAYERS = {
+    "conv3x3": (lambda: nn.Conv2d(6, 10, 3, padding=1, bias=False), Int8Conv3x3),
+    "down": (lambda: nn.Conv2d(6, 10, (2, 4), (2, 4), bias=False), Int8Downsample),
+    "up": (lambda: nn.ConvTranspose2d(6, 10, (4, 2), (4, 2), bias=False), Int8Upsample),
+}
+
+
+def integers(*shape: int, seed: int = 0) -> torch.Tensor:
+    """Random whole numbers from -127 to 127, with 127 in every row: int8 holds them without an error."""
+    values = torch.randint(-127, 128, shape, generator=torch.Generator().manual_seed(seed)).float()
+    values.view(shape[0], -1)[:, 0] = 127.0
+    return values
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_whole_numbers_come_out_exactly(name):
+    build, replacement = LAYERS[name]
+    layer = build()
+    outputs_first = layer.weight.data.transpose(0, 1) if name == "up" else layer.weight.data
+    outputs_first.copy_(integers(*outputs_first.shape))
+    if name == "up":  # its scales are of every place in the window too
+        layer.weight.data[0] = 127.0
+    x = integers(3, 6, 8, 12, seed=1).contiguous(memory_format=torch.channels_last)
+    with torch.no_grad():
+        torch.testing.assert_close(replacement(layer.weight)(x), layer(x), atol=0.5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_maps_come_out_within_a_percent_or_two(name):
+    torch.manual_seed(0)
+    build, replacement = LAYERS[name]
+    layer, x = build(), torch.randn(2, 6, 8, 12)
+    with torch.no_grad():
+        wanted = layer(x)
+        got = replacement(layer.weight)(x)
+    assert got.shape == wanted.shape
+    assert float((got - wanted).norm() / wanted.norm()) < 0.02
+
+
+def test_a_long_map_is_laid_out_in_parts(monkeypatch):
+    torch.manual_seed(0)
+    layer, x = nn.Conv2d(6, 5, 3, padding=1, bias=False), torch.randn(1, 6, 33, 7)
+    quantized = Int8Conv3x3(layer.weight)
+    whole = quantized(x)
+    monkeypatch.setattr("soundloom.codecs.music2latent2.int8.BLOCK_BYTES", 4 * 7 * 9 * 6)
+    torch.testing.assert_close(quantized(x), whole, atol=0, rtol=0)
+
+
+def test_linear_layers_scale_every_row_by_itself():
+    torch.manual_seed(0)
+    layer = nn.Linear(32, 20, bias=False)
+    x = torch.randn(2, 7, 32) * torch.logspace(-6, 3, 7)[:, None]
+    quantized = Int8Linear(layer.weight)
+    with torch.no_grad():
+        wanted = layer(x)
+    error = (quantized(x) - wanted).norm(dim=-1) / wanted.norm(dim=-1)
+    assert float(error.max()) < 0.03  # of the softest row as of the loudest
+    torch.testing.assert_close(quantized(x, slice(5, 9)), quantized(x)[..., 5:9], atol=0, rtol=0)
+    assert torch.equal(quantized(torch.zeros(1, 2, 32)), torch.zeros(1, 2, 20))
+
+
+def test_rows_are_within_half_a_level():
+    x = torch.randn(5, 40)
+    levels, scale = quantize_rows(x)
+    assert levels.dtype == torch.int8
+    assert bool(((levels * scale - x).abs() <= 0.5 * scale * 1.001).all())
+
+
+@pytest.fixture(scope="module", params=["stereo", "codicodec"])
+def models(request):
+    quantized = copy.deepcopy(MODELS[request.param])
+    quantize_layers(quantized, narrowest=1)
+    return MODELS[request.param], quantized
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("decoding", ["autoregressive", "two_step", "parallel"])
+def test_a_model_in_8_bits_says_nearly_the_same(models, decoding):
+    model, quantized = models
+    assert is_quantized(quantized) and not is_quantized(model)
+    audio = sound(model, 3 * model.settings.chunk_samples, batch=2)
+    wanted = model.encode(audio, discrete=False)
+    got = quantized.encode(audio, discrete=False)
+    assert float((got - wanted).norm() / wanted.norm()) < 0.1
+    expected = model.decode(wanted, audio.shape[-1], decoding=decoding, seed=[3, 4])
+    made = quantized.decode(wanted, audio.shape[-1], decoding=decoding, seed=[3, 4])
+    assert float((made - expected).norm() / expected.norm()) < 0.1
+    # Alone and in a batch: the last digits of a float decide which level it is rounded to.
+    alone = quantized.decode(wanted[1:], audio.shape[-1], decoding=decoding, seed=[4])
+    assert float((alone - made[1:]).norm() / alone.norm()) < 0.1
+    stream = quantized.stream_decoder(decoding=decoding, seed=[4])
+    pieces = [stream.push(chunk) for chunk in wanted[1:].split(1, dim=1)]
+    streamed = torch.cat([*pieces, stream.flush()], dim=-1)[..., : audio.shape[-1]]
+    assert torch.equal(streamed, alone)
+
+
+def test_it_is_chosen_by_dtype_and_not_saved(models, tmp_path):
+    model, _ = models
+    model.save_pretrained(tmp_path / "model")
+    loaded = Music2Latent2.from_pretrained(tmp_path / "model", dtype=torch.int8)
+    small = Music2Latent2.from_pretrained(dtype=torch.int8)  # the model that ships
+    assert is_quantized(small)
+    with pytest.raises(ValueError, match="this model runs in int8; save one that was loaded with a floating"):
+        small.save_pretrained(tmp_path / "other")
+    assert not (tmp_path / "other").exists()
+    assert not is_quantized(loaded)  # its layers are all narrow
