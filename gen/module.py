@@ -52,7 +52,7 @@ class AudioGenModule(ExportsModel):
         gradient_checkpointing: compute activations twice to save memory.
         caption_dropout: chance that an item is trained without its caption.
         codebook_weights: relative weights of the K codebooks in the loss that is trained on, such as
-            [1, 0.12, 0.1, 0.08]; None: all count alike, as in AudioGen. What is logged as loss stays the
+            [1, 0.25, 0.1, 0.06]; None: all count alike, as in AudioGen. What is logged as loss stays the
             plain mean, so that runs with other weights compare.
         codec: what turns batches of sound into codes while training, a name or a codec; stays frozen and is
             not saved. None: the data brings codes.
