@@ -69,9 +69,10 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--columns", nargs="+", choices=COLUMNS, default=list(COLUMNS))
-    parser.add_argument("--dtypes", nargs="+", choices=DTYPES, default=list(DTYPES))
+    parser.add_argument("--dtypes", nargs="+", choices=DTYPES, help="default: all; on a GPU all but int8")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
+    dtypes = options.dtypes or [name for name in DTYPES if name != "int8" or options.device == "cpu"]
     torch.manual_seed(0)
     device = torch.device(options.device)
     config = CONFIGS[options.config]
@@ -89,9 +90,9 @@ def main() -> None:
     print("|---|" + "---|" * len(options.columns))
     with torch.inference_mode():
         latents = model.encode(audio, discrete=False)
-        for name in options.dtypes:
+        for name in dtypes:
             used = copy.deepcopy(model)
-            if name == "int8":
+            if DTYPES[name] == torch.int8:
                 quantize_layers(used)
             else:
                 torch.nn.Module.to(used, DTYPES[name])

@@ -19,6 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..principal_components import principal_components
 from .config import Music2Latent2Config
 
 # Added to a modulus before its logarithm. Digital silence has modulus 0, the loudest sines have some 10.
@@ -121,10 +122,7 @@ def fit_principal_components(reader: EnvelopeReader, writer: EnvelopeWriter, log
     coded = len(reader.weight)
     if len(values) <= coded:
         raise ValueError(f"{len(values)} examples are not enough for {coded} principal components; give more")
-    mean = values.mean(0)
-    q = min(coded + 16, *values.shape)
-    _, _, components = torch.svd_lowrank(values - mean, q=q, niter=3)
-    components = components[:, :coded].T
+    mean, components = principal_components(values, coded)
     gain = LATENT_STD / ((values - mean) @ components.T).std(0).clamp_min(1e-4)[:, None]
     # Strong components and weak ones are dealt out to the latents of a group in turn.
     slots = reader.latents[0] // reader.groups

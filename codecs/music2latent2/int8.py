@@ -128,7 +128,7 @@ class Int8Upsample(_Int8Conv):
 
 
 def quantize_layers(model: nn.Module, narrowest: int = NARROWEST) -> None:
-    """Replace, in place, the layers of Music2Latent2's networks that have so many channels by those above."""
+    """Make layers of a Music2Latent2 with `narrowest` or more channels, in and out, 8-bit ones, in place."""
     wide: list[tuple[type, dict[str, Any]]] = [
         (Attention, {"qkv": Int8Linear, "out": Int8Linear}),
         (GatedMLP, {"up": Int8Linear, "down": Int8Linear}),

@@ -19,8 +19,8 @@ import torch
 from torch import Tensor
 from torchmetrics.functional.audio import scale_invariant_signal_distortion_ratio
 
-from ..examples import training_examples
 from ..export import EXPORT_KEY, ExportsModel, float_only, part_of
+from ..principal_components import training_examples
 from ..schedule import warmup_cosine
 from ..seanet.losses import MultiScaleMelLoss
 from .config import Music2Latent2Config

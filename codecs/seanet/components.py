@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..principal_components import principal_components
 from .layers import Conv
 from .model import SEANetCodec
 
@@ -39,18 +40,16 @@ def start_from_components(codec: SEANetCodec, audio: Tensor, *, batch_vectors: i
     hop, dimension, bins = reader.stride, reader.conv.out_channels, codec.spectral.bins
     frames = []
     for part in audio.split(16):
-        features = codec.spectral.features(codec.spectral.magnitude(codec._whole(part.float())))
         # [B, bins, T * hop] -> [B * T, bins * hop]
-        frames.append(features.unflatten(2, (-1, hop)).permute(0, 2, 1, 3).flatten(2).flatten(0, 1))
+        windows = codec.features(part).unflatten(2, (-1, hop)).permute(0, 2, 1, 3)
+        frames.append(windows.flatten(2).flatten(0, 1))
     examples = torch.cat(frames)
     if len(examples) <= dimension:
         raise ValueError(f"{len(examples)} frames are not enough for {dimension} components; give more sound")
-    mean = examples.mean(0)
-    _, _, components = torch.svd_lowrank(examples - mean, q=min(dimension + 16, *examples.shape), niter=3)
-    components = components[:, :dimension]
-    directions = components.T.unflatten(1, (bins, hop))
+    mean, components = principal_components(examples, dimension)
+    directions = components.unflatten(1, (bins, hop))
     reader.conv.weight.copy_(directions)
-    reader.conv.bias.copy_(-(components.T @ mean))
+    reader.conv.bias.copy_(-(components @ mean))
     inverse = writer.convtr
     inverse.weight.zero_()
     # The first half of the taps belongs to the frame itself; the second would add to the next one.
@@ -63,4 +62,4 @@ def start_from_components(codec: SEANetCodec, audio: Tensor, *, batch_vectors: i
         last: Any = [layer for layer in network if isinstance(layer, Conv)][-1].conv
         nn.init.zeros_(last.weight)
         nn.init.zeros_(last.bias)
-    codec.quantizer.start((examples - mean) @ components, batch_vectors=batch_vectors)
+    codec.quantizer.start((examples - mean) @ components.T, batch_vectors=batch_vectors)

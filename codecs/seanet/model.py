@@ -216,9 +216,13 @@ class SEANetCodec(ModelMixin, ConfigMixin, Codec):
         """Waveform `[B, C, N]` -> latent before quantization `[B, dimension, T]`."""
         if self.spectral is None:
             return self.encoder(audio)
+        return self.encoder(self.features(audio).to(self.dtype))
+
+    def features(self, audio: Tensor) -> Tensor:
+        """What the encoder of a codec with a transform sees: `[B, 1, N]` -> float32 `[B, bins, frames]`."""
+        assert self.spectral is not None
         with torch.autocast(audio.device.type, enabled=False):
-            features = self.spectral.features(self.spectral.magnitude(self._whole(audio.float())))
-        return self.encoder(features.to(self.dtype))
+            return self.spectral.features(self.spectral.magnitude(self._whole(audio.float())))
 
     def decode_latent(self, latent: Tensor) -> Tensor:
         """Latent `[B, dimension, T]` -> waveform `[B, C, T * hop]`."""

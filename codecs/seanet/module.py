@@ -19,8 +19,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torchmetrics.functional.audio import scale_invariant_signal_distortion_ratio
 
-from ..examples import training_examples
 from ..export import EXPORT_KEY, ExportsModel, float_only, part_of
+from ..principal_components import training_examples
 from ..schedule import warmup_cosine
 from .components import start_from_components
 from .discriminator import (
@@ -35,8 +35,8 @@ from .model import SEANetCodec
 logger = logging.getLogger(__name__)
 
 WAVEFORM_WEIGHTS = {"adversarial": 4.0, "features": 4.0, "waveform": 0.1, "mel": 2.0}
-LINEAR_SHARE = 0.1  # of the learning rate, for linear paths
 SPECTRAL_WEIGHTS = {"likelihood": 1.0, "mel": 3.0}
+LINEAR_SHARE = 0.1  # of the learning rate, for linear paths
 
 
 class SEANetModule(ExportsModel):

@@ -12,21 +12,9 @@ from soundloom.codecs.seanet.components import start_from_components
 from soundloom.codecs.seanet.layers import Conv
 from soundloom.codecs.seanet.model import SEANetCodec
 from soundloom.codecs.seanet.module import LINEAR_SHARE, SEANetModule
+from tests.codecs.seanet.tiny import TINY as SPECTRAL
 
-TINY = {
-    "n_filters": 8,
-    "dimension": 6,
-    "ratios": (2,),
-    "lstm": 0,
-    "codebook_size": 16,
-    "num_codebooks": 3,
-    "transform": "spectral",
-    "transform_hop": 8,
-    "causal": True,
-    "norm": "none",
-    "linear_path": True,
-    "kmeans_iterations": 5,
-}
+TINY = {**SPECTRAL, "norm": "none", "linear_path": True, "kmeans_iterations": 5}
 
 
 def sounds(count: int = 24, samples: int = 640) -> torch.Tensor:

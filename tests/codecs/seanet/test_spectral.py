@@ -18,18 +18,7 @@ from soundloom.codecs.seanet.spectral import (
     rice_loss,
     split_description,
 )
-
-TINY = {
-    "n_filters": 8,
-    "dimension": 6,
-    "ratios": (2,),
-    "lstm": 0,
-    "codebook_size": 16,
-    "num_codebooks": 3,
-    "transform": "spectral",
-    "transform_hop": 8,
-    "causal": True,
-}
+from tests.codecs.seanet.tiny import TINY
 
 
 def tone(frequency: float, samples: int = 16000, level: float = 0.3) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""Sound to fit a model's beginning to: taken from the training data before the first step."""
+"""What a model that begins with principal components of its training data needs before the first step."""
 
 from __future__ import annotations
 
@@ -9,6 +9,14 @@ import lightning
 import torch
 from torch import Tensor
 from tqdm import tqdm
+
+
+@torch.no_grad()
+def principal_components(values: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """Mean `[n]` and the first `count` principal components `[count, n]`, of length 1, of `values [M, n]`."""
+    mean = values.mean(0)
+    _, _, components = torch.svd_lowrank(values - mean, q=min(count + 16, *values.shape), niter=3)
+    return mean, components[:, :count].T
 
 
 @torch.no_grad()
@@ -36,7 +44,7 @@ def training_examples(
             before = len(rows)
             for batch in loader:
                 rows.append(take(batch).cpu())
-                bar.n += len(rows[-1])
+                bar.n += len(rows[-1])  # update() would not count where the bar is hidden
                 bar.refresh()
                 if bar.n >= wanted:
                     break
