@@ -73,7 +73,7 @@ class SEANetCodec(ModelMixin, ConfigMixin, Codec):
             only).
         transform_hop: samples per frame of the transform.
         linear_path: give both networks a linear path, which can start from principal components (see
-            components.py).
+            components.py); with transform "spectral" only.
         threshold_dead, kmeans_iterations, codebook_decay: see EuclideanCodebook; used in training only.
     """
 
@@ -134,6 +134,8 @@ class SEANetCodec(ModelMixin, ConfigMixin, Codec):
             raise ValueError(f"transform is {transform!r}; allowed: 'none', 'spectral'")
         if transform == "spectral" and channels != 1:
             raise ValueError(f"transform 'spectral' is for 1 channel, not {channels}; use 'none'")
+        if linear_path and transform != "spectral":
+            raise ValueError("linear_path starts from components of magnitudes: set transform='spectral' too")
         self.spectral = SpectralTransform(transform_hop, sample_rate) if transform == "spectral" else None
         seen: dict[str, Any] = {"channels": channels}
         made: dict[str, Any] = {"channels": channels}
