@@ -70,6 +70,7 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--columns", nargs="+", choices=COLUMNS, default=list(COLUMNS))
     parser.add_argument("--dtypes", nargs="+", choices=DTYPES, help="default: all; on a GPU all but int8")
+    parser.add_argument("--compile", action="store_true", help="a row more for each: blocks compiled")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     dtypes = options.dtypes or [name for name in DTYPES if name != "int8" or options.device == "cpu"]
@@ -96,15 +97,19 @@ def main() -> None:
                 quantize_layers(used)
             else:
                 torch.nn.Module.to(used, DTYPES[name])
-            factors = []
-            for column in options.columns:
-                settings = COLUMNS[column]
-                if settings is None:
-                    work = partial(used.encode, audio, discrete=False)
-                else:
-                    work = partial(used.decode, latents, **settings)
-                factors.append(options.seconds / measure(work, options.repeats, device))
-            print(f"| {name} | " + " | ".join(f"{factor:.2f}x" for factor in factors) + " |", flush=True)
+            for compiled in (False, True)[: 1 + options.compile]:
+                if compiled:
+                    used.compile_repeated_blocks()
+                factors = []
+                for column in options.columns:
+                    settings = COLUMNS[column]
+                    if settings is None:
+                        work = partial(used.encode, audio, discrete=False)
+                    else:
+                        work = partial(used.decode, latents, **settings)
+                    factors.append(options.seconds / measure(work, options.repeats, device))
+                row = " | ".join(f"{factor:.2f}x" for factor in factors)
+                print(f"| {name}{', compiled' * compiled} | {row} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -2,8 +2,8 @@
 
 A CPU with integer dot products (VNNI) multiplies 8-bit integers several times as fast as float32. Weights are
 rounded once, with one scale for each output channel; activations when they come in, with one scale for each
-token (linear layers) or each map (convolutions). Sums are exact 32-bit integers. Norms, attention, resampling
-shortcuts and everything narrow stay in float32.
+token (linear layers) or each map (convolutions). Sums are exact 32-bit integers. Norms, resampling shortcuts
+and everything narrow stay in float32; attention does where it is not compiled.
 
 All layers here become one matrix product: a linear layer is one, so is a convolution whose windows do not
 overlap, and a 3x3 convolution is one over windows laid out as rows.
@@ -24,18 +24,18 @@ from .blocks import ConvBlock, Downsample, Upsample
 from .transformer import Attention, GatedMLP
 
 LEVELS = 127
-NARROWEST = 128  # channels; below, laying out and scaling cost more than the product saves
+NARROWEST = 64  # channels; below, laying out and scaling cost more than the product saves
 BLOCK_BYTES = 2**21  # windows of a 3x3 convolution laid out at a time: about what a core's cache holds
 
 
 def quantize_rows(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Rows of `x [M, C]` as int8, and their scales `[M, 1]`: `x` is about `int8 * scale`."""
-    scale = x.abs().amax(dim=1, keepdim=True).clamp_min_(1e-12).div_(LEVELS)
-    return (x / scale).round_().to(torch.int8), scale
+    """Rows of `x [..., C]` as int8, and their scales `[..., 1]`: `x` is about `int8 * scale`."""
+    scale = x.abs().amax(dim=-1, keepdim=True).clamp_min_(1e-12).div_(LEVELS)
+    return (x * scale.reciprocal()).round_().to(torch.int8), scale
 
 
 class Int8Layer(nn.Module):
-    """Weights `[O, K]` as int8 and their scales `[O]`; what the layers below multiply with."""
+    """Weights `[O, K]`, kept as int8 `[K, O]`, and their scales `[O]`; what layers multiply with."""
 
     weight: Tensor
     scale: Tensor
@@ -43,12 +43,12 @@ class Int8Layer(nn.Module):
     def __init__(self, weight: Tensor) -> None:
         super().__init__()
         levels, scale = quantize_rows(weight.detach().float())
-        self.register_buffer("weight", levels)
+        self.register_buffer("weight", levels.t().contiguous())
         self.register_buffer("scale", scale[:, 0].clone())
 
     def product(self, x: Tensor, scale: Tensor, rows: slice = slice(None)) -> Tensor:
         """int8 `x [M, K]` with scale (a scalar, or `[M, 1]`) -> float32 `[M, O]`, or those rows of O."""
-        sums = torch._int_mm(x, self.weight[rows].t()).float()
+        sums = torch._int_mm(x, self.weight[:, rows]).float()
         if scale.ndim == 0:
             return sums.mul_(self.scale[rows] * scale)
         return sums.mul_(self.scale[rows]).mul_(scale)
@@ -77,7 +77,7 @@ class _Int8Conv(Int8Layer):
         """A map as int8, and its scale, a scalar."""
         low, high = torch.aminmax(x)
         scale = torch.maximum(-low, high).clamp_min_(1e-12).div_(LEVELS)
-        return (x / scale).round_().to(torch.int8), scale
+        return (x * scale.reciprocal()).round_().to(torch.int8), scale
 
 
 class Int8Conv3x3(_Int8Conv):
@@ -127,6 +127,28 @@ class Int8Upsample(_Int8Conv):
         return made.transpose(1, 2).reshape(height * high, width * wide, -1)
 
 
+def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    """Scaled dot-product attention `[B, H, n, head_dim]`; in integers where it is compiled.
+
+    Scores are rounded after the exponential, whose largest is 1 in every row. Not compiled, the passes over
+    the scores cost more than the products save.
+    """
+    if not torch.compiler.is_compiling():
+        return F.scaled_dot_product_attention(query, key, value)
+    queries, query_scale = quantize_rows((query * query.shape[-1] ** -0.5).flatten(0, 1))
+    keys, key_scale = quantize_rows(key.flatten(0, 1))
+    values, value_scale = quantize_rows(value.flatten(0, 1).transpose(1, 2))
+    mixed = []
+    for head in range(len(queries)):
+        scores = (
+            torch._int_mm(queries[head], keys[head].t()).float() * query_scale[head] * key_scale[head].t()
+        )
+        weights = ((scores - scores.amax(1, keepdim=True)).exp() * LEVELS).round()
+        sums = torch._int_mm(weights.to(torch.int8), values[head].t()).float()
+        mixed.append(sums / weights.sum(1, keepdim=True) * value_scale[head].t())
+    return torch.stack(mixed).view(query.shape)
+
+
 def quantize_layers(model: nn.Module, narrowest: int = NARROWEST) -> None:
     """Make layers of a Music2Latent2 with `narrowest` or more channels, in and out, 8-bit ones, in place."""
     wide: list[tuple[type, dict[str, Any]]] = [
@@ -143,6 +165,8 @@ def quantize_layers(model: nn.Module, narrowest: int = NARROWEST) -> None:
                     weight = getattr(module, name).weight
                     if min(weight.shape[:2]) >= narrowest:
                         setattr(module, name, replacement(weight))
+        if isinstance(module, Attention) and module.head_dim >= narrowest:
+            module.attend = attend
 
 
 def is_quantized(model: nn.Module) -> bool:

@@ -12,7 +12,7 @@ import os
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from diffusers import ConfigMixin, ModelMixin
@@ -43,6 +43,7 @@ class Music2Latent2(ModelMixin, ConfigMixin, Codec):
 
     config_name = "config.json"
     _supports_gradient_checkpointing = True
+    _repeated_blocks: ClassVar[list[str]] = ["ConvBlock", "Downsample", "Upsample", "Layer"]
 
     def __init__(self, **settings: Any) -> None:
         super().__init__()
@@ -341,6 +342,17 @@ class Music2Latent2(ModelMixin, ConfigMixin, Codec):
         if discrete and not self.discrete:
             raise ValueError("this model has no codes (its bottleneck is a tanh); encode with discrete=False")
         return self.discrete if discrete is None else discrete
+
+    def compile_repeated_blocks(self, *args: Any, **options: Any) -> None:
+        """Compile the blocks of all networks with `torch.compile`; the next calls of a kind do that work.
+
+        What lies between two matrix products becomes one pass over memory. On a CPU it wants a C++ compiler.
+
+        Args:
+            args, options: as `torch.compile`'s. Where they say nothing else, every shape gets its own code,
+                and as many shapes as the stages of a model have are allowed.
+        """
+        super().compile_repeated_blocks(*args, **{"dynamic": False, "recompile_limit": 64, **options})
 
     # Loading and saving
 

@@ -10,6 +10,7 @@ Source: CoDiCodec (arXiv 2509.09836) and its published model.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -59,6 +60,7 @@ class Attention(nn.Module):
         self.out = zero_init(nn.Linear(dim, dim, bias=False))
         self.query_gain = nn.Parameter(torch.ones(head_dim))
         self.key_gain = nn.Parameter(torch.ones(head_dim))
+        self.attend: Callable[[Tensor, Tensor, Tensor], Tensor] = F.scaled_dot_product_attention
 
     def key_value(self, x: Tensor) -> KeyValue:
         """Keys and values of the tokens `x [B, n, D]`."""
@@ -83,15 +85,15 @@ class Attention(nn.Module):
             (q_left, q_right), (k_left, k_right), (v_left, v_right) = (
                 t.chunk(2) for t in (query, own.key, own.value)
             )
-            left = F.scaled_dot_product_attention(q_left, k_left, v_left)
-            right = F.scaled_dot_product_attention(
+            left = self.attend(q_left, k_left, v_left)
+            right = self.attend(
                 q_right, torch.cat((k_left, k_right), dim=2), torch.cat((v_left, v_right), dim=2)
             )
             mixed = torch.cat((left, right))
         else:
             key = own.key if past is None else torch.cat((past.key, own.key), dim=2)
             value = own.value if past is None else torch.cat((past.value, own.value), dim=2)
-            mixed = F.scaled_dot_product_attention(query, key, value)
+            mixed = self.attend(query, key, value)
         return self.out(mixed.transpose(1, 2).flatten(2)), own
 
     def _part(self, x: Tensor, rows: slice) -> Tensor:

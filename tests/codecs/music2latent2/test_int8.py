@@ -14,6 +14,7 @@ from soundloom.codecs.music2latent2.int8 import (
     Int8Downsample,
     Int8Linear,
     Int8Upsample,
+    attend,
     is_quantized,
     quantize_layers,
     quantize_rows,
@@ -86,6 +87,18 @@ def test_rows_are_within_half_a_level():
     levels, scale = quantize_rows(x)
     assert levels.dtype == torch.int8
     assert bool(((levels * scale - x).abs() <= 0.5 * scale * 1.001).all())
+
+
+def test_compiled_attention_is_within_a_few_percent(monkeypatch):
+    torch.manual_seed(0)
+    query, key, value = torch.randn(2, 3, 5, 8), torch.randn(2, 3, 9, 8), torch.randn(2, 3, 9, 8)
+    query[0, 0, 0] *= 30  # one row that attends to a single token
+    wanted = nn.functional.scaled_dot_product_attention(query, key, value)
+    assert torch.equal(attend(query, key, value), wanted)
+    monkeypatch.setattr(torch.compiler, "is_compiling", lambda: True)
+    got = attend(query, key, value)
+    assert got.shape == wanted.shape
+    assert 0 < float((got - wanted).norm() / wanted.norm()) < 0.03
 
 
 @pytest.fixture(scope="module", params=["stereo", "codicodec"])
