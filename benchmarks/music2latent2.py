@@ -97,7 +97,7 @@ def main() -> None:
                 quantize_layers(used)
             else:
                 torch.nn.Module.to(used, DTYPES[name])
-            for compiled in (False, True)[: 1 + options.compile]:
+            for compiled in [False, True] if options.compile else [False]:
                 if compiled:
                     used.compile_repeated_blocks()
                 factors = []

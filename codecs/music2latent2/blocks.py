@@ -52,7 +52,10 @@ class ChannelNorm(nn.Module):
         return F.group_norm(x, self.groups, eps=GROUP_EPS) * scale[:, :, None, None]
 
     def _affine(self, x: Tensor, scale: Tensor) -> Tensor:
-        """The same from statistics of every channel, for which compiled code goes through memory in order."""
+        """Norm `x [B, C, F, M]` with `scale [B or 1, C]` by one factor and one shift for every channel.
+
+        They come from statistics of channels, not of groups: compiled code then reads memory in order.
+        """
         variance, mean = (
             part.unflatten(1, (self.groups, -1)) for part in torch.var_mean(x.float(), (2, 3), correction=0)
         )
@@ -75,7 +78,7 @@ class ConvBlock(nn.Module):
         nn.init.zeros_(self.conv2.weight)
 
     def forward(self, x: Tensor, noise: Tensor | None = None, feature: Tensor | None = None) -> Tensor:
-        """Run on a map, into which `feature` is averaged first, keeping the variance."""
+        """Run on a map `[B, C, F, M]`, into which `feature`, another, is averaged, keeping the variance."""
         if feature is not None:
             x = (x + feature).mul_(0.5**0.5)
         return x + self.conv2(F.silu(self.conv1(self.norm(x, noise))))

@@ -28,10 +28,15 @@ NARROWEST = 64  # channels; below, laying out and scaling cost more than the pro
 BLOCK_BYTES = 2**21  # windows of a 3x3 convolution laid out at a time: about what a core's cache holds
 
 
+def _quantize(x: Tensor, largest: Tensor) -> tuple[Tensor, Tensor]:
+    """`x` as int8, and the scale that belongs to its largest modulus, of the shape of that."""
+    scale = largest.clamp_min_(1e-12).div_(LEVELS)
+    return (x * scale.reciprocal()).round_().to(torch.int8), scale
+
+
 def quantize_rows(x: Tensor) -> tuple[Tensor, Tensor]:
     """Rows of `x [..., C]` as int8, and their scales `[..., 1]`: `x` is about `int8 * scale`."""
-    scale = x.abs().amax(dim=-1, keepdim=True).clamp_min_(1e-12).div_(LEVELS)
-    return (x * scale.reciprocal()).round_().to(torch.int8), scale
+    return _quantize(x, x.abs().amax(dim=-1, keepdim=True))
 
 
 class Int8Layer(nn.Module):
@@ -76,8 +81,7 @@ class _Int8Conv(Int8Layer):
     def quantize(x: Tensor) -> tuple[Tensor, Tensor]:
         """A map as int8, and its scale, a scalar."""
         low, high = torch.aminmax(x)
-        scale = torch.maximum(-low, high).clamp_min_(1e-12).div_(LEVELS)
-        return (x * scale.reciprocal()).round_().to(torch.int8), scale
+        return _quantize(x, torch.maximum(-low, high))
 
 
 class Int8Conv3x3(_Int8Conv):
@@ -128,8 +132,9 @@ class Int8Upsample(_Int8Conv):
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-    """Scaled dot-product attention `[B, H, n, head_dim]`; in integers where it is compiled.
+    """Scaled dot-product attention, in integers where it is compiled.
 
+    Takes queries `[B, H, n, head_dim]`, keys and values `[B, H, m, head_dim]`; the result is as the queries.
     Scores are rounded after the exponential, whose largest is 1 in every row. Not compiled, the passes over
     the scores cost more than the products save.
     """

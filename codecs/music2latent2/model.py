@@ -349,8 +349,8 @@ class Music2Latent2(ModelMixin, ConfigMixin, Codec):
         What lies between two matrix products becomes one pass over memory. On a CPU it wants a C++ compiler.
 
         Args:
-            args, options: as `torch.compile`'s. Where they say nothing else, every shape gets its own code,
-                and as many shapes as the stages of a model have are allowed.
+            args, options: as `torch.compile`'s. Where they say nothing else, every shape gets its own code
+                (`dynamic=False`), and there may be 64 of a kind of block (`recompile_limit=64`).
         """
         super().compile_repeated_blocks(*args, **{"dynamic": False, "recompile_limit": 64, **options})
 
