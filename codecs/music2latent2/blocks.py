@@ -39,20 +39,16 @@ class ChannelNorm(nn.Module):
         self.condition = None if noise_dim is None else zero_init(nn.Linear(noise_dim, channels))
 
     def forward(self, x: Tensor, noise: Tensor | None = None) -> Tensor:
-        if self.condition is None:
-            assert self.weight is not None
-            scale = self.weight[None]
-        else:
-            assert noise is not None
-            scale = 1 + self.condition(noise)
         if torch.compiler.is_compiling():
-            return self._affine(x, scale)
+            scale, shift = self.affine(x, noise)
+            return x * scale + shift
+        scale = self._scale(noise)
         if len(scale) == 1:  # one item: its scale is a plain weight, which saves a pass over the map
             return F.group_norm(x, self.groups, scale[0], eps=GROUP_EPS)
         return F.group_norm(x, self.groups, eps=GROUP_EPS) * scale[:, :, None, None]
 
-    def _affine(self, x: Tensor, scale: Tensor) -> Tensor:
-        """Norm `x [B, C, F, M]` with `scale [B or 1, C]` by one factor and one shift for every channel.
+    def affine(self, x: Tensor, noise: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """What norms `x [B, C, F, M]`: a factor and a shift for every channel, each `[B, C, 1, 1]`.
 
         They come from statistics of channels, not of groups: compiled code then reads memory in order.
         """
@@ -61,9 +57,16 @@ class ChannelNorm(nn.Module):
         )
         middle = mean.mean(2, keepdim=True)
         spread = (variance + (mean - middle).square()).mean(2, keepdim=True)
-        scale = scale.unflatten(1, (self.groups, -1)) * (spread + GROUP_EPS).rsqrt()
-        scale, shift = (part.to(x.dtype).flatten(1)[:, :, None, None] for part in (scale, -middle * scale))
-        return x * scale + shift
+        scale = self._scale(noise).unflatten(1, (self.groups, -1)) * (spread + GROUP_EPS).rsqrt()
+        return tuple(part.to(x.dtype).flatten(1)[:, :, None, None] for part in (scale, -middle * scale))
+
+    def _scale(self, noise: Tensor | None) -> Tensor:
+        """The scale after normalising, `[B or 1, C]`."""
+        if self.condition is None:
+            assert self.weight is not None
+            return self.weight[None]
+        assert noise is not None
+        return 1 + self.condition(noise)
 
 
 class ConvBlock(nn.Module):
@@ -95,7 +98,9 @@ class Downsample(nn.Module):
         nn.init.zeros_(self.conv.weight)
 
     def forward(self, x: Tensor) -> Tensor:
-        shortcut = F.avg_pool2d(x, self.stride).repeat_interleave(self.repeat, dim=1)
+        # Channels last while repeating, so that the map stays in channels-last memory.
+        mean = F.avg_pool2d(x, self.stride).permute(0, 2, 3, 1)
+        shortcut = mean.repeat_interleave(self.repeat, dim=-1).permute(0, 3, 1, 2)
         return shortcut + self.conv(self.norm(x))
 
 

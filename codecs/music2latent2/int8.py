@@ -5,130 +5,172 @@ rounded once, with one scale for each output channel; activations when they come
 token (linear layers) or each map (convolutions). Sums are exact 32-bit integers. Norms, resampling shortcuts
 and everything narrow stay in float32; attention does where it is not compiled.
 
-All layers here become one matrix product: a linear layer is one, so is a convolution whose windows do not
-overlap, and a 3x3 convolution is one over windows laid out as rows.
+The products are oneDNN's, behind `torch._int_mm` and the operators that PyTorch's own quantization ends in.
 
 Source: quantization by rows and columns as in LLM.int8() (Dettmers et al. 2022), without its outliers.
-Letters: B items, C channels, O output channels, M rows.
+Letters: B items, C channels, F bins, M frames, O output channels, K input channels, H heads.
 """
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .blocks import ConvBlock, Downsample, Upsample
+from .blocks import ChannelNorm, ConvBlock, Downsample, Upsample
 from .transformer import Attention, GatedMLP
 
-LEVELS = 127
-NARROWEST = 64  # channels; below, laying out and scaling cost more than the product saves
-BLOCK_BYTES = 2**21  # windows of a 3x3 convolution laid out at a time: about what a core's cache holds
+LEVELS = 127  # on either side of 0
+ZERO = 128  # the byte that stands for 0 in a map
+NARROWEST = 64  # channels; below, rounding and scaling cost more than the product saves
 
 
-def _quantize(x: Tensor, largest: Tensor) -> tuple[Tensor, Tensor]:
+def has_vnni() -> bool:
+    """Whether this CPU adds products of 8-bit integers in 32 bits."""
+    able = torch.cpu.get_capabilities()
+    return able["architecture"] != "x86_64" or able["avx512_vnni"] or able["avx_vnni"]
+
+
+def _quantize(x: Tensor, largest: Tensor, levels: int = LEVELS) -> tuple[Tensor, Tensor]:
     """`x` as int8, and the scale that belongs to its largest modulus, of the shape of that."""
-    scale = largest.clamp_min_(1e-12).div_(LEVELS)
+    scale = largest.clamp_min_(1e-12).div_(levels)
     return (x * scale.reciprocal()).round_().to(torch.int8), scale
 
 
-def quantize_rows(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Rows of `x [..., C]` as int8, and their scales `[..., 1]`: `x` is about `int8 * scale`."""
-    return _quantize(x, x.abs().amax(dim=-1, keepdim=True))
+def quantize_rows(x: Tensor, levels: int = LEVELS) -> tuple[Tensor, Tensor]:
+    """Rows of `x [..., K]` as int8, and their scales `[..., 1]`: `x` is about `int8 * scale`."""
+    return _quantize(x, x.abs().amax(dim=-1, keepdim=True), levels)
 
 
-class Int8Layer(nn.Module):
-    """Weights `[O, K]`, kept as int8 `[K, O]`, and their scales `[O]`; what layers multiply with."""
+def quantize_weight(weight: Tensor) -> tuple[Tensor, Tensor]:
+    """A weight `[O, ...]` as int8 of the same shape, and the scales of its output channels, `[O]`.
+
+    Without VNNI x86 CPUs add two products in 16 bits, so that weights must do with 7 bits there.
+    """
+    rows = weight.detach().float().flatten(1)
+    levels, scale = quantize_rows(rows, LEVELS if has_vnni() else LEVELS // 2)
+    return levels.view_as(weight), scale[:, 0].clone()
+
+
+class Int8Linear(nn.Module):
+    """`nn.Linear` without bias; float32 in and out, any leading axes. Its weights lie as `[K, O]`."""
 
     weight: Tensor
     scale: Tensor
 
     def __init__(self, weight: Tensor) -> None:
         super().__init__()
-        levels, scale = quantize_rows(weight.detach().float())
-        self.register_buffer("weight", levels.t().contiguous())
-        self.register_buffer("scale", scale[:, 0].clone())
-
-    def product(self, x: Tensor, scale: Tensor, rows: slice = slice(None)) -> Tensor:
-        """int8 `x [M, K]` with scale (a scalar, or `[M, 1]`) -> float32 `[M, O]`, or those rows of O."""
-        sums = torch._int_mm(x, self.weight[:, rows]).float()
-        if scale.ndim == 0:
-            return sums.mul_(self.scale[rows] * scale)
-        return sums.mul_(self.scale[rows]).mul_(scale)
-
-
-class Int8Linear(Int8Layer):
-    """`nn.Linear` without bias; float in and out, any leading axes."""
-
-    def forward(self, x: Tensor, rows: slice = slice(None)) -> Tensor:
-        levels, scale = quantize_rows(x.flatten(0, -2))
-        return self.product(levels, scale, rows).unflatten(0, x.shape[:-1])
-
-
-class _Int8Conv(Int8Layer):
-    """Convolutions of maps `[B, C, F, M]` in channels-last memory; a scale for each map of the batch."""
+        levels, scale = quantize_weight(weight)
+        self.register_buffer("weight", levels.t().contiguous(), persistent=False)
+        self.register_buffer("scale", scale, persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        return torch.stack([self.one(item.permute(1, 2, 0)) for item in x]).permute(0, 3, 1, 2)
-
-    def one(self, x: Tensor) -> Tensor:
-        """`[F, M, C]` -> `[F', M', O]`."""
-        raise NotImplementedError
-
-    @staticmethod
-    def quantize(x: Tensor) -> tuple[Tensor, Tensor]:
-        """A map as int8, and its scale, a scalar."""
-        low, high = torch.aminmax(x)
-        return _quantize(x, torch.maximum(-low, high))
+        levels, scale = quantize_rows(x.flatten(0, -2))
+        sums = torch._int_mm(levels, self.weight).float()
+        return sums.mul_(self.scale).mul_(scale).unflatten(0, x.shape[:-1])
 
 
-class Int8Conv3x3(_Int8Conv):
-    """A 3x3 convolution with padding 1 and without bias."""
+class Levels(NamedTuple):
+    """A map in 8 bits: bytes `[B, C, F, M]` in which ZERO stands for 0, and a step `[B, 1, 1, 1]`."""
+
+    bytes: Tensor
+    step: Tensor
+
+    @classmethod
+    def of(cls, x: Tensor) -> Levels:
+        """Round a map."""
+        step = _step(x.abs().amax((1, 2, 3), keepdim=True))
+        return cls(_to_bytes(x, step.reciprocal(), torch.tensor(float(ZERO))), step)
+
+
+def _step(largest: Tensor) -> Tensor:
+    return largest.clamp_min_(1e-12).div_(LEVELS)
+
+
+def _to_bytes(x: Tensor, factor: Tensor, shift: Tensor) -> Tensor:
+    return torch.addcmul(shift, x, factor).round_().to(torch.uint8)
+
+
+class Int8Norm(nn.Module):
+    """A ChannelNorm whose result is rounded; compiled, the normed map is never in memory."""
+
+    def __init__(self, norm: ChannelNorm) -> None:
+        super().__init__()
+        self.norm = norm
+
+    def forward(self, x: Tensor, noise: Tensor | None = None) -> Levels:
+        """As ChannelNorm."""
+        if not torch.compiler.is_compiling():
+            return Levels.of(self.norm(x, noise))
+        scale, shift = self.norm.affine(x, noise)
+        ends = [end((2, 3), keepdim=True) * scale + shift for end in (x.amin, x.amax)]
+        step = _step(torch.cat(ends, dim=1).abs().amax(1, keepdim=True))
+        return Levels(_to_bytes(x, scale / step, shift / step + ZERO), step)
+
+
+class Int8Conv(nn.Module):
+    """`nn.Conv2d` without bias; channels-last maps, float32 ones `[B, C, F, M]` or Levels in, float32 out."""
+
+    weight: Tensor
+    scale: Tensor
+    bias: Tensor
+    zeros: Tensor
+
+    def __init__(
+        self, weight: Tensor, stride: Sequence[int] = (1, 1), padding: Sequence[int] = (0, 0)
+    ) -> None:
+        super().__init__()
+        levels, scale = quantize_weight(weight)
+        self.padding = (padding[1], padding[1], padding[0], padding[0])
+        self.geometry = (list(stride), [0, 0], [1, 1], 1)  # stride, padding, dilation, groups
+        self.register_buffer("weight", levels, persistent=False)
+        self.register_buffer("scale", scale, persistent=False)
+        # Takes ZERO off every byte. Given a zero point, oneDNN does that at run time, which is slower.
+        self.register_buffer("bias", -ZERO * scale * levels.flatten(1).sum(1), persistent=False)
+        self.register_buffer("zeros", torch.zeros(len(weight), dtype=torch.int32), persistent=False)
+        self._pack()
+
+    def _pack(self) -> None:
+        """Lay the weights out as oneDNN wants them."""
+        packed = torch.ops.onednn.qconv_prepack(self.weight, self.scale, 1.0, 0, *self.geometry)
+        self.register_buffer("packed", packed, persistent=False)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For copies and pickles, which can't hold what is packed."""
+        kept = {name: buffer for name, buffer in self._buffers.items() if name != "packed"}
+        return {**self.__dict__, "_buffers": kept}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self._pack()
+
+    def forward(self, x: Tensor | Levels) -> Tensor:
+        levels = x if isinstance(x, Levels) else Levels.of(x)
+        padded = F.pad(levels.bytes, self.padding, value=ZERO)
+        weights = (self.packed, self.scale, self.zeros, self.bias, *self.geometry)
+        # Unit scale, no zero point, no activation.
+        output: tuple[Any, ...] = (1.0, 0, torch.float32, "none", [], "")
+        return torch.ops.onednn.qconv2d_pointwise(padded, 1.0, 0, *weights, *output).mul_(levels.step)
+
+
+class Int8Upsample(nn.Module):
+    """A transposed convolution whose stride is its window: one for each place in it, side by side."""
 
     def __init__(self, weight: Tensor) -> None:
-        super().__init__(weight.permute(0, 2, 3, 1).flatten(1))
-
-    def one(self, x: Tensor) -> Tensor:
-        height, width, channels = x.shape
-        levels, scale = self.quantize(x)
-        padded = F.pad(levels, (0, 0, 1, 1, 1, 1))
-        row = (width + 2) * channels
-        # In memory the three pixels of a window's row lie side by side: [F, M, 3, 3 C] without a copy.
-        windows = padded.as_strided((height, width, 3, 3 * channels), (row, channels, row, 1))
-        lines = max(1, BLOCK_BYTES // (width * 9 * channels))
-        parts = [self.product(part.reshape(-1, 9 * channels), scale) for part in windows.split(lines)]
-        return torch.cat(parts).view(height, width, -1)
-
-
-class Int8Downsample(_Int8Conv):
-    """A convolution whose stride is its window."""
-
-    def __init__(self, weight: Tensor) -> None:
-        super().__init__(weight.permute(0, 2, 3, 1).flatten(1))
+        super().__init__()
         self.stride = tuple(weight.shape[2:])
+        self.conv = Int8Conv(weight.permute(2, 3, 1, 0).flatten(0, 2)[:, :, None, None])
 
-    def one(self, x: Tensor) -> Tensor:
-        (high, wide), (height, width, channels) = self.stride, x.shape
-        levels, scale = self.quantize(x)
-        windows = levels.view(height // high, high, width // wide, wide, channels).transpose(1, 2)
-        rows = windows.reshape(-1, high * wide * channels)
-        return self.product(rows, scale).view(height // high, width // wide, -1)
-
-
-class Int8Upsample(_Int8Conv):
-    """A transposed convolution whose stride is its window."""
-
-    def __init__(self, weight: Tensor) -> None:
-        super().__init__(weight.permute(2, 3, 1, 0).flatten(0, 2))
-        self.stride = tuple(weight.shape[2:])
-
-    def one(self, x: Tensor) -> Tensor:
-        (high, wide), (height, width, _) = self.stride, x.shape
-        levels, scale = self.quantize(x)
-        made = self.product(levels.flatten(0, 1), scale).view(height, width, high, wide, -1)
-        return made.transpose(1, 2).reshape(height * high, width * wide, -1)
+    def forward(self, x: Tensor | Levels) -> Tensor:
+        made = self.conv(x).permute(0, 2, 3, 1)
+        batch, height, width, _ = made.shape
+        high, wide = self.stride
+        windows = made.unflatten(3, (high, wide, -1)).transpose(2, 3)  # [B, F, high, M, wide, O]
+        return windows.reshape(batch, height * high, width * wide, -1).permute(0, 3, 1, 2)
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
@@ -140,40 +182,55 @@ def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     """
     if not torch.compiler.is_compiling():
         return F.scaled_dot_product_attention(query, key, value)
-    queries, query_scale = quantize_rows((query * query.shape[-1] ** -0.5).flatten(0, 1))
-    keys, key_scale = quantize_rows(key.flatten(0, 1))
-    values, value_scale = quantize_rows(value.flatten(0, 1).transpose(1, 2))
+    queries, query_scale = quantize_rows((query * (query.shape[-1] ** -0.5 / math.log(2))).flatten(0, 1))
+    key, value = key.flatten(0, 1), value.flatten(0, 1)
+    keys, key_scale = _quantize(key, key.abs().amax((1, 2), keepdim=True))
+    values, value_scale = _quantize(value, value.abs().amax(1, keepdim=True))
+    scale = query_scale * key_scale  # one a row, so that a row is read in order
     mixed = []
     for head in range(len(queries)):
-        scores = (
-            torch._int_mm(queries[head], keys[head].t()).float() * query_scale[head] * key_scale[head].t()
-        )
-        weights = ((scores - scores.amax(1, keepdim=True)).exp() * LEVELS).round()
-        sums = torch._int_mm(weights.to(torch.int8), values[head].t()).float()
-        mixed.append(sums / weights.sum(1, keepdim=True) * value_scale[head].t())
+        scores = torch._int_mm(queries[head], keys[head].t())
+        below = (scores - scores.amax(1, keepdim=True)).float() * scale[head]
+        weights = (below.exp2() * LEVELS).round()
+        sums = torch._int_mm(weights.to(torch.int8), values[head]).float()
+        mixed.append(sums / weights.sum(1, keepdim=True) * value_scale[head])
     return torch.stack(mixed).view(query.shape)
 
 
+def _in_8_bits(module: nn.Module, layer: nn.Module) -> nn.Module | None:
+    """What takes the place of a layer of a module; None where it stays."""
+    if isinstance(module, Attention | GatedMLP) and isinstance(layer, nn.Linear):
+        return Int8Linear(layer.weight)
+    if isinstance(module, ConvBlock | Downsample | Upsample):
+        if isinstance(layer, nn.Conv2d):
+            assert not isinstance(layer.padding, str)
+            return Int8Conv(layer.weight, layer.stride, layer.padding)
+        if isinstance(layer, nn.ConvTranspose2d):
+            return Int8Upsample(layer.weight)
+    return None
+
+
 def quantize_layers(model: nn.Module, narrowest: int = NARROWEST) -> None:
-    """Make layers of a Music2Latent2 with `narrowest` or more channels, in and out, 8-bit ones, in place."""
-    wide: list[tuple[type, dict[str, Any]]] = [
-        (Attention, {"qkv": Int8Linear, "out": Int8Linear}),
-        (GatedMLP, {"up": Int8Linear, "down": Int8Linear}),
-        (ConvBlock, {"conv1": Int8Conv3x3, "conv2": Int8Conv3x3}),
-        (Downsample, {"conv": Int8Downsample}),
-        (Upsample, {"conv": Int8Upsample}),
-    ]
+    """Make layers of a Music2Latent2 with `narrowest` or more channels, in and out, 8-bit ones, in place.
+
+    Raises:
+        ValueError: this PyTorch was built without oneDNN.
+    """
+    if not torch.backends.mkldnn.is_available():
+        raise ValueError("int8 needs a PyTorch that was built with oneDNN; use float32 or bfloat16")
     for module in list(model.modules()):
-        for kind, layers in wide:
-            if isinstance(module, kind):
-                for name, replacement in layers.items():
-                    weight = getattr(module, name).weight
-                    if min(weight.shape[:2]) >= narrowest:
-                        setattr(module, name, replacement(weight))
-        if isinstance(module, Attention) and module.head_dim >= narrowest:
+        for name, layer in list(module.named_children()):
+            weight = getattr(layer, "weight", None)
+            if weight is None or weight.ndim < 2 or min(weight.shape[:2]) < narrowest:
+                continue
+            if (replacement := _in_8_bits(module, layer)) is not None:
+                setattr(module, name, replacement)
+                if isinstance(norm := getattr(module, "norm", None), ChannelNorm):
+                    module.norm = Int8Norm(norm)
+        if isinstance(module, Attention) and module.head_dim >= narrowest and has_vnni():
             module.attend = attend
 
 
 def is_quantized(model: nn.Module) -> bool:
     """Whether `quantize_layers` was applied to a model."""
-    return any(isinstance(module, Int8Layer) for module in model.modules())
+    return any(isinstance(module, Int8Linear | Int8Conv) for module in model.modules())

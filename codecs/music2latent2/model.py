@@ -31,7 +31,16 @@ from .representation import Representation
 from .streaming import StreamDecoder, StreamEncoder
 from .transformer import KeyValue
 
+_LARGEST_HEAP_BLOCK = 2**25 - 2**16  # bytes; glibc never takes blocks of 32 MB from the heap
 FILES = ("config.json", "*.safetensors", "*.safetensors.index.json", PUBLISHED_FILE)
+
+
+def _keep_freed_memory() -> None:
+    """Have glibc keep freed memory for the next chunk, where it would return it and fault in new pages.
+
+    It keeps twice as much as the largest block from the heap that was ever freed: here is one, not touched.
+    """
+    torch.empty(_LARGEST_HEAP_BLOCK, dtype=torch.uint8)
 
 
 class Music2Latent2(ModelMixin, ConfigMixin, Codec):
@@ -47,6 +56,7 @@ class Music2Latent2(ModelMixin, ConfigMixin, Codec):
 
     def __init__(self, **settings: Any) -> None:
         super().__init__()
+        _keep_freed_memory()
         self.settings = Music2Latent2Config(**settings)
         self.register_to_config(**asdict(self.settings))
         self.representation = Representation(self.settings)
@@ -55,6 +65,11 @@ class Music2Latent2(ModelMixin, ConfigMixin, Codec):
         self.bottleneck: FSQ | Tanh = FSQ(self.settings.fsq_levels) if self.settings.fsq_levels else Tanh()
         self.upsampler = Upsampler(self.settings)
         self.consistency = ConsistencyNetwork(self.settings)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are. ModelMixin's own looks at every module first, which takes milliseconds."""
+        return next(self.parameters()).device
 
     @staticmethod
     def _get_init_keys(input_class: type) -> set[str]:
@@ -288,7 +303,8 @@ class Music2Latent2(ModelMixin, ConfigMixin, Codec):
             past: what this method or `remember` returned for the left chunks.
 
         Returns:
-            Clean spectrograms float32 `[B, P, F, M]`, and what `past` wants of these chunks.
+            Clean spectrograms float32 `[B, P, F, M]`, and what `past` wants of these chunks if they are left
+            ones.
         """
         return self._denoise(noisy, sigma, context, past=past)
 
@@ -350,9 +366,13 @@ class Music2Latent2(ModelMixin, ConfigMixin, Codec):
 
         Args:
             args, options: as `torch.compile`'s. Where they say nothing else, every shape gets its own code
-                (`dynamic=False`), and there may be 64 of a kind of block (`recompile_limit=64`).
+                (`dynamic=False`), there may be 64 of a kind of block (`recompile_limit=64`), and on a CPU the
+                code that calls the passes is C++ too (`options={"cpp_wrapper": True}`).
         """
-        super().compile_repeated_blocks(*args, **{"dynamic": False, "recompile_limit": 64, **options})
+        defaults: dict[str, Any] = {"dynamic": False, "recompile_limit": 64}
+        if self.device.type == "cpu" and not {"backend", "mode", "options"} & set(options):
+            defaults["options"] = {"cpp_wrapper": True}
+        super().compile_repeated_blocks(*args, **{**defaults, **options})
 
     # Loading and saving
 

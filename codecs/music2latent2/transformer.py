@@ -72,6 +72,8 @@ class Attention(nn.Module):
     ) -> tuple[Tensor, KeyValue]:
         """Attend from `queries` to `x` (both `[B, n, D]`, already normed), and to `past` before it.
 
+        Also returns the keys and values of `x`; the values are a view of all that `qkv` gave.
+
         With `pair` the batch holds all left chunks, then all right ones; each right one also sees its left
         one.
         """
@@ -100,7 +102,7 @@ class Attention(nn.Module):
         """Some outputs of `qkv`, whichever kind of layer it is."""
         if isinstance(self.qkv, nn.Linear):
             return F.linear(x, self.qkv.weight[rows])
-        return self.qkv(x, rows)
+        return self.qkv(x)[..., rows]
 
     def _heads(self, x: Tensor) -> Tensor:
         return x.unflatten(-1, (-1, self.head_dim)).transpose(1, 2)
@@ -139,15 +141,21 @@ class Layer(nn.Module):
         past: KeyValue | None = None,
         pair: bool = False,
         keep: slice | None = None,
-    ) -> tuple[Tensor, KeyValue]:
-        """Run on `x [B, n, D]`; with `keep` only those tokens come out (all are still attended to)."""
+        remember: bool = False,
+    ) -> tuple[Tensor, KeyValue | None]:
+        """Run on `x [B, n, D]`; with `keep` only those tokens come out (all are still attended to).
+
+        With `remember` also returns the keys and values of `x`, else None: compiled code then never has them
+        in memory as float.
+        """
         normed = self.attention_norm(x, noise)
         queries = normed
         if keep is not None:
             x, queries = x[:, keep], normed[:, keep]
         mixed, own = self.attention(normed, queries, past, pair)
         x = x + mixed
-        return x + self.mlp(self.mlp_norm(x, noise)), own
+        memory = KeyValue(own.key, own.value.clone()) if remember else None
+        return x + self.mlp(self.mlp_norm(x, noise)), memory
 
 
 class Transformer(nn.Module):
@@ -201,14 +209,19 @@ class Transformer(nn.Module):
             keep: the tokens wanted; None for all.
 
         Returns:
-            The wanted tokens `[B, kept, D]`, and the keys and values of every layer.
+            The wanted tokens `[B, kept, D]`, and of left chunks, where chunks have two places, the keys and
+            values of every layer.
         """
         x = self._enter(x, noise, past is not None, pair)
+        remember = len(self.positions) > 1 and past is None and not pair
         memory = []
         for index, layer in enumerate(self.layers):
             last = index == len(self.layers) - 1
-            x, own = self._call(layer, x, noise, past[index] if past else None, pair, keep if last else None)
-            memory.append(own)
+            x, own = self._call(
+                layer, x, noise, past[index] if past else None, pair, keep if last else None, remember
+            )
+            if own is not None:
+                memory.append(own)
         return (x if self.output_norm is None else self.output_norm(x, noise)), memory
 
     def remember(self, x: Tensor, noise: Tensor | None = None) -> list[KeyValue]:
@@ -216,7 +229,7 @@ class Transformer(nn.Module):
         x = self._enter(x, noise, False, False)
         memory = []
         for layer in self.layers[:-1]:
-            x, own = layer(x, noise)
+            x, own = layer(x, noise, remember=True)
             memory.append(own)
         last = self.layers[-1]
         assert isinstance(last, Layer)
@@ -228,7 +241,7 @@ class Transformer(nn.Module):
         )
         return self.input_norm(x + places, noise)
 
-    def _call(self, layer: nn.Module, *inputs: object) -> tuple[Tensor, KeyValue]:
+    def _call(self, layer: nn.Module, *inputs: object) -> tuple[Tensor, KeyValue | None]:
         if self.gradient_checkpointing and torch.is_grad_enabled():
             return self._gradient_checkpointing_func(layer, *inputs)  # type: ignore[operator]
         return layer(*inputs)

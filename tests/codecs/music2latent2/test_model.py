@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import platform
+import subprocess
+import sys
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -12,6 +15,7 @@ from hypothesis import strategies as st
 
 from soundloom.codecs import Codec, Compressed, load_codec
 from soundloom.codecs.music2latent2 import Music2Latent2
+from soundloom.codecs.music2latent2.blocks import ConvBlock
 from tests.codecs.music2latent2.small import DECODINGS, MODELS, MONO, VARIANTS, build, every_model, sound
 
 
@@ -106,6 +110,61 @@ def test_chunks_at_once_change_nothing(name: str) -> None:
         torch.testing.assert_close(several, one, atol=1e-5, rtol=0)
     with pytest.raises(ValueError, match="chunks_at_once is 0"):
         model.encode(audio, chunks_at_once=0)
+
+
+@every_model
+def test_maps_stay_in_channels_last_memory(name: str) -> None:
+    """In another layout the result is the same, but every convolution begins with a copy."""
+    model = MODELS[name]
+    seen: list[bool] = []
+
+    def look(block: ConvBlock, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
+        seen.extend(x.is_contiguous(memory_format=torch.channels_last) for x in (inputs[0], output))
+
+    hooks = [m.register_forward_hook(look) for m in model.modules() if isinstance(m, ConvBlock)]
+    try:
+        model.decode(model.encode(sound(model, 2 * model.settings.chunk_samples)))
+    finally:
+        for hook in hooks:
+            hook.remove()
+    assert len(seen) > 2 * len(hooks) and all(seen)
+
+
+@torch.no_grad()
+def test_only_what_right_chunks_need_is_remembered() -> None:
+    model = MODELS["codicodec"]
+    context = model.context(model.encode(sound(model, 100), discrete=False)[:, 0])
+    noisy = torch.randn(1, *model.representation.analyse_chunks(sound(model, 100), 0, 1).shape[1:])
+    left = model.denoise(noisy, 1.0, context)[1]
+    assert len(left) == len(model.consistency.transformer.layers)
+    for layer, same in zip(left, model.remember(noisy, 1.0, context), strict=True):
+        torch.testing.assert_close(layer.key, same.key)
+        torch.testing.assert_close(layer.value, same.value)
+        assert layer.value.untyped_storage().nbytes() == layer.value.nbytes  # no view of something larger
+    assert model.denoise(noisy, 1.0, context, left)[1] == []
+    tokens = model.encoder.sequence(model.encoder.tokens(noisy))
+    assert model.encoder.transformer(tokens)[1] == []
+
+
+PAGES = """
+import resource
+import torch
+from soundloom.codecs.music2latent2 import Music2Latent2
+
+Music2Latent2.from_pretrained()
+for _ in range(3):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    maps = [torch.ones(2**21) for _ in range(6)]
+    del maps
+    faults = resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+print(faults)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="about glibc's allocator")
+def test_freed_maps_do_not_fault_in_new_pages() -> None:
+    run = subprocess.run([sys.executable, "-c", PAGES], capture_output=True, text=True, check=True)
+    assert int(run.stdout) < 1000  # 48 MiB are 12,288 pages
 
 
 def test_save_and_load(tmp_path: Path) -> None:
