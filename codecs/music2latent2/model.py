@@ -409,7 +409,7 @@ class Music2Latent2(ModelMixin, ConfigMixin, Codec):
             local_files_only: take hub models from the local cache only.
 
         Raises:
-            ValueError: unknown name, or a checkpoint that is not of this family.
+            ValueError: unknown name, a checkpoint that is not of this family, or int8 without oneDNN.
             OSError: a file is missing or damaged.
         """
         if dtype == torch.int8:
