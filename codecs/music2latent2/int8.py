@@ -84,15 +84,15 @@ class Levels(NamedTuple):
     def of(cls, x: Tensor) -> Levels:
         """Round a map."""
         step = _step(x.abs().amax((1, 2, 3), keepdim=True))
-        return cls(_to_bytes(x, step.reciprocal(), torch.tensor(float(ZERO))), step)
+        return cls(_to_bytes(torch.addcmul(torch.tensor(float(ZERO)), x, step.reciprocal())), step)
 
 
 def _step(largest: Tensor) -> Tensor:
     return largest.clamp_min_(1e-12).div_(LEVELS)
 
 
-def _to_bytes(x: Tensor, factor: Tensor, shift: Tensor) -> Tensor:
-    return torch.addcmul(shift, x, factor).round_().to(torch.uint8)
+def _to_bytes(levels: Tensor) -> Tensor:
+    return levels.round_().to(torch.uint8)
 
 
 class Int8Norm(nn.Module):
@@ -109,7 +109,9 @@ class Int8Norm(nn.Module):
         scale, shift = self.norm.affine(x, noise)
         ends = [end((2, 3), keepdim=True) * scale + shift for end in (x.amin, x.amax)]
         step = _step(torch.cat(ends, dim=1).abs().amax(1, keepdim=True))
-        return Levels(_to_bytes(x, scale / step, shift / step + ZERO), step)
+        levels = torch.addcmul(shift / step + ZERO, x, scale / step)
+        # Where the mean is far larger than the spread, the last digits can lead out of a byte.
+        return Levels(_to_bytes(levels.clamp_(0, 255)), step)
 
 
 class Int8Conv(nn.Module):

@@ -79,9 +79,10 @@ def test_layers_can_be_copied_and_pickled(name):
 
 
 @torch.no_grad()
-def test_compiled_code_rounds_a_normed_map_without_making_it(monkeypatch):
+@pytest.mark.parametrize(("mean", "within"), [(3.0, 1), (1e5, 32)])  # in float32 1e5 has 2 digits behind it
+def test_compiled_code_rounds_a_normed_map_without_making_it(mean, within, monkeypatch):
     torch.manual_seed(0)
-    x = torch.randn(2, 16, 6, 5) * torch.logspace(-2, 2, 16)[:, None, None] + 3
+    x = torch.randn(2, 16, 6, 5) * torch.logspace(-2, 2, 16)[:, None, None] + mean
     norm = ChannelNorm(16, 4)
     for parameter in norm.parameters():
         parameter.uniform_(-1.5, 1.5)
@@ -89,9 +90,9 @@ def test_compiled_code_rounds_a_normed_map_without_making_it(monkeypatch):
     wanted = Int8Norm(norm)(x, noise)
     monkeypatch.setattr(torch.compiler, "is_compiling", lambda: True)
     got = Int8Norm(norm)(x, noise)
-    torch.testing.assert_close(got.step, wanted.step, rtol=1e-4, atol=1e-9)
+    torch.testing.assert_close(got.step, wanted.step, rtol=0.01 * within, atol=1e-9)
     assert got.bytes.dtype == wanted.bytes.dtype == torch.uint8
-    assert int((got.bytes.int() - wanted.bytes.int()).abs().max()) <= 1
+    assert int((got.bytes.int() - wanted.bytes.int()).abs().max()) <= within
     assert wanted.bytes.int().sub(ZERO).abs().amax((1, 2, 3)).tolist() == [127, 127]
 
 
