@@ -8,7 +8,8 @@ and everything narrow stay in float32; attention does where it is not compiled.
 The products are oneDNN's, behind `torch._int_mm` and the operators that PyTorch's own quantization ends in.
 
 Source: quantization by rows and columns as in LLM.int8() (Dettmers et al. 2022), without its outliers.
-Letters: B items, C channels, F bins, M frames, O output channels, K input channels, H heads.
+Letters: B items, C channels, F bins, M frames, O output channels, K input channels, H heads,
+E width of the noise embedding.
 """
 
 from __future__ import annotations
@@ -35,9 +36,14 @@ def has_vnni() -> bool:
     return able["architecture"] != "x86_64" or able["avx512_vnni"] or able["avx_vnni"]
 
 
+def _step(largest: Tensor, levels: int = LEVELS) -> Tensor:
+    """What one level stands for where the largest modulus is `largest`; the same shape, and memory."""
+    return largest.clamp_min_(1e-12).div_(levels)
+
+
 def _quantize(x: Tensor, largest: Tensor, levels: int = LEVELS) -> tuple[Tensor, Tensor]:
     """`x` as int8, and the scale that belongs to its largest modulus, of the shape of that."""
-    scale = largest.clamp_min_(1e-12).div_(levels)
+    scale = _step(largest, levels)
     return (x * scale.reciprocal()).round_().to(torch.int8), scale
 
 
@@ -57,7 +63,7 @@ def quantize_weight(weight: Tensor) -> tuple[Tensor, Tensor]:
 
 
 class Int8Linear(nn.Module):
-    """`nn.Linear` without bias; float32 in and out, any leading axes. Its weights lie as `[K, O]`."""
+    """`nn.Linear` without bias; float32 `[..., K]` in, `[..., O]` out. Its weights lie as `[K, O]`."""
 
     weight: Tensor
     scale: Tensor
@@ -82,17 +88,10 @@ class Levels(NamedTuple):
 
     @classmethod
     def of(cls, x: Tensor) -> Levels:
-        """Round a map."""
+        """Round a map `[B, C, F, M]`."""
         step = _step(x.abs().amax((1, 2, 3), keepdim=True))
-        return cls(_to_bytes(torch.addcmul(torch.tensor(float(ZERO)), x, step.reciprocal())), step)
-
-
-def _step(largest: Tensor) -> Tensor:
-    return largest.clamp_min_(1e-12).div_(LEVELS)
-
-
-def _to_bytes(levels: Tensor) -> Tensor:
-    return levels.round_().to(torch.uint8)
+        levels = torch.addcmul(torch.tensor(float(ZERO)), x, step.reciprocal())
+        return cls(levels.round_().to(torch.uint8), step)
 
 
 class Int8Norm(nn.Module):
@@ -103,7 +102,7 @@ class Int8Norm(nn.Module):
         self.norm = norm
 
     def forward(self, x: Tensor, noise: Tensor | None = None) -> Levels:
-        """As ChannelNorm."""
+        """Arguments as ChannelNorm's: a map `x [B, C, F, M]`, `noise [B or 1, E]` where it is conditioned."""
         if not torch.compiler.is_compiling():
             return Levels.of(self.norm(x, noise))
         scale, shift = self.norm.affine(x, noise)
@@ -111,11 +110,14 @@ class Int8Norm(nn.Module):
         step = _step(torch.cat(ends, dim=1).abs().amax(1, keepdim=True))
         levels = torch.addcmul(shift / step + ZERO, x, scale / step)
         # Where the mean is far larger than the spread, the last digits can lead out of a byte.
-        return Levels(_to_bytes(levels.clamp_(0, 255)), step)
+        return Levels(levels.clamp_(0, 255).round_().to(torch.uint8), step)
 
 
 class Int8Conv(nn.Module):
-    """`nn.Conv2d` without bias; channels-last maps, float32 ones `[B, C, F, M]` or Levels in, float32 out."""
+    """`nn.Conv2d` without bias; float32 maps `[B, C, F, M]` or Levels in, float32 `[B, O, F', M']` out.
+
+    Maps lie channels last. `weight` is `[O, C, height, width]`.
+    """
 
     weight: Tensor
     scale: Tensor
@@ -133,6 +135,7 @@ class Int8Conv(nn.Module):
         self.register_buffer("scale", scale, persistent=False)
         # Takes ZERO off every byte. Given a zero point, oneDNN does that at run time, which is slower.
         self.register_buffer("bias", -ZERO * scale * levels.flatten(1).sum(1), persistent=False)
+        # The zero points of the weights, which the operator asks for.
         self.register_buffer("zeros", torch.zeros(len(weight), dtype=torch.int32), persistent=False)
         self._pack()
 
@@ -160,7 +163,11 @@ class Int8Conv(nn.Module):
 
 
 class Int8Upsample(nn.Module):
-    """A transposed convolution whose stride is its window: one for each place in it, side by side."""
+    """A transposed convolution whose stride is its window: one for each place in it, side by side.
+
+    Maps `[B, C, F, M]` or Levels in, float32 `[B, O, F * high, M * wide]` out. `weight` is
+    `[C, O, high, wide]`.
+    """
 
     def __init__(self, weight: Tensor) -> None:
         super().__init__()

@@ -38,7 +38,7 @@ FILES = ("config.json", "*.safetensors", "*.safetensors.index.json", PUBLISHED_F
 def _keep_freed_memory() -> None:
     """Have glibc keep freed memory for the next chunk, where it would return it and fault in new pages.
 
-    It keeps twice as much as the largest block from the heap that was ever freed: here is one, not touched.
+    It keeps up to twice the largest block below 32 MB that was ever freed: here is one, not touched.
     """
     torch.empty(_LARGEST_HEAP_BLOCK, dtype=torch.uint8)
 
