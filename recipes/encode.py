@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import soundfile
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -30,7 +29,7 @@ from ..codecs.base import Codec, load_codec
 from ..gen.text import TextEncoder
 from .datasets import RenderedFolder
 from .encoded_files import CODES, Sink, describe, write_prepared
-from .folder import Recording, read_part
+from .folder import Recording, read_part, sound_seconds
 
 logger = logging.getLogger(__name__)
 
@@ -147,7 +146,7 @@ def _pieces(
         if progress is not None:
             progress(number, len(recordings))
         try:
-            total = soundfile.info(str(recording.path)).duration
+            total = sound_seconds(recording.path)
             pieces = max(1, math.ceil((total - MIN_PIECE_SECONDS) / seconds))
             for index in range(pieces):
                 audio = read_part(
@@ -164,7 +163,7 @@ def _pieces(
                     "sample_rate": codec.sample_rate,
                 }
                 yield Piece(f"{number:08d}-{index:03d}", audio, entry)
-        except (AudioError, soundfile.SoundFileError) as error:
+        except AudioError as error:
             counts.left_out[recording.name] = str(error)
             logger.warning("left out: %s", error)
     if progress is not None:

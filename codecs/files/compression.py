@@ -18,7 +18,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..audio import MAX_CHANNELS, AudioError, as_samples, check_finite, check_rate, mix, resampled_length
+from ..audio import (
+    MAX_CHANNELS,
+    AudioError,
+    as_samples,
+    check_rate,
+    check_sound,
+    mix,
+    resampled_length,
+)
 from ..container import Compressed, ContainerError, Header, config_hash
 from ..streams import CodecStream
 from ..weights import weights_hash
@@ -79,7 +87,7 @@ def encode_blocks(
             yield from frames(encoder.push(samples.unsqueeze(0)))
 
     for block in blocks:
-        check_finite(block, source)
+        check_sound(block, source)
         if resampler is None:
             resampler = _resampler(header.sample_rate, codec.sample_rate, len(block), source)
         yield from push(resampler.push(block))

@@ -16,12 +16,13 @@ from ..base import Codec
 from ..container import ContainerError, ContainerReader
 from ..container.reader import LONG_SECONDS
 from ..encodec.ecdc_header import EcdcError, starts_ecdc
+from ..sound_reader import RawFormat
 from .compression import FrameSource, check_codec, decode_blocks, other_weights, plan_span
 from .ecdc import open_ecdc
 from .places import Place, Progress, Tally, open_input, open_output
 from .report import Decoding, FileReport
 from .shelf import CodecShelf
-from .soundio import FileWriter, PipeWriter, RawFormat, SoundWriter
+from .soundio import FileWriter, PipeWriter, SoundWriter
 
 
 def decode_file(
