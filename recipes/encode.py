@@ -38,11 +38,11 @@ TEXT_BATCH = 64
 Progress = Callable[[int, int], None]
 
 
-def encode_batch(codec: Codec, audio: Tensor, device: str = "cpu", autocast: bool = False) -> np.ndarray:
-    """Encode float32 `[B, 1 or C, N]` to int16 `[B, K, T]`; `autocast` computes in bfloat16."""
+def encode_batch(codec: Codec, audio: Tensor, device: str = "cpu") -> np.ndarray:
+    """Encode float32 `[B, 1 or C, N]` to int16 `[B, K, T]`."""
     if codec.channels > 1:
         audio = audio.expand(-1, codec.channels, -1)
-    with torch.inference_mode(), torch.autocast(device.split(":")[0], torch.bfloat16, enabled=autocast):
+    with torch.inference_mode():
         return codec.encode(audio.to(device)).to(torch.int16).cpu().numpy()
 
 
@@ -74,7 +74,6 @@ def encode_recordings(
     tail_seconds: float = 0.0,
     batch_size: int = 16,
     device: str = "cpu",
-    autocast: bool = False,
     progress: Progress | None = None,
 ) -> EncodedCounts:
     """Encode recordings into a folder or shards.
@@ -91,7 +90,6 @@ def encode_recordings(
         tail_seconds: silence that is encoded after each recording, so that a model learns where it ends.
         batch_size: pieces at once.
         device: cpu, cuda, …
-        autocast: compute the codes in bfloat16.
         progress: called with (recordings begun, recordings).
 
     Raises:
@@ -105,7 +103,7 @@ def encode_recordings(
     _check(codec, batch_size)
     counts = EncodedCounts(0, 0.0, {})
     for batch in _batches(_pieces(recordings, codec, seconds, tail_seconds, counts, progress), batch_size):
-        codes = encode_batch(codec, torch.stack([piece.audio for piece in batch]), device, autocast)
+        codes = encode_batch(codec, torch.stack([piece.audio for piece in batch]), device)
         for piece, item in zip(batch, codes, strict=True):
             states = None
             if text_encoder is not None:
@@ -199,7 +197,6 @@ def encode_rendered(
     name: str | None = None,
     batch_size: int = 16,
     device: str = "cpu",
-    autocast: bool = False,
     force: bool = False,
     progress: Progress | None = None,
 ) -> Path:
@@ -211,7 +208,6 @@ def encode_rendered(
         name: what the codec was loaded as, for prepared.json.
         batch_size: clips at once.
         device: cpu, cuda, …
-        autocast: compute in bfloat16.
         force: replace an existing codes.npy.
         progress: called with (clips done, clips).
 
@@ -234,7 +230,7 @@ def encode_rendered(
         for start in range(0, len(rendered), batch_size):
             stop = min(start + batch_size, len(rendered))
             audio = np.stack([rendered.read(i, 0, rendered.length(i)) for i in range(start, stop)])
-            yield encode_batch(codec, torch.from_numpy(audio)[:, None], device, autocast)
+            yield encode_batch(codec, torch.from_numpy(audio)[:, None], device)
 
     _write_codes(path, batches(), len(rendered), progress)
     seconds = len(rendered) * rendered.length(0) / rendered.sample_rate
@@ -275,7 +271,6 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--codec", required=True, help="name, folder or hub id of the codec")
     parser.add_argument("--batch-size", type=int, default=16, help="clips at once (default: %(default)s)")
     parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1, ... (default: %(default)s)")
-    parser.add_argument("--autocast", action="store_true", help="compute in bfloat16")
     parser.add_argument("--force", action="store_true", help="replace an existing codes.npy")
     return parser
 
@@ -300,7 +295,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 name=options.codec,
                 batch_size=options.batch_size,
                 device=options.device,
-                autocast=options.autocast,
                 force=options.force,
                 progress=report,
             )

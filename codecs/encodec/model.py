@@ -21,6 +21,7 @@ from diffusers.models.modeling_utils import ModelMixin
 from torch import Tensor
 
 from ..base import BUNDLED_MODELS, CODEC_FILES, HUB_CODECS, Codec, resolve_model
+from ..precision import check_float32, gives_audio, takes_audio
 from .network import build_network
 from .segments import Segment
 from .streaming import (
@@ -218,6 +219,7 @@ class EnCodec(ModelMixin, ConfigMixin, Codec):
 
     # --- sound <-> codes -------------------------------------------------------------------------------
 
+    @takes_audio
     @torch.no_grad()
     def encode(self, audio: Tensor) -> Tensor:
         """Waveform float `[B, C, N]` at `sample_rate` -> codes int64 `[B, K, T]`.
@@ -228,6 +230,7 @@ class EnCodec(ModelMixin, ConfigMixin, Codec):
         packed = [segment.pack(self.codebook_size) for segment in self.encode_segments(audio)]
         return torch.cat(packed, dim=-1)
 
+    @gives_audio
     @torch.no_grad()
     def decode(self, codes: Tensor, length: int | None = None) -> Tensor:
         """Codes int64 `[B, k, T]`, 1 <= k <= max_codebooks (2 <= k at 48 kHz) -> waveform `[B, C, N]`.
@@ -250,6 +253,7 @@ class EnCodec(ModelMixin, ConfigMixin, Codec):
     @torch.no_grad()
     def encode_segments(self, audio: Tensor) -> Iterator[Segment]:
         """The segments of a sound `[B, C, N]`, each with its exact loudness; errors as for `encode`."""
+        check_float32(self)
         self.check_audio(audio)
         if self.segment_length is not None:
             # A last segment of samples that the one before covers already (1 % of a second) is left out.

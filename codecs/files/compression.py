@@ -19,9 +19,9 @@ import torch
 from torch import Tensor
 
 from ..audio import (
-    MAX_CHANNELS,
     AudioError,
     as_samples,
+    check_axes,
     check_rate,
     check_sound,
     mix,
@@ -113,11 +113,9 @@ def compress(
         samples = samples.unsqueeze(0)
     if samples.ndim == 3 and len(samples) == 1:
         samples = samples[0]
-    if samples.ndim != 2 or not 1 <= len(samples) <= MAX_CHANNELS:
-        raise AudioError(
-            f"audio has shape {list(samples.shape)}; use one sound, [N], [C, N] or [1, C, N], with 1 to "
-            f"{MAX_CHANNELS} channels (channels come before samples)"
-        )
+    if samples.ndim != 2:
+        raise AudioError(f"audio has shape {list(samples.shape)}; use one sound, [N], [C, N] or [1, C, N]")
+    check_axes(samples)
     header = make_header(
         codec,
         storage,

@@ -131,7 +131,7 @@ def _caf(window: Window) -> _Samples | None:
     for name, place, size in _chunks(window, 8, ">q"):
         if name == b"data":
             # Its first four bytes count the edits.
-            declared = size - 4 if size >= 4 else 0
+            declared = size - 4 if size >= 4 else -1 if size < 0 else 0
             return _Samples(place + 4, declared, wide=True, sizes={place - 8: (">q", 4)})
     return None
 
@@ -155,7 +155,7 @@ def _unknown(found: _Samples, window: Window, there: int) -> bool:
     if not found.declared:
         return there > 0 and not _is_chunk(window, found.start)
     if found.wide:
-        return found.declared >= 1 << 62
+        return found.declared < 0 or found.declared >= 1 << 62
     # arecord, sox and ffmpeg write these to pipes.
     return found.declared > there and (
         found.declared >= 0xFFFFF000 or 0x7FFF0000 <= found.declared <= 0x80000000

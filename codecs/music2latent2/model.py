@@ -19,6 +19,7 @@ from diffusers import ConfigMixin, ModelMixin
 from torch import Tensor
 
 from ..base import BUNDLED_MODELS, Codec, resolve_model
+from ..precision import gives_audio, takes_audio
 from .bottleneck import FSQ, Tanh
 from .config import Decoding, Music2Latent2Config
 from .consistency import NoiseSchedule
@@ -123,6 +124,7 @@ class Music2Latent2(ModelMixin, ConfigMixin, Codec):
         """Whether the model has codes beside latents."""
         return isinstance(self.bottleneck, FSQ)
 
+    @takes_audio
     @torch.no_grad()
     def encode(
         self,
@@ -164,6 +166,7 @@ class Music2Latent2(ModelMixin, ConfigMixin, Codec):
             chunks, batch=len(audio), discrete=discrete, chunks_at_once=chunks_at_once
         )
 
+    @gives_audio
     @torch.no_grad()
     def decode(
         self,
