@@ -58,6 +58,6 @@ def check_float32(codec: nn.Module) -> None:
     others = dtypes - {torch.float32}
     if others:
         raise ValueError(
-            f"this codec was turned to {', '.join(sorted(map(str, others)))}, in which it would give other codes; "
-            "call codec.float() first (decoding works in any precision)"
+            f"this codec was turned to {', '.join(sorted(map(str, others)))}, in which it would give other "
+            "codes; call codec.float() first (decoding works in any precision)"
         )
