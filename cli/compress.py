@@ -126,13 +126,13 @@ def add_info_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run_encode(options: argparse.Namespace) -> int:
     """Compress everything; returns 0, or raises what went wrong."""
-    from ..codecs.audio import SOUND_SUFFIXES
+    from ..codecs.audio import SOUND_SUFFIXES, UNDECODED_SUFFIXES
     from ..codecs.files import encode_file, sound_seconds
     from ..codecs.files.storage import choose_storage
     from ..codecs.sound_reader import RawFormat
 
     raw = None if options.raw is None else RawFormat.parse(options.raw, reading=True)
-    jobs = _plan(options, suffixes=SOUND_SUFFIXES, new_suffix=f".{options.format}")
+    jobs = _plan(options, suffixes={*SOUND_SUFFIXES, *UNDECODED_SUFFIXES}, new_suffix=f".{options.format}")
     codec = load_on_device(options.codec, choose_device(options.device))
     choice: dict[str, Any] = {
         "bitrate": None if options.bitrate is None else 1000 * options.bitrate,

@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# What counts as a sound in folders, for all commands; any other file that libsndfile reads may be named.
+# What counts as a sound in folders, for all commands, and is read; any other file may be named outright.
 SOUND_SUFFIXES = (
     *(".wav", ".flac", ".ogg", ".mp3", ".opus", ".oga", ".aiff", ".aif", ".aifc", ".au", ".snd", ".caf"),
     *(".w64", ".rf64", ".mp2"),
 )
-# Sounds of which libsndfile has no decoder: found, and said to need converting.
+# Sounds that libsndfile has no decoder for: found in folders too, to be said that they need converting.
 UNDECODED_SUFFIXES = (".m4a", ".aac", ".wma", ".webm", ".mka", ".amr", ".ape", ".wv")
 # What is written for each file suffix: libsndfile's major format and its encoding of the samples.
 WRITE_FORMATS = {

@@ -206,9 +206,10 @@ class SoundReader:
             head = self._file.read(64)
         for offset, magic, what in UNDECODED:
             if head[offset:].startswith(magic):
+                file = self.name if Path(self.name).suffix else "FILE"
                 raise AudioError(
                     f"{self.name} holds {what}, for which there is no decoder here; convert it first: "
-                    f"ffmpeg -i {self.name} {Path(self.name).stem}.wav"
+                    f"ffmpeg -i {file} {Path(file).stem}.wav"
                 ) from error
         reason = getattr(error, "error_string", str(error)) or "damaged"
         if not head and not self.pipe:

@@ -23,13 +23,13 @@ from typing import Any, BinaryIO
 
 from torch import Tensor
 
-from ..codecs.audio import SOUND_SUFFIXES, AudioError, check_sound, mix, resample
+from ..codecs.audio import SOUND_SUFFIXES, UNDECODED_SUFFIXES, AudioError, check_sound, mix, resample
 from ..codecs.sound_reader import SoundReader, open_sound
 from .captions import captions_of
 
 logger = logging.getLogger(__name__)
 
-AUDIO_SUFFIXES = SOUND_SUFFIXES
+AUDIO_SUFFIXES = (*SOUND_SUFFIXES, *UNDECODED_SUFFIXES)
 TABLES = ("metadata.csv", "metadata.jsonl")
 FILE_KEYS = ("file_name", "file", "path", "audio_filepath")
 MAX_SIDE_CAR_BYTES = 1_000_000  # a larger one is no caption
