@@ -327,9 +327,11 @@ class SoundReader:
             place = _go_to(file, start)
             skip = start - place
             while True:
-                frames = np.empty((size, part.channels), dtype=np.float32)
+                # No further than to where a file is known to be intact: libsndfile goes on into the damage.
+                room = size if self.length is None else min(size, self.length - place)
+                frames = np.empty((max(0, room), part.channels), dtype=np.float32)
                 try:
-                    given = len(file.read(out=frames))
+                    given = len(file.read(out=frames)) if room > 0 else 0
                 except soundfile.SoundFileError as error:
                     reason = getattr(error, "error_string", "") or str(error)
                     raise AudioError(

@@ -31,6 +31,7 @@ class _Samples:
         wide: whether sizes have 64 bits.
         sizes: where the header tells sizes: offset -> (format of struct, what to add to that of the samples).
         tag: of a wav, the encoding of the samples.
+        last: whether what a decoder needs comes before the samples.
     """
 
     start: int
@@ -38,6 +39,7 @@ class _Samples:
     wide: bool = False
     sizes: dict[int, tuple[str, int]] = field(default_factory=dict)
     tag: int = 0
+    last: bool = True
 
 
 def find_chunks(window: Window) -> Layout | None:
@@ -59,7 +61,9 @@ def find_chunks(window: Window) -> Layout | None:
     note = ""
     if unknown and not found.declared:
         note = "its header was never completed: it tells of no samples; all there are were taken"
-    if unknown or cut:
+    # What follows the samples is of no use to a decoder, and another file behind them is an error to it.
+    followed = found.last and stop < window.stop
+    if unknown or cut or followed:
         pieces = tuple(_patched(found, stop))
         return Layout((Segment(pieces),), share, note=note, kind="chunks")
     return Layout((Segment(((0, window.stop),)),), kind="chunks")
@@ -102,14 +106,16 @@ def _riff(window: Window, order: str) -> _Samples | None:
 
 
 def _form(window: Window) -> _Samples | None:
+    described = False
     for name, place, size in _chunks(window, 12, ">I"):
+        described |= name == b"COMM"
         if name == b"BODY":
             return _Samples(place, size, sizes={4: (">I", place - 8), place - 4: (">I", 0)})
         if name == b"SSND":
             first = int.from_bytes(window.peek(place, 4), "big")
             skipped = 8 + first
             sizes = {4: (">I", place + skipped - 8), place - 4: (">I", skipped)}
-            return _Samples(place + skipped, max(0, size - skipped), sizes=sizes)
+            return _Samples(place + skipped, max(0, size - skipped), sizes=sizes, last=described)
     return None
 
 
@@ -132,7 +138,7 @@ def _caf(window: Window) -> _Samples | None:
         if name == b"data":
             # Its first four bytes count the edits.
             declared = size - 4 if size >= 4 else -1 if size < 0 else 0
-            return _Samples(place + 4, declared, wide=True, sizes={place - 8: (">q", 4)})
+            return _Samples(place + 4, declared, wide=True, sizes={place - 8: (">q", 4)}, last=False)
     return None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from typing import BinaryIO
 
 import soundfile
@@ -16,7 +17,7 @@ from .segments import Layout, Segment
 from .spliced import Spliced, Window
 
 
-def find_layout(file: BinaryIO) -> Layout:
+def find_layout(file: BinaryIO | Spliced) -> Layout:
     """Find out where the sound of a file lies and whether all of it is there.
 
     Args:
@@ -37,11 +38,23 @@ def find_layout(file: BinaryIO) -> Layout:
         found = find_flac(window, start)
     elif begins_frame(window, start):
         found = find_mpeg(window, start)
+    elif start:  # libsndfile knows tags before mp3 and FLAC only
+        inner = find_layout(Spliced(file, ((start, window.stop),)))
+        return replace(inner, segments=tuple(_behind(segment, start) for segment in inner.segments))
     else:
         found = find_chunks(window)
     if found is None and not _opens(window):
         found = find_mpeg(window, start)  # an mp3 that begins with something else
     return found or Layout((Segment(((0, window.stop),)),))
+
+
+def _behind(segment: Segment, start: int) -> Segment:
+    """A segment of a file that begins at `start` of another one."""
+    pieces = tuple(
+        piece if isinstance(piece, bytes) else (piece[0] + start, piece[1] + start)
+        for piece in segment.pieces
+    )
+    return replace(segment, pieces=pieces)
 
 
 def _opens(window: Window) -> bool:

@@ -24,9 +24,9 @@ def find_flac(window: Window, start: int) -> Layout | None:
     unknown = _with_length(window, start, 0)
     if not declared:
         return as_it_is
-    if _ends_at(window, unknown, declared):
+    # Asked of the file as it is and of one of unknown length, which would go on behind the last sample.
+    if _has(window, as_it_is.segments[0], declared - 1) and not _has(window, unknown, declared):
         return as_it_is
-    # Frame by frame: a read that meets damage gives nothing of what comes before it.
     count, ended = _count(window, unknown, max(16, int.from_bytes(head[10:12], "big")))
     if count == declared or not ended:
         return as_it_is  # damage within is found when it is read
@@ -43,13 +43,13 @@ def _with_length(window: Window, start: int, count: int) -> Segment:
     return Segment(pieces)
 
 
-def _ends_at(window: Window, segment: Segment, count: int) -> bool:
-    """Whether the last sample is number `count`, the first one being number 1."""
+def _has(window: Window, segment: Segment, sample: int) -> bool:
+    """Whether a sample, counted from 0, can be decoded."""
     try:
         with Sequential(Spliced(window.file, segment.pieces)) as file:
-            file.seek(count - 1)
-            return len(file.read(2, dtype="float32", always_2d=True)) == 1
-    except (soundfile.SoundFileError, RuntimeError):
+            file.seek(sample)
+            return len(file.read(1, dtype="float32", always_2d=True)) == 1
+    except soundfile.SoundFileError:
         return False
 
 
@@ -57,10 +57,14 @@ def _count(window: Window, segment: Segment, size: int) -> tuple[int, bool]:
     """How many samples can be decoded, `size` at a time, and whether the file's end ended them."""
     spliced = Spliced(window.file, segment.pieces)
     count = 0
-    try:
-        with Sequential(spliced) as file:
-            while block := len(file.read(size, dtype="float32", always_2d=True)):
-                count += block
-    except (soundfile.SoundFileError, RuntimeError):
-        pass
+    # A read that meets damage gives nothing of what comes before it: ask for less then.
+    while size:
+        try:
+            with Sequential(spliced) as file:
+                file.seek(count)
+                while block := len(file.read(size, dtype="float32", always_2d=True)):
+                    count += block
+            return count, spliced.ended
+        except soundfile.SoundFileError:
+            size //= 2
     return count, spliced.ended

@@ -27,7 +27,7 @@ class Spliced:
         ended: whether there was a read at the end.
     """
 
-    def __init__(self, file: BinaryIO, pieces: Sequence[Piece], hole: int = 0) -> None:
+    def __init__(self, file: BinaryIO | Spliced, pieces: Sequence[Piece], hole: int = 0) -> None:
         self._file, self._pieces = file, pieces
         self._starts = [0]
         for piece in pieces:
@@ -95,7 +95,7 @@ class Window:
         start, stop: the part of the file that counts.
     """
 
-    def __init__(self, file: BinaryIO, start: int, stop: int, size: int = 1 << 20) -> None:
+    def __init__(self, file: BinaryIO | Spliced, start: int, stop: int, size: int = 1 << 20) -> None:
         self.file, self.start, self.stop, self._size = file, start, stop, size
         self._begin, self._data = start, b""
 

@@ -301,6 +301,18 @@ def test_a_wav_with_no_samples_has_none() -> None:
             read_audio(data)
 
 
+@pytest.mark.parametrize("suffix", SIZED)
+@pytest.mark.parametrize("where", ["tag before", "tag behind", "junk behind"])
+def test_what_stands_around_a_sound_does_no_harm(suffix: str, where: str) -> None:
+    data = encoded(noise(2), *SIZED[suffix])
+    expected = read_audio(data)[0]
+    if where == "tag before":
+        odd = b"ID3\x04\0\0\0\0\x01\0" + bytes(128) + data
+    else:
+        odd = data + (b"TAG" + bytes(125) if where == "tag behind" else bytes(range(1, 200)) * 5)
+    torch.testing.assert_close(read_audio(odd)[0], expected)
+
+
 def test_mp3_in_wav() -> None:
     mp3 = without_first_frame(encoded(noise(2), "MP3", "MPEG_LAYER_III"))
     layout = struct.pack("<HHIIHHHHIHHH", 0x55, 1, RATE, 4000, 1, 0, 12, 1, 2, 576, 1, 0)

@@ -21,10 +21,11 @@ from soundloom.recipes.evaluation import folder_examples
 from soundloom.recipes.prepare import check_folder
 from tests import tiny_codecs
 
-FILES = int(__import__("os").environ.get("SOAK", 2000))
+FILES = 2000
 SECONDS = 1.0
 DATA = Path(__file__).parents[4] / "shared" / "data"
 LIMIT = 60  # seconds of ffmpeg for a file
+LONGEST_FRAME = 4096  # samples, of these formats
 # Suffix -> format and encodings, all that libsndfile both writes and reads and can tell without a file name.
 FORMATS = {
     ".wav": (
@@ -180,11 +181,14 @@ def test_odd_files_harm_nobody(tmp_path: Path, capsys: pytest.CaptureFixture[str
                 folder / f"{number:04d}-fine.wav", sounds[0][0] * (0.1 + number / 4000), sounds[0][1]
             )
     fine = {path.name for path in folder.glob("*-fine.wav")}
-    judge = shutil.which("ffmpeg")
-    codec, complaints = tiny_codecs.seanet(), []
+    paths, codec = sorted(folder.iterdir()), tiny_codecs.seanet()
+    pool = ThreadPoolExecutor(2)
+    judgements = {path: pool.submit(judged, path) for path in paths if shutil.which("ffmpeg")}
+    refused: list[str] = []
+    other: list[str] = []
 
-    lengths: dict[str, tuple[int, int] | None] = {}
-    for path in sorted(folder.iterdir()):
+    lengths: dict[str, tuple[int, int] | str] = {}
+    for path in paths:
         loom = tmp_path / "out.loom"
         try:
             encode_file(path, loom, codec, force=True)
@@ -198,13 +202,13 @@ def test_odd_files_harm_nobody(tmp_path: Path, capsys: pytest.CaptureFixture[str
         try:
             samples, rate = read_audio(path, allow_truncated=True)
             lengths[path.name] = samples.shape[1], rate
-        except AudioError:
-            lengths[path.name] = None
+        except AudioError as error:
+            lengths[path.name] = f"refused: {str(error).removeprefix('cannot read sound from ')}"
         if loom.exists():
             with loom.open("rb") as file:
                 length = ContainerReader(file).length
             expected = lengths[path.name]
-            assert expected is not None and length == expected[0], path.name
+            assert not isinstance(expected, str) and length == expected[0], path.name
             loom.unlink()
 
     report = check_folder(folder, captions=False, min_seconds=0.0)
@@ -222,26 +226,21 @@ def test_odd_files_harm_nobody(tmp_path: Path, capsys: pytest.CaptureFixture[str
         except AudioError:
             counts["evaluate: refused"] += 1
 
-    if judge:
-        paths = sorted(folder.iterdir())
-        with ThreadPoolExecutor(2) as pool:
-            for path, found in zip(paths, pool.map(judged, paths), strict=True):
-                if found is None or found[0] == 0:
-                    counts["ffmpeg: errors or nothing"] += 1
-                    continue
-                own = lengths[path.name]
-                if own is None:
-                    counts["ffmpeg: reads what is refused here"] += 1
-                    complaints.append(f"{path.name} ({kinds.get(path.name)}): ffmpeg {found}, here refused")
-                    continue
-                frame = 4096 / found[1] if found[1] else 0  # seconds; the largest of these formats
-                if abs(found[0] / found[1] - own[0] / own[1]) <= frame:
-                    counts["ffmpeg: same length"] += 1
-                else:
-                    complaints.append(f"{path.name} ({kinds.get(path.name)}): ffmpeg {found}, here {own}")
+    for path, waiting in judgements.items():
+        found, own = waiting.result(), lengths[path.name]
+        if found is None or found[0] == 0:
+            counts["ffmpeg: errors or nothing"] += 1
+        elif isinstance(own, str):
+            counts["ffmpeg: reads what is refused here"] += 1
+            refused.append(f"{path.name} ({kinds.get(path.name)}): ffmpeg {found}, here {own}")
+        elif abs(found[0] / found[1] - own[0] / own[1]) <= LONGEST_FRAME / found[1]:
+            counts["ffmpeg: same length"] += 1
+        else:
+            other.append(f"{path.name} ({kinds.get(path.name)}): ffmpeg {found}, here {own}")
     with capsys.disabled():
         print()
         for what, count in sorted(counts.items()):
             print(f"  {count:5d}  {what}")
-        print("\n".join(complaints))
-    assert not [complaint for complaint in complaints if "refused" not in complaint]
+        print("\n".join([*refused, *other]))
+    assert not other
+    assert len(refused) <= FILES // 50, "more than 2 % of the files are refused that ffmpeg reads"
