@@ -52,6 +52,7 @@ RAW_SUBTYPES = {
     "f32le": "FLOAT",
     "f64le": "DOUBLE",
 }
+MAX_RATE = 1_000_000  # Hz
 MAX_BLOCK = 1 << 20  # samples that are decoded at once
 MAX_GUESS = 1 << 26  # samples for which memory is taken because a file tells of them
 MAX_FRAMES = 1 << 40  # more stands for an unknown length
@@ -186,7 +187,10 @@ class SoundReader:
         name = self.name
         if not 1 <= part.channels <= MAX_CHANNELS:
             raise AudioError(f"{name} has {part.channels} channels; 1 to {MAX_CHANNELS} are allowed")
-        check_rate(part.rate, f"the sample rate of {name}")
+        if not 1 <= part.rate <= MAX_RATE:
+            raise AudioError(
+                f"{name} is at {part.rate} Hz; 1 to {MAX_RATE} Hz are allowed: its header is damaged"
+            )
         if self.pipe and file.format not in PIPE_FORMATS:
             raise AudioError(
                 f"{name} is a pipe with {file.format} in it; only wav, au and raw samples can be piped: "

@@ -437,6 +437,13 @@ def test_samples_on_the_scale_of_integers(full: int, fix: str) -> None:
         check_sound(fine)
 
 
+def test_sample_rates_that_no_sound_has() -> None:
+    data = bytearray(encoded(noise(1), "WAV", "PCM_16"))
+    data[24:28] = struct.pack("<I", 1493188224)
+    with pytest.raises(AudioError, match="1493188224 Hz; 1 to 1000000 Hz"):
+        read_audio(bytes(data))
+
+
 def test_axes() -> None:
     for shape in ((64, 2), (65, 100), (3, 2), (2, 48, 8), (0, 5)):
         with pytest.raises(AudioError, match="transpose"):
