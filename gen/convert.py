@@ -13,17 +13,15 @@ import logging
 import pickle
 import re
 import zipfile
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from textwrap import shorten
 from typing import Any
 
 import torch
-from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 from torch import Tensor
 
+from ..codecs.audiocraft import PublishedConfig
 from .cache import converted
 from .lm import AudioLM
 from .weights import MAX_SHARD_BYTES, read_json, write_shards
@@ -51,7 +49,6 @@ KNOWN_KEYS = {
     "fuser": "cross_attention_pos_emb cross_attention_pos_emb_scale sum prepend cross input_interpolate",
 }
 
-_MISSING = object()
 _TEXT_PROJECTION = re.compile(r"condition_provider\.conditioners\.(.+)\.output_proj\.weight")
 _LAYER = re.compile(r"transformer\.layers\.(\d+)\.(.+)")
 
@@ -147,78 +144,11 @@ def convert_published_lm(path: Path, target: Path, dtype: torch.dtype) -> None:
         "text_encoder": str(
             config.read(f"conditioners.{_text_condition(state, str(path))}.t5.name", "t5-large")
         ),
-        "max_seconds": float(config.read("dataset.segment_duration", 10.0)),
-        "guidance_scale": float(config.read("classifier_free_guidance.inference_coef", 3.0)),
+        "max_seconds": config.number("dataset.segment_duration", 10.0),
+        "guidance_scale": config.number("classifier_free_guidance.inference_coef", 3.0),
     }
-    usage["unknown"] = config.unknown()
+    usage["unknown"] = config.unknown(KNOWN_KEYS)
     (target / USAGE_FILE).write_text(json.dumps(usage, indent=2) + "\n", encoding="utf-8")
-
-
-class PublishedConfig:
-    """The YAML of `xp.cfg`, read key by key.
-
-    References such as `${sample_rate}` are resolved when read. Calls such as `${oc.env:USER}` never are: the
-    file comes from elsewhere and must not look into the environment, so values that hold one count as absent.
-
-    Args:
-        text: the YAML.
-        where: the file, for messages.
-    """
-
-    def __init__(self, text: str, where: str) -> None:
-        self.where = where
-        try:
-            raw = OmegaConf.to_container(OmegaConf.create(text), resolve=False)
-        except Exception as error:  # any fault of the YAML parser; all mean the same to the user
-            raise ValueError(f"{where}: its configuration (xp.cfg) cannot be read ({error})") from error
-        config = OmegaConf.create(_without_calls(raw))
-        if not isinstance(config, DictConfig):
-            raise ValueError(f"{where}: its configuration (xp.cfg) is a {type(raw).__name__}, not a mapping")
-        self.config = config
-
-    def read(self, key: str, default: Any) -> Any:
-        """The value of a dotted key, or the default when it is absent, missing (`???`) or null.
-
-        Raises:
-            ValueError: its reference cannot be resolved.
-        """
-        try:
-            value = OmegaConf.select(self.config, key, default=None)
-            if OmegaConf.is_config(value):
-                value = OmegaConf.to_container(value, resolve=True)
-        except OmegaConfBaseException as error:
-            raise ValueError(f"{self.where}: cannot read {key} of its configuration ({error})") from error
-        return default if value is None else value
-
-    def require(self, key: str, default: Any, allowed: Sequence[Any]) -> None:
-        """Raise ValueError unless the key has one of the allowed values or is absent."""
-        value = self.read(key, default)
-        if value not in allowed:
-            raise ValueError(
-                f"{self.where}: {key} is {value!r}, which is not supported; "
-                f"supported: {', '.join(map(repr, allowed))}"
-            )
-
-    def unknown(self) -> dict[str, Any]:
-        """Settings that may change the computation and are not known here: dotted key -> value."""
-        found: dict[str, Any] = {}
-        for section, known in KNOWN_KEYS.items():
-            values = self.read(section, {})
-            for key, value in values.items() if isinstance(values, dict) else ():
-                if key not in known.split() and value not in (None, False, 0, "", [], {}, "???"):
-                    found[f"{section}.{key}"] = value
-        return found
-
-
-def _without_calls(value: Any) -> Any:
-    """The same tree with strings that hold a resolver call, `${name:...}`, marked as missing."""
-    if isinstance(value, dict):
-        return {key: _without_calls(entry) for key, entry in value.items()}
-    if isinstance(value, list):
-        return [_without_calls(entry) for entry in value]
-    if isinstance(value, str) and "${" in value and ":" in value.partition("${")[2]:
-        return "???"
-    return value
 
 
 def read_settings(config: PublishedConfig, state: dict[str, Tensor]) -> dict[str, Any]:
@@ -257,13 +187,13 @@ def read_settings(config: PublishedConfig, state: dict[str, Tensor]) -> dict[str
     codebooks = len(_numbered(state, "emb", "weight"))
     heads = _numbered(state, "linears", "weight")
     linear1 = state.get("transformer.layers.0.linear1.weight")
-    num_heads = config.read("transformer_lm.num_heads", _MISSING)
+    num_heads = config.number("transformer_lm.num_heads", 0)
     if not codebooks or len(heads) != codebooks or linear1 is None:
         raise ValueError(
             f"{config.where}: the state dict has {codebooks} token tables and {len(heads)} heads; "
             "it is incomplete"
         )
-    if num_heads is _MISSING:
+    if not num_heads:
         raise ValueError(
             f"{config.where}: transformer_lm.num_heads is missing, and the tensors do not show it"
         )
@@ -276,7 +206,7 @@ def read_settings(config: PublishedConfig, state: dict[str, Tensor]) -> dict[str
                 f"{config.where}: transformer_lm.{key} is {said!r}, but the tensors say {shown}; the file is "
                 "damaged or was put together from two models, download it again"
             )
-    if dim % int(num_heads):
+    if dim % num_heads:
         raise ValueError(
             f"{config.where}: transformer_lm.num_heads is {num_heads}; it must divide the width {dim}"
         )
@@ -293,7 +223,7 @@ def read_settings(config: PublishedConfig, state: dict[str, Tensor]) -> dict[str
         "dim": dim,
         "ffn_dim": linear1.shape[0],
         "num_layers": len(layers),
-        "num_heads": int(num_heads),
+        "num_heads": num_heads,
         "text_dim": state[f"condition_provider.conditioners.{condition}.output_proj.weight"].shape[1],
         "pattern": "parallel" if modeling == "parallel" else "delay",
         "delays": delays,
