@@ -21,6 +21,7 @@ from tokenizers import Tokenizer
 from torch import Tensor, nn
 
 from .text import TextEncoder, TextStates, as_utf8, check_prompts
+from .weights import part_folder
 
 logger = logging.getLogger(__name__)
 
@@ -143,12 +144,13 @@ class EmbeddedTextEncoder(TextEncoder, ModelMixin, ConfigMixin):  # type: ignore
 
     @classmethod
     def from_pretrained(  # type: ignore[override]
-        cls, folder: str | Path, *, torch_dtype: torch.dtype = torch.float32, **options: Any
+        cls, name: str | Path, *, torch_dtype: torch.dtype = torch.float32, **options: Any
     ) -> Self:
-        """Load a trained encoder from a local folder, in eval mode; never goes online.
+        """Load a trained encoder from this machine, in eval mode; never goes online.
 
         Args:
-            folder: holds config.json, diffusion_pytorch_model.safetensors and tokenizer.json.
+            name: a folder that holds config.json, diffusion_pytorch_model.safetensors and tokenizer.json; or
+                an AudioGen with such a folder, by its own folder or bundled name ("foley").
             torch_dtype: type of the transformer's weights, whatever they are stored as; the table stays int8.
             **options: passed on to diffusers' ModelMixin.from_pretrained.
 
@@ -157,11 +159,11 @@ class EmbeddedTextEncoder(TextEncoder, ModelMixin, ConfigMixin):  # type: ignore
             OSError: the weights are damaged.
             ValueError: the tokenizer does not fit the table.
         """
-        folder = Path(folder)
-        for name in ("config.json", TOKENIZER_FILE):
-            if not (folder / name).is_file():
+        folder = part_folder(name, "text_encoder")
+        for file in ("config.json", TOKENIZER_FILE):
+            if not (folder / file).is_file():
                 raise FileNotFoundError(
-                    f"{folder / name} is missing; give a folder that save_pretrained wrote"
+                    f"{folder / file} is missing; give a folder that save_pretrained wrote"
                 )
         options = {"low_cpu_mem_usage": False, "local_files_only": True, "use_safetensors": True} | options
         try:

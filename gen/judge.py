@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Self
 
 import torch
@@ -20,9 +19,7 @@ from torch.nn import functional as F
 
 from ..codecs.mel import mel_filters
 from ..codecs.resolve import resolve_model
-from .weights import fill, read_json, read_weights
-
-BUNDLED_MODELS = Path(__file__).resolve().parent / "models"
+from .weights import BUNDLED_MODELS, fill, read_json, read_weights
 
 
 class LogMel(nn.Module):

@@ -11,7 +11,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import torch
 from diffusers.configuration_utils import ConfigMixin, register_to_config
@@ -19,10 +19,11 @@ from diffusers.models.modeling_utils import ModelMixin
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..codecs.resolve import resolve_model
 from .pattern import CodePattern, build_pattern
 from .quantize import STORAGE_KEY, is_int8, load_int8
 from .transformer import Condition, KVCache, Transformer, truncated_normal_
-from .weights import fill, read_json, read_weights
+from .weights import BUNDLED_MODELS, MODEL_FILES, fill, part_folder, read_json, read_weights
 
 
 @dataclass
@@ -217,36 +218,51 @@ class AudioLM(ModelMixin, ConfigMixin):
         return F.embedding_bag(index, self.embedding.weight, mode="sum").view(batch, steps, -1)
 
     @classmethod
-    def from_pretrained(
-        cls, folder: str | os.PathLike[str] | None, *, mapped: bool = False, **kwargs: Any
+    def from_pretrained(  # type: ignore[override]
+        cls,
+        name: str | os.PathLike[str],
+        *,
+        torch_dtype: torch.dtype = torch.float32,
+        subfolder: str | None = None,
+        mapped: bool = False,
+        revision: str | None = None,
+        local_files_only: bool = False,
     ) -> Self:
-        """Load from a folder (float or int8 weights) or a hub id; keyword arguments as in diffusers.
+        """Load from a folder (float or int8 weights), a bundled name ("foley") or a hub id.
 
         Args:
-            folder: folder or hub id.
+            name: of the language model, or of an AudioGen, whose language model is taken.
+            torch_dtype: of the weights.
+            subfolder: of a folder: where in it the language model is.
             mapped: use the weight files of a folder where they lie (see `read_weights`); only for folders
                 that nobody saves to again.
-            kwargs: of a folder `torch_dtype` (default: float32) and `subfolder`.
+            revision: of a hub model.
+            local_files_only: take hub models from the local cache only.
 
         Raises:
-            FileNotFoundError, ValueError: a file of the folder is missing or damaged; the message names it.
+            FileNotFoundError, ValueError: no such model (the nearest names are listed), or a file of the
+                folder is missing or damaged; the message names it.
+            OSError: the hub cannot be reached.
         """
-        local = Path(folder or "", kwargs.get("subfolder") or "")
-        if folder is None or not local.is_dir():
-            # True would want the accelerate package.
-            return super().from_pretrained(
-                folder, **{"low_cpu_mem_usage": False, "use_safetensors": True, **kwargs}
+        local = Path(part_folder(name, "lm"), subfolder or "")
+        if not local.is_dir():
+            found = resolve_model(
+                name,
+                BUNDLED_MODELS,
+                revision=revision,
+                local_files_only=local_files_only,
+                allow_patterns=MODEL_FILES,
             )
+            local = Path(part_folder(found, "lm"), subfolder or "")
         config = read_json(local / "config.json")
         quantized = is_int8(config)
-        dtype = kwargs.get("torch_dtype") or torch.float32
         with torch.device("meta"):  # no memory and no random numbers for weights that are replaced at once
             model = cls.from_config({key: value for key, value in config.items() if key != STORAGE_KEY})
         assert isinstance(model, cls)
         if quantized:
             load_int8(model, local)
             # nn.Module.to, because that of diffusers warns about every change of dtype.
-            model = nn.Module.to(model, dtype)
+            model = nn.Module.to(model, torch_dtype)
         else:
-            fill(model, read_weights(local, dtype, mapped=mapped), local)
+            fill(model, read_weights(local, torch_dtype, mapped=mapped), local)
         return model.eval()

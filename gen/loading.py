@@ -22,12 +22,10 @@ from .convert import PUBLISHED_CODEC_FILE, PUBLISHED_FILE, load_published_lm
 from .lm import AudioLM
 from .quantize import save_int8
 from .text import TextEncoder, load_text_encoder
-from .weights import MAX_SHARD_BYTES, read_json
+from .weights import BUNDLED_MODELS, MAX_SHARD_BYTES, MODEL_FILES, read_json
 
 logger = logging.getLogger(__name__)
 
-BUNDLED_MODELS = Path(__file__).resolve().parent / "models"
-MODEL_FILES = ("*.json", "*.safetensors", "*/*.json", "*/*.safetensors", "*/*.model", "*.bin")
 CONFIG_FILE = "config.json"
 # What a model's config.json may say about using it.
 SETTINGS = ("max_seconds", "extend_stride", "guidance_scale", "top_k")

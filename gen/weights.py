@@ -6,6 +6,7 @@ The names are diffusers': `diffusion_pytorch_model.safetensors`, or numbered sha
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from textwrap import shorten
@@ -16,6 +17,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from ..codecs.resolve import bundled_names, resolve_model
+
+BUNDLED_MODELS = Path(__file__).resolve().parent / "models"
+# What is fetched of a model on the hub.
+MODEL_FILES = ("*.json", "*.safetensors", "*/*.json", "*/*.safetensors", "*/*.model", "*.bin")
 SINGLE_FILE = "diffusion_pytorch_model.safetensors"
 INDEX_FILE = "diffusion_pytorch_model.safetensors.index.json"
 SHARD_PATTERN = "diffusion_pytorch_model{suffix}.safetensors"
@@ -40,6 +46,22 @@ def read_json(path: Path) -> dict[str, object]:
     if not isinstance(content, dict):
         raise ValueError(f"{path} should hold a JSON object, not a {type(content).__name__}")
     return content
+
+
+def part_folder(name: str | os.PathLike[str], part: str) -> Path:
+    """The folder of one part of an AudioGen, without going online.
+
+    Args:
+        name: folder or bundled name of an AudioGen, or the part's own folder.
+        part: "lm" or "text_encoder".
+
+    Returns:
+        The part's folder; `name` as a path where there is no such model.
+    """
+    folder = Path(name).expanduser()
+    if os.fspath(name) in bundled_names(BUNDLED_MODELS):
+        folder = resolve_model(name, BUNDLED_MODELS)
+    return folder / part if (folder / part / "config.json").is_file() else folder
 
 
 def weight_files(folder: Path) -> list[Path]:

@@ -91,7 +91,7 @@ def test_what_is_no_mapping_is_an_error(text: str) -> None:
 
 def test_configurations_that_would_grow_without_end_end() -> None:
     started = time.monotonic()
-    lines = [f"a{i}: [{', '.join([f"'${{a{i + 1}}}'"] * 10)}]" for i in range(12)]
+    lines = ["a{}: [{}]".format(i, ", ".join([f"'${{a{i + 1}}}'"] * 10)) for i in range(12)]
     with pytest.raises(ValueError, match="more than 10000 values"):
         PublishedConfig("\n".join([*lines, "a12: 1"]), "file").read("a0", None)
     aliases = [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]" for i in range(1, 9)]
