@@ -117,6 +117,7 @@ def serve(
     Raises:
         OSError: the port is taken.
     """
+    demo.enable_monitoring = False  # launch does so too, but only after the first requests could have come
     try:
         _, address, _ = demo.launch(
             server_name=host,
@@ -130,6 +131,8 @@ def serve(
             theme=theme(),
             css=CSS,
             max_file_size=MAX_UPLOAD,
+            run_history=False,
+            enable_monitoring=False,
         )
     except OSError as error:
         raise OSError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
@@ -9,7 +10,9 @@ import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from urllib.error import HTTPError
 from urllib.parse import urlsplit
+from urllib.request import Request, urlopen
 
 import pytest
 
@@ -78,6 +81,41 @@ def test_a_taken_port_is_a_clear_error(no_codecs: Codecs) -> None:
     finally:
         first.close(verbose=False)
         second.close(verbose=False)
+
+
+def test_the_demo_keeps_no_record_of_what_was_made(no_codecs: Codecs) -> None:
+    """Gradio's run history and its pages about visitors are off, whoever asks."""
+    demo = app.build_demo(Idle(), codecs=no_codecs)
+    try:
+        address = app.serve(demo, open_browser=False, block=False).rstrip("/")
+
+        def status(path: str, body: bytes | None = None) -> int:
+            request = Request(address + path, data=body, headers={"Content-Type": "application/json"})
+            try:
+                with urlopen(request, timeout=30) as answer:
+                    return int(answer.status)
+            except HTTPError as error:
+                return error.code
+
+        with urlopen(f"{address}/config", timeout=30) as answer:
+            config = json.load(answer)
+        assert config["run_history"] is False
+        assert config["analytics_enabled"] is False
+        assert not config["footer_links"]
+        assert status("/") == 200  # so that the refusals below say something
+        key = demo.app.analytics_key
+        for path in (
+            "/monitoring",
+            "/monitoring/summary",
+            f"/monitoring/{key}",
+            f"/monitoring/{key}/dashboard",
+        ):
+            assert status(path) in (403, 404), path
+        for path in ("/runs", "/runs/", "/run-history/buckets", "/run-history/records"):
+            assert status(f"/gradio_api{path}") == 404, path
+        assert status("/gradio_api/run-history/connect", b'{"bucket_id": "a/b"}') in (404, 405)
+    finally:
+        demo.close(verbose=False)
 
 
 def test_nothing_needs_ffmpeg(no_codecs: Codecs, monkeypatch: pytest.MonkeyPatch) -> None:
