@@ -20,6 +20,7 @@ from soundloom import app
 from soundloom.demo import shelf as shelves
 from soundloom.demo.codecs import Codecs
 from soundloom.demo.shelf import Shelf, failure
+from soundloom.gen.weights import BUNDLED_MODELS
 
 
 class Idle:
@@ -60,15 +61,28 @@ def test_messages_name_files_without_the_folders_of_this_machine() -> None:
     assert error.message == "cannot read a.wav: use wav"
 
 
-def test_the_text_about_the_model_names_sounds_and_licences(tmp_path: Path) -> None:
+def test_the_text_about_a_model_is_that_of_its_card(tmp_path: Path) -> None:
+    card = (BUNDLED_MODELS / "foley" / "MODEL_CARD.md").read_text(encoding="utf-8")
     text = app.about("foley")
     assert "Apache-2.0" in text
-    assert "thunder" in text
+    paragraphs = text.split("\n\n")
+    assert paragraphs[0] == "**The model `foley`.**"
+    assert len(paragraphs) >= 3
+    assert all(paragraph in card for paragraph in paragraphs[1:])
+    assert card.rpartition("## What it can't do\n\n")[2].strip() in text
+
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    assert "in the folder `mine`" in app.about(str(folder))
+    (folder / "MODEL_CARD.md").write_text(
+        "# mine\n\nIt barks.\n\n- more\n\n## Measured\n\nx\n", encoding="utf-8"
+    )
+    assert app.about(str(folder)) == "**The model `mine`.**\n\nIt barks."
+
+
+def test_models_without_a_card_have_their_licence_named(tmp_path: Path) -> None:
     assert "CC BY-NC" in app.about("facebook/audiogen-medium")
-    folder = app.about(str(tmp_path / "mymodel"))
-    assert "`mymodel`" not in folder  # there is no such folder
-    (tmp_path / "mymodel").mkdir()
-    assert "in the folder `mymodel`" in app.about(str(tmp_path / "mymodel"))
+    assert "`mymodel`" not in app.about(str(tmp_path / "mymodel"))  # there is no such folder
 
 
 def test_a_taken_port_is_a_clear_error(no_codecs: Codecs) -> None:
