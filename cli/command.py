@@ -11,8 +11,10 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
+from ..errors import SoundloomError
 
-class CommandError(ValueError):
+
+class CommandError(SoundloomError, ValueError):
     """The command line asks for something that cannot be done; the message names the value and the fix."""
 
 

@@ -17,6 +17,7 @@ import soxr
 import torch
 from torch import Tensor
 
+from ..errors import SoundloomError
 from .atomic import atomic_write
 
 logger = logging.getLogger(__name__)
@@ -40,7 +41,7 @@ INTEGER_RANGES = {
 }
 
 
-class AudioError(ValueError):
+class AudioError(SoundloomError, ValueError):
     """Audio that cannot be read, written or used; the message names what is wrong and the fix."""
 
 

@@ -13,6 +13,8 @@ from typing import Any, TypeVar
 
 from omegaconf import OmegaConf
 
+from ..errors import ModelError
+
 # ${key} or ${section.key}, and nothing else in the value: no resolver, no nesting, no text around it.
 _REFERENCE = re.compile(r"\$\{\s*([A-Za-z_][\w-]*(?:\.\w[\w-]*)*)\s*\}")
 MAX_VALUES = 10_000  # of one section, after references: lists that refer to lists could grow without end
@@ -40,9 +42,9 @@ class PublishedConfig:
         try:
             content = OmegaConf.to_container(OmegaConf.create(text), resolve=False)
         except Exception as error:  # any fault of the YAML parser; all mean the same to the user
-            raise ValueError(f"{where}: its configuration (xp.cfg) cannot be read ({error})") from error
+            raise ModelError(f"{where}: its configuration (xp.cfg) cannot be read ({error})") from error
         if not isinstance(content, dict):
-            raise ValueError(
+            raise ModelError(
                 f"{where}: its configuration (xp.cfg) is a {type(content).__name__}, not a mapping"
             )
         self._content = content
@@ -65,14 +67,14 @@ class PublishedConfig:
         """The value of a dotted key as a number of the default's type; arguments and errors as for `read`."""
         value = self.read(key, default, strict=strict)
         if isinstance(value, bool) or not isinstance(value, int | float):
-            raise ValueError(f"{self.where}: {key} of its configuration is {value!r}, which is no number")
+            raise ModelError(f"{self.where}: {key} of its configuration is {value!r}, which is no number")
         return type(default)(value)
 
     def require(self, key: str, default: Any, allowed: Sequence[Any]) -> None:
         """Raise ValueError unless the key has one of the allowed values or is absent."""
         value = self.read(key, default)
         if value not in allowed:
-            raise ValueError(
+            raise ModelError(
                 f"{self.where}: {key} is {value!r}, which is not supported; "
                 f"supported: {', '.join(map(repr, allowed))}"
             )
@@ -100,7 +102,7 @@ class PublishedConfig:
             if not isinstance(value, dict) or name not in value:
                 if not followed:
                     return None
-                raise ValueError(
+                raise ModelError(
                     f"{self.where}: {query.key} of its configuration refers to {path!r}, which is not there"
                 )
             value = value[name]
@@ -110,7 +112,7 @@ class PublishedConfig:
         """A value with the references in it followed; None for what counts as absent."""
         query.left -= 1
         if query.left < 0:
-            raise ValueError(
+            raise ModelError(
                 f"{self.where}: {query.key} of its configuration has more than {MAX_VALUES} values, "
                 "which no published model needs"
             )
@@ -123,13 +125,13 @@ class PublishedConfig:
         reference = _REFERENCE.fullmatch(value)
         if reference is None:
             if query.strict:
-                raise ValueError(
+                raise ModelError(
                     f"{self.where}: {query.key} of its configuration is {value!r}, which is not resolved: "
                     "the file has to say the value itself"
                 )
             return None
         if reference[1] in followed:
-            raise ValueError(
+            raise ModelError(
                 f"{self.where}: {query.key} of its configuration refers to itself: "
                 + " -> ".join([*followed, reference[1]])
             )

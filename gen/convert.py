@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 
 from ..codecs.audiocraft import PublishedConfig
+from ..errors import ModelError, ModelNotFoundError
 from .cache import converted
 from .lm import AudioLM
 from .weights import MAX_SHARD_BYTES, read_json, write_shards
@@ -83,7 +84,7 @@ def load_published_lm(folder: Path, dtype: torch.dtype = torch.float32) -> Publi
     """
     path = folder / PUBLISHED_FILE
     if not path.is_file():
-        raise FileNotFoundError(f"weight file {path} is missing; download the model again")
+        raise ModelNotFoundError(f"weight file {path} is missing; download the model again")
     kind = str(dtype).removeprefix("torch.")
     cached = converted(path, f"lm-{kind}", lambda target: convert_published_lm(path, target, dtype))
     usage: dict[str, Any] = dict(read_json(cached / USAGE_FILE))
@@ -116,11 +117,11 @@ def convert_published_lm(path: Path, target: Path, dtype: torch.dtype) -> None:
         mapped = zipfile.is_zipfile(path)
         package = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     except (RuntimeError, pickle.UnpicklingError, EOFError, KeyError, OSError) as error:
-        raise ValueError(
+        raise ModelError(
             f"weight file {path} is truncated or damaged ({error}); download it again"
         ) from error
     if not isinstance(package, dict) or not {"best_state", "xp.cfg"} <= package.keys():
-        raise ValueError(
+        raise ModelError(
             f"{path} is no published AudioGen model: it lacks the keys 'best_state' and 'xp.cfg'"
         )
     config = PublishedConfig(package["xp.cfg"], str(path))
@@ -132,7 +133,7 @@ def convert_published_lm(path: Path, target: Path, dtype: torch.dtype) -> None:
         tensors = convert_state(state, str(path))
         lm.load_state_dict(tensors, strict=True, assign=True)
     except RuntimeError as error:
-        raise ValueError(f"{path}: the weights do not fit together ({shorten(str(error), 400)})") from error
+        raise ModelError(f"{path}: the weights do not fit together ({shorten(str(error), 400)})") from error
 
     size = sum(tensor.numel() for tensor in tensors.values()) * dtype.itemsize
     logger.warning("%s: writing its weights once as %.0f MB to %s", path, size / 1e6, target.parent)
@@ -189,12 +190,12 @@ def read_settings(config: PublishedConfig, state: dict[str, Tensor]) -> dict[str
     linear1 = state.get("transformer.layers.0.linear1.weight")
     num_heads = config.number("transformer_lm.num_heads", 0)
     if not codebooks or len(heads) != codebooks or linear1 is None:
-        raise ValueError(
+        raise ModelError(
             f"{config.where}: the state dict has {codebooks} token tables and {len(heads)} heads; "
             "it is incomplete"
         )
     if not num_heads:
-        raise ValueError(
+        raise ModelError(
             f"{config.where}: transformer_lm.num_heads is missing, and the tensors do not show it"
         )
     dim, size = linear1.shape[1], heads[0].shape[0]
@@ -202,17 +203,17 @@ def read_settings(config: PublishedConfig, state: dict[str, Tensor]) -> dict[str
     for key, shown in (("dim", dim), ("num_layers", len(layers)), ("n_q", codebooks), ("card", size)):
         said = config.read(f"transformer_lm.{key}", shown)
         if said != shown:
-            raise ValueError(
+            raise ModelError(
                 f"{config.where}: transformer_lm.{key} is {said!r}, but the tensors say {shown}; the file is "
                 "damaged or was put together from two models, download it again"
             )
     if dim % num_heads:
-        raise ValueError(
+        raise ModelError(
             f"{config.where}: transformer_lm.num_heads is {num_heads}; it must divide the width {dim}"
         )
     modeling = config.read("codebooks_pattern.modeling", None)
     if modeling not in (None, "delay", "parallel"):
-        raise ValueError(
+        raise ModelError(
             f"{config.where}: codebooks_pattern.modeling is {modeling!r}, which is not supported; "
             "supported: 'delay', 'parallel'"
         )
@@ -254,7 +255,7 @@ def convert_state(state: dict[str, Tensor], where: str = "the state dict") -> di
         elif key.startswith(f"condition_provider.conditioners.{condition}.output_proj."):
             result[f"text_projection.{key.rpartition('.')[2]}"] = tensor
         elif not re.fullmatch(r"(emb|linears)\.\d+\.(weight|bias)", key):
-            raise ValueError(
+            raise ModelError(
                 f"{where}: the tensor {key!r} belongs to a part of the model that is not supported"
             )
     return result
@@ -274,7 +275,7 @@ def _convert_layer(index: int, name: str, tensor: Tensor, where: str) -> dict[st
         return {f"{part}query.{packed}": query, f"{part}key_value.{packed}": key_value}
     if module in ("cross_attention", "norm1", "norm_cross", "norm2", "linear1", "linear2"):
         return {f"{stem}{module}.{rest}": tensor}
-    raise ValueError(f"{where}: the tensor of {module!r} in layer {index} is not supported")
+    raise ModelError(f"{where}: the tensor of {module!r} in layer {index} is not supported")
 
 
 def _numbered(state: dict[str, Tensor], group: str, kind: str) -> list[Tensor]:
@@ -289,7 +290,7 @@ def _text_condition(state: dict[str, Tensor], where: str) -> str:
     """Name of the one text condition of a published state dict."""
     names = [found[1] for key in state if (found := _TEXT_PROJECTION.fullmatch(key))]
     if len(names) != 1:
-        raise ValueError(
+        raise ModelError(
             f"{where}: the model has the conditions {names or 'none'}; "
             "supported is exactly one text condition"
         )

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
+from ..errors import SoundloomError
 from .lm import AudioLM
 from .sampling import guide
 from .text import TextStates
@@ -20,7 +21,7 @@ Progress = Callable[[int, int], None]
 Schedule = Callable[[float], float]
 
 
-class GenerationCancelled(RuntimeError):
+class GenerationCancelled(SoundloomError, RuntimeError):
     """The caller's `cancel` asked to stop; nothing of the sound is kept."""
 
 

@@ -19,6 +19,7 @@ from torch.nn import functional as F
 
 from ..codecs.mel import mel_filters
 from ..codecs.resolve import resolve_model
+from ..errors import ModelError
 from .weights import BUNDLED_MODELS, fill, read_json, read_weights
 
 
@@ -149,7 +150,7 @@ class SoundClassifier(ModelMixin, ConfigMixin):
         )
         config = read_json(folder / "config.json")
         if (kind := config.get("_class_name", cls.__name__)) != cls.__name__:
-            raise ValueError(
+            raise ModelError(
                 f"{os.fspath(name)} is of the kind {kind}, not a classifier of sounds; foley-judge, which "
                 "ships, is one"
             )

@@ -17,6 +17,7 @@ import torch
 
 from ..codecs.base import Codec, load_codec
 from ..codecs.resolve import resolve_model
+from ..errors import ModelError
 from .cache import converted
 from .convert import PUBLISHED_CODEC_FILE, PUBLISHED_FILE, load_published_lm
 from .lm import AudioLM
@@ -74,7 +75,7 @@ def load_parts(
     else:
         config = read_json(folder / CONFIG_FILE)
         if (kind := config.get("_class_name", "AudioGen")) != "AudioGen":
-            raise ValueError(
+            raise ModelError(
                 f"{os.fspath(name)} is of the kind {kind}, not an AudioGen, which makes sound of text; "
                 "foley, which ships, is one"
             )
@@ -149,4 +150,4 @@ def save_lm(
     elif weights == "float":
         lm.save_pretrained(folder, max_shard_size=max_shard_bytes)
     else:
-        raise ValueError(f"weights is {weights!r}; use 'float' or 'int8'")
+        raise ModelError(f"weights is {weights!r}; use 'float' or 'int8'")

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 MAX_SEED = 2**63 - 1
+from ..errors import ArgumentError
 
 
 def guide(conditional: Tensor, unconditional: Tensor, guidance_scale: float) -> Tensor:
@@ -71,7 +72,7 @@ def check_sampling(temperature: float, top_k: int, top_p: float, codebook_size: 
     if isinstance(top_k, bool) or not isinstance(top_k, (int, np.integer)):
         raise TypeError(f"top_k is {top_k!r}; it must be an integer from 0 (off) to {codebook_size}")
     if not 0 <= top_k <= codebook_size:
-        raise ValueError(
+        raise ArgumentError(
             f"top_k is {top_k}; allowed are 0 (off) to {codebook_size}, the number of codes of this model"
         )
 
@@ -81,7 +82,7 @@ def check_number(name: str, value: float, low: float, high: float, hint: str) ->
     if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
         raise TypeError(f"{name} is {value!r}; it must be a number from {low:g} to {high:g} ({hint})")
     if not math.isfinite(value) or not low <= value <= high:
-        raise ValueError(f"{name} is {value}; allowed are {low:g} to {high:g} ({hint})")
+        raise ArgumentError(f"{name} is {value}; allowed are {low:g} to {high:g} ({hint})")
     return float(value)
 
 

@@ -18,6 +18,8 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from ..codecs._torchaudio import shield_transformers
+from ..codecs.safetensors_files import check_folder
+from ..errors import ModelError
 from .weights import part_folder, read_json
 
 if TYPE_CHECKING:
@@ -124,10 +126,12 @@ class T5TextEncoder(TextEncoder):
         from transformers import AutoTokenizer, T5EncoderModel
 
         try:
+            if Path(name).is_dir():
+                check_folder(Path(name))
             tokenizer = AutoTokenizer.from_pretrained(str(name), **kwargs)
             model = T5EncoderModel.from_pretrained(str(name), dtype=torch.float32, **kwargs)
         except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-            raise OSError(
+            raise ModelError(
                 f"cannot load the T5 text encoder {str(name)!r} ({' '.join(str(error).split())}); "
                 "give text_encoder= (--text-encoder) the path of a folder that holds the model and its "
                 "tokenizer, the name of a model that ships (foley), or a hub id while you are online"

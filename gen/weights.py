@@ -13,11 +13,13 @@ from textwrap import shorten
 
 import torch
 from huggingface_hub import split_torch_state_dict_into_shards
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ..codecs.resolve import bundled_names, resolve_model
+from ..codecs.safetensors_files import check_safetensors
+from ..errors import ModelError, ModelNotFoundError
 
 BUNDLED_MODELS = Path(__file__).resolve().parent / "models"
 # What is fetched of a model on the hub.
@@ -36,15 +38,15 @@ def read_json(path: Path) -> dict[str, object]:
         ValueError: it is not a JSON object; the message names the file.
     """
     if not path.is_file():
-        raise FileNotFoundError(
+        raise ModelNotFoundError(
             f"{path} is missing; the model folder is incomplete, copy or download it again"
         )
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is damaged ({error}); copy or download the model again") from error
+        raise ModelError(f"{path} is damaged ({error}); copy or download the model again") from error
     if not isinstance(content, dict):
-        raise ValueError(f"{path} should hold a JSON object, not a {type(content).__name__}")
+        raise ModelError(f"{path} should hold a JSON object, not a {type(content).__name__}")
     return content
 
 
@@ -65,7 +67,7 @@ def part_folder(name: str | os.PathLike[str], part: str) -> Path:
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """The weight files of a model folder, each opened once to see that it is there and complete.
+    """The weight files of a model folder, each checked to be there and whole.
 
     Raises:
         FileNotFoundError: a file is missing; the message names it.
@@ -75,22 +77,18 @@ def weight_files(folder: Path) -> list[Path]:
     if index.is_file():
         names = read_json(index).get("weight_map")
         if not isinstance(names, dict) or not names:
-            raise ValueError(f"{index} has no 'weight_map'; copy or download the model again")
-        files = [folder / name for name in sorted(set(names.values()))]
+            raise ModelError(f"{index} has no 'weight_map'; copy or download the model again")
+        files = [folder / name for name in sorted({str(name) for name in names.values()})]
+        if odd := next((file for file in files if file.parent != folder), None):
+            raise ModelError(f"{index} names {odd}, which is not beside it; copy or download the model again")
     else:
         files = [folder / SINGLE_FILE]
     for file in files:
         if not file.is_file():
-            raise FileNotFoundError(
+            raise ModelNotFoundError(
                 f"weight file {file} is missing; the model folder is incomplete, copy or download it again"
             )
-        try:
-            with safe_open(file, framework="pt"):
-                pass
-        except (SafetensorError, OSError) as error:
-            raise ValueError(
-                f"weight file {file} is truncated or damaged ({error}); copy or download it again"
-            ) from error
+        check_safetensors(file)
     return files
 
 
@@ -124,7 +122,7 @@ def fill(model: nn.Module, state: dict[str, Tensor], where: Path) -> None:
     try:
         model.load_state_dict(state, strict=True, assign=True)
     except RuntimeError as error:
-        raise ValueError(
+        raise ModelError(
             f"the weights in {where} are not those of its config.json ({shorten(str(error), 400)}); "
             "copy or download the model again"
         ) from error

@@ -19,12 +19,11 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from ..codecs.audio import AudioError, mix
+from ..codecs.safetensors_files import load_safetensors
 from ..gen.mixing import Clips, Mixing
 from .datasets import HOLD_OUT_EVERY, RenderedFolder, read_metadata
 from .encoded_files import CODES, PREPARED, TEXT
@@ -309,7 +308,7 @@ def item_of_sample(
         for suffix in (".json", ".txt"):
             if suffix in sample.members and not captions:
                 captions = side_car_captions(sample.members[suffix], suffix)
-    except (ValueError, KeyError, SafetensorError) as error:
+    except (ValueError, KeyError) as error:
         raise AudioError(f"{sample} cannot be used ({error}); make the shards anew") from error
     sound = next((sample.members[suffix] for suffix in AUDIO_SUFFIXES if suffix in sample.members), None)
     if sound is None:
@@ -328,7 +327,7 @@ def item_of_sample(
 
 
 def _encoded_item(sample: Sample, frames: int, generator: torch.Generator | None) -> Item:
-    tensors = load(sample.members[".safetensors"])
+    tensors = load_safetensors(sample.members[".safetensors"], str(sample))
     captions = captions_of_entry(json.loads(sample.members[".json"]))
     which = below(len(captions), generator)
     codes = tensors["codes"].long()

@@ -18,7 +18,9 @@ import torch
 from diffusers import ConfigMixin, ModelMixin
 from torch import Tensor
 
+from ...errors import ModelError
 from ..base import BUNDLED_MODELS, Codec, resolve_model
+from ..safetensors_files import check_folder
 from .bottleneck import FSQ, Tanh
 from .config import Decoding, Music2Latent2Config
 from .consistency import NoiseSchedule
@@ -431,11 +433,12 @@ class Music2Latent2(ModelMixin, ConfigMixin, Codec):
                     {name: tensor.to(dtype) for name, tensor in state.items()}, assign=True
                 )
             except RuntimeError as error:
-                raise ValueError(
+                raise ModelError(
                     f"{folder / PUBLISHED_FILE} does not have the sizes that its config.json tells (without "
                     f"one: the published sizes): {error}"
                 ) from error
             return published.eval()
+        check_folder(folder)
         model = super().from_pretrained(
             folder, use_safetensors=True, low_cpu_mem_usage=False, torch_dtype=dtype
         )

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ...errors import ModelError
 from ..audiocraft import PublishedConfig
 from ..weights import fold_weight_norm
 
@@ -57,12 +58,12 @@ def load_published(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     try:
         package = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, pickle.UnpicklingError, EOFError, KeyError) as error:
-        raise OSError(f"{path} is not a readable checkpoint (truncated or damaged?): {error}") from error
+        raise ModelError(f"{path} is not a readable checkpoint (truncated or damaged?): {error}") from error
     if not isinstance(package, dict) or "xp.cfg" not in package:
-        raise OSError(f"{path} is not a published codec: it has no key 'xp.cfg'")
+        raise ModelError(f"{path} is not a published codec: it has no key 'xp.cfg'")
     if "best_state" not in package:
         other = package.get("pretrained")
-        raise ValueError(
+        raise ModelError(
             f"{path} holds no weights but names another codec ({other!r}); load that one instead"
         )
     settings = parse_settings(package["xp.cfg"], str(path))
@@ -106,7 +107,7 @@ def parse_settings(text: str, where: str) -> dict[str, Any]:
     for side in ("encoder", "decoder"):
         own = config.read(f"seanet.{side}", None, strict=True) or {}
         if not isinstance(own, dict):
-            raise ValueError(f"{where}: seanet.{side} is {own!r}, not a mapping of settings")
+            raise ModelError(f"{where}: seanet.{side} is {own!r}, not a mapping of settings")
         readable = (*_NETWORK_KEYS, "trim_right_ratio", "final_activation")
         overrides = {key: value for key, value in own.items() if key in readable}
         if overrides:

@@ -19,7 +19,9 @@ from diffusers.models.modeling_utils import ModelMixin
 from torch import Tensor
 from torch.nn.utils import parametrize
 
+from ...errors import ModelError
 from ..base import BUNDLED_MODELS, DEFAULT_CODEC, Codec, resolve_model
+from ..safetensors_files import check_folder
 from .convert import PUBLISHED_FILE, load_published
 from .quantizer import ResidualVectorQuantizer
 from .seanet import SEANetDecoder, SEANetEncoder
@@ -340,11 +342,12 @@ class SEANetCodec(ModelMixin, ConfigMixin, Codec):
             try:
                 model.load_state_dict(state)
             except RuntimeError as error:
-                raise ValueError(
+                raise ModelError(
                     f"{folder / PUBLISHED_FILE}: the weights are not those of its configuration "
                     f"({shorten(str(error), 400)})"
                 ) from error
             return model.eval()
+        check_folder(folder)
         model = super().from_pretrained(
             folder, use_safetensors=True, low_cpu_mem_usage=False, torch_dtype=torch.float32
         )
