@@ -215,8 +215,10 @@ class AudioGenModule(ExportsModel):
         samples = batch.get("audio_lengths")
         if samples is None:
             return codes, None
-        frames = torch.ceil(samples.double() * (codec.frame_rate / codec.sample_rate) - 1e-6)
-        return codes, frames.long().clamp_max(codes.shape[-1])
+        # Counted in Python: float32 is too coarse for long sounds, and not every device has float64.
+        ratio = codec.frame_rate / codec.sample_rate
+        frames = [math.ceil(length * ratio - 1e-6) for length in samples.tolist()]
+        return codes, torch.tensor(frames, device=codes.device).clamp_max(codes.shape[-1])
 
     def text_of(self, batch: CodeBatch, prompts: Sequence[str]) -> TextStates:
         """States of the prompts: those that the batch brings, or encoded now.

@@ -12,8 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-MAX_SEED = 2**63 - 1
 from ..errors import ArgumentError
+
+MAX_SEED = 2**63 - 1
 
 
 def guide(conditional: Tensor, unconditional: Tensor, guidance_scale: float) -> Tensor:

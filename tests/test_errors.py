@@ -14,7 +14,7 @@ import soundloom
 from soundloom import ArgumentError, AudioError, AudioGen, ModelError, SoundloomError, load_codec
 from soundloom.errors import ModelAccessError, ModelFolderError, ModelNotFoundError
 
-ROOT = Path(soundloom.__file__).parent
+ROOT = Path(__file__).resolve().parents[1]
 
 
 def error_classes() -> list[tuple[str, str]]:
