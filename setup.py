@@ -11,6 +11,7 @@ import shutil
 from pathlib import Path
 
 from setuptools import setup
+from setuptools.command.build_py import build_py
 from setuptools.command.editable_wheel import editable_wheel
 
 FOLDER = ".editable"
@@ -44,4 +45,11 @@ class EditableWheel(editable_wheel):
         super().finalize_options()
 
 
-setup(cmdclass={"editable_wheel": EditableWheel})
+class BuildPy(build_py):
+    """The package without this file, which lies in its folder."""
+
+    def find_package_modules(self, package: str, package_dir: str) -> list[tuple[str, str, str]]:
+        return [found for found in super().find_package_modules(package, package_dir) if found[1] != "setup"]
+
+
+setup(cmdclass={"build_py": BuildPy, "editable_wheel": EditableWheel})

@@ -1,4 +1,4 @@
-"""Check safetensors files before they are read.
+"""Check safetensors files before they are read, and let others read those that are written.
 
 A file begins with the length of its header (8 bytes, little-endian) and a JSON header: of every tensor its
 dtype, shape and place in the data, https://huggingface.co/docs/safetensors. Model files come from elsewhere,
@@ -11,11 +11,13 @@ import io
 import json
 import math
 import os
+import secrets
+import stat
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from safetensors import SafetensorError
-from safetensors.torch import load, load_file
+from safetensors.torch import load, load_file, save_file
 from torch import Tensor
 
 from ..errors import ModelError
@@ -87,6 +89,41 @@ def damaged(file: str | os.PathLike[str], error: Exception) -> ModelError:
     return ModelError(
         f"weight file {os.fspath(file)} is truncated or damaged ({error}); copy or download it again"
     )
+
+
+class SharedWeights:
+    """Put before diffusers' ModelMixin: models are saved with the permissions that any new file gets."""
+
+    def save_pretrained(self, save_directory: str | os.PathLike[str], *args: Any, **options: Any) -> None:
+        """Write config.json and safetensors; arguments as in diffusers."""
+        super().save_pretrained(save_directory, *args, **options)  # type: ignore[misc]
+        follow_umask(Path(save_directory))
+
+
+def save_safetensors(tensors: dict[str, Tensor], file: Path) -> None:
+    """Write tensors to a file, with the permissions that any new file gets."""
+    save_file(tensors, file, metadata={"format": "pt"})
+    follow_umask(file.parent)
+
+
+def follow_umask(folder: Path) -> None:
+    """Give a folder's weight files the permissions of any new file there.
+
+    The safetensors library makes them readable for their owner only, so that other users and containers could
+    not load the model.
+    """
+    private = [file for file in folder.glob("*.safetensors") if stat.S_IMODE(file.stat().st_mode) == 0o600]
+    if not private:
+        return
+    # Asking for the umask would mean to change it for all threads.
+    probe = folder / f".soundloom-{secrets.token_hex(8)}.part"
+    try:
+        with probe.open("xb") as opened:
+            mode = stat.S_IMODE(os.fstat(opened.fileno()).st_mode)
+    finally:
+        probe.unlink(missing_ok=True)
+    for file in private:
+        file.chmod(mode)
 
 
 def _check(opened: BinaryIO, size: int, empty: bool = False) -> None:

@@ -19,7 +19,7 @@ from safetensors import SafetensorError
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
-from ..codecs.safetensors_files import check_folder, load_safetensors
+from ..codecs.safetensors_files import SharedWeights, check_folder, load_safetensors
 from ..errors import ModelError, ModelNotFoundError
 from .text import TextEncoder, TextStates, as_utf8, check_prompts
 from .weights import part_folder
@@ -30,7 +30,7 @@ TOKENIZER_FILE = "tokenizer.json"
 TABLE_FILE = "table.safetensors"
 
 
-class EmbeddedTextEncoder(TextEncoder, ModelMixin, ConfigMixin):  # type: ignore[misc]
+class EmbeddedTextEncoder(TextEncoder, SharedWeights, ModelMixin, ConfigMixin):  # type: ignore[misc]
     """WordPiece tokens -> frozen static vectors -> pre-norm transformer -> states `[B, L, D]`.
 
     Prompts are cut to `max_tokens` with a logged warning. Padding is masked throughout, so a prompt's states

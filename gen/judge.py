@@ -19,6 +19,7 @@ from torch.nn import functional as F
 
 from ..codecs.mel import mel_filters
 from ..codecs.resolve import resolve_model
+from ..codecs.safetensors_files import SharedWeights
 from ..errors import ModelError
 from .weights import BUNDLED_MODELS, fill, read_json, read_weights
 
@@ -74,7 +75,7 @@ class ResidualBlock(nn.Module):
         return F.relu(self.body(x) + self.shortcut(x))
 
 
-class SoundClassifier(ModelMixin, ConfigMixin):
+class SoundClassifier(SharedWeights, ModelMixin, ConfigMixin):
     """Tells which class of sound a clip holds.
 
     Args:

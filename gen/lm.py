@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..codecs.resolve import resolve_model
+from ..codecs.safetensors_files import SharedWeights
 from .pattern import CodePattern, build_pattern
 from .quantize import STORAGE_KEY, is_int8, load_int8
 from .transformer import Condition, KVCache, Transformer, truncated_normal_
@@ -56,7 +57,7 @@ class DecodeState:
         self.cache.close()
 
 
-class AudioLM(ModelMixin, ConfigMixin):
+class AudioLM(SharedWeights, ModelMixin, ConfigMixin):
     """Decoder-only transformer over K code streams with cross attention to text.
 
     Args:

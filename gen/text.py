@@ -18,7 +18,7 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from ..codecs._torchaudio import shield_transformers
-from ..codecs.safetensors_files import check_folder
+from ..codecs.safetensors_files import check_folder, follow_umask
 from ..errors import ModelError
 from .weights import part_folder, read_json
 
@@ -142,6 +142,7 @@ class T5TextEncoder(TextEncoder):
         """Write the model and its tokenizer in transformers' format."""
         self.model.save_pretrained(Path(folder))
         self.tokenizer.save_pretrained(Path(folder))
+        follow_umask(Path(folder))
 
     def train(self, mode: bool = True) -> Self:
         """Stay in evaluation mode: the encoder is frozen, so its dropout must stay off."""

@@ -14,11 +14,10 @@ from textwrap import shorten
 import torch
 from huggingface_hub import split_torch_state_dict_into_shards
 from safetensors import safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ..codecs.resolve import bundled_names, resolve_model
-from ..codecs.safetensors_files import check_safetensors
+from ..codecs.safetensors_files import check_safetensors, save_safetensors
 from ..errors import ModelError, ModelNotFoundError
 
 BUNDLED_MODELS = Path(__file__).resolve().parent / "models"
@@ -146,7 +145,7 @@ def write_weights(
     )
     written = []
     for name, keys in plan.filename_to_tensors.items():
-        save_file({key: state[key].contiguous() for key in keys}, folder / name, metadata={"format": "pt"})
+        save_safetensors({key: state[key].contiguous() for key in keys}, folder / name)
         written.append(folder / name)
     if plan.is_sharded:
         index = {"metadata": plan.metadata, "weight_map": plan.tensor_to_filename}
@@ -178,7 +177,7 @@ def write_shards(
 
     def flush() -> None:
         file = folder / SHARD_PATTERN.format(suffix=f"-{len(written) + 1:05d}")
-        save_file(shard, file, metadata={"format": "pt"})
+        save_safetensors(shard, file)
         names.update(dict.fromkeys(shard, file.name))
         written.append(file)
         shard.clear()

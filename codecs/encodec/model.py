@@ -22,7 +22,7 @@ from torch import Tensor
 
 from ...errors import ModelError
 from ..base import BUNDLED_MODELS, CODEC_FILES, HUB_CODECS, Codec, resolve_model
-from ..safetensors_files import check_folder
+from ..safetensors_files import SharedWeights, check_folder
 from .network import build_network
 from .segments import Segment
 from .streaming import (
@@ -47,7 +47,7 @@ from .weights import (
 logger = logging.getLogger(__name__)
 
 
-class EnCodec(ModelMixin, ConfigMixin, Codec):
+class EnCodec(SharedWeights, ModelMixin, ConfigMixin, Codec):
     """Waveform `[B, C, N]` <-> codes `[B, K, T]`; K follows from `bandwidth`, which may be changed any time.
 
     The 24 kHz model has 75 frames a second. The 48 kHz model cuts the sound into segments of 1 s that overlap

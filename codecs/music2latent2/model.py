@@ -20,7 +20,7 @@ from torch import Tensor
 
 from ...errors import ModelError
 from ..base import BUNDLED_MODELS, Codec, resolve_model
-from ..safetensors_files import check_folder
+from ..safetensors_files import SharedWeights, check_folder
 from .bottleneck import FSQ, Tanh
 from .config import Decoding, Music2Latent2Config
 from .consistency import NoiseSchedule
@@ -45,7 +45,7 @@ def _keep_freed_memory() -> None:
     torch.empty(_LARGEST_HEAP_BLOCK, dtype=torch.uint8)
 
 
-class Music2Latent2(ModelMixin, ConfigMixin, Codec):
+class Music2Latent2(SharedWeights, ModelMixin, ConfigMixin, Codec):
     """Audio `[B, C, N]` <-> latents `[B, T, S, D]` in -1 to 1, with FSQ also <-> codes `[B, K, T]`.
 
     Args:

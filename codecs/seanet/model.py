@@ -21,7 +21,7 @@ from torch.nn.utils import parametrize
 
 from ...errors import ModelError
 from ..base import BUNDLED_MODELS, DEFAULT_CODEC, Codec, resolve_model
-from ..safetensors_files import check_folder
+from ..safetensors_files import SharedWeights, check_folder
 from .convert import PUBLISHED_FILE, load_published
 from .quantizer import ResidualVectorQuantizer
 from .seanet import SEANetDecoder, SEANetEncoder
@@ -58,7 +58,7 @@ class DescriptionOutput:
     commitment: Tensor
 
 
-class SEANetCodec(ModelMixin, ConfigMixin, Codec):
+class SEANetCodec(SharedWeights, ModelMixin, ConfigMixin, Codec):
     """Waveform `[B, C, N]` <-> codes `[B, K, T]`, T = ceil(N / hop), hop = product of `ratios`.
 
     Args:

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from soundloom.codecs.audio import to_float
+from soundloom.codecs.audio import as_samples
 from soundloom.codecs.encodec.segments import Segment
 from soundloom.codecs.metrics import LogSpectralDistance
 from soundloom.codecs.seanet.model import SEANetCodec
@@ -54,7 +54,7 @@ def test_integers_become_floats_as_exactly_as_by_float64(dtype: torch.dtype) -> 
         ]
     )
     with NoFloat64():
-        found = to_float(values)
+        found = as_samples(values)
     zero, full = (128.0, 128.0) if dtype == torch.uint8 else (0.0, float(-limits.min))
     exact = ((values.numpy().astype(np.float64) - zero) / full).astype(np.float32)
     assert np.array_equal(found.numpy(), exact)
