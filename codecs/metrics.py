@@ -66,11 +66,14 @@ def check_pair(estimate: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
 class Float64Metric(Metric):
     """A metric that sums in float64, or in float32 once it is moved to a device without (Apple's MPS)."""
 
-    def _apply(self, fn: Callable[[Tensor], Tensor], exclude_state: Sequence[str] | None = None) -> Metric:
+    def _apply(self, fn: Callable[[Tensor], Tensor], exclude_state: Sequence[str] = "") -> nn.Module:
         try:
             fn(torch.zeros((), dtype=torch.float64))
         except (TypeError, RuntimeError):
-            self.set_dtype(torch.float32)
+            for name, start in self._defaults.items():
+                if isinstance(start, Tensor) and start.dtype == torch.float64:
+                    self._defaults[name] = start.float()
+                    setattr(self, name, getattr(self, name).float())
         return super()._apply(fn, exclude_state)
 
 
