@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from ..codecs.audio import AudioError
+from ..codecs.filenames import native
 from .folder import AUDIO_SUFFIXES, list_folder, read_part
 
 logger = logging.getLogger(__name__)
@@ -158,7 +159,7 @@ class AudioFiles:
 def _expected_samples(path: Path, sample_rate: int) -> float:
     """Samples that a file will have at `sample_rate`, by its header."""
     try:
-        return soundfile.info(str(path)).duration * sample_rate
+        return soundfile.info(native(path)).duration * sample_rate
     except (soundfile.SoundFileError, TypeError) as error:
         raise AudioError(f"cannot read sound from {path} ({error}); convert it or take it out") from error
 

@@ -27,6 +27,7 @@ from tqdm import tqdm
 
 from ..codecs.audio import AudioError
 from ..codecs.base import Codec, load_codec
+from ..codecs.filenames import native
 from ..gen.text import TextEncoder
 from .datasets import RenderedFolder
 from .encoded_files import CODES, Sink, describe, write_prepared
@@ -147,7 +148,7 @@ def _pieces(
         if progress is not None:
             progress(number, len(recordings))
         try:
-            total = soundfile.info(str(recording.path)).duration
+            total = soundfile.info(native(recording.path)).duration
             pieces = max(1, math.ceil((total - MIN_PIECE_SECONDS) / seconds))
             for index in range(pieces):
                 audio = read_part(

@@ -19,6 +19,7 @@ from torch import Tensor
 from ..codecs.audio import AudioError, mix, read_audio, resample
 from ..codecs.base import Codec
 from ..codecs.bench.run import BenchSound
+from ..codecs.filenames import native
 from ..codecs.metrics import LogSpectralDistance, MultiResolutionMelDistance, si_sdr
 from ..gen.embedders import Embedder, Judge
 from ..gen.evaluation import Evaluation, named_class
@@ -108,7 +109,7 @@ def _reader(path: Path, seconds: float | None) -> Callable[[], tuple[Tensor, int
         if seconds is None:
             return read_audio(path)
         try:
-            info = soundfile.info(str(path))
+            info = soundfile.info(native(path))
         except soundfile.SoundFileError as error:
             raise AudioError(f"cannot read sound from {path} ({error}); convert it or take it out") from error
         rate = int(info.samplerate)

@@ -27,6 +27,7 @@ import torch
 from torch import Tensor
 
 from ..codecs.audio import AudioError, check_finite, mix, resample
+from ..codecs.filenames import native
 from .captions import captions_of
 
 logger = logging.getLogger(__name__)
@@ -271,7 +272,7 @@ def read_part(
     """
     name = name or str(source)
     try:
-        with soundfile.SoundFile(str(source) if isinstance(source, Path) else source) as file:
+        with soundfile.SoundFile(native(source) if isinstance(source, Path) else source) as file:
             rate = int(file.samplerate)
             count = file.frames if seconds is None else min(file.frames, round(seconds * rate))
             first = round(start * rate) if place is None else round(place * (file.frames - count))

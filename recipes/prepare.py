@@ -25,6 +25,7 @@ import soundfile
 import torch
 
 from ..codecs.base import Codec, load_codec
+from ..codecs.filenames import native
 from ..gen.start import build_text_encoder
 from ..gen.text import TextEncoder
 from .captions import normalize_caption
@@ -194,7 +195,7 @@ def _decode(path: Path) -> _Decoded | str:
     digest = hashlib.blake2b(digest_size=16)
     frames, peak = 0, 0.0
     try:
-        with soundfile.SoundFile(str(path)) as file:
+        with soundfile.SoundFile(native(path)) as file:
             expected, rate = file.frames, file.samplerate
             digest.update(f"{rate} {file.channels}".encode())
             for block in file.blocks(_BLOCK, dtype="float32", always_2d=True):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from soundloom.codecs.failures import Failure
 from soundloom.codecs.files.batch import Job, plan_jobs, run_jobs
 from soundloom.codecs.files.places import Progress
 
@@ -123,8 +124,8 @@ def test_one_failure_keeps_nobody_else_from_being_done(workers: int) -> None:
     outcomes = run_jobs(
         some_jobs(5), work, workers=workers, progress=seconds.append, done=lambda job, _: ended.append(job)
     )
-    assert [str(outcome) for outcome in outcomes] == ["0", "1", "bad sound", "3", "4"]
-    assert isinstance(outcomes[2], ValueError)
+    assert [str(outcome) for outcome in outcomes] == ["0", "1", "2.wav: bad sound", "3", "4"]
+    assert isinstance(outcomes[2], Failure) and isinstance(outcomes[2].error, ValueError)
     assert seconds == [0.5] * 5
     assert len(ended) == 5
     assert Path("made/1/3.loom").read_text() == "done"

@@ -1,0 +1,62 @@
+"""Work on many files, some of which fail: each failure is named with its reason, and the others go on.
+
+This is the one place that decides what counts as "this file failed", and in which words.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+logger = logging.getLogger(__name__)
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A file or folder that could not be used.
+
+    Attributes:
+        file: its name, as the user knows it.
+        reason: why, in words.
+        error: what was raised; None where nothing was.
+    """
+
+    file: str
+    reason: str
+    error: Exception | None = field(default=None, compare=False, repr=False)
+
+    def __str__(self) -> str:
+        return f"{self.file}: {self.reason}"
+
+
+def attempt(file: str, work: Callable[[], Result]) -> Result | Failure:
+    """Return the result of the work on one file, or a Failure.
+
+    Decoders, codecs and operating systems raise whatever they like over an odd file, so every `Exception`
+    counts; the traceback is logged at the level DEBUG. MemoryError, which is not the file's fault, is raised,
+    and so are KeyboardInterrupt and its like.
+    """
+    try:
+        return work()
+    except MemoryError:
+        raise
+    except Exception as error:
+        logger.debug("%s", file, exc_info=True)
+        return Failure(file, reason_of(error), error)
+
+
+def reason_of(error: Exception) -> str:
+    """What to say about an error: its message, and where that is no message for a user, how to learn more."""
+    if isinstance(error, (ValueError, OSError)) and not isinstance(error, UnicodeError) and str(error):
+        return str(error)
+    return f"{type(error).__name__}: {error} (run again with --debug for the traceback)"
+
+
+def failure_lines(failures: Sequence[Failure], most: int = 20) -> list[str]:
+    """Failures as lines of text, of which at most `most` are named."""
+    lines = [f"  {failure.file}  ({failure.reason})" for failure in failures[:most]]
+    return [*lines, f"  … and {len(failures) - most} more"] if len(failures) > most else lines
