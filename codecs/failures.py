@@ -8,10 +8,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import ParamSpec, TypeVar
 
 logger = logging.getLogger(__name__)
 
+Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
 
 
@@ -33,15 +34,17 @@ class Failure:
         return f"{self.file}: {self.reason}"
 
 
-def attempt(file: str, work: Callable[[], Result]) -> Result | Failure:
-    """Return the result of the work on one file, or a Failure.
+def attempt(
+    file: str, work: Callable[Parameters, Result], /, *args: Parameters.args, **settings: Parameters.kwargs
+) -> Result | Failure:
+    """Return `work(*args, **settings)`, the result of the work on one file, or a Failure.
 
     Decoders, codecs and operating systems raise whatever they like over an odd file, so every `Exception`
     counts; the traceback is logged at the level DEBUG. MemoryError, which is not the file's fault, is raised,
     and so are KeyboardInterrupt and its like.
     """
     try:
-        return work()
+        return work(*args, **settings)
     except MemoryError:
         raise
     except Exception as error:
@@ -56,7 +59,9 @@ def reason_of(error: Exception) -> str:
     return f"{type(error).__name__}: {error} (run again with --debug for the traceback)"
 
 
-def failure_lines(failures: Sequence[Failure], most: int = 20) -> list[str]:
-    """Failures as lines of text, of which at most `most` are named."""
+def failure_lines(failures: Sequence[Failure], most: int = 20, rest: str = "") -> list[str]:
+    """Failures as lines of text, of which at most `most` are named; `rest` says where the others are."""
     lines = [f"  {failure.file}  ({failure.reason})" for failure in failures[:most]]
-    return [*lines, f"  … and {len(failures) - most} more"] if len(failures) > most else lines
+    if len(failures) > most:
+        lines.append(f"  … and {len(failures) - most} more" + (f", {rest}" if rest else ""))
+    return lines

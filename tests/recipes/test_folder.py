@@ -45,7 +45,7 @@ def test_a_table_in_csv(tmp_path: Path) -> None:
     sound(tmp_path / "deep" / "b.FLAC")
     sound(tmp_path / "c.ogg")
     (tmp_path / "metadata.csv").write_text(
-        'file_name,text,licence\na.wav,"a dog, barking",CC0\ndeep/b.FLAC,rain\na.wav,hound\na.wav,hound\n',
+        'file_name,text,licence\na.wav,"a dog, barking",CC0\ndeep/b.FLAC,rain,\na.wav,hound,\na.wav,hound,CC0\n',
         encoding="utf-8-sig",  # as spreadsheets write it
     )
     assert found(tmp_path) == {
@@ -104,15 +104,15 @@ def test_what_is_wrong_with_captions_is_listed(tmp_path: Path) -> None:
     (tmp_path / "sub" / "metadata.jsonl").write_text('{"file_name": "a.wav"}\nnonsense\n')
     problems = {problem.file: problem for problem in list_folder(tmp_path).problems}
     for file, kind, detail in (
-        ("gone.wav", MISSING_FILE, "row 1: no such sound file"),
-        ("../secret.wav", MISSING_FILE, "row 2: outside the folder"),
-        ("/etc/passwd", MISSING_FILE, "row 3: outside the folder"),
+        ("gone.wav", MISSING_FILE, "line 2: no such sound file"),
+        ("../secret.wav", MISSING_FILE, "line 3: outside the folder"),
+        ("/etc/passwd", MISSING_FILE, "line 4: outside the folder"),
         ("notes.pdf", MISSING_FILE, "known: .wav"),
-        ("metadata.csv", BAD_CAPTIONS, "row 5 lacks file_name"),
+        ("metadata.csv", BAD_CAPTIONS, "line 6: it lacks file_name"),
         ("b.json", BAD_CAPTIONS, "Expecting"),
-        ("c.txt", BAD_CAPTIONS, "utf-8"),
+        ("c.txt", BAD_CAPTIONS, "line 1 is not UTF-8"),
         ("d.json", BAD_CAPTIONS, "JSON list"),
-        ("sub/metadata.jsonl", BAD_CAPTIONS, "line 2 is not valid JSON"),
+        ("sub/metadata.jsonl", BAD_CAPTIONS, "line 2: it is not valid JSON"),
     ):
         assert problems[file].kind == kind and detail in problems[file].detail, problems[file]
     assert len(problems) == 9
