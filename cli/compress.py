@@ -211,7 +211,7 @@ def run_info(options: argparse.Namespace) -> None:
     """Describe every file; those that cannot be read are named, and the others described all the same."""
     import json
 
-    from ..codecs.failures import Failure, attempt
+    from ..codecs.failures import Failure, attempt, said
     from ..codecs.files import describe_file
 
     failed = 0
@@ -220,7 +220,7 @@ def run_info(options: argparse.Namespace) -> None:
         if isinstance(found, Failure):
             if len(options.files) == 1 and found.error is not None:
                 raise found.error
-            print(f"soundloom: {found}", file=sys.stderr)
+            print(f"soundloom: {said(found)}", file=sys.stderr)
             failed += 1
             continue
         print(json.dumps(found.to_dict()) if options.json else "\n".join(found.lines()))

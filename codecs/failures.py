@@ -52,6 +52,11 @@ def attempt(
         return Failure(file, reason_of(error), error)
 
 
+def said(failure: Failure) -> str:
+    """A failure in words that name the file once: many reasons do so themselves."""
+    return failure.reason if failure.file in failure.reason else str(failure)
+
+
 def reason_of(error: Exception) -> str:
     """What to say about an error: its message, and where that is no message for a user, how to learn more."""
     if isinstance(error, (ValueError, OSError)) and not isinstance(error, UnicodeError) and str(error):

@@ -28,7 +28,7 @@ from .captions import caption_keys, captions_of
 TABLES = ("metadata.csv", "metadata.jsonl")
 FILE_KEYS = ("file_name", "file", "path", "audio_filepath")
 _QUOTED = re.compile(r'(^|,)\s*"')  # a cell in quotes
-_SURROGATE = re.compile("[\ud800-\udfff]")
+SURROGATE = re.compile("[\ud800-\udfff]")
 MAX_CELL_LINES = 100  # a quote that is open for longer was never meant to be
 
 
@@ -103,7 +103,7 @@ def _read_csv(lines: list[str], sound_suffixes: Collection[str]) -> Table:
             and len(columns) == 2
             and not _QUOTED.search(record.text)
         ):
-            cells = record.text.split(",", 1)
+            cells = record.text.rstrip(", \t\r\n").split(",", 1)
         if not record.problem and len(cells) == len(columns):
             table.rows.append(_row(record.line, file, dict(zip(columns, cells, strict=True))))
             continue
@@ -196,7 +196,7 @@ def _row(line: int, file: str, values: dict[str, Any]) -> Row:
     if not file:
         return Row(line, "", (), f"it lacks file_name; it has {present}", fits=False)
     captions = captions_of(values)
-    if any(_SURROGATE.search(caption) for caption in captions):
+    if any(SURROGATE.search(caption) for caption in captions):
         return Row(line, file, (), "its caption is not UTF-8; save the table as UTF-8", fits=False)
     if captions:
         return Row(line, file, captions)

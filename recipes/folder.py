@@ -29,7 +29,7 @@ from ..codecs.audio import AudioError, check_finite, mix, resample
 from ..codecs.failures import Failure, attempt
 from ..codecs.filenames import native, same_name
 from ..codecs.files.walk import walk
-from .caption_tables import TABLES, Table, read_table
+from .caption_tables import SURROGATE, TABLES, Table, read_table
 from .captions import captions_of
 
 logger = logging.getLogger(__name__)
@@ -171,8 +171,10 @@ class _Sounds:
         # A second link to a folder; a name in other letters, on a disk that takes those for the same.
         path = self.folder / name
         status = attempt(name, path.stat)
+        known = ", ".join(AUDIO_SUFFIXES)
+        other = "" if path.suffix.lower() in AUDIO_SUFFIXES else f"; known: {known}"
         if isinstance(status, Failure):
-            return None, "no such sound file"
+            return None, f"no such sound file{other}"
         identity = (status.st_dev, status.st_ino)
         if identity in self._identities:
             return self._identities[identity], ""
@@ -180,7 +182,7 @@ class _Sounds:
         known = ", ".join(AUDIO_SUFFIXES)
         return (
             None,
-            "hidden, since its name begins with a dot" if hidden else f"no sound file; known: {known}",
+            "hidden, since its name begins with a dot" if hidden else f"no sound file{other}",
         )
 
 
@@ -311,7 +313,10 @@ def side_car_captions(content: bytes, suffix: str) -> tuple[str, ...]:
     entry = json.loads(text)  # names the line of what is not JSON
     if not isinstance(entry, dict):
         raise ValueError(f"it holds a JSON {type(entry).__name__}, not an object with a description")
-    return captions_of(entry)
+    captions = captions_of(entry)
+    if any(SURROGATE.search(caption) for caption in captions):
+        raise ValueError("its caption holds half a character (\\ud800 to \\udfff)")
+    return captions
 
 
 def read_part(
