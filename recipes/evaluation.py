@@ -2,6 +2,7 @@
 
 The figures are made in gen/metrics.py and codecs/metrics.py; here they meet the data. A sound that cannot be
 read or measured is listed under "failed" in the report, with its reason; the figures are those of the others.
+When Ctrl+C ends the work, "stopped" is true, and the figures are those of what was done.
 """
 
 from __future__ import annotations

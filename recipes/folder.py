@@ -238,9 +238,9 @@ def _read_table(
     if problem:
         listing.problems.append(Problem(place, BAD_CAPTIONS, problem))
         parent = PurePosixPath(place).parent
-        for name in sounds.files:
-            if PurePosixPath(name).is_relative_to(parent):
-                reasons.setdefault(name, f"{place} cannot be used: {problem}")
+        for below in sounds.files:
+            if PurePosixPath(below).is_relative_to(parent):
+                reasons.setdefault(below, f"{place} cannot be used: {problem}")
     if isinstance(table, Failure):
         return
     for row in table.rows:
@@ -306,8 +306,8 @@ def side_car_captions(content: bytes, suffix: str) -> tuple[str, ...]:
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise ValueError(f"line {line} is not UTF-8 ({error.reason}); save the file as UTF-8") from error
+        number = content.count(b"\n", 0, error.start) + 1
+        raise ValueError(f"line {number} is not UTF-8 ({error.reason}); save the file as UTF-8") from error
     if suffix == ".txt":
         return tuple(dict.fromkeys(line for raw in text.splitlines() if (line := " ".join(raw.split()))))
     entry = json.loads(text)  # names the line of what is not JSON

@@ -137,7 +137,8 @@ def run_jobs(
             job.destination.parent.mkdir(parents=True, exist_ok=True)
             return work(job, advance)
 
-        outcome = job.failure or attempt(str(job.source), do)
+        outcome: Result | Failure
+        outcome = attempt(str(job.source), do) if job.failure is None else job.failure
         if done is not None and not stopped.is_set():
             with lock:
                 done(job, outcome)

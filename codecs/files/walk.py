@@ -92,8 +92,7 @@ def _sort_in(path: Path, link: bool, found: Walk, waiting: list[Path], links: de
     try:
         mode = os.stat(path).st_mode
     except OSError as error:
-        failure = broken_link(path) or Failure(str(path), error.strerror or str(error), error)
-        found.failures.append(failure)
+        found.failures.append(broken_link(path) or Failure(str(path), error.strerror or str(error), error))
         return
     if stat.S_ISDIR(mode):
         (links if link else waiting).append(path)
