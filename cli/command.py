@@ -88,12 +88,13 @@ def run_guarded(command: Callable[[], int | None], *, debug: bool) -> int:
     except Exception as error:
         if debug:
             traceback.print_exc()
-        print(f"soundloom: error: {describe(error)}", file=sys.stderr)
+        print(f"soundloom: error: {_said(error)}", file=sys.stderr)
         return 2
 
 
-def describe(error: Exception) -> str:
-    """What to say about an error: its message, and where that is no message for a user, how to learn more."""
-    if isinstance(error, (ValueError, OSError)) and str(error):
+def _said(error: Exception) -> str:
+    if isinstance(error, CommandError):
         return str(error)
-    return f"{type(error).__name__}: {error} (run again with --debug for the traceback)"
+    from ..codecs.failures import reason_of  # imports torch, for which a mistyped word must not wait
+
+    return reason_of(error)

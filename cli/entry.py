@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from .. import __version__
 from . import bench, compress, demo, export, generate, measure, prepare
 from .command import Parser, did_you_mean, run_guarded
+from .terminal import show_any_name
 from .training import TRAINING_COMMANDS, lightning
 
 COMMANDS = {
@@ -34,6 +35,7 @@ def main(args: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if args is None else args)
     if words and words[0] in TRAINING_COMMANDS:
         return lightning(args)
+    show_any_name()
     logging.basicConfig(level=logging.WARNING, format="soundloom: %(message)s", stream=sys.stderr)
     parser = build_parser()
     known = [*COMMANDS, *TRAINING_COMMANDS]
@@ -47,7 +49,10 @@ def main(args: Sequence[str] | None = None) -> int:
     if options.command is None:
         parser.error(f"no command is given{choices}")
     run = COMMANDS[options.command].run
-    return run_guarded(lambda: run(options), debug=getattr(options, "debug", False))
+    debug = getattr(options, "debug", False)
+    if debug:
+        logging.getLogger("soundloom").setLevel(logging.DEBUG)
+    return run_guarded(lambda: run(options), debug=debug)
 
 
 def build_parser() -> Parser:

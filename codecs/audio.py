@@ -19,6 +19,7 @@ from torch import Tensor
 
 from ..errors import SoundloomError
 from .atomic import atomic_write
+from .filenames import native
 
 logger = logging.getLogger(__name__)
 
@@ -148,7 +149,7 @@ def read_audio(path: str | os.PathLike[str]) -> tuple[Tensor, int]:
     with path.open("rb"):  # libsndfile calls a missing permission only "System error"; Python names it
         pass
     try:
-        data, sample_rate = soundfile.read(str(path), dtype="float32", always_2d=True)
+        data, sample_rate = soundfile.read(native(path), dtype="float32", always_2d=True)
     except (soundfile.SoundFileError, TypeError, MemoryError) as error:
         # TypeError: the suffix .raw means headerless samples to soundfile, which then asks for their rate.
         raise AudioError(
