@@ -205,7 +205,7 @@ class AudioLM(ModelMixin, ConfigMixin):
         """
         x = self._embed(tokens)
         if state.rows != x.shape[0]:
-            x = x.repeat(state.rows // x.shape[0], 1, 1)
+            x = torch.cat([x] * (state.rows // x.shape[0]))
         hidden = self.transformer(x, state.condition, state.cache)
         return self.heads(hidden[:, -1]).view(state.rows, self.num_codebooks, self.codebook_size)
 
