@@ -19,6 +19,7 @@ from diffusers import ConfigMixin, ModelMixin
 from torch import Tensor
 
 from ..base import BUNDLED_MODELS, Codec, resolve_model
+from ..threads import is_small, one_thread
 from .bottleneck import FSQ, Tanh
 from .config import Decoding, Music2Latent2Config
 from .consistency import NoiseSchedule
@@ -274,12 +275,13 @@ class Music2Latent2(ModelMixin, ConfigMixin, Codec):
         config = self.settings
         encoded: list[Tensor] = []
         waiting = iter(chunks)
-        while group := list(itertools.islice(waiting, chunks_at_once)):
-            latents = self.bottleneck(self.encoder(torch.cat(group)).float())
-            if discrete:
-                assert isinstance(self.bottleneck, FSQ)
-                latents = self.bottleneck.to_indices(latents)
-            encoded += latents.chunk(len(group))
+        with one_thread(is_small(self)):
+            while group := list(itertools.islice(waiting, chunks_at_once)):
+                latents = self.bottleneck(self.encoder(torch.cat(group)).float())
+                if discrete:
+                    assert isinstance(self.bottleneck, FSQ)
+                    latents = self.bottleneck.to_indices(latents)
+                encoded += latents.chunk(len(group))
         if discrete:
             empty = torch.zeros(batch, config.num_latents, 0, dtype=torch.int64, device=self.device)
             return torch.stack(encoded, dim=2) if encoded else empty

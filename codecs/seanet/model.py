@@ -20,6 +20,7 @@ from torch import Tensor
 from torch.nn.utils import parametrize
 
 from ..base import BUNDLED_MODELS, DEFAULT_CODEC, Codec, resolve_model
+from ..threads import is_small, one_thread
 from .convert import PUBLISHED_FILE, load_published
 from .quantizer import ResidualVectorQuantizer
 from .seanet import SEANetDecoder, SEANetEncoder
@@ -250,7 +251,8 @@ class SEANetCodec(ModelMixin, ConfigMixin, Codec):
             ValueError: not three axes, the wrong number of channels, no samples, or NaN or infinite samples.
         """
         self.check_audio(audio)
-        return self.quantizer.encode(self.encode_latent(audio.to(self.dtype)))
+        with one_thread(is_small(self)):
+            return self.quantizer.encode(self.encode_latent(audio.to(self.dtype)))
 
     @torch.no_grad()
     def decode(self, codes: Tensor, length: int | None = None) -> Tensor:
@@ -261,7 +263,8 @@ class SEANetCodec(ModelMixin, ConfigMixin, Codec):
             ValueError: wrong shape or dtype, or codes outside 0..codebook_size-1.
         """
         self.check_codes(codes)
-        audio = self.decode_latent(self.quantizer.decode(codes).to(self.dtype))
+        with one_thread(is_small(self)):
+            audio = self.decode_latent(self.quantizer.decode(codes).to(self.dtype))
         return audio if length is None else audio[..., :length]
 
     @property
