@@ -21,6 +21,7 @@ from torch.nn import functional as F
 
 from .pattern import CodePattern, build_pattern
 from .quantize import STORAGE_KEY, is_int8, load_int8
+from .step import TransformerStep
 from .transformer import Condition, KVCache, Transformer, truncated_normal_
 from .weights import fill, read_json, read_weights
 
@@ -40,11 +41,15 @@ class LMOutput:
 
 @dataclass
 class DecodeState:
-    """What one step-wise decoding remembers: projected condition and cache, of `rows` rows each."""
+    """What one step-wise decoding remembers: projected condition and cache, of `rows` rows each.
+
+    `single` runs single steps where there is a faster way than the transformer's own.
+    """
 
     condition: Condition
     cache: KVCache
     rows: int
+    single: TransformerStep | None = None
 
     def reset(self) -> None:
         """Start again at step 0 with the same condition and memory."""
@@ -52,6 +57,7 @@ class DecodeState:
 
     def close(self) -> None:
         """Give the cache's memory back."""
+        self.single = None
         self.cache.close()
 
 
@@ -188,7 +194,8 @@ class AudioLM(ModelMixin, ConfigMixin):
         """Prepare step-wise decoding of at most `max_steps` steps for the rows of `states [B, L, D]`."""
         condition = self.condition(states, mask, attend_padding=attend_padding)
         rows = states.shape[0]
-        return DecodeState(condition, self.transformer.new_cache(rows, max_steps), rows)
+        cache = self.transformer.new_cache(rows, max_steps)
+        return DecodeState(condition, cache, rows, TransformerStep.of(self.transformer, condition, cache))
 
     def step(self, tokens: Tensor, state: DecodeState) -> Tensor:
         """Feed the next steps and predict the one after them.
@@ -206,8 +213,11 @@ class AudioLM(ModelMixin, ConfigMixin):
         x = self._embed(tokens)
         if state.rows != x.shape[0]:
             x = torch.cat([x] * (state.rows // x.shape[0]))
-        hidden = self.transformer(x, state.condition, state.cache)
-        return self.heads(hidden[:, -1]).view(state.rows, self.num_codebooks, self.codebook_size)
+        if state.single is not None and x.shape[1] == 1:
+            last = state.single(x[:, 0])
+        else:
+            last = self.transformer(x, state.condition, state.cache)[:, -1]
+        return self.heads(last).view(state.rows, self.num_codebooks, self.codebook_size)
 
     def _embed(self, tokens: Tensor) -> Tensor:
         """Sum of the K token vectors of each step: `[B, K, S]` -> `[B, S, d]`."""

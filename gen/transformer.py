@@ -180,7 +180,7 @@ class TransformerLayer(nn.Module):
         else:
             key, value = self.cross_attention.project(condition.states)
         x = x + self._drop(self.cross_attention(self.norm_cross(x), key, value, condition.mask))
-        return x + self._drop(self.linear2(gelu(self.linear1(self.norm2(x)))))
+        return x + self._drop(self.linear2(F.gelu(self.linear1(self.norm2(x)))))
 
     def _drop(self, x: Tensor) -> Tensor:
         return F.dropout(x, self.dropout) if self.training and self.dropout > 0 else x
@@ -312,17 +312,6 @@ class Transformer(nn.Module):
         if cache is not None:
             cache.steps += steps
         return self.out_norm(x)
-
-
-def gelu(x: Tensor) -> Tensor:
-    """Exact GELU of `[B, S, F]`.
-
-    For contiguous values on a CPU torch calls oneDNN, which takes longer to begin than a step's few values
-    take; seen as columns they are not contiguous, and torch's own kernel computes them where they lie.
-    """
-    if x.shape[1] > 1 or x.is_cuda:
-        return F.gelu(x)
-    return F.gelu(x[:, 0].t()).t().unsqueeze(1)
 
 
 def truncated_normal_(weight: Tensor, std: float) -> None:

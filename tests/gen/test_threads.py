@@ -1,4 +1,4 @@
-"""A small model's steps run on one thread; the caller's program, between and after them, on its own number."""
+"""A small model runs on one thread; the caller, between its steps and after them, on its own number."""
 
 from __future__ import annotations
 
