@@ -43,13 +43,16 @@ class LMOutput:
 class DecodeState:
     """What one step-wise decoding remembers: projected condition and cache, of `rows` rows each.
 
-    `single` runs single steps where there is a faster way than the transformer's own.
+    Attributes:
+        single: runs single steps where there is a faster way than the transformer's own.
+        tables: int64 `[K]`, where each codebook's vectors begin in the embedding.
     """
 
     condition: Condition
     cache: KVCache
     rows: int
-    single: TransformerStep | None = None
+    tables: Tensor
+    single: TransformerStep | None
 
     def reset(self) -> None:
         """Start again at step 0 with the same condition and memory."""
@@ -183,7 +186,7 @@ class AudioLM(ModelMixin, ConfigMixin):
         sequence = self.pattern.build(codes, special=self.special_token)
         sequence = sequence[:, :, : self.pattern.teacher_steps(frames)]
         condition = self.condition(states, mask, attend_padding=attend_padding, project=False)
-        hidden = self.transformer(self._embed(sequence), condition)
+        hidden = self.transformer(self._embed(sequence, self._tables(sequence.device)), condition)
         logits = self.heads(hidden).unflatten(-1, (self.num_codebooks, self.codebook_size))
         aligned, valid = self.pattern.align(logits, frames)
         return LMOutput(aligned, valid.unsqueeze(0).expand(codes.shape[0], -1, -1))
@@ -195,7 +198,8 @@ class AudioLM(ModelMixin, ConfigMixin):
         condition = self.condition(states, mask, attend_padding=attend_padding)
         rows = states.shape[0]
         cache = self.transformer.new_cache(rows, max_steps)
-        return DecodeState(condition, cache, rows, TransformerStep.of(self.transformer, condition, cache))
+        single = TransformerStep.of(self.transformer, condition, cache)
+        return DecodeState(condition, cache, rows, self._tables(states.device), single)
 
     def step(self, tokens: Tensor, state: DecodeState) -> Tensor:
         """Feed the next steps and predict the one after them.
@@ -210,7 +214,7 @@ class AudioLM(ModelMixin, ConfigMixin):
         Raises:
             ValueError: the state is full.
         """
-        x = self._embed(tokens)
+        x = self._embed(tokens, state.tables)
         if state.rows != x.shape[0]:
             x = torch.cat([x] * (state.rows // x.shape[0]))
         if state.single is not None and x.shape[1] == 1:
@@ -219,11 +223,14 @@ class AudioLM(ModelMixin, ConfigMixin):
             last = self.transformer(x, state.condition, state.cache)[:, -1]
         return self.heads(last).view(state.rows, self.num_codebooks, self.codebook_size)
 
-    def _embed(self, tokens: Tensor) -> Tensor:
+    def _tables(self, device: torch.device) -> Tensor:
+        """Where each codebook's vectors begin in the embedding: int64 `[K]`."""
+        return torch.arange(self.num_codebooks, device=device) * (self.codebook_size + 1)
+
+    def _embed(self, tokens: Tensor, tables: Tensor) -> Tensor:
         """Sum of the K token vectors of each step: `[B, K, S]` -> `[B, S, d]`."""
         batch, codebooks, steps = tokens.shape
-        first = torch.arange(codebooks, device=tokens.device) * (self.codebook_size + 1)
-        index = (tokens.transpose(1, 2) + first).reshape(batch * steps, codebooks)
+        index = (tokens.transpose(1, 2) + tables).reshape(batch * steps, codebooks)
         return F.embedding_bag(index, self.embedding.weight, mode="sum").view(batch, steps, -1)
 
     @classmethod

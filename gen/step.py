@@ -63,6 +63,9 @@ class _Layer:
     linear2: _Linear
     keys: Tensor
     values: Tensor
+    memory: Tensor  # the cache's, a step as one vector: [B, steps, 2 d]
+    past_keys: Tensor  # the same memory as [B, H, steps, d/H]
+    past_values: Tensor
 
 
 class TransformerStep:
@@ -89,9 +92,11 @@ class TransformerStep:
         if not plain or transformer.training or transformer.out_norm.weight.device.type != "cpu":
             return None
         layers = []
-        for module, keys, values in zip(transformer.layers, condition.keys, condition.values, strict=True):
+        parts = zip(transformer.layers, condition.keys, condition.values, cache.memory, strict=True)
+        for module, keys, values, memory in parts:
             assert isinstance(module, TransformerLayer)
             norms = [_norm(norm) for norm in (module.norm1, module.norm_cross, module.norm2)]
+            past_keys, past_values = memory.permute(2, 0, 3, 1, 4).unbind(0)
             in_proj, out_proj, query, cross_out, linear1, linear2 = map(_linear, _projections(module))
             layers.append(
                 _Layer(
@@ -106,6 +111,9 @@ class TransformerStep:
                     linear2=linear2,
                     keys=keys,
                     values=values,
+                    memory=memory.flatten(2),
+                    past_keys=past_keys,
+                    past_values=past_values,
                 )
             )
         return cls(layers, _norm(transformer.out_norm), transformer.num_heads, condition, cache)
@@ -121,11 +129,11 @@ class TransformerStep:
         step, (rows, dim) = cache.steps, x.shape
         heads = (rows, self.num_heads, 1, dim // self.num_heads)
         x = x + cache.positions[step]
-        for layer, memory in zip(self.layers, cache.memory, strict=True):
-            packed = layer.in_proj(layer.norm1(x)).view(rows, 3, *heads[1:])
-            memory[:, step] = packed[:, 1:, :, 0]
-            keys, values = memory[:, : step + 1].permute(2, 0, 3, 1, 4).unbind(0)  # [B, H, P + 1, d/H]
-            y = F.scaled_dot_product_attention(packed[:, 0], keys, values)
+        for layer in self.layers:
+            packed = layer.in_proj(layer.norm1(x))  # [B, 3 d]: query, key, value
+            layer.memory[:, step] = packed[:, dim:]
+            keys, values = layer.past_keys[:, :, : step + 1], layer.past_values[:, :, : step + 1]
+            y = F.scaled_dot_product_attention(packed[:, :dim].view(heads), keys, values)
             x = layer.out_proj.add_to(x, y.view(rows, dim))
             query = layer.query(layer.norm_cross(x)).view(heads)
             y = F.scaled_dot_product_attention(query, layer.keys, layer.values, attn_mask=self.mask)
