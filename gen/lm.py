@@ -217,7 +217,7 @@ class AudioLM(ModelMixin, ConfigMixin):
         x = self._embed(tokens, state.tables)
         if state.rows != x.shape[0]:
             x = torch.cat([x] * (state.rows // x.shape[0]))
-        if state.single is not None and x.shape[1] == 1:
+        if state.single is not None and x.shape[1] == 1 and not torch.is_grad_enabled():
             last = state.single(x[:, 0])
         else:
             last = self.transformer(x, state.condition, state.cache)[:, -1]

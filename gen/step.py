@@ -71,7 +71,8 @@ class _Layer:
 class TransformerStep:
     """Runs single steps of a transformer; made by `TransformerStep.of`.
 
-    Weights and memory are shared with the transformer, the condition and the cache that it is made of.
+    Weights and memory are shared with the transformer, the condition and the cache that it is made of. It
+    keeps no gradients.
     """
 
     def __init__(
