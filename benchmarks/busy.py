@@ -12,9 +12,9 @@ processes took meanwhile, the neighbours not counted. Speeds are medians in seco
 (training: steps per second), with the ratio to the same setting without neighbours. A neighbour is a Python
 loop.
 
-On a machine that is never idle, `--realtime` (Linux, root) gives work without neighbours real-time priority, so
-that nothing else gets a core that it wants; start all of it under `nice -n -20`, so that with neighbours these
-are what it shares the cores with.
+On a machine that is never idle, `--realtime` (Linux, root) gives work without neighbours real-time priority,
+so that nothing else gets a core that it wants; start all of it under `nice -n -20`, so that with neighbours
+these are what it shares the cores with.
 """
 
 from __future__ import annotations
