@@ -12,6 +12,7 @@ number of threads, and the same seed shall give the same sound.
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,7 +25,6 @@ SMALL_NETWORK = 10_000_000
 SMALL_STEP = 100_000_000
 
 _VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
-_USUAL = torch.get_num_threads()  # of a process in which nobody has chosen
 _lock = threading.Lock()
 _limited: set[int] = set()  # Python threads that are inside of `one_thread`
 
@@ -41,6 +41,18 @@ def is_small(network: nn.Module, rows: int | None = None) -> bool:
         return False
     size = sum(parameter.numel() for parameter in parameters)
     return size < SMALL_NETWORK if rows is None else size * rows < SMALL_STEP
+
+
+def _torchs_own() -> int:
+    """The number of threads in a process in which nobody has chosen; 0 where somebody already has."""
+    count, cores = torch.get_num_threads(), os.cpu_count() or 1
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else cores
+    # One a core, and where two share an arithmetic unit one for both; macOS counts its fast cores alone.
+    usual = {cores, allowed, cores // 2, allowed // 2}
+    return count if count in usual or sys.platform == "darwin" else 0
+
+
+_USUAL = _torchs_own()
 
 
 @contextmanager

@@ -55,6 +55,19 @@ def test_a_number_that_the_caller_set_is_kept(chosen: int) -> None:
     assert torch.get_num_threads() == chosen
 
 
+def test_a_number_that_was_set_before_the_import_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module.sys, "platform", "linux")
+    monkeypatch.setattr(module.os, "cpu_count", lambda: 16)
+    monkeypatch.setattr(module.os, "sched_getaffinity", lambda _: set(range(12)), raising=False)
+    for count, own in ((16, 16), (12, 12), (8, 8), (6, 6), (5, 0), (1, 0)):
+        torch.set_num_threads(count)
+        assert module._torchs_own() == own
+    torch.set_num_threads(5)
+    monkeypatch.setattr(module, "_USUAL", module._torchs_own())
+    with one_thread():
+        assert torch.get_num_threads() == 5
+
+
 def test_python_threads_at_the_same_time_all_get_their_number_back() -> None:
     """The second one begins within the first, and ends after it, where torch gives it the number 1."""
     entered, left = threading.Event(), threading.Event()
