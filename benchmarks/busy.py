@@ -119,11 +119,11 @@ def serve(works: Sequence[str]) -> None:
         work()  # warm
     print("ready", flush=True)
     for line in sys.stdin:
-        work, priority = line.rstrip("\n").split("\t")
+        name, priority = line.rstrip("\n").split("\t")
         if hasattr(os, "sched_setscheduler"):
             set_priority(realtime=priority == "realtime")
         begin, cpu = time.perf_counter(), time.process_time()
-        amount = made[work]()
+        amount = made[name]()
         print(amount, time.perf_counter() - begin, time.process_time() - cpu, flush=True)
 
 
