@@ -20,6 +20,7 @@ import gradio as gr
 
 from soundloom.cli.command import run_guarded
 from soundloom.cli.demo import add_demo_arguments, run_demo
+from soundloom.cli.threads import sleep_while_waiting
 from soundloom.demo.look import CSS, theme
 from soundloom.demo.shelf import KEEP_SECONDS
 
@@ -165,6 +166,7 @@ def serve(
 
 def main() -> int:
     """Run `python app.py`."""
+    sleep_while_waiting()
     parser = argparse.ArgumentParser(description="Open soundloom's demo in the browser.")
     add_demo_arguments(parser)
     options = parser.parse_args()

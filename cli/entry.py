@@ -11,6 +11,7 @@ from .. import __version__
 from . import bench, compress, demo, export, generate, measure, prepare
 from .command import Parser, did_you_mean, run_guarded
 from .terminal import show_any_name
+from .threads import sleep_while_waiting
 from .training import TRAINING_COMMANDS, lightning
 
 COMMANDS = {
@@ -32,6 +33,7 @@ EXAMPLES = """\
 
 def main(args: Sequence[str] | None = None) -> int:
     """Run `soundloom`; `args` defaults to the command line. Returns the exit status."""
+    sleep_while_waiting()
     words = list(sys.argv[1:] if args is None else args)
     if words and words[0] in TRAINING_COMMANDS:
         return lightning(args)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from .command import did_you_mean
+from .threads import sleep_while_waiting
 
 TRAINING_COMMANDS = {
     "fit": "train a model from a YAML recipe",
@@ -48,6 +49,7 @@ def lightning(args: Sequence[str] | None = None) -> int:
             sys.argv = given
     words = sys.argv[1:]
     if words and (words[0] in TRAINING_COMMANDS or words[0].startswith("-")):
+        sleep_while_waiting()
         from .recipe import run_recipe
 
         run_recipe(EXAMPLES)

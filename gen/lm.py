@@ -23,6 +23,7 @@ from ..codecs.resolve import resolve_model
 from ..codecs.safetensors_files import SharedWeights
 from .pattern import CodePattern, build_pattern
 from .quantize import STORAGE_KEY, is_int8, load_int8
+from .step import TransformerStep
 from .transformer import Condition, KVCache, Transformer, truncated_normal_
 from .weights import BUNDLED_MODELS, MODEL_FILES, fill, part_folder, read_json, read_weights
 
@@ -42,11 +43,18 @@ class LMOutput:
 
 @dataclass
 class DecodeState:
-    """What one step-wise decoding remembers: projected condition and cache, of `rows` rows each."""
+    """What one step-wise decoding remembers: projected condition and cache, of `rows` rows each.
+
+    Attributes:
+        single: runs single steps where there is a faster way than the transformer's own.
+        tables: int64 `[K]`, where each codebook's vectors begin in the embedding.
+    """
 
     condition: Condition
     cache: KVCache
     rows: int
+    tables: Tensor
+    single: TransformerStep | None
 
     def reset(self) -> None:
         """Start again at step 0 with the same condition and memory."""
@@ -54,6 +62,7 @@ class DecodeState:
 
     def close(self) -> None:
         """Give the cache's memory back."""
+        self.single = None
         self.cache.close()
 
 
@@ -179,7 +188,7 @@ class AudioLM(SharedWeights, ModelMixin, ConfigMixin):
         sequence = self.pattern.build(codes, special=self.special_token)
         sequence = sequence[:, :, : self.pattern.teacher_steps(frames)]
         condition = self.condition(states, mask, attend_padding=attend_padding, project=False)
-        hidden = self.transformer(self._embed(sequence), condition)
+        hidden = self.transformer(self._embed(sequence, self._tables(sequence.device)), condition)
         logits = self.heads(hidden).unflatten(-1, (self.num_codebooks, self.codebook_size))
         aligned, valid = self.pattern.align(logits, frames)
         return LMOutput(aligned, valid.unsqueeze(0).expand(codes.shape[0], -1, -1))
@@ -190,7 +199,9 @@ class AudioLM(SharedWeights, ModelMixin, ConfigMixin):
         """Prepare step-wise decoding of at most `max_steps` steps for the rows of `states [B, L, D]`."""
         condition = self.condition(states, mask, attend_padding=attend_padding)
         rows = states.shape[0]
-        return DecodeState(condition, self.transformer.new_cache(rows, max_steps), rows)
+        cache = self.transformer.new_cache(rows, max_steps)
+        single = TransformerStep.of(self.transformer, condition, cache)
+        return DecodeState(condition, cache, rows, self._tables(states.device), single)
 
     def step(self, tokens: Tensor, state: DecodeState) -> Tensor:
         """Feed the next steps and predict the one after them.
@@ -205,17 +216,23 @@ class AudioLM(SharedWeights, ModelMixin, ConfigMixin):
         Raises:
             ValueError: the state is full.
         """
-        x = self._embed(tokens)
+        x = self._embed(tokens, state.tables)
         if state.rows != x.shape[0]:
-            x = x.repeat(state.rows // x.shape[0], 1, 1)
-        hidden = self.transformer(x, state.condition, state.cache)
-        return self.heads(hidden[:, -1]).view(state.rows, self.num_codebooks, self.codebook_size)
+            x = torch.cat([x] * (state.rows // x.shape[0]))
+        if state.single is not None and x.shape[1] == 1 and not torch.is_grad_enabled():
+            last = state.single(x[:, 0])
+        else:
+            last = self.transformer(x, state.condition, state.cache)[:, -1]
+        return self.heads(last).view(state.rows, self.num_codebooks, self.codebook_size)
 
-    def _embed(self, tokens: Tensor) -> Tensor:
+    def _tables(self, device: torch.device) -> Tensor:
+        """Where each codebook's vectors begin in the embedding: int64 `[K]`."""
+        return torch.arange(self.num_codebooks, device=device) * (self.codebook_size + 1)
+
+    def _embed(self, tokens: Tensor, tables: Tensor) -> Tensor:
         """Sum of the K token vectors of each step: `[B, K, S]` -> `[B, S, d]`."""
         batch, codebooks, steps = tokens.shape
-        first = torch.arange(codebooks, device=tokens.device) * (self.codebook_size + 1)
-        index = (tokens.transpose(1, 2) + first).reshape(batch * steps, codebooks)
+        index = (tokens.transpose(1, 2) + tables).reshape(batch * steps, codebooks)
         return F.embedding_bag(index, self.embedding.weight, mode="sum").view(batch, steps, -1)
 
     @classmethod

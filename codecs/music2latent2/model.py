@@ -21,6 +21,7 @@ from torch import Tensor
 from ...errors import ModelError
 from ..base import BUNDLED_MODELS, Codec, resolve_model
 from ..safetensors_files import SharedWeights, check_folder
+from ..threads import is_small, one_thread
 from .bottleneck import FSQ, Tanh
 from .config import Decoding, Music2Latent2Config
 from .consistency import NoiseSchedule
@@ -276,12 +277,13 @@ class Music2Latent2(SharedWeights, ModelMixin, ConfigMixin, Codec):
         config = self.settings
         encoded: list[Tensor] = []
         waiting = iter(chunks)
-        while group := list(itertools.islice(waiting, chunks_at_once)):
-            latents = self.bottleneck(self.encoder(torch.cat(group)).float())
-            if discrete:
-                assert isinstance(self.bottleneck, FSQ)
-                latents = self.bottleneck.to_indices(latents)
-            encoded += latents.chunk(len(group))
+        with one_thread(is_small(self)):
+            while group := list(itertools.islice(waiting, chunks_at_once)):
+                latents = self.bottleneck(self.encoder(torch.cat(group)).float())
+                if discrete:
+                    assert isinstance(self.bottleneck, FSQ)
+                    latents = self.bottleneck.to_indices(latents)
+                encoded += latents.chunk(len(group))
         if discrete:
             empty = torch.zeros(batch, config.num_latents, 0, dtype=torch.int64, device=self.device)
             return torch.stack(encoded, dim=2) if encoded else empty

@@ -22,6 +22,7 @@ from torch.nn.utils import parametrize
 from ...errors import ModelError
 from ..base import BUNDLED_MODELS, DEFAULT_CODEC, Codec, resolve_model
 from ..safetensors_files import SharedWeights, check_folder
+from ..threads import is_small, one_thread
 from .convert import PUBLISHED_FILE, load_published
 from .quantizer import ResidualVectorQuantizer
 from .seanet import SEANetDecoder, SEANetEncoder
@@ -252,7 +253,8 @@ class SEANetCodec(SharedWeights, ModelMixin, ConfigMixin, Codec):
             ValueError: not three axes, the wrong number of channels, no samples, or NaN or infinite samples.
         """
         self.check_audio(audio)
-        return self.quantizer.encode(self.encode_latent(audio.to(self.dtype)))
+        with one_thread(is_small(self)):
+            return self.quantizer.encode(self.encode_latent(audio.to(self.dtype)))
 
     @torch.no_grad()
     def decode(self, codes: Tensor, length: int | None = None) -> Tensor:
@@ -263,7 +265,8 @@ class SEANetCodec(SharedWeights, ModelMixin, ConfigMixin, Codec):
             ValueError: wrong shape or dtype, or codes outside 0..codebook_size-1.
         """
         self.check_codes(codes)
-        audio = self.decode_latent(self.quantizer.decode(codes).to(self.dtype))
+        with one_thread(is_small(self)):
+            audio = self.decode_latent(self.quantizer.decode(codes).to(self.dtype))
         return audio if length is None else audio[..., :length]
 
     @property
