@@ -73,25 +73,45 @@ def did_you_mean(word: str, known: Collection[str]) -> str:
     return f"; did you mean {' or '.join(near)}?" if near else ""
 
 
-def run_guarded(command: Callable[[], int | None], *, debug: bool) -> int:
+def run_guarded(command: Callable[[], int | None], *, debug: bool, name: str = "soundloom") -> int:
     """Run `command`, turn what it raises into one line on stderr, and return the exit status.
 
     That is what the command returns (None: 0), or 2 for an error.
+
+    Args:
+        command: what is run.
+        debug: show tracebacks.
+        name: of the command, for its messages.
     """
     try:
         return command() or 0
     except KeyboardInterrupt:
-        print("\nsoundloom: stopped", file=sys.stderr)
+        print(f"\n{name}: stopped", file=sys.stderr)
         return 130
     except Exception as error:
         if debug:
             traceback.print_exc()
-        print(f"soundloom: error: {describe(error)}", file=sys.stderr)
+        print(f"{name}: error: {describe(error)}", file=sys.stderr)
         return 2
 
 
 def describe(error: Exception) -> str:
     """What to say about an error: its message, and where that is no message for a user, how to learn more."""
     if isinstance(error, (ValueError, OSError)) and str(error):
-        return str(error)
+        return _said_in_a_worker(str(error))
+    kind = type(error)
+    if kind.__name__ == "MisconfigurationException" and kind.__module__.startswith("lightning."):
+        return str(error)  # Lightning's word for settings that do not go together
+    if kind.__name__ == "OutOfMemoryError" and kind.__module__.startswith("torch"):
+        return (
+            f"the device has too little memory: {error}; ask for less at once, such as a smaller batch_size"
+        )
     return f"{type(error).__name__}: {error} (run again with --debug for the traceback)"
+
+
+def _said_in_a_worker(message: str) -> str:
+    """The message of an error alone, where torch has put a loading process's whole traceback before it."""
+    if not re.match(r"Caught \w+ in DataLoader worker process \d+\.\n", message):
+        return message
+    last = message.rstrip().rsplit("\n", 1)[-1]
+    return re.sub(r"^[\w.]+: ", "", last)
