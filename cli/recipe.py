@@ -18,7 +18,9 @@ from pathlib import Path
 from pydoc import locate
 from typing import Any, NoReturn
 
+import diffusers
 import jsonargparse
+import transformers
 from lightning import Trainer
 from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint, ProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
@@ -31,6 +33,7 @@ from ..recipes.interrupt import RunStopped, StopSignals
 from ..recipes.progress import StepProgress
 from ..recipes.resume import StepSeed
 from .command import did_you_mean
+from .terminal import say
 
 
 class _Formatter(jsonargparse.DefaultHelpFormatter, argparse.RawDescriptionHelpFormatter):
@@ -120,6 +123,7 @@ class RecipeCLI(LightningCLI):
 
     def _prepare_subcommand_kwargs(self, subcommand: str) -> dict[str, Any]:
         words = super()._prepare_subcommand_kwargs(subcommand)
+        words["weights_only"] = True  # reading a checkpoint must not run code from it
         if subcommand == "predict":
             words["return_predictions"] = False  # they are files: all of them may be too many to keep
         return words
@@ -206,17 +210,31 @@ def _how_to_go_on(stop: RunStopped) -> str:
 def _set_up_messages(verbose: bool) -> None:
     """Show what the library reports, such as the progress of rendering; leave out what helps nobody."""
     ours = logging.getLogger("soundloom")
-    if not ours.handlers:
-        handler = logging.StreamHandler()
-        handler.setFormatter(logging.Formatter("%(message)s"))
-        ours.addHandler(handler)
+    if not any(isinstance(handler, _AboveTheBar) for handler in ours.handlers):
+        ours.addHandler(_AboveTheBar())
     ours.setLevel(logging.INFO)
     if verbose:
         return
+    if not sys.stderr.isatty():
+        for library in (diffusers, transformers):
+            library.utils.logging.disable_progress_bar()
     logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(_helps)
-    for text in ("does not have many workers", "Checkpoint directory .* exists and is not empty"):
+    for text in (
+        "does not have many workers",
+        "exists and is not empty",
+        "smaller than the logging interval",
+    ):
         warnings.filterwarnings("ignore", f".*{text}")
 
 
+class _AboveTheBar(logging.Handler):
+    """Writes messages to standard error, above a progress bar if there is one."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        say(self.format(record), error=True)
+
+
 def _helps(record: logging.LogRecord) -> bool:
-    return not re.match(r"\s*(💡|TPU available|`Trainer.fit` stopped|.*litlogger)", record.getMessage())
+    return not re.match(
+        r"\s*(💡|TPU available|`Trainer.fit` stopped|Loading `train_dataloader` to)", record.getMessage()
+    )

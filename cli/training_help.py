@@ -62,7 +62,11 @@ def command_help(name: str, examples: str) -> str:
     """The help of one training command; ends with its examples."""
     options = {"fit": OPTIONS, "predict": PREDICTED}.get(name, EVALUATED)
     width = max(map(len, options)) + 2
-    lines = [f"usage: lightning {name} --config recipes/NAME.yaml [options]", "", "recipes:"]
+    lines = [
+        f"usage: lightning {name} --config NAME [options]",
+        "",
+        "recipes (NAME, or a .yaml file of yours):",
+    ]
     lines += [f"  {recipe:<28}{text}" for recipe, text in recipes().items()]
     lines += [
         "",
@@ -72,9 +76,9 @@ def command_help(name: str, examples: str) -> str:
     lines += [
         "",
         "all settings of a recipe:",
-        f"  lightning {name} --config recipes/NAME.yaml --model.help   what its model takes (or --data.help)",
-        f"  lightning {name} --config recipes/NAME.yaml --print_config all settings and their values",
-        f"  lightning {name} --help-all                                every option of the trainer",
+        f"  lightning {name} --config NAME --model.help     what its model takes; --data.help: its data",
+        f"  lightning {name} --config NAME --print_config   all settings and their values",
+        f"  lightning {name} --help-all                     every option of the trainer",
         "An error shows its traceback with --debug.",
         "",
         f"examples:\n{examples.rstrip()}",

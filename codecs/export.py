@@ -124,7 +124,7 @@ def codec_to_train(name: str, kind: type[TrainableCodec]) -> TrainableCodec:
             f"{kind.__name__}; name one of those, or take the recipe of the other kind"
         )
     assert isinstance(codec, nn.Module)
-    codec.float().requires_grad_(True).train()
+    codec.requires_grad_(True).train()
     return codec
 
 
