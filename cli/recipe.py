@@ -35,6 +35,9 @@ from ..recipes.resume import StepSeed
 from .command import did_you_mean
 from .terminal import say
 
+# How jsonargparse begins when it wraps what the constructor of a class raised.
+_UNION = "Does not validate against any of the Union subtypes"
+
 
 class _Formatter(jsonargparse.DefaultHelpFormatter, argparse.RawDescriptionHelpFormatter):
     """Leaves the lines of the examples as they are."""
@@ -80,6 +83,18 @@ class RecipeCLI(LightningCLI):
 
     def _parse_ckpt_path(self) -> None:
         """Leave the settings as they were given: Lightning would replace them by those in the checkpoint."""
+
+    def instantiate_classes(self) -> None:
+        """Build everything; what a class refuses is said in its own words."""
+        try:
+            super().instantiate_classes()
+        except ValueError as error:
+            cause: BaseException = error
+            while str(cause).startswith(_UNION) and cause.__cause__ is not None:
+                cause = cause.__cause__
+            if cause is error:
+                raise
+            raise cause from None
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Build the trainer; what it writes goes below its default_root_dir, unless a setting says other."""

@@ -67,7 +67,9 @@ def command_help(name: str, examples: str) -> str:
         "",
         "recipes (NAME, or a .yaml file of yours):",
     ]
-    lines += [f"  {recipe:<28}{text}" for recipe, text in recipes().items()]
+    known = recipes()
+    longest = max(map(len, known)) + 2
+    lines += [f"  {recipe:<{longest}}{text}" for recipe, text in known.items()]
     lines += [
         "",
         "what people change (each recipe begins with its command, its hardware and what to expect):",

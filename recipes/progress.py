@@ -156,9 +156,9 @@ class StepProgress(ProgressBar):
 
 def duration(seconds: float) -> str:
     """A length of time in words: 45 s, 12 min, 3 h 20 min, 2 days 5 h."""
-    minutes = round(seconds / 60)
     if seconds < 90:
         return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
     if minutes < 60:
         return f"{minutes} min"
     if minutes < 48 * 60:

@@ -307,6 +307,10 @@ def test_a_short_run_validates_and_shows_and_keeps_what_it_made(
     last = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
     assert last["global_step"] == (2 if name == "judge" else 3)
     assert not list((run / "checkpoints").glob("last-*"))
+    averaged = name in ("seanet_finetune", "music2latent2_small")
+    assert (
+        "current_model_state" in last
+    ) == averaged  # the moving average of a codec, and the weights beside it
     checkpoint = f"--ckpt_path={run / 'checkpoints' / 'last.ckpt'}"
     evaluated = [word for word in words if "max_steps" not in word]
     assert cli.lightning(["test", *evaluated, checkpoint]) == 0
