@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -72,7 +73,10 @@ def _train(words: list[str]) -> int:
     words = [word for word in words if word != "--debug"]
     if words and {"-h", "--help"} & set(words):
         name = words[0] if words[0] in TRAINING_COMMANDS else None
-        print(command_help(name, EXAMPLES[name]) if name else overview(TRAINING_COMMANDS))
+        try:
+            print(command_help(name, EXAMPLES[name]) if name else overview(TRAINING_COMMANDS), flush=True)
+        except BrokenPipeError:  # `| head`; Python would complain once more when it flushes at exit
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     words = ["--help" if word == "--help-all" else word for word in words]
     for place, word in enumerate(words):

@@ -65,15 +65,12 @@ def command_help(name: str, examples: str) -> str:
     lines = [
         f"usage: lightning {name} --config NAME [options]",
         "",
-        "recipes (NAME, or a .yaml file of yours):",
+        "recipes (NAME, or a .yaml file of yours; each begins with hardware, time and what to expect):",
     ]
     known = recipes()
     longest = max(map(len, known)) + 2
     lines += [f"  {recipe:<{longest}}{text}" for recipe, text in known.items()]
-    lines += [
-        "",
-        "what people change (each recipe begins with its command, its hardware and what to expect):",
-    ]
+    lines += ["", "what people change:"]
     lines += [f"  {option:<{width}}{text}" for option, text in options.items()]
     lines += [
         "",
