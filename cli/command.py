@@ -75,20 +75,25 @@ def did_you_mean(word: str, known: Collection[str]) -> str:
     return f"; did you mean {' or '.join(near)}?" if near else ""
 
 
-def run_guarded(command: Callable[[], int | None], *, debug: bool) -> int:
+def run_guarded(command: Callable[[], int | None], *, debug: bool, name: str = "soundloom") -> int:
     """Run `command`, turn what it raises into one line on stderr, and return the exit status.
 
     That is what the command returns (None: 0), or 2 for an error.
+
+    Args:
+        command: what is run.
+        debug: show tracebacks.
+        name: of the command, for its messages.
     """
     try:
         return command() or 0
     except KeyboardInterrupt:
-        print("\nsoundloom: stopped", file=sys.stderr)
+        print(f"\n{name}: stopped", file=sys.stderr)
         return 130
     except Exception as error:
         if debug:
             traceback.print_exc()
-        print(f"soundloom: error: {_said(error)}", file=sys.stderr)
+        print(f"{name}: error: {_said(error)}", file=sys.stderr)
         return 2
 
 

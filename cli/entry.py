@@ -43,8 +43,8 @@ def main(args: Sequence[str] | None = None) -> int:
     known = [*COMMANDS, *TRAINING_COMMANDS]
     choices = f"; use one of {', '.join(known)}"
     name = next((word for word in words if not word.startswith("-")), None)
-    if name in TRAINING_COMMANDS:
-        parser.error(f"{words[0]} goes before no {name}, which shows tracebacks anyway: leave it out")
+    if name in TRAINING_COMMANDS and set(words[: words.index(name)]) == {"--debug"}:
+        return lightning([*words[words.index(name) :], "--debug"])
     if name is not None and name not in known:
         parser.error(f"there is no command {name!r}{did_you_mean(name, known) or choices}")
     options = parser.parse_args(words)

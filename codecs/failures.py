@@ -6,6 +6,7 @@ This is the one place that decides what counts as "this file failed", and in whi
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import ParamSpec, TypeVar
@@ -60,8 +61,23 @@ def said(failure: Failure) -> str:
 def reason_of(error: Exception) -> str:
     """What to say about an error: its message, and where that is no message for a user, how to learn more."""
     if isinstance(error, (ValueError, OSError)) and not isinstance(error, UnicodeError) and str(error):
-        return str(error)
-    return f"{type(error).__name__}: {error} (run again with --debug for the traceback)"
+        return _said_in_a_worker(str(error))
+    kind = type(error)
+    if kind.__name__ == "MisconfigurationException" and kind.__module__.startswith("lightning."):
+        return str(error)  # Lightning's word for settings that do not go together
+    if kind.__name__ == "OutOfMemoryError" and kind.__module__.startswith("torch"):
+        return (
+            f"the device has too little memory: {error}; ask for less at once, such as a smaller batch_size"
+        )
+    return f"{kind.__name__}: {error} (run again with --debug for the traceback)"
+
+
+def _said_in_a_worker(message: str) -> str:
+    """The message of an error alone, where torch has put a loading process's whole traceback before it."""
+    if not re.match(r"Caught \w+ in DataLoader worker process \d+\.\n", message):
+        return message
+    last = message.rstrip().rsplit("\n", 1)[-1]
+    return re.sub(r"^[\w.]+: ", "", last)
 
 
 def failure_lines(failures: Sequence[Failure], most: int = 20, rest: str = "") -> list[str]:
