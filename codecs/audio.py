@@ -19,6 +19,7 @@ import soxr
 import torch
 from torch import Tensor
 
+from ..errors import SoundloomError
 from .atomic import atomic_write
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ INTEGER_RANGES = {
 }
 
 
-class AudioError(ValueError):
+class AudioError(SoundloomError, ValueError):
     """Audio that cannot be read, written or used; the message names what is wrong and the fix."""
 
 
@@ -134,7 +135,7 @@ def as_samples(samples: Tensor | np.ndarray) -> Tensor:
     if samples.dtype not in INTEGER_RANGES:
         raise AudioError(f"samples are {samples.dtype}; use float32, float64, int16, int32 or uint8")
     zero, full = INTEGER_RANGES[samples.dtype]
-    return ((samples.to(torch.float64) - zero) / full).to(torch.float32)
+    return (samples.to(torch.float32) - zero) / full  # powers of two: as exact as by way of float64
 
 
 def check_finite(samples: Tensor, source: str = "the audio") -> None:

@@ -15,6 +15,7 @@ import soundfile
 from torch import Tensor
 
 from ..audio import WRITE_BLOCK, WRITE_FORMATS, AudioError
+from ..filenames import native
 from ..sound_reader import RAW_SUBTYPES, RawFormat
 
 # What a wav header says of its length when that is not known; ffmpeg and sox read and write the same.
@@ -51,7 +52,9 @@ class FileWriter:
         self._shown = shown
         container, subtype = WRITE_FORMATS[suffix]
         try:
-            self._file = soundfile.SoundFile(str(path), "w", sample_rate, channels, subtype, format=container)
+            self._file = soundfile.SoundFile(
+                native(path), "w", sample_rate, channels, subtype, format=container
+            )
         except (soundfile.SoundFileError, OverflowError) as error:
             raise AudioError(
                 f"{suffix} cannot hold {channels} channels at {sample_rate} Hz ({shown}); use .wav, or "
