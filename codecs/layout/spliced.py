@@ -100,7 +100,9 @@ class Window:
         self._begin, self._data = start, b""
 
     def peek(self, place: int, count: int) -> bytes:
-        """Bytes from `place` on; fewer than `count` at the end."""
+        """Bytes from `place` on; fewer than `count` at the end, and none outside of the part."""
+        if not self.start <= place < self.stop:  # a size field may lead anywhere
+            return b""
         inside = place - self._begin
         if inside < 0 or inside + count > len(self._data):
             self._load(place, count)

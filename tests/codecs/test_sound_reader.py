@@ -474,6 +474,7 @@ def test_window_and_tags() -> None:
     assert window.find(b"needle", 0, len(data)) == 5000
     assert window.find(b"needle", 0, 5000) == -1 and window.find(b"needle", 5001, len(data)) == -1
     assert window.peek(5000, 6) == b"needle" and window.peek(len(data) - 2, 6) == bytes(2)
+    assert window.peek(-1, 6) == window.peek(len(data), 6) == window.peek(2**63, 6) == b""
     ape = b"APETAGEX" + struct.pack("<IIII", 2000, 500, 1, 0xA0000000) + bytes(8)
     assert tag_size(Window(io.BytesIO(ape), 0, 32), 0) == 532
     assert find_layout(io.BytesIO(data)).kind == ""
