@@ -36,7 +36,7 @@ from .request import (
     read_source,
 )
 from .rerank import Scorer, keep_best
-from .streaming import decode_codes, decode_while
+from .streaming import LimitedDecoder, decode_codes, decode_while
 from .text import TextEncoder
 from .weights import MAX_SHARD_BYTES
 
@@ -219,7 +219,7 @@ class AudioGen:
         extend_stride: float | None = None,
         reference_padding: bool = False,
     ) -> GeneratedAudio:
-        """Generate sounds.
+        """Generate sounds, within full scale: `codecs.limiter.Limiter` takes off what is beyond.
 
         Args:
             prompts: one sentence or several; an empty one leaves the choice to the model.
@@ -326,7 +326,7 @@ class AudioGen:
     @torch.inference_mode()
     def _stream(self, job: Job, first: int, size: int) -> Iterator[GeneratedAudio]:
         with closing(job.generator):
-            decoder = self.codec.stream_decoder()
+            decoder = LimitedDecoder(self.codec)
             for samples, codes in decode_while(decoder, job.codes, job.steps(), first=first, size=size):
                 yield self._result(samples, codes, job)
 
