@@ -1,7 +1,7 @@
 """A look-ahead peak limiter: what goes out stays within a ceiling, what is within it already stays as it is.
 
-One object for whole sounds and for streams; how a sound is cut makes no difference, to the bit. Its gain is the
-usual one of a look-ahead limiter: the gain that a sample needs is held over the look-ahead, let go of
+One object for whole sounds and for streams; how a sound is cut makes no difference, to the bit. Its gain is
+the usual one of a look-ahead limiter: the gain that a sample needs is held over the look-ahead, let go of
 exponentially, and smoothed by a moving average as long as the look-ahead, which reaches its value just when
 the peak comes out.
 

@@ -170,8 +170,8 @@ class PhaseTracker:
         right = torch.where(is_peak, index, 3 * bins).flip(1).cummin(1).values.flip(1)
         nearest = torch.where(index - left <= right - index, left, right)
         nearest = torch.where((nearest < 0) | (nearest >= bins), index, nearest)  # a frame without a peak
-        # A window's main lobe bends by more than FLATTEST. The vertex of what is flatter hangs on rounding, and
-        # phases would keep the error for good.
+        # A window's main lobe bends by more than FLATTEST. The vertex of what is flatter hangs on rounding,
+        # and phases would keep the error for good.
         bend = (lower - 2 * log_tone + upper).clamp_max(-FLATTEST)
         offset = (0.5 * (lower - upper) / bend).clamp(-0.5, 0.5)
         return nearest, (index + torch.where(is_peak, offset, 0.0)).gather(1, nearest)
