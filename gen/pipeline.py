@@ -298,7 +298,7 @@ class AudioGen:
         """Generate sounds and give them out chunk by chunk while the rest is still being made.
 
         The chunks one after the other are what `generate` returns for the same arguments and seed, up to
-        rounding (1e-5). Closing the iterator, or leaving it to be collected, ends the work and gives its
+        rounding (1e-5; where a codec decides between equal maxima, see docs/compression.md, more). Closing the iterator, or leaving it to be collected, ends the work and gives its
         memory back.
 
         Args:
