@@ -298,8 +298,8 @@ class AudioGen:
         """Generate sounds and give them out chunk by chunk while the rest is still being made.
 
         The chunks one after the other are what `generate` returns for the same arguments and seed, up to
-        rounding (1e-5; where a codec decides between equal maxima, see docs/compression.md, more). Closing the iterator, or leaving it to be collected, ends the work and gives its
-        memory back.
+        rounding (1e-5; docs/compression.md tells of a codec that decides between equal maxima). Closing the
+        iterator, or leaving it to be collected, ends the work and gives its memory back.
 
         Args:
             prompts, duration, continue_from: as for `generate`.

@@ -16,7 +16,7 @@ from ..base import Codec
 from ..container import ContainerError, ContainerReader
 from ..container.reader import LONG_SECONDS
 from ..encodec.ecdc_header import EcdcError, starts_ecdc
-from ..limiter import Limiter
+from ..limiter import CEILING, Limiter
 from ..loudness import LoudnessMeter, check_loudness, loudness_gain
 from .compression import FrameSource, check_codec, decode_blocks, other_weights, plan_span
 from .ecdc import open_ecdc
@@ -24,6 +24,8 @@ from .places import Place, Progress, Tally, open_input, open_output
 from .report import Decoding, FileReport
 from .shelf import CodecShelf
 from .soundio import FileWriter, PipeWriter, RawFormat, SoundWriter
+
+UNLIMITED = 1e30  # a ceiling that no sound reaches
 
 
 def decode_file(
@@ -86,10 +88,11 @@ def decode_file(
                 "leave out --recover (in Python recover=True)"
             )
 
-        def open_sound(gain: float = 1.0) -> Decoding:
+        def open_sound(gain: float = 1.0, ceiling: float = CEILING) -> Decoding:
+            loud: dict[str, Any] = {"gain": gain, "ceiling": ceiling}
             if is_ecdc:
-                return open_ecdc(file, shown, chosen or shelf, gain=gain, **part)
-            return _open_loom(file, shown, chosen or shelf, recover, any_weights, gain=gain, **part)
+                return open_ecdc(file, shown, chosen or shelf, **part, **loud)
+            return _open_loom(file, shown, chosen or shelf, recover, any_weights, **part, **loud)
 
         if loudness is None:
             decoding = open_sound()
@@ -100,7 +103,7 @@ def decode_file(
                     "leave the loudness out"
                 )
             place = file.tell()
-            decoding = open_sound()
+            decoding = open_sound(ceiling=UNLIMITED)  # limited once it has its loudness
             meter = LoudnessMeter(decoding.rate)
             for block in decoding.blocks:
                 meter.push(block)
@@ -143,6 +146,7 @@ def _open_loom(
     any_weights: bool,
     *,
     gain: float,
+    ceiling: float,
     start: float | None,
     stop: float | None,
     rate: int | None,
@@ -156,7 +160,7 @@ def _open_loom(
     left_out: list[tuple[int, int, str]] = []
     part = math.inf if stop is None else stop - (start or 0.0)
     frames = _frames(reader, left_out, check=part > LONG_SECONDS)
-    limiter = Limiter(span.rate)
+    limiter = Limiter(span.rate, ceiling)
     blocks = decode_blocks(
         codec,
         header,

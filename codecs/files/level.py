@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ..base import Codec
 from ..container import Header
+from ..limiter import RELEASE
 
 BLOCK_SECONDS = 0.02  # over which a peak counts
 LOWEST_DB, HIGHEST_DB, STEP_DB = -120.0, 60.0, 0.5  # peaks that are told apart
@@ -40,6 +41,7 @@ class LevelMatch:
         self._power = 0.0  # summed squares of the sound
         self._samples = self._decoded = 0
         self._waiting: Tensor | None = None
+        self._held = 0.0  # peak that the limiter has not let go of
         self.peak = 0.0
 
     def source(self, samples: Tensor) -> None:
@@ -81,7 +83,8 @@ class LevelMatch:
         for block in decoded[:, :whole].split(self._block, dim=-1):
             if not block.shape[-1]:
                 continue
-            peak_db = 20 * math.log10(max(float(block.abs().max()), 1e-9))
+            self._held = max(float(block.abs().max()), self._held * math.exp(-BLOCK_SECONDS / RELEASE), 1e-9)
+            peak_db = 20 * math.log10(self._held)
             place = round((min(max(peak_db, LOWEST_DB), HIGHEST_DB) - LOWEST_DB) / STEP_DB)
             self._powers[place] += block.double().square().sum()
 

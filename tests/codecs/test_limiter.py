@@ -59,7 +59,7 @@ def test_what_is_within_full_scale_is_not_touched() -> None:
     assert limit(samples, RATE) is samples
 
 
-@pytest.mark.parametrize("sizes", [[1] * 500, [0, 79, 80, 81, 0], [7] * 900, [6000], [320] * 30])
+@pytest.mark.parametrize("sizes", [[1] * 90, [0, 79, 80, 81, 0], [7] * 100, [6000], [320] * 30])
 def test_a_stream_is_the_whole_to_the_bit(sizes: list[int]) -> None:
     samples = torch.stack([loud(2, 1), loud(2, 2)])
     limiter = Limiter(RATE)

@@ -61,7 +61,7 @@ def test_every_kind_of_codec_keeps_the_level(name: str) -> None:
     assert plain.header.gain == 1.0 and torch.equal(plain.frames, compressed.frames)
     off = abs(level(codec.decompress(plain)[0]) - level(samples))
     left = abs(level(codec.decompress(compressed)[0]) - level(samples))
-    assert left < 0.2 or (abs(compressed.header.settings.get("gain_db", 0.0)) == 24.0 and left < off)  # type: ignore[arg-type]
+    assert left < 0.5 or (abs(compressed.header.settings.get("gain_db", 0.0)) == 24.0 and left < off)  # type: ignore[arg-type]
 
 
 def test_silence_has_no_level_to_keep() -> None:
@@ -84,7 +84,7 @@ def test_files_hold_the_same_gain_and_pipes_none(tmp_path: Path) -> None:
 def test_files_and_memory_are_limited_alike(tmp_path: Path, name: str) -> None:
     codec: Codec = seanet() if name == "seanet" else music2latent2()
     compressed = louder(codec.compress(sound(1.0, 8000), 8000), 30.0)
-    whole, rate = codec.decompress(compressed)
+    whole, _ = codec.decompress(compressed)
     assert float(whole.abs().max()) == pytest.approx(1.0, abs=1e-3) and float(whole.abs().max()) <= 1
     compressed.save(tmp_path / "a.loom")
     report = decode_file(tmp_path / "a.loom", tmp_path / "a.wav", codec)
