@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Collection
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .command import Command, CommandError, describe
+from .command import Command, CommandError
 from .options import (
     NAMES,
     add_count,
@@ -225,16 +226,16 @@ def run_info(options: argparse.Namespace) -> None:
     """Describe every file; those that cannot be read are named, and the others described all the same."""
     import json
 
+    from ..codecs.failures import Failure, attempt, said
     from ..codecs.files import describe_file
 
     failed = 0
     for name in options.files:
-        try:
-            found = describe_file(sys.stdin.buffer if name == "-" else name)
-        except (ValueError, OSError) as error:
-            if len(options.files) == 1:
-                raise
-            print(f"soundloom: {describe(error)}", file=sys.stderr)
+        found = attempt(name, partial(describe_file, sys.stdin.buffer if name == "-" else name))
+        if isinstance(found, Failure):
+            if len(options.files) == 1 and found.error is not None:
+                raise found.error
+            print(f"soundloom: {said(found)}", file=sys.stderr)
             failed += 1
             continue
         print(json.dumps(found.to_dict()) if options.json else "\n".join(found.lines()))
@@ -266,11 +267,13 @@ def _run_batch(
     """Do the jobs of `encode` or `decode`, or the one of a pipe, and say what was done."""
     import torch
 
+    from ..codecs.failures import Failure, attempt
     from ..codecs.files.batch import run_jobs
 
     if options.jobs > 1:
         torch.set_num_threads(max(1, torch.get_num_threads() // options.jobs))
-    total = sum(seconds(job.source) for job in jobs)
+    lengths = [attempt(str(job.source), partial(seconds, job.source)) for job in jobs if job.failure is None]
+    total = sum(length for length in lengths if not isinstance(length, Failure))  # failures come up again
     elapsed = 0.0
     with progress_bar(enabled=not options.quiet, desc=verb, unit="s") as bar:
 
@@ -285,10 +288,10 @@ def _run_batch(
                 say(line(report), error=options.destination == "-")
             return 0
 
-        def done(job: Job, outcome: FileReport | Exception) -> None:
-            if isinstance(outcome, Exception):
+        def done(job: Job, outcome: FileReport | Failure) -> None:
+            if isinstance(outcome, Failure):
                 if len(jobs) > 1:
-                    say(f"soundloom: {job.source}: {describe(outcome)}", error=True)
+                    say(f"soundloom: {outcome}", error=True)
             elif not options.quiet:
                 say(line(outcome))
 
@@ -299,10 +302,10 @@ def _run_batch(
             progress=advance,
             done=done,
         )
-    failed = [outcome for outcome in outcomes if isinstance(outcome, Exception)]
+    failed = [outcome for outcome in outcomes if isinstance(outcome, Failure)]
     if failed:
         if len(jobs) == 1:
-            raise failed[0]
+            raise failed[0].error or CommandError(str(failed[0]))
         raise CommandError(f"{len(failed)} of {len(jobs)} files could not be done, see above")
     return 0
 

@@ -18,7 +18,9 @@ import soxr
 import torch
 from torch import Tensor
 
+from ..errors import SoundloomError
 from .atomic import atomic_write
+from .filenames import native
 from .limiter import limit
 
 logger = logging.getLogger(__name__)
@@ -42,7 +44,7 @@ INTEGER_RANGES = {
 }
 
 
-class AudioError(ValueError):
+class AudioError(SoundloomError, ValueError):
     """Audio that cannot be read, written or used; the message names what is wrong and the fix."""
 
 
@@ -126,7 +128,7 @@ def as_samples(samples: Tensor | np.ndarray) -> Tensor:
     if samples.dtype not in INTEGER_RANGES:
         raise AudioError(f"samples are {samples.dtype}; use float32, float64, int16, int32 or uint8")
     zero, full = INTEGER_RANGES[samples.dtype]
-    return ((samples.to(torch.float64) - zero) / full).to(torch.float32)
+    return (samples.to(torch.float32) - zero) / full  # powers of two: as exact as by way of float64
 
 
 def check_finite(samples: Tensor, source: str = "the audio") -> None:
@@ -161,7 +163,7 @@ def read_audio(path: str | os.PathLike[str]) -> tuple[Tensor, int]:
     with path.open("rb"):  # libsndfile calls a missing permission only "System error"; Python names it
         pass
     try:
-        data, sample_rate = soundfile.read(str(path), dtype="float32", always_2d=True)
+        data, sample_rate = soundfile.read(native(path), dtype="float32", always_2d=True)
     except (soundfile.SoundFileError, TypeError, MemoryError) as error:
         # TypeError: the suffix .raw means headerless samples to soundfile, which then asks for their rate.
         raise AudioError(

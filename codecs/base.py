@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from torch import Tensor
 
+from ..errors import ModelError, ModelNotFoundError
 from .audio import MAX_CHANNELS, AudioError, as_samples, check_finite, mix, resample
 from .resolve import (
     BUNDLED_MODELS,
@@ -252,7 +253,7 @@ def codec_class(folder: Path) -> type[Codec]:
         try:
             settings = json.loads(config.read_text(encoding="utf-8"))
         except ValueError as error:
-            raise ValueError(
+            raise ModelError(
                 f"{config} is not readable JSON ({error}); fetch or save the model again"
             ) from error
         settings = settings if isinstance(settings, dict) else {}
@@ -262,7 +263,7 @@ def codec_class(folder: Path) -> type[Codec]:
     elif config.is_file():
         name = name or TRANSFORMERS_TYPES.get(str(settings.get("model_type")))
         if name not in CODEC_CLASSES:
-            raise ValueError(
+            raise ModelError(
                 f"{config} has _class_name {name!r}, which is no known codec; "
                 f"known: {', '.join(sorted(CODEC_CLASSES))}"
             )
@@ -271,7 +272,7 @@ def codec_class(folder: Path) -> type[Codec]:
     elif any(folder.glob("encodec_*.th")):
         name = "EnCodec"
     else:
-        raise FileNotFoundError(f"{folder} holds no codec; it needs a config.json or a {PUBLISHED_FILE}")
+        raise ModelNotFoundError(f"{folder} holds no codec; it needs a config.json or a {PUBLISHED_FILE}")
     kind = getattr(importlib.import_module(CODEC_CLASSES[name], __package__), name)
     assert issubclass(kind, Codec)
     return kind

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from ..codecs.audio import Audio
 from ..codecs.base import Codec
+from ..errors import ModelError
 from .generation import Progress
 from .job import CodeSettings, Job, Options, Settings
 from .lm import AudioLM
@@ -91,12 +92,12 @@ class AudioGen:
         codec_name: str | None = None,
     ) -> None:
         if text_encoder.dim != lm.text_dim:
-            raise ValueError(
+            raise ModelError(
                 f"the text encoder gives states of width {text_encoder.dim}, the language model wants "
                 f"{lm.text_dim}; use the text encoder that it was trained with"
             )
         if codec.codebook_size != lm.codebook_size or codec.num_codebooks < lm.num_codebooks:
-            raise ValueError(
+            raise ModelError(
                 f"the codec has {codec.num_codebooks} codebooks of {codec.codebook_size}, the language model "
                 f"wants {lm.num_codebooks} of {lm.codebook_size}; use the codec that it was trained with"
             )
@@ -261,7 +262,7 @@ class AudioGen:
         texts = list_prompts(prompts)
         frames = count_frames(duration, self.codec.frame_rate)
         if check_count("candidates", candidates) > 1 and rerank is None:
-            raise ValueError(
+            raise ModelError(
                 f"candidates is {candidates}, but rerank is None; give a scorer that chooses, for example "
                 "JudgeScorer()"
             )

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from ..audio import MAX_CHANNELS, WRITE_BLOCK, WRITE_FORMATS, AudioError, check_rate
+from ..filenames import native
 from .places import Place, stream_name
 
 # What is looked for in folders; any other file that libsndfile reads may be named outright.
@@ -173,7 +174,7 @@ def open_sound(source: Place, raw: RawFormat | None = None) -> Iterator[SoundRea
         yield SoundReader(file, name, pipe=isinstance(target, int))
 
 
-def _readable(source: Place) -> tuple[str, str | int | BinaryIO]:
+def _readable(source: Place) -> tuple[str, str | bytes | int | BinaryIO]:
     """Name of a source, and what soundfile opens."""
     if isinstance(source, (str, os.PathLike)):
         path = Path(source)
@@ -183,7 +184,7 @@ def _readable(source: Place) -> tuple[str, str | int | BinaryIO]:
             raise FileNotFoundError(f"no such file: {path}; check the spelling and the current folder")
         with path.open("rb"):  # libsndfile calls a missing permission only "System error"; Python names it
             pass
-        return str(path), str(path)
+        return str(path), native(path)
     name = stream_name(source)
     if source.seekable():
         return name, source
@@ -215,7 +216,9 @@ class FileWriter:
         self._shown = shown
         container, subtype = WRITE_FORMATS[suffix]
         try:
-            self._file = soundfile.SoundFile(str(path), "w", sample_rate, channels, subtype, format=container)
+            self._file = soundfile.SoundFile(
+                native(path), "w", sample_rate, channels, subtype, format=container
+            )
         except (soundfile.SoundFileError, OverflowError) as error:
             raise AudioError(
                 f"{suffix} cannot hold {channels} channels at {sample_rate} Hz ({shown}); use .wav, or "

@@ -109,9 +109,9 @@ def test_leaving_early_gives_the_memory_back(model: AudioGen, monkeypatch: pytes
     stream: Any = model.stream("a dog", 5.0, seed=0)
     next(stream)
     cache = caches[0]()
-    assert cache is not None and cache.keys
+    assert cache is not None and cache.memory
     stream.close()
-    assert cache.keys == []
+    assert cache.memory == []
     for _ in range(2):  # by the end of a loop's scope, without close
         next(iter(model.stream("a dog", 5.0, seed=0)))
     unused = model.stream("a dog", 5.0, seed=0)
