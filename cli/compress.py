@@ -68,6 +68,12 @@ def add_encode_arguments(parser: argparse.ArgumentParser) -> None:
         "loom)",
     )
     parser.add_argument(
+        "--no-level",
+        dest="level",
+        action="store_false",
+        help="do not decode to compare levels: several times as fast, but the level may come back dB off",
+    )
+    parser.add_argument(
         "--raw", metavar="FORMAT", help="IN has no header: ENCODING:RATE:CHANNELS, for example s16le:44100:2"
     )
     parser.add_argument(
@@ -100,6 +106,12 @@ def add_decode_arguments(parser: argparse.ArgumentParser) -> None:
         "--format", choices=["wav", "flac", "ogg", "mp3"], default="wav", help="in folders (default: wav)"
     )
     parser.add_argument("--raw", metavar="ENCODING", help="with OUT -: samples without a header, as s16le")
+    parser.add_argument(
+        "--loudness",
+        type=number,
+        metavar="LUFS",
+        help="integrated loudness of the result (ITU-R BS.1770), for example -23 (default: as it was)",
+    )
     parser.add_argument(
         "--recover", action="store_true", help="keep what is intact of a damaged file; the rest is silence"
     )
@@ -151,6 +163,7 @@ def run_encode(options: argparse.Namespace) -> int:
             entropy=options.entropy,
             raw=raw,
             allow_truncated=options.allow_truncated,
+            level=options.level,
             force=options.force,
             progress=progress,
         )
@@ -191,6 +204,7 @@ def run_decode(options: argparse.Namespace) -> int:
             raw=raw,
             recover=options.recover,
             any_weights=options.any_weights,
+            loudness=options.loudness,
             force=options.force,
             progress=progress,
         )
@@ -198,7 +212,8 @@ def run_decode(options: argparse.Namespace) -> int:
     def line(report: FileReport) -> str:
         rate = options.sample_rate or report.header.sample_rate
         channels = "mono" if report.header.channels == 1 else "stereo"
-        clipped = f", {report.clipped} samples clipped" if report.clipped else ""
+        taken = report.gain_reduction
+        limited = f", peaks limited by up to {taken:.1f} dB" if taken > 0.05 else ""
         lost = "".join(
             f"\n  lost: {frames} frames from frame {first} on ({reason})"
             if frames
@@ -206,7 +221,7 @@ def run_decode(options: argparse.Namespace) -> int:
             for first, frames, reason in report.damaged
         )
         other = ", with other weights than made the file" if report.other_weights else ""
-        return f"{report.destination}  {report.seconds:.2f} s, {rate} Hz {channels}{clipped}{other}{lost}"
+        return f"{report.destination}  {report.seconds:.2f} s, {rate} Hz {channels}{limited}{other}{lost}"
 
     def seconds(path: Path) -> float:
         return described_seconds(path, options.start, options.stop)

@@ -9,9 +9,9 @@ import io
 import logging
 import math
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 import soundfile
@@ -21,6 +21,7 @@ from torch import Tensor
 
 from ..errors import SoundloomError
 from .atomic import atomic_write
+from .limiter import limit
 
 if TYPE_CHECKING:
     from .sound_reader import SoundSource
@@ -92,6 +93,18 @@ class Audio:
     def duration(self) -> float:
         """Length of each sound in seconds."""
         return self.samples.shape[-1] / self.sample_rate
+
+    def at_loudness(self, lufs: float) -> Self:
+        """The same sounds, each at an integrated loudness (ITU-R BS.1770) of `lufs` LUFS, within full scale.
+
+        Where a limiter has to take peaks down for that, the loudness is less. Silence stays silent.
+
+        Raises:
+            ValueError: a loudness outside -70 to 0 LUFS.
+        """
+        from .loudness import normalize_loudness
+
+        return replace(self, samples=normalize_loudness(self.samples, self.sample_rate, lufs))
 
     def save(self, path: str | os.PathLike[str], index: int = 0, force: bool = False) -> Path:
         """Write one sound of the batch to a file; see `write_audio` for formats and errors."""
@@ -219,7 +232,7 @@ def write_audio(
     """Write one sound in the format of the file's suffix: .wav and .flac (16 bit), .ogg (Vorbis) or .mp3.
 
     The file appears complete or not at all: it is written beside its place under another name, then moved.
-    A sound with samples beyond -1 to 1, which the format would clip, is scaled down whole, with a warning.
+    A sound with samples beyond -1 to 1, which the format would clip, is limited, with a warning.
 
     Args:
         path: the file; its folder must exist.
@@ -251,12 +264,11 @@ def write_audio(
     check_axes(samples)
     check_finite(samples, f"the sound for {path}")
     peak = float(samples.abs().max())
+    sample_rate = check_rate(sample_rate)
     if peak > 1.0:
-        logger.warning(
-            "%s: the loudest sample is %.3f, beyond 1; the sound was scaled down to fit", path, peak
-        )
-        samples = samples / peak
-    encoded = _encode(path, samples, check_rate(sample_rate))
+        logger.warning("%s: the loudest sample is %.3f, beyond 1; the sound was limited to fit", path, peak)
+        samples = limit(samples, sample_rate)
+    encoded = _encode(path, samples, sample_rate)
 
     with atomic_write(path) as file:
         file.write(encoded)

@@ -175,6 +175,7 @@ class Codec(ABC):
         entropy: str = "auto",
         scale: float = 1.0,
         name: str | None = None,
+        level: bool = True,
     ) -> Compressed:
         """Encode one sound of any sample rate and channel count into what a `.loom` file holds.
 
@@ -193,6 +194,8 @@ class Codec(ABC):
             entropy: "auto" also tries an adaptive coder on codes and keeps what is smaller; "none" does not.
             scale: factor on the sound before it is encoded; `decompress` divides by it.
             name: of the codec in the header, in place of `self.name`.
+            level: also decode, and note the gain that gives the decoded sound the level it had; without,
+                encoding is several times as fast.
 
         Returns:
             What `Compressed.save` writes and `Compressed.to_bytes` packs.
@@ -205,7 +208,9 @@ class Codec(ABC):
         from .files.storage import choose_storage
 
         storage = choose_storage(self, bitrate=bitrate, codebooks=codebooks, precision=precision)
-        return compress(self, audio, sample_rate, storage, entropy=entropy, scale=scale, name=name)
+        return compress(
+            self, audio, sample_rate, storage, entropy=entropy, scale=scale, name=name, level=level
+        )
 
     def decompress(
         self,
@@ -216,6 +221,8 @@ class Codec(ABC):
         any_weights: bool = False,
     ) -> tuple[Tensor, int]:
         """Decode what `compress` made to the sample rate, the channels and the length that the sound had.
+
+        What is beyond full scale, or beyond the sound's own peak where that was beyond it, is limited.
 
         Args:
             compressed: as `compress` made it, or `Compressed.load` read it; or the content of a .loom file,

@@ -37,7 +37,7 @@ from .request import (
     read_source,
 )
 from .rerank import Scorer, keep_best
-from .streaming import decode_codes, decode_while
+from .streaming import LimitedDecoder, decode_codes, decode_while
 from .text import TextEncoder
 from .weights import MAX_SHARD_BYTES
 
@@ -220,7 +220,7 @@ class AudioGen:
         extend_stride: float | None = None,
         reference_padding: bool = False,
     ) -> GeneratedAudio:
-        """Generate sounds.
+        """Generate sounds, within full scale: `codecs.limiter.Limiter` takes off what is beyond.
 
         Args:
             prompts: one sentence or several; an empty one leaves the choice to the model.
@@ -299,8 +299,8 @@ class AudioGen:
         """Generate sounds and give them out chunk by chunk while the rest is still being made.
 
         The chunks one after the other are what `generate` returns for the same arguments and seed, up to
-        rounding (1e-5). Closing the iterator, or leaving it to be collected, ends the work and gives its
-        memory back.
+        rounding (1e-5; docs/compression.md tells of a codec that decides between equal maxima). Closing the
+        iterator, or leaving it to be collected, ends the work and gives its memory back.
 
         Args:
             prompts, duration, continue_from: as for `generate`.
@@ -327,7 +327,7 @@ class AudioGen:
     @torch.inference_mode()
     def _stream(self, job: Job, first: int, size: int) -> Iterator[GeneratedAudio]:
         with closing(job.generator):
-            decoder = self.codec.stream_decoder()
+            decoder = LimitedDecoder(self.codec)
             for samples, codes in decode_while(decoder, job.codes, job.steps(), first=first, size=size):
                 yield self._result(samples, codes, job)
 

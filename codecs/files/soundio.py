@@ -23,14 +23,7 @@ UNKNOWN_SIZE = 0xFFFFFFFF
 
 
 class SoundWriter(Protocol):
-    """Takes a sound block by block.
-
-    Attributes:
-        clipped: samples beyond -1 to 1, which were clipped: what follows is not known, so that the whole
-            cannot be scaled.
-    """
-
-    clipped: int
+    """Takes a sound block by block; samples beyond -1 to 1 are clipped, so put a `Limiter` before it."""
 
     def write(self, samples: Tensor) -> None:
         """Write samples `[C, N]`."""
@@ -48,7 +41,6 @@ class FileWriter:
     """
 
     def __init__(self, path: Path, suffix: str, *, sample_rate: int, channels: int, shown: Path) -> None:
-        self.clipped = 0
         self._shown = shown
         container, subtype = WRITE_FORMATS[suffix]
         try:
@@ -62,8 +54,7 @@ class FileWriter:
             ) from error
 
     def write(self, samples: Tensor) -> None:
-        frames, clipped = _within(samples)
-        self.clipped += clipped
+        frames = _within(samples)
         for start in range(0, len(frames), WRITE_BLOCK):
             try:
                 self._file.write(frames[start : start + WRITE_BLOCK])
@@ -98,15 +89,13 @@ class PipeWriter:
         length: int | None,
         raw: RawFormat | None = None,
     ) -> None:
-        self.clipped = 0
         self._stream, self._rate = stream, sample_rate
         self._subtype = "PCM_16" if raw is None else RAW_SUBTYPES[raw.encoding]
         if raw is None:
             stream.write(wav_header(sample_rate, channels, length))
 
     def write(self, samples: Tensor) -> None:
-        frames, clipped = _within(samples)
-        self.clipped += clipped
+        frames = _within(samples)
         buffer = io.BytesIO()
         # By the same library as files, so that a piped sound has the samples of a written one.
         soundfile.write(buffer, frames, self._rate, subtype=self._subtype, endian="LITTLE", format="RAW")
@@ -123,8 +112,7 @@ def wav_header(sample_rate: int, channels: int, length: int | None) -> bytes:
     return b"RIFF" + struct.pack("<I", total) + b"WAVEfmt " + layout + b"data" + struct.pack("<I", size)
 
 
-def _within(samples: Tensor) -> tuple[np.ndarray, int]:
-    """Samples `[C, N]` as frames `[N, C]` within -1 to 1, and how many were beyond."""
-    clipped = int((samples.abs() > 1.0).sum())
-    frames = samples.clamp(-1.0, 1.0).T.contiguous().numpy()
-    return frames, clipped
+def _within(samples: Tensor) -> np.ndarray:
+    """Samples `[C, N]` as frames `[N, C]` within -1 to 1."""
+    frames: np.ndarray = samples.clamp(-1.0, 1.0).T.contiguous().numpy()
+    return frames
