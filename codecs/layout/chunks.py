@@ -19,6 +19,7 @@ TOLERANCE = 64
 MPEG_TAGS = (0x50, 0x55)
 W64_SUFFIX = bytes.fromhex("f3acd3118cd100c04f8edb8a")
 MAX_CHUNKS = 10_000
+VOC_SIZE = "24 bits"  # which struct has no letter for
 
 
 @dataclass
@@ -29,7 +30,7 @@ class _Samples:
         start: its first byte.
         declared: bytes that the header tells of.
         wide: whether sizes have 64 bits.
-        sizes: where the header tells sizes: offset -> (format of struct, what to add to that of the samples).
+        sizes: where the header tells sizes: offset -> (format of struct or VOC_SIZE, what to add to that of the samples).
         tag: of a wav, the encoding of the samples.
         last: whether what a decoder needs comes before the samples.
         end: what has to stand behind them.
@@ -156,7 +157,8 @@ def _voc(window: Window) -> _Samples | None:
         size = int.from_bytes(head[1:], "little")
         described = {1: 2, 9: 12}.get(head[0])
         if described is not None:
-            return _Samples(place + 4 + described, max(0, size - described), end=b"\0")
+            sizes = {place + 1: (VOC_SIZE, described)}
+            return _Samples(place + 4 + described, max(0, size - described), sizes=sizes, end=b"\0")
         place += 4 + size
     return None
 
@@ -199,9 +201,10 @@ def _patched(found: _Samples, stop: int) -> Iterator[Piece]:
     """The file up to the last sample, with sizes that are true."""
     place = 0
     for offset, (layout, more) in sorted(found.sizes.items()):
-        size = min(stop - found.start + more, 256 ** struct.calcsize(layout) - 1)
+        size = stop - found.start + more
+        width = 3 if layout == VOC_SIZE else struct.calcsize(layout)
         yield place, offset
-        yield struct.pack(layout, size)
-        place = offset + struct.calcsize(layout)
+        yield struct.pack("<Q" if layout == VOC_SIZE else layout, min(size, 256**width - 1))[:width]
+        place = offset + width
     yield place, stop
     yield found.end
