@@ -30,7 +30,8 @@ class _Samples:
         start: its first byte.
         declared: bytes that the header tells of.
         wide: whether sizes have 64 bits.
-        sizes: where the header tells sizes: offset -> (format of struct or VOC_SIZE, what to add to that of the samples).
+        sizes: where the header tells sizes: offset -> (format of struct or VOC_SIZE, what to add to that of
+            the samples).
         tag: of a wav, the encoding of the samples.
         last: whether what a decoder needs comes before the samples.
         end: what has to stand behind them.
