@@ -72,6 +72,10 @@ class SEANetCodec(ModelMixin, ConfigMixin, Codec):
         transform: "none" feeds the waveform to the network, "spectral" magnitudes (see spectral.py; mono
             only).
         transform_hop: samples per frame of the transform.
+        look_ahead: frames of codes after one that the decoder sees when it makes its sound; with transform
+            "spectral" only.
+        griffin_lim_rounds: rounds that make the phases of a spectral transform agree; each adds 3 frames of
+            the transform to the latency.
         linear_path: give both networks a linear path, which can start from principal components (see
             components.py); with transform "spectral" only.
         threshold_dead, kmeans_iterations, codebook_decay: see EuclideanCodebook; used in training only.
@@ -106,6 +110,8 @@ class SEANetCodec(ModelMixin, ConfigMixin, Codec):
         decoder_overrides: Mapping[str, Any] | None = None,
         transform: str = "none",
         transform_hop: int = 160,
+        look_ahead: int = 0,
+        griffin_lim_rounds: int = 0,
         linear_path: bool = False,
         threshold_dead: float = 2.0,
         kmeans_iterations: int = 50,
@@ -136,7 +142,17 @@ class SEANetCodec(ModelMixin, ConfigMixin, Codec):
             raise ValueError(f"transform 'spectral' is for 1 channel, not {channels}; use 'none'")
         if linear_path and transform != "spectral":
             raise ValueError("linear_path starts from components of magnitudes: set transform='spectral' too")
-        self.spectral = SpectralTransform(transform_hop, sample_rate) if transform == "spectral" else None
+        if transform != "spectral" and (look_ahead or griffin_lim_rounds):
+            raise ValueError(
+                "look_ahead and griffin_lim_rounds need transform='spectral'; set it, or both to 0"
+            )
+        self.spectral = (
+            SpectralTransform(
+                transform_hop, sample_rate, ahead=look_ahead * math.prod(ratios), rounds=griffin_lim_rounds
+            )
+            if transform == "spectral"
+            else None
+        )
         seen: dict[str, Any] = {"channels": channels}
         made: dict[str, Any] = {"channels": channels}
         if self.spectral is not None:
@@ -199,10 +215,16 @@ class SEANetCodec(ModelMixin, ConfigMixin, Codec):
             magnitude = self.spectral.magnitude(self._whole(audio.float()))
             features = self.spectral.features(magnitude)
         latent, codes, commitment = self._quantize(self.encoder(features), quantize)
-        described = self.decoder(latent)
+        described = self._describe(latent)
         with torch.autocast(audio.device.type, enabled=False):
             losses = self.spectral.losses(described.float(), magnitude)
         return DescriptionOutput(losses, codes, commitment)
+
+    def _describe(self, latent: Tensor) -> Tensor:
+        """Latent `[B, dimension, T]` -> what the decoder says of its frames, `[B, 2 bins, frames]`."""
+        assert self.spectral is not None
+        ends = [latent[..., -1:]] * self.config["look_ahead"]
+        return self.decoder(torch.cat([latent, *ends], dim=-1))[..., self.spectral.ahead :]
 
     def _quantize(self, latent: Tensor, quantize: bool) -> tuple[Tensor, Tensor | None, Tensor]:
         if not quantize:
