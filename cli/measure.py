@@ -58,8 +58,8 @@ def add_compare_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
 
 
-def run_evaluate(options: argparse.Namespace) -> None:
-    """Measure, print the table, and write the report."""
+def run_evaluate(options: argparse.Namespace) -> int:
+    """Measure, print the table, and write the report; returns the exit status of the description."""
     if not (options.folder or options.model or options.codec):
         raise CommandError("nothing to evaluate: give a FOLDER with --reference, or --model or --codec")
     if options.reference and (options.model or options.codec):
@@ -73,7 +73,14 @@ def run_evaluate(options: argparse.Namespace) -> None:
         check_report(options.output, force=options.force)
     from ..gen.embedders import Judge, LogMelStatistics
     from ..gen.evaluation import report_lines
-    from ..recipes.evaluation import evaluate_codec, evaluate_model, evaluate_sounds, folder_examples, spread
+    from ..recipes.evaluation import (
+        evaluate_codec,
+        evaluate_model,
+        evaluate_sounds,
+        folder_examples,
+        folder_failures,
+        spread,
+    )
 
     judge = Judge.from_pretrained(options.judge)
     common: dict[str, Any] = {"embedder": LogMelStatistics() if options.embedder == "log-mel" else None}
@@ -101,10 +108,15 @@ def run_evaluate(options: argparse.Namespace) -> None:
             references = folder_examples(options.reference, **settings) if options.reference else []
             report = evaluate_sounds(examples, references, judge, **common)
             subject["reference"] = options.reference
+    for folder in filter(None, (options.folder, options.reference)):
+        report["failed"] += [{"file": f.file, "reason": f.reason} for f in folder_failures(folder)]
     report = {"soundloom": __version__, "subject": subject, **report}
     if options.output is not None:
         write_report(options.output, report)
     print("\n".join(report_lines(report)))
+    if report["stopped"]:
+        return 130
+    return 1 if report["failed"] else 0
 
 
 def run_compare(options: argparse.Namespace) -> None:
@@ -122,7 +134,9 @@ COMMANDS = (
         summary="measure a folder of sounds, a model or a codec",
         description="""\
 Measure sounds (FAD, KL, prompt accuracy), a model that makes them from captions, or a codec that
-stores them. Without FOLDER, models and codecs are tried on held-out sounds of the Foley corpus.""",
+stores them. Without FOLDER, models and codecs are tried on held-out sounds of the Foley corpus.
+Ctrl+C ends it with the figures of what was measured so far.
+Exit status: 0 all is well, 1 some sounds were left out, 2 nothing could be measured.""",
         examples="""\
   soundloom evaluate --model foley -o report.json        (held-out Foley captions)
   soundloom evaluate mysounds/ --model foley             (captions of the folder; its sounds are references)

@@ -8,8 +8,9 @@ from __future__ import annotations
 import io
 import logging
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import soundfile
@@ -17,7 +18,10 @@ import soxr
 import torch
 from torch import Tensor
 
+from ..errors import SoundloomError
 from .atomic import atomic_write
+from .filenames import native
+from .limiter import limit
 
 logger = logging.getLogger(__name__)
 
@@ -40,7 +44,7 @@ INTEGER_RANGES = {
 }
 
 
-class AudioError(ValueError):
+class AudioError(SoundloomError, ValueError):
     """Audio that cannot be read, written or used; the message names what is wrong and the fix."""
 
 
@@ -69,6 +73,18 @@ class Audio:
     def duration(self) -> float:
         """Length of each sound in seconds."""
         return self.samples.shape[-1] / self.sample_rate
+
+    def at_loudness(self, lufs: float) -> Self:
+        """The same sounds, each at an integrated loudness (ITU-R BS.1770) of `lufs` LUFS, within full scale.
+
+        Where a limiter has to take peaks down for that, the loudness is less. Silence stays silent.
+
+        Raises:
+            ValueError: a loudness outside -70 to 0 LUFS.
+        """
+        from .loudness import normalize_loudness
+
+        return replace(self, samples=normalize_loudness(self.samples, self.sample_rate, lufs))
 
     def save(self, path: str | os.PathLike[str], index: int = 0, force: bool = False) -> Path:
         """Write one sound of the batch to a file; see `write_audio` for formats and errors."""
@@ -112,7 +128,7 @@ def as_samples(samples: Tensor | np.ndarray) -> Tensor:
     if samples.dtype not in INTEGER_RANGES:
         raise AudioError(f"samples are {samples.dtype}; use float32, float64, int16, int32 or uint8")
     zero, full = INTEGER_RANGES[samples.dtype]
-    return ((samples.to(torch.float64) - zero) / full).to(torch.float32)
+    return (samples.to(torch.float32) - zero) / full  # powers of two: as exact as by way of float64
 
 
 def check_finite(samples: Tensor, source: str = "the audio") -> None:
@@ -147,7 +163,7 @@ def read_audio(path: str | os.PathLike[str]) -> tuple[Tensor, int]:
     with path.open("rb"):  # libsndfile calls a missing permission only "System error"; Python names it
         pass
     try:
-        data, sample_rate = soundfile.read(str(path), dtype="float32", always_2d=True)
+        data, sample_rate = soundfile.read(native(path), dtype="float32", always_2d=True)
     except (soundfile.SoundFileError, TypeError, MemoryError) as error:
         # TypeError: the suffix .raw means headerless samples to soundfile, which then asks for their rate.
         raise AudioError(
@@ -171,7 +187,7 @@ def write_audio(
     """Write one sound in the format of the file's suffix: .wav and .flac (16 bit), .ogg (Vorbis) or .mp3.
 
     The file appears complete or not at all: it is written beside its place under another name, then moved.
-    A sound with samples beyond -1 to 1, which the format would clip, is scaled down whole, with a warning.
+    A sound with samples beyond -1 to 1, which the format would clip, is limited, with a warning.
 
     Args:
         path: the file; its folder must exist.
@@ -202,12 +218,11 @@ def write_audio(
         raise AudioError(f"cannot write {path}: there are 0 samples; give at least 1")
     check_finite(samples, f"the sound for {path}")
     peak = float(samples.abs().max())
+    sample_rate = check_rate(sample_rate)
     if peak > 1.0:
-        logger.warning(
-            "%s: the loudest sample is %.3f, beyond 1; the sound was scaled down to fit", path, peak
-        )
-        samples = samples / peak
-    encoded = _encode(path, samples, check_rate(sample_rate))
+        logger.warning("%s: the loudest sample is %.3f, beyond 1; the sound was limited to fit", path, peak)
+        samples = limit(samples, sample_rate)
+    encoded = _encode(path, samples, sample_rate)
 
     with atomic_write(path) as file:
         file.write(encoded)

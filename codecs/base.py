@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from torch import Tensor
 
+from ..errors import ModelError, ModelNotFoundError
 from .audio import MAX_CHANNELS, AudioError, as_samples, check_finite, mix, resample
 from .resolve import (
     BUNDLED_MODELS,
@@ -173,6 +174,7 @@ class Codec(ABC):
         entropy: str = "auto",
         scale: float = 1.0,
         name: str | None = None,
+        level: bool = True,
     ) -> Compressed:
         """Encode one sound of any sample rate and channel count into what a `.loom` file holds.
 
@@ -191,6 +193,8 @@ class Codec(ABC):
             entropy: "auto" also tries an adaptive coder on codes and keeps what is smaller; "none" does not.
             scale: factor on the sound before it is encoded; `decompress` divides by it.
             name: of the codec in the header, in place of `self.name`.
+            level: also decode, and note the gain that gives the decoded sound the level it had; without,
+                encoding is several times as fast.
 
         Returns:
             What `Compressed.save` writes and `Compressed.to_bytes` packs.
@@ -203,7 +207,9 @@ class Codec(ABC):
         from .files.storage import choose_storage
 
         storage = choose_storage(self, bitrate=bitrate, codebooks=codebooks, precision=precision)
-        return compress(self, audio, sample_rate, storage, entropy=entropy, scale=scale, name=name)
+        return compress(
+            self, audio, sample_rate, storage, entropy=entropy, scale=scale, name=name, level=level
+        )
 
     def decompress(
         self,
@@ -214,6 +220,8 @@ class Codec(ABC):
         any_weights: bool = False,
     ) -> tuple[Tensor, int]:
         """Decode what `compress` made to the sample rate, the channels and the length that the sound had.
+
+        What is beyond full scale, or beyond the sound's own peak where that was beyond it, is limited.
 
         Args:
             compressed: as `compress` made it, or `Compressed.load` read it.
@@ -245,7 +253,7 @@ def codec_class(folder: Path) -> type[Codec]:
         try:
             settings = json.loads(config.read_text(encoding="utf-8"))
         except ValueError as error:
-            raise ValueError(
+            raise ModelError(
                 f"{config} is not readable JSON ({error}); fetch or save the model again"
             ) from error
         settings = settings if isinstance(settings, dict) else {}
@@ -255,7 +263,7 @@ def codec_class(folder: Path) -> type[Codec]:
     elif config.is_file():
         name = name or TRANSFORMERS_TYPES.get(str(settings.get("model_type")))
         if name not in CODEC_CLASSES:
-            raise ValueError(
+            raise ModelError(
                 f"{config} has _class_name {name!r}, which is no known codec; "
                 f"known: {', '.join(sorted(CODEC_CLASSES))}"
             )
@@ -264,7 +272,7 @@ def codec_class(folder: Path) -> type[Codec]:
     elif any(folder.glob("encodec_*.th")):
         name = "EnCodec"
     else:
-        raise FileNotFoundError(f"{folder} holds no codec; it needs a config.json or a {PUBLISHED_FILE}")
+        raise ModelNotFoundError(f"{folder} holds no codec; it needs a config.json or a {PUBLISHED_FILE}")
     kind = getattr(importlib.import_module(CODEC_CLASSES[name], __package__), name)
     assert issubclass(kind, Codec)
     return kind

@@ -25,8 +25,9 @@ from torch import Tensor
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from ..codecs.audio import AudioError
 from ..codecs.base import Codec, load_codec
+from ..codecs.failures import Failure, attempt
+from ..codecs.filenames import native
 from ..gen.text import TextEncoder
 from .datasets import RenderedFolder
 from .encoded_files import CODES, Sink, describe, write_prepared
@@ -105,9 +106,23 @@ def encode_recordings(
         raise ValueError(f"tail_seconds must be 0..600, got {tail_seconds}")
     _check(codec, batch_size)
     counts = EncodedCounts(0, 0.0, {})
+    first: Exception | None = None
+
+    def encode(pieces: list[Piece]) -> list[np.ndarray]:
+        return list(encode_batch(codec, torch.stack([piece.audio for piece in pieces]), device, autocast))
+
     for batch in _batches(_pieces(recordings, codec, seconds, tail_seconds, counts, progress), batch_size):
-        codes = encode_batch(codec, torch.stack([piece.audio for piece in batch]), device, autocast)
-        for piece, item in zip(batch, codes, strict=True):
+        codes = attempt(batch[0].entry["file_name"], encode, batch)
+        for number, piece in enumerate(batch):
+            if isinstance(codes, Failure):  # whose fault was it?
+                alone = attempt(piece.entry["file_name"], encode, [piece])
+                if isinstance(alone, Failure):
+                    first = first or alone.error
+                    _leave_out(counts, alone, piece.entry["start_seconds"])
+                    continue
+                item = alone[0]
+            else:
+                item = codes[number]
             states = None
             if text_encoder is not None:
                 states = encode_captions(text_encoder, sink.wants(piece.entry["captions"]))
@@ -116,9 +131,18 @@ def encode_recordings(
             counts.samples += 1
             counts.seconds += piece.audio.shape[1] / codec.sample_rate
     if not counts.samples:
-        first = next(iter(counts.left_out.values()), "there are none")
-        raise ValueError(f"none of {len(recordings)} recordings can be encoded; the first: {first}")
+        if first is not None:  # the codec's doing, not that of the files
+            raise first
+        reason = next(iter(counts.left_out.values()), "there are none")
+        raise ValueError(f"none of {len(recordings)} recordings can be encoded; the first: {reason}")
     return counts
+
+
+def _leave_out(counts: EncodedCounts, failure: Failure, start: float) -> None:
+    """Note that a recording is left out, or what comes after `start` seconds of it."""
+    reason = f"from {start:g} s on: {failure.reason}" if start else failure.reason
+    counts.left_out.setdefault(failure.file, reason)
+    logger.warning("left out: %s: %s", failure.file, reason)
 
 
 def encode_captions(encoder: TextEncoder, captions: Sequence[str]) -> dict[str, np.ndarray]:
@@ -146,27 +170,36 @@ def _pieces(
     for number, recording in enumerate(recordings):
         if progress is not None:
             progress(number, len(recordings))
-        try:
-            total = soundfile.info(str(recording.path)).duration
-            pieces = max(1, math.ceil((total - MIN_PIECE_SECONDS) / seconds))
-            for index in range(pieces):
-                audio = read_part(
-                    recording.path, codec.sample_rate, codec.channels, seconds=seconds, start=index * seconds
-                )
-                if index == pieces - 1:
-                    audio = F.pad(audio, (0, tail))
-                captions = list(recording.captions)
-                entry = {
-                    "caption": captions[0] if captions else "",
-                    "captions": captions,
-                    "file_name": recording.name,
-                    "start_seconds": index * seconds,
-                    "sample_rate": codec.sample_rate,
-                }
-                yield Piece(f"{number:08d}-{index:03d}", audio, entry)
-        except (AudioError, soundfile.SoundFileError) as error:
-            counts.left_out[recording.name] = str(error)
-            logger.warning("left out: %s", error)
+        info = attempt(recording.name, soundfile.info, native(recording.path))
+        if isinstance(info, Failure):
+            _leave_out(counts, info, 0.0)
+            continue
+        pieces = max(1, math.ceil((info.duration - MIN_PIECE_SECONDS) / seconds))
+        for index in range(pieces):
+            start = index * seconds
+            audio = attempt(
+                recording.name,
+                read_part,
+                recording.path,
+                codec.sample_rate,
+                codec.channels,
+                seconds=seconds,
+                start=start,
+            )
+            if isinstance(audio, Failure):
+                _leave_out(counts, audio, start)
+                break
+            if index == pieces - 1:
+                audio = F.pad(audio, (0, tail))
+            captions = list(recording.captions)
+            entry = {
+                "caption": captions[0] if captions else "",
+                "captions": captions,
+                "file_name": recording.name,
+                "start_seconds": start,
+                "sample_rate": codec.sample_rate,
+            }
+            yield Piece(f"{number:08d}-{index:03d}", audio, entry)
     if progress is not None:
         progress(len(recordings), len(recordings))
 

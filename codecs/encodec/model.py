@@ -20,7 +20,9 @@ from diffusers.configuration_utils import ConfigMixin, register_to_config
 from diffusers.models.modeling_utils import ModelMixin
 from torch import Tensor
 
+from ...errors import ModelError
 from ..base import BUNDLED_MODELS, CODEC_FILES, HUB_CODECS, Codec, resolve_model
+from ..safetensors_files import SharedWeights, check_folder
 from .network import build_network
 from .segments import Segment
 from .streaming import (
@@ -45,7 +47,7 @@ from .weights import (
 logger = logging.getLogger(__name__)
 
 
-class EnCodec(ModelMixin, ConfigMixin, Codec):
+class EnCodec(SharedWeights, ModelMixin, ConfigMixin, Codec):
     """Waveform `[B, C, N]` <-> codes `[B, K, T]`; K follows from `bandwidth`, which may be changed any time.
 
     The 24 kHz model has 75 frames a second. The 48 kHz model cuts the sound into segments of 1 s that overlap
@@ -372,6 +374,7 @@ class EnCodec(ModelMixin, ConfigMixin, Codec):
                 allow_patterns=CODEC_FILES,
             )
         if is_ours(path):
+            check_folder(path)
             codec = super().from_pretrained(
                 path, use_safetensors=True, low_cpu_mem_usage=False, torch_dtype=torch.float32
             )
@@ -382,7 +385,7 @@ class EnCodec(ModelMixin, ConfigMixin, Codec):
             try:
                 codec.model.load_state_dict(state)
             except RuntimeError as error:
-                raise ValueError(f"{checkpoint} does not fit EnCodec: {error}") from error
+                raise ModelError(f"{checkpoint} does not fit EnCodec: {error}") from error
             logger.warning(LICENCE_NOTE, text)
             codec.name = published_name(checkpoint)
         assert isinstance(codec, cls)

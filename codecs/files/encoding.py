@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, cast
 
+import numpy as np
+import torch
 from torch import Tensor
 
 from ..audio import AudioError
@@ -16,6 +19,7 @@ from ..encodec.ecdc_header import SUFFIX as ECDC_SUFFIX
 from ..encodec.ecdc_header import EcdcHeader
 from .compression import BLOCK_SECONDS, encode_blocks
 from .ecdc import check_encodec, encode_ecdc
+from .level import LevelMatch, match_level
 from .places import Place, Progress, Tally, open_output
 from .report import FileReport
 from .soundio import RawFormat, open_sound
@@ -35,6 +39,7 @@ def encode_file(
     precision: str | None = None,
     entropy: str = "auto",
     raw: RawFormat | None = None,
+    level: bool = True,
     force: bool = False,
     progress: Progress | None = None,
 ) -> FileReport:
@@ -49,6 +54,8 @@ def encode_file(
         codec: that encodes.
         bitrate, codebooks, precision, entropy: as in `Codec.compress`.
         raw: what the samples are, for a source without a header.
+        level: as in `Codec.compress`; not for pipes, which are passed on while they come in, nor in .ecdc
+            files.
         force: replace an existing file.
         progress: called with the seconds that are done since the last call.
 
@@ -88,8 +95,12 @@ def encode_file(
                     length=sound.length,
                     entropy=entropy,
                 )
+                match = LevelMatch(codec, header) if level and not sound.pipe else None
+                encoded = encode_blocks(codec, header, blocks(), source=sound.name, match=match)
+                if match is not None:
+                    header, encoded = _matched(header, encoded, match)
                 writer = ContainerWriter(cast(BinaryIO, tally), header)
-                for frames in encode_blocks(codec, header, blocks(), source=sound.name):
+                for frames in encoded:
                     writer.write(frames)
                 writer.close(count)
         return FileReport(
@@ -100,6 +111,23 @@ def encode_file(
             size=tally.size,
             source_channels=sound.channels,
         )
+
+
+def _matched(header: Header, encoded: Iterator[Tensor], match: LevelMatch) -> tuple[Header, Iterator[Tensor]]:
+    """The header with the gain, which stands before the frames but is known after them, and the frames."""
+    kept = tempfile.TemporaryFile()  # noqa: SIM115  (closed by `again`)
+    count = 0
+    for frames in encoded:
+        np.save(kept, frames.numpy(), allow_pickle=False)
+        count += 1
+
+    def again() -> Iterator[Tensor]:
+        with kept:
+            kept.seek(0)
+            for _ in range(count):
+                yield torch.from_numpy(np.load(kept, allow_pickle=False))
+
+    return match_level(header, match), again()
 
 
 def sound_seconds(path: Path, raw: RawFormat | None = None) -> float:

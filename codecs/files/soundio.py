@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from ..audio import MAX_CHANNELS, WRITE_BLOCK, WRITE_FORMATS, AudioError, check_rate
+from ..filenames import native
 from .places import Place, stream_name
 
 # What is looked for in folders; any other file that libsndfile reads may be named outright.
@@ -173,7 +174,7 @@ def open_sound(source: Place, raw: RawFormat | None = None) -> Iterator[SoundRea
         yield SoundReader(file, name, pipe=isinstance(target, int))
 
 
-def _readable(source: Place) -> tuple[str, str | int | BinaryIO]:
+def _readable(source: Place) -> tuple[str, str | bytes | int | BinaryIO]:
     """Name of a source, and what soundfile opens."""
     if isinstance(source, (str, os.PathLike)):
         path = Path(source)
@@ -183,7 +184,7 @@ def _readable(source: Place) -> tuple[str, str | int | BinaryIO]:
             raise FileNotFoundError(f"no such file: {path}; check the spelling and the current folder")
         with path.open("rb"):  # libsndfile calls a missing permission only "System error"; Python names it
             pass
-        return str(path), str(path)
+        return str(path), native(path)
     name = stream_name(source)
     if source.seekable():
         return name, source
@@ -194,14 +195,7 @@ def _readable(source: Place) -> tuple[str, str | int | BinaryIO]:
 
 
 class SoundWriter(Protocol):
-    """Takes a sound block by block.
-
-    Attributes:
-        clipped: samples beyond -1 to 1, which were clipped: what follows is not known, so that the whole
-            cannot be scaled.
-    """
-
-    clipped: int
+    """Takes a sound block by block; samples beyond -1 to 1 are clipped, so put a `Limiter` before it."""
 
     def write(self, samples: Tensor) -> None:
         """Write samples `[C, N]`."""
@@ -219,11 +213,12 @@ class FileWriter:
     """
 
     def __init__(self, path: Path, suffix: str, *, sample_rate: int, channels: int, shown: Path) -> None:
-        self.clipped = 0
         self._shown = shown
         container, subtype = WRITE_FORMATS[suffix]
         try:
-            self._file = soundfile.SoundFile(str(path), "w", sample_rate, channels, subtype, format=container)
+            self._file = soundfile.SoundFile(
+                native(path), "w", sample_rate, channels, subtype, format=container
+            )
         except (soundfile.SoundFileError, OverflowError) as error:
             raise AudioError(
                 f"{suffix} cannot hold {channels} channels at {sample_rate} Hz ({shown}); use .wav, or "
@@ -231,8 +226,7 @@ class FileWriter:
             ) from error
 
     def write(self, samples: Tensor) -> None:
-        frames, clipped = _within(samples)
-        self.clipped += clipped
+        frames = _within(samples)
         for start in range(0, len(frames), WRITE_BLOCK):
             try:
                 self._file.write(frames[start : start + WRITE_BLOCK])
@@ -267,15 +261,13 @@ class PipeWriter:
         length: int | None,
         raw: RawFormat | None = None,
     ) -> None:
-        self.clipped = 0
         self._stream, self._rate = stream, sample_rate
         self._subtype = "PCM_16" if raw is None else RAW_SUBTYPES[raw.encoding]
         if raw is None:
             stream.write(wav_header(sample_rate, channels, length))
 
     def write(self, samples: Tensor) -> None:
-        frames, clipped = _within(samples)
-        self.clipped += clipped
+        frames = _within(samples)
         buffer = io.BytesIO()
         # By the same library as files, so that a piped sound has the samples of a written one.
         soundfile.write(buffer, frames, self._rate, subtype=self._subtype, endian="LITTLE", format="RAW")
@@ -292,8 +284,7 @@ def wav_header(sample_rate: int, channels: int, length: int | None) -> bytes:
     return b"RIFF" + struct.pack("<I", total) + b"WAVEfmt " + layout + b"data" + struct.pack("<I", size)
 
 
-def _within(samples: Tensor) -> tuple[np.ndarray, int]:
-    """Samples `[C, N]` as frames `[N, C]` within -1 to 1, and how many were beyond."""
-    clipped = int((samples.abs() > 1.0).sum())
-    frames = samples.clamp(-1.0, 1.0).T.contiguous().numpy()
-    return frames, clipped
+def _within(samples: Tensor) -> np.ndarray:
+    """Samples `[C, N]` as frames `[N, C]` within -1 to 1."""
+    frames: np.ndarray = samples.clamp(-1.0, 1.0).T.contiguous().numpy()
+    return frames

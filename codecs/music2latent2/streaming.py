@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from ..threads import is_small, one_thread
 from .decoding import ChunkDecoder
 from .representation import OverlapAdd
 
@@ -107,6 +108,7 @@ class StreamDecoder:
         self.model, self.decoder, self.exact_edges = model, decoder, exact_edges
         lag = decoder.held * model.settings.chunk_samples + (model.settings.edge if exact_edges else 0)
         self.latency = lag / model.sample_rate
+        self._small = is_small(model)
         self.reset()
 
     def reset(self) -> None:
@@ -118,15 +120,17 @@ class StreamDecoder:
     def push(self, latents: Tensor) -> Tensor:
         """Take latents `[B, T, S, D]` or codes `[B, K, T]`, T >= 0; return samples `[B, C, N]`, N >= 0."""
         chunks: list[Tensor] = []
-        if not self._empty(latents):
-            for values in self.model.to_latents(latents).unbind(1):
-                chunks += self.decoder.push(self.model.context(values))
-        return self._audio(chunks)
+        with one_thread(self._small):
+            if not self._empty(latents):
+                for values in self.model.to_latents(latents).unbind(1):
+                    chunks += self.decoder.push(self.model.context(values))
+            return self._audio(chunks)
 
     @torch.no_grad()
     def flush(self) -> Tensor:
         """The sound has ended: return the last samples; then begin anew."""
-        audio = self._audio(self.decoder.flush())
+        with one_thread(self._small):
+            audio = self._audio(self.decoder.flush())
         if self.overlap.tail is not None and not self.exact_edges:
             audio = torch.cat((audio, self.overlap.flush()), dim=-1)
         self.reset()

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from ..threads import is_small, one_thread
 from .layers import Conv, ConvTranspose, ResidualBlock, StreamState
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ class SEANetStreamEncoder:
 
     def __init__(self, codec: SEANetCodec) -> None:
         self.codec = codec
+        self._small = is_small(codec)
         self.hop = codec.hop_length
         ahead = 0 if codec.spectral is None else codec.spectral.spectrum.after
         step = 1 if codec.spectral is None else codec.spectral.hop
@@ -105,7 +107,9 @@ class SEANetStreamEncoder:
         self._passed += ready
         if ready == 0:
             return self._codes([], batch)
-        return self._codes([self._latent(piece) for piece in audio[..., :ready].split(PIECE, dim=-1)], batch)
+        with one_thread(self._small):
+            pieces = audio[..., :ready].split(PIECE, dim=-1)
+            return self._codes([self._latent(piece) for piece in pieces], batch)
 
     @torch.no_grad()
     def flush(self) -> Tensor:
@@ -118,7 +122,8 @@ class SEANetStreamEncoder:
         if rest is None or not self._passed + rest.shape[-1]:
             raise RuntimeError("no samples were pushed, so there is nothing to encode")
         self._state.closing = True
-        codes = self._codes([self._latent(rest)], len(rest))
+        with one_thread(self._small):
+            codes = self._codes([self._latent(rest)], len(rest))
         self.reset()
         return codes
 
@@ -145,6 +150,7 @@ class SEANetStreamDecoder:
 
     def __init__(self, codec: SEANetCodec) -> None:
         self.codec = codec
+        self._small = is_small(codec)
         self.hop = codec.hop_length
         layers = list(codec.decoder.model)
         step = 1 if codec.spectral is None else codec.spectral.hop
@@ -204,8 +210,9 @@ class SEANetStreamDecoder:
         return audio
 
     def _audio(self, latent: Tensor) -> Tensor:
-        audio = self.codec.decoder(latent, self._state)
-        return audio if self._synthesis is None else self._synthesis.push(audio.float())
+        with one_thread(self._small):
+            audio = self.codec.decoder(latent, self._state)
+            return audio if self._synthesis is None else self._synthesis.push(audio.float())
 
     def _nothing(self, batch: int) -> Tensor:
         return torch.zeros(batch, self.codec.channels, 0, device=self.codec.device)

@@ -25,6 +25,7 @@ from soundloom.codecs.audio import (
     rms_db,
     write_audio,
 )
+from soundloom.codecs.limiter import limit
 
 RATES = [8000, 11025, 16000, 22050, 24000, 32000, 44100, 48000]
 quick = settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -97,12 +98,12 @@ def test_writes_one_row_arrays_and_gradients(tmp_path: Path) -> None:
         torch.testing.assert_close(back[0], row, atol=1 / 32767, rtol=0)
 
 
-def test_loud_sound_is_scaled_down_not_clipped(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_loud_sound_is_limited_not_clipped(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     loud = 4 * tone(4000, 16000, 2)
     with caplog.at_level(logging.WARNING):
         back, _ = read_audio(write_audio(tmp_path / "loud.wav", loud, 16000))
-    assert "loud.wav" in caplog.text and "scaled down" in caplog.text
-    torch.testing.assert_close(back, loud / loud.abs().max(), atol=1 / 32767, rtol=0)
+    assert "loud.wav" in caplog.text and "limited" in caplog.text
+    torch.testing.assert_close(back, limit(loud, 16000), atol=1 / 32767, rtol=0)
 
 
 def test_full_scale_is_left_alone(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -164,14 +164,12 @@ def test_files_are_written_in_blocks(tmp_path: Path, suffix: str) -> None:
     writer.close()
     read, rate = soundfile.read(path, always_2d=True)
     assert rate == 16000 and abs(len(read) - 16000) <= (3000 if suffix == ".mp3" else 0)
-    assert writer.clipped == 0
 
 
-def test_what_is_beyond_full_scale_is_clipped_and_counted(tmp_path: Path) -> None:
+def test_what_is_beyond_full_scale_is_clipped(tmp_path: Path) -> None:
     writer = FileWriter(tmp_path / "out", ".wav", sample_rate=8000, channels=1, shown=tmp_path)
     writer.write(torch.tensor([[0.5, 1.5, -7.0, -1.0]]))
     writer.close()
-    assert writer.clipped == 2
     np.testing.assert_allclose(soundfile.read(tmp_path / "out")[0], [0.5, 1, -1, -1], atol=1e-4)
 
 
@@ -181,7 +179,6 @@ def test_a_piped_wav_in_blocks_is_a_whole_wav_file() -> None:
     writer = PipeWriter(stream, sample_rate=8000, channels=2, length=6)
     writer.write(samples[:, :1])
     writer.write(samples[:, 1:])
-    assert writer.clipped == 2
     stream.seek(0)
     read, rate = soundfile.read(stream, dtype="float32")
     assert rate == 8000
