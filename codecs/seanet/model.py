@@ -51,10 +51,14 @@ class DescriptionOutput:
 
     Attributes:
         losses: scalars by name, see SpectralTransform.losses.
+        described: what the decoder says, `[B, 2 bins, T]`.
+        magnitude: of the sound, `[B, bins, T]`.
         codes, commitment: as in CodecOutput.
     """
 
     losses: dict[str, Tensor]
+    described: Tensor
+    magnitude: Tensor
     codes: Tensor | None
     commitment: Tensor
 
@@ -211,17 +215,22 @@ class SEANetCodec(SharedWeights, ModelMixin, ConfigMixin, Codec):
         latent, codes, commitment = self._quantize(self.encode_latent(audio), quantize)
         return CodecOutput(self.decode_latent(latent)[..., : audio.shape[-1]], codes, commitment)
 
-    def describe(self, audio: Tensor, *, quantize: bool = True) -> DescriptionOutput:
-        """Training pass of a codec with a transform: `[B, 1, N]` -> how well the decoder describes it."""
+    def describe(
+        self, audio: Tensor, *, quantize: bool = True, num_codebooks: Tensor | None = None
+    ) -> DescriptionOutput:
+        """Training pass of a codec with a transform: `[B, 1, N]` -> how well the decoder describes it.
+
+        `num_codebooks` `[B]`: how many codebooks each sound keeps, see ResidualVectorQuantizer.
+        """
         assert self.spectral is not None
         with torch.autocast(audio.device.type, enabled=False):
             magnitude = self.spectral.magnitude(self._whole(audio.float()))
             features = self.spectral.features(magnitude)
-        latent, codes, commitment = self._quantize(self.encoder(features), quantize)
-        described = self._describe(latent)
+        latent, codes, commitment = self._quantize(self.encoder(features), quantize, num_codebooks)
+        described = self._describe(latent).float()
         with torch.autocast(audio.device.type, enabled=False):
-            losses = self.spectral.losses(described.float(), magnitude)
-        return DescriptionOutput(losses, codes, commitment)
+            losses = self.spectral.losses(described, magnitude)
+        return DescriptionOutput(losses, described, magnitude, codes, commitment)
 
     def _describe(self, latent: Tensor) -> Tensor:
         """Latent `[B, dimension, T]` -> what the decoder says of its frames, `[B, 2 bins, frames]`."""
@@ -229,10 +238,12 @@ class SEANetCodec(SharedWeights, ModelMixin, ConfigMixin, Codec):
         ends = [latent[..., -1:]] * self.config["look_ahead"]
         return self.decoder(torch.cat([latent, *ends], dim=-1))[..., self.spectral.ahead :]
 
-    def _quantize(self, latent: Tensor, quantize: bool) -> tuple[Tensor, Tensor | None, Tensor]:
+    def _quantize(
+        self, latent: Tensor, quantize: bool, num_codebooks: Tensor | None = None
+    ) -> tuple[Tensor, Tensor | None, Tensor]:
         if not quantize:
             return latent, None, latent.new_zeros(())
-        output = self.quantizer(latent)
+        output = self.quantizer(latent, num_codebooks)
         return output.quantized, output.codes, output.commitment
 
     def _whole(self, audio: Tensor) -> Tensor:

@@ -30,6 +30,7 @@ FLOOR = 2e-4  # smallest magnitude told apart from silence
 GATE = 3 * FLOOR  # taken off every amplitude
 MAX_LOG = 6.0  # natural logarithm of the largest magnitude
 FLATTEST = 0.5  # bend of log amplitudes at a peak, nepers, that still is a tone's; a Hann window's is above 1
+SILENT = 1e-3  # power of a frame below which a difference of levels hardly counts
 LOUDEST = 0.5  # mean square of a frame's magnitudes for a sine of full scale
 
 
@@ -220,6 +221,7 @@ class SpectralTransform(nn.Module):
         "likelihood": mean negative log likelihood of a bin, nats, most of it weighted by the root of the
         magnitude, or else the few bins of a tone would not count among all those around it. "mel": distance
         of log power in mel bands (nepers), at the transform's own resolution in time and at a quarter of it.
+        "level": distance of the log power of all bins together (nepers), of frames, of eight, of the whole.
         """
         log_tone, log_noise = split_description(described)
         root = magnitude.sqrt()
@@ -230,13 +232,41 @@ class SpectralTransform(nn.Module):
         surprise = torch.where(surprise < 4, surprise, 4 + 4 * torch.log1p((surprise - 4).clamp_min(0) / 4))
         likelihood = (weight * surprise).mean()
         power, expected = magnitude.square(), (2 * log_tone).exp() + 2 * (2 * log_noise).exp()
-        distances = []
+        distances, levels = [], []
         for frames in (1, 4):
             wanted, made = (F.avg_pool1d(p, frames, frames) for p in (power, expected))
             if wanted.shape[-1]:
                 wanted, made = ((self.filters.t() @ p + 1e-7).log() for p in (wanted, made))
                 distances.append(0.5 * (wanted - made).abs().mean())
-        return {"likelihood": likelihood, "mel": torch.stack(distances).mean()}
+        for frames in (1, min(8, power.shape[-1]), power.shape[-1]):
+            wanted, made = (
+                (F.avg_pool1d(p.sum(1, keepdim=True), frames, frames) + SILENT).log()
+                for p in (power, expected)
+            )
+            levels.append(0.5 * (wanted - made).abs().mean())
+        return {
+            "likelihood": likelihood,
+            "mel": torch.stack(distances).mean(),
+            "level": torch.stack(levels).mean(),
+        }
+
+    def drawn_power(self, described: Tensor) -> Tensor:
+        """Draw a power `[B, bins, T]` of those that the decoder's output `[B, 2 bins, T]` stands for.
+
+        Tones get random phases in place of those that go on from frame to frame, noise a random place in the
+        fixed piece of noise, as sounds have it. Differentiable; for discriminators.
+        """
+        log_tone, log_noise = split_description(described)
+        batch, _, count = log_tone.shape
+        first = torch.randint(0, max(1, self.noise.shape[1] - count), (batch, 1), device=described.device)
+        places = (first + torch.arange(count, device=described.device)) % self.noise.shape[1]
+        # noise [bins, period, 2] -> [B, bins, T, 2]
+        real, imaginary = self.noise[:, places].transpose(0, 1).unbind(-1)
+        phase = 2 * math.pi * torch.rand_like(log_tone)
+        tone, loudness = log_tone.exp(), log_noise.exp()
+        return (tone * phase.cos() + loudness * real).square() + (
+            tone * phase.sin() + loudness * imaginary
+        ).square()
 
     def synthesise(self, described: Tensor, tracker: PhaseTracker, first_frame: int = 0) -> Tensor:
         """The decoder's output `[B, 2 bins, T]` -> complex spectrum `[B, bins, T]` before any round."""
