@@ -15,21 +15,21 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any, ParamSpec, TypeVar
 
-import soundfile
 import torch
 from torch import Tensor
 
-from ..codecs.audio import AudioError, check_finite, mix, read_audio, resample
+from ..codecs.audio import AudioError, check_finite, check_sound, mix, read_audio, resample
 from ..codecs.base import Codec
 from ..codecs.bench.run import BenchSound
 from ..codecs.failures import Failure, attempt, said
-from ..codecs.filenames import native, same_name
+from ..codecs.filenames import same_name
 from ..codecs.metrics import LogSpectralDistance, MultiResolutionMelDistance, si_sdr
+from ..codecs.sound_reader import open_sound
 from ..gen.embedders import Embedder, Judge
 from ..gen.evaluation import Evaluation, named_class
 from ..gen.metrics import PromptAccuracy
 from ..gen.pipeline import AudioGen
-from .folder import UNREADABLE, list_folder, read_part
+from .folder import UNREADABLE, list_folder
 
 Progress = Callable[[int, int], None]
 Item = TypeVar("Item")
@@ -122,12 +122,12 @@ def _reader(path: Path, seconds: float | None) -> Callable[[], tuple[Tensor, int
     def read() -> tuple[Tensor, int]:
         if seconds is None:
             return read_audio(path)
-        try:
-            info = soundfile.info(native(path))
-        except soundfile.SoundFileError as error:
-            raise AudioError(f"cannot read sound from {path} ({error}); convert it or take it out") from error
-        rate = int(info.samplerate)
-        return read_part(path, rate, info.channels, seconds=seconds), rate
+        with open_sound(path) as sound:
+            samples = sound.read(0, max(1, round(seconds * sound.sample_rate)))
+            if not samples.shape[-1]:
+                raise AudioError(f"{path} holds 0 samples; take it out")
+            check_sound(samples, sound.name)
+            return samples, sound.sample_rate
 
     return read
 
