@@ -164,6 +164,8 @@ def run_encode(options: argparse.Namespace) -> int:
             raw=raw,
             level=options.level,
             allow_truncated=options.allow_truncated,
+            allow_truncated=options.allow_truncated,
+            level=options.level,
             force=options.force,
             progress=progress,
         )

@@ -41,6 +41,8 @@ def encode_file(
     raw: RawFormat | None = None,
     level: bool = True,
     allow_truncated: bool = False,
+    allow_truncated: bool = False,
+    level: bool = True,
     force: bool = False,
     progress: Progress | None = None,
 ) -> FileReport:
@@ -58,6 +60,9 @@ def encode_file(
         level: as in `Codec.compress`; not for pipes, which are passed on while they come in, nor in .ecdc
             files.
         allow_truncated: compress what is there of a file that breaks off early, with a warning.
+        allow_truncated: compress what is there of a file that breaks off early, with a warning.
+        level: as in `Codec.compress`; not for pipes, which are passed on while they come in, nor in .ecdc
+            files.
         force: replace an existing file.
         progress: called with the seconds that are done since the last call.
 
