@@ -24,6 +24,7 @@ from ..gen.embedders import Embedder, Judge
 from ..gen.evaluation import Evaluation, named_class
 from ..gen.metrics import PromptAccuracy
 from ..gen.pipeline import AudioGen
+from ..gen.rerank import JudgeScorer
 from .folder import list_folder, read_part
 
 Progress = Callable[[int, int], None]
@@ -125,14 +126,14 @@ def evaluate_sounds(
     embedder: Embedder | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Judge sounds as they are: FAD to all references, KL to the reference of the same name, prompt accuracy.
+    """Judge sounds as they are: FAD and KAD to all references, KL to the one of the same name, accuracy.
 
     Returns:
         See `Evaluation.report`; also "sounds" and "references".
     """
     evaluation = Evaluation(judge, embedder)
     partners = {reference.name: reference for reference in references}
-    step = _Steps(progress, len(examples) + len(references))
+    step = Steps(progress, len(examples) + len(references))
     for example in examples:
         samples, rate = example.read()
         evaluation.add(samples, rate, label=example.label)
@@ -153,6 +154,7 @@ def evaluate_model(
     embedder: Embedder | None = None,
     duration: float = 5.0,
     seed: int = 0,
+    candidates: int = 1,
     batch_size: int = 16,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
@@ -161,10 +163,11 @@ def evaluate_model(
     Args:
         model: what is judged.
         examples: with captions; their sounds are the references.
-        judge: for KL and prompt accuracy, and for FAD unless `embedder` is given.
-        embedder: for FAD.
+        judge: for KL and prompt accuracy, and for FAD and KAD unless `embedder` is given.
+        embedder: for FAD and KAD.
         duration: seconds of each generated sound.
         seed: of the first sound; the others count up from it.
+        candidates: sounds made for each one, of which the shipped scorer keeps the best.
         batch_size: sounds generated at once; results do not depend on it.
         progress: called with the number of sounds done and to do.
 
@@ -172,18 +175,27 @@ def evaluate_model(
         See `Evaluation.report`; also what is needed to repeat it.
     """
     evaluation = Evaluation(judge, embedder)
-    step = _Steps(progress, len(examples))
+    step = Steps(progress, len(examples))
+    choice: dict[str, Any] = {"candidates": candidates, "rerank": JudgeScorer()} if candidates > 1 else {}
     for start in range(0, len(examples), batch_size):
         batch = examples[start : start + batch_size]
         seeds = [seed + start + i for i in range(len(batch))]
-        audio = model.generate([example.caption for example in batch], duration=duration, seed=seeds)
+        audio = model.generate(
+            [example.caption for example in batch], duration=duration, seed=seeds, **choice
+        )
         for samples, example in zip(audio.samples, batch, strict=True):
             reference, rate = example.read()
             evaluation.add(samples, audio.sample_rate, label=example.label)
             evaluation.add_reference(reference, rate)
             evaluation.add_pair(samples, audio.sample_rate, reference, rate)
             step()
-    return {"sounds": len(examples), "duration": duration, "seed": seed, **evaluation.report()}
+    return {
+        "sounds": len(examples),
+        "duration": duration,
+        "seed": seed,
+        "candidates": candidates,
+        **evaluation.report(),
+    }
 
 
 def evaluate_codec(
@@ -203,7 +215,7 @@ def evaluate_codec(
     evaluation, originals = Evaluation(judge, embedder), PromptAccuracy(judge)
     mel, spectral = MultiResolutionMelDistance(codec.sample_rate), LogSpectralDistance()
     ratios: list[float] = []
-    step = _Steps(progress, len(examples))
+    step = Steps(progress, len(examples))
     for example in examples:
         audio = codec.prepare(*example.read())
         with torch.inference_mode():
@@ -239,14 +251,14 @@ def bench_sounds(
     examples: Sequence[Example], sample_rate: int, channels: int, progress: Progress | None = None
 ) -> Iterator[BenchSound]:
     """Examples as `codecs.bench.run.run_bench` takes them: resampled and mixed, one at a time."""
-    step = _Steps(progress, len(examples))
+    step = Steps(progress, len(examples))
     for example in examples:
         samples, rate = example.read()
         yield BenchSound(example.name, resample(mix(samples, channels), rate, sample_rate))
         step()
 
 
-class _Steps:
+class Steps:
     """Counts what is done; calling it reports one step more."""
 
     def __init__(self, progress: Progress | None, total: int) -> None:
