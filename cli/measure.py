@@ -56,7 +56,15 @@ def add_evaluate_arguments(parser: argparse.ArgumentParser) -> None:
         help="with --embedder yamnet: generate from these prompts (columns prompt and tags; default: prompts "
         "that ship) and tell how often a right tag is heard; a FOLDER is then what FAD and KAD compare with",
     )
-    add_count(parser, "--per-class", 4, "held-out sounds of each class, without FOLDER")
+    parser.add_argument(
+        "--renderings",
+        action="store_true",
+        help="with --embedder yamnet: tell of every class of the Foley corpus how often its tags are heard "
+        "in renderings, and in recordings of FOLDER (metadata.csv with file_name and sound_class), if given",
+    )
+    add_count(
+        parser, "--per-class", None, "held-out sounds of each class, without FOLDER (4), or renderings (20)"
+    )
     add_part(parser)
     add_duration(parser, "of generated sounds")
     parser.add_argument(
@@ -103,6 +111,7 @@ def run_evaluate(options: argparse.Namespace) -> None:
     _check_evaluate(options)
     from ..codecs.bench.reports import check_report, write_report
     from ..gen.evaluation import report_lines
+    from ..recipes.foley.heard import heard_lines
 
     if options.output is not None:
         check_report(options.output, force=options.force)
@@ -110,7 +119,8 @@ def run_evaluate(options: argparse.Namespace) -> None:
         report = {"soundloom": __version__, **_measure(options, progress)}
     if options.output is not None:
         write_report(options.output, report)
-    print("\n".join(report_lines(report)))
+    lines = heard_lines(report) if options.renderings else report_lines(report)
+    print("\n".join(lines))
 
 
 def _check_evaluate(options: argparse.Namespace) -> None:
@@ -118,9 +128,16 @@ def _check_evaluate(options: argparse.Namespace) -> None:
     if options.prompts is not None:
         if options.codec or options.reference:
             raise CommandError("--prompts are for models: leave out --codec and --reference")
-        if not options.embedder.startswith("yamnet"):
-            raise CommandError("--prompts needs a tagger: add --embedder yamnet:FILE.onnx")
         options.model = options.model or "foley"
+    if options.renderings and (options.model or options.codec or options.reference):
+        raise CommandError(
+            "--renderings are of the Foley corpus: leave out --model, --codec, --prompts and --reference"
+        )
+    for name in ("prompts", "renderings"):
+        if getattr(options, name) not in (None, False) and not options.embedder.startswith("yamnet"):
+            raise CommandError(f"--{name} needs a tagger: add --embedder yamnet:FILE.onnx")
+    if options.renderings:
+        return
     if not (options.folder or options.model or options.codec):
         raise CommandError(
             "nothing to evaluate: give a FOLDER with --reference, or --model or --codec, or --prompts"
@@ -137,10 +154,16 @@ def _measure(options: argparse.Namespace, progress: Callable[[int, int], None]) 
     from ..gen.embedders import Judge
     from ..gen.yamnet import YAMNet
     from ..recipes.evaluation import evaluate_codec, evaluate_model, evaluate_sounds, folder_examples, spread
+    from ..recipes.foley.heard import evaluate_renderings, recordings_by_class
     from ..recipes.prompts import evaluate_prompts, read_prompts
 
-    judge = Judge.from_pretrained(options.judge)
     embedder = load_embedder(options.embedder)
+    if isinstance(embedder, YAMNet) and options.renderings:
+        recordings = recordings_by_class(options.folder) if options.folder else None
+        per_class = options.per_class or 20
+        report = evaluate_renderings(embedder, recordings, per_class=per_class, progress=progress)
+        return {"subject": {"renderings": "Foley corpus", "recordings": options.folder}, **report}
+    judge = Judge.from_pretrained(options.judge)
     settings = {"class_names": judge.class_names, "seconds": options.seconds}
     common: dict[str, Any] = {"progress": progress}
     generation = {"duration": options.duration, "seed": options.seed, "candidates": options.candidates}
@@ -163,8 +186,9 @@ def _measure(options: argparse.Namespace, progress: Callable[[int, int], None]) 
     else:
         from ..recipes.foley.evaluate import held_out_examples
 
-        examples = spread(held_out_examples(options.per_class), options.limit)
-    sounds = options.folder or f"held-out Foley, {options.per_class} a class"
+        per_class = options.per_class or 4
+        examples = spread(held_out_examples(per_class), options.limit)
+    sounds = options.folder or f"held-out Foley, {options.per_class or 4} a class"
     if options.model:
         report = evaluate_model(load_model(options), examples, judge, **generation, **common)
         return {"subject": {"model": options.model, "captions": sounds}, **report}
@@ -201,6 +225,7 @@ and codecs are tried on held-out sounds of the Foley corpus.""",
   soundloom evaluate mysounds/ --codec seanet-16khz      (its sounds, stored and restored)
   soundloom evaluate made/ --reference mysounds/         (sounds that are there already)
   soundloom evaluate --prompts --embedder yamnet:yamnet.onnx                         (is the prompt heard?)
+  soundloom evaluate --renderings --embedder yamnet:yamnet.onnx                      (the corpus itself)
   soundloom evaluate mysounds/ --codec seanet-16khz --embedder yamnet:yamnet.onnx    (is it heard as before?)
 """,
         add_arguments=add_evaluate_arguments,

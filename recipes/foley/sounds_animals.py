@@ -54,6 +54,7 @@ def voice(
 @sound_class(
     name="dog",
     kind="event",
+    tags=("Dog", "Bark", "Bow-wow", "Yip", "Growling", "Howl", "Whimper (dog)", "Canidae, dogs, wolves"),
     subjects=("a dog", "a hound", "a guard dog", "a farm dog"),
     verbs=("barks", "is barking", "woofs", "barks at something"),
     nouns=("dog barking", "a barking dog", "a dog's bark", "barking", "dog barks", "the bark of a dog"),
@@ -104,6 +105,7 @@ def dog(
 @sound_class(
     name="cat",
     kind="event",
+    tags=("Cat", "Meow", "Purr", "Caterwaul", "Hiss"),
     subjects=("a cat", "a house cat", "a pet cat", "a hungry cat"),
     verbs=("meows", "is meowing", "mews", "miaows"),
     nouns=("cat meowing", "a meowing cat", "a cat's meow", "meowing", "the meow of a cat", "a miaowing cat"),
@@ -144,6 +146,7 @@ def cat(
 @sound_class(
     name="cow",
     kind="event",
+    tags=("Moo", "Cattle, bovinae"),
     subjects=("a cow", "a dairy cow", "a brown cow", "a cow in a field"),
     verbs=("moos", "is mooing", "lows", "bellows"),
     nouns=("cow mooing", "a mooing cow", "the moo of a cow", "mooing", "a cow's moo", "cattle mooing"),
@@ -186,6 +189,7 @@ def cow(
 @sound_class(
     name="sheep",
     kind="event",
+    tags=("Sheep", "Bleat", "Goat"),
     subjects=("a sheep", "a woolly sheep", "a sheep in a meadow", "a farm sheep"),
     verbs=("bleats", "is bleating", "baas", "is baaing"),
     nouns=(
@@ -239,6 +243,7 @@ def sheep(
 @sound_class(
     name="rooster",
     kind="event",
+    tags=("Crowing, cock-a-doodle-doo", "Chicken, rooster", "Fowl"),
     subjects=("a rooster", "a cockerel", "a farmyard rooster", "a rooster on a farm"),
     verbs=("crows", "is crowing", "calls cock-a-doodle-doo", "crows at dawn"),
     nouns=(

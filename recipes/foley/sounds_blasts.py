@@ -29,6 +29,7 @@ from .synth import (
 @sound_class(
     name="explosion",
     kind="event",
+    tags=("Explosion", "Boom", "Eruption", "Artillery fire", "Burst, pop"),
     subjects=("an explosion", "a bomb", "a blast", "a detonation"),
     verbs=("goes off", "booms", "thunders", "is going off", "rumbles"),
     nouns=(
@@ -77,6 +78,7 @@ def explosion(
 @sound_class(
     name="gunshot",
     kind="event",
+    tags=("Gunshot, gunfire", "Machine gun", "Fusillade", "Cap gun", "Artillery fire"),
     subjects=("a gun", "a rifle", "a firearm", "a handgun", "a shotgun"),
     verbs=("fires", "shoots", "goes off", "fires a shot", "is firing"),
     nouns=(
@@ -118,6 +120,7 @@ def gunshot(
 @sound_class(
     name="laser_zap",
     kind="event",
+    tags=("Sound effect", "Zing", "Chirp tone", "Video game music"),
     subjects=("a laser", "a laser gun", "a ray gun", "a blaster", "a sci-fi laser"),
     verbs=("zaps", "fires", "is zapping", "shoots", "goes pew"),
     nouns=(

@@ -14,6 +14,7 @@ from .synth import Array, Rng
 @sound_class(
     name="heartbeat",
     kind="event",
+    tags=("Heart sounds, heartbeat", "Heart murmur", "Throbbing"),
     subjects=("a heart", "a human heart", "a beating heart", "someone's heart"),
     verbs=("beats", "is beating", "thumps", "is thumping", "pulses"),
     nouns=(
@@ -57,6 +58,7 @@ def heartbeat(
 @sound_class(
     name="applause",
     kind="texture",
+    tags=("Applause", "Clapping"),
     subjects=("an audience", "a clapping crowd", "an applauding audience", "a theatre audience"),
     verbs=("applauds", "is applauding", "claps", "is clapping", "claps and applauds"),
     nouns=(
@@ -98,6 +100,7 @@ def applause(rng: Rng, sample_rate: int, seconds: float, *, size: str | None = N
 @sound_class(
     name="whistle",
     kind="event",
+    tags=("Whistling", "Whistle"),
     subjects=("a whistler", "a whistling person", "a whistling man", "a whistling woman"),
     verbs=("whistles", "is whistling", "whistles with the lips", "makes a whistling sound"),
     nouns=(
@@ -170,6 +173,7 @@ def whistle(
 @sound_class(
     name="snoring",
     kind="texture",
+    tags=("Snoring",),
     subjects=("a snorer", "a snoring man", "a snoring sleeper", "a sleeping person", "a snoring person"),
     verbs=("snores", "is snoring", "snores away", "breathes with a snore", "is snoring in bed"),
     nouns=(

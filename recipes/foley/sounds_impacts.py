@@ -24,6 +24,7 @@ from .synth import (
 @sound_class(
     name="door_knock",
     kind="event",
+    tags=("Knock", "Tap", "Thunk"),
     subjects=("someone", "somebody", "someone outside", "somebody outside"),
     verbs=(
         "knocks on a door",
@@ -82,6 +83,7 @@ def door_knock(
 @sound_class(
     name="hammer",
     kind="event",
+    tags=("Hammer", "Thunk", "Whack, thwack", "Tap"),
     subjects=("a hammer", "a steel hammer", "a claw hammer", "a carpenter's hammer"),
     verbs=("pounds a nail", "hammers", "strikes a nail", "is hammering", "bangs"),
     nouns=(
@@ -138,6 +140,7 @@ def hammer(
 @sound_class(
     name="coin",
     kind="event",
+    tags=("Coin (dropping)", "Chink, clink", "Ding", "Clang"),
     subjects=("a coin", "a metal coin", "a dropped coin", "a falling coin"),
     verbs=(
         "drops on a table",
@@ -189,6 +192,7 @@ def coin(
 @sound_class(
     name="glass_breaking",
     kind="event",
+    tags=("Glass", "Shatter", "Breaking", "Smash, crash", "Chink, clink"),
     subjects=("glass", "a pane of glass", "a drinking glass", "a sheet of glass", "a glass window"),
     verbs=("breaks", "shatters", "smashes", "is shattering", "breaks into pieces"),
     nouns=(

@@ -28,6 +28,19 @@ from .synth import (
 @sound_class(
     name="engine",
     kind="texture",
+    tags=(
+        "Engine",
+        "Idling",
+        "Medium engine (mid frequency)",
+        "Heavy engine (low frequency)",
+        "Light engine (high frequency)",
+        "Engine starting",
+        "Accelerating, revving, vroom",
+        "Motorcycle",
+        "Car",
+        "Truck",
+        "Engine knocking",
+    ),
     subjects=("an engine", "a car engine", "a motor", "a vehicle engine", "a motorcycle engine"),
     verbs=("runs", "is running", "rumbles", "roars", "is rumbling"),
     nouns=(
@@ -69,6 +82,7 @@ def engine(rng: Rng, sample_rate: int, seconds: float, *, speed: str | None = No
 @sound_class(
     name="helicopter",
     kind="texture",
+    tags=("Helicopter", "Propeller, airscrew"),
     subjects=("a helicopter", "a chopper", "a rescue helicopter", "a military helicopter"),
     verbs=("flies by", "hovers", "is flying", "chops overhead", "is hovering"),
     nouns=(
@@ -104,6 +118,14 @@ def helicopter(rng: Rng, sample_rate: int, seconds: float, *, size: str | None =
 @sound_class(
     name="train",
     kind="texture",
+    tags=(
+        "Train",
+        "Rail transport",
+        "Railroad car, train wagon",
+        "Clickety-clack",
+        "Subway, metro, underground",
+        "Train wheels squealing",
+    ),
     subjects=("a train", "a freight train", "a passenger train", "a railway train"),
     verbs=("passes by", "rolls along the tracks", "rattles past", "is passing by", "clatters over the rails"),
     nouns=(
@@ -151,6 +173,13 @@ def train(rng: Rng, sample_rate: int, seconds: float, *, speed: str | None = Non
 @sound_class(
     name="airplane",
     kind="texture",
+    tags=(
+        "Aircraft",
+        "Aircraft engine",
+        "Fixed-wing aircraft, airplane",
+        "Jet engine",
+        "Propeller, airscrew",
+    ),
     subjects=("an airplane", "a plane", "an aircraft", "an aeroplane"),
     verbs=("flies overhead", "flies by", "passes over", "is flying by", "roars overhead"),
     nouns=(
@@ -192,6 +221,7 @@ def airplane(rng: Rng, sample_rate: int, seconds: float, *, propulsion: str | No
 @sound_class(
     name="vacuum_cleaner",
     kind="texture",
+    tags=("Vacuum cleaner",),
     subjects=("a vacuum cleaner", "a vacuum", "a hoover", "a household vacuum cleaner"),
     verbs=("runs", "is running", "hums", "whirs", "sucks up dust"),
     nouns=(
@@ -225,6 +255,7 @@ def vacuum_cleaner(rng: Rng, sample_rate: int, seconds: float, *, pitch: str | N
 @sound_class(
     name="drill",
     kind="texture",
+    tags=("Drill", "Power tool", "Dental drill, dentist's drill", "Tools"),
     subjects=("a drill", "a power drill", "an electric drill", "a cordless drill"),
     verbs=("drills", "is drilling", "whirs", "bores into a wall", "grinds"),
     nouns=(

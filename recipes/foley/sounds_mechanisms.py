@@ -26,6 +26,7 @@ from .synth import (
 @sound_class(
     name="clock_ticking",
     kind="texture",
+    tags=("Tick", "Tick-tock", "Clock"),
     subjects=("a clock", "a wall clock", "an old clock", "a table clock", "a mechanical clock"),
     verbs=("ticks", "is ticking", "goes tick tock", "keeps ticking"),
     nouns=(
@@ -68,6 +69,7 @@ def clock_ticking(
 @sound_class(
     name="camera_shutter",
     kind="event",
+    tags=("Camera", "Single-lens reflex camera"),
     subjects=("a camera", "a camera shutter", "a photo camera", "a photographer's camera", "a reflex camera"),
     verbs=("clicks", "takes a picture", "takes a photo", "snaps a photo", "goes click"),
     nouns=(
@@ -117,6 +119,7 @@ def camera_shutter(
 @sound_class(
     name="keyboard_typing",
     kind="texture",
+    tags=("Typing", "Computer keyboard", "Typewriter"),
     subjects=("someone", "somebody", "someone at a desk", "somebody at a computer"),
     verbs=(
         "types on a keyboard",
@@ -164,6 +167,7 @@ def keyboard_typing(rng: Rng, sample_rate: int, seconds: float, *, speed: str | 
 @sound_class(
     name="zipper",
     kind="event",
+    tags=("Zipper (clothing)",),
     subjects=("a zipper", "a jacket zipper", "a metal zipper", "a bag zipper"),
     verbs=("is zipped up", "is pulled", "zips up", "is opened", "is closed"),
     nouns=(

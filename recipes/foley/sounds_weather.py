@@ -13,6 +13,7 @@ from .synth import Array, Rng
 @sound_class(
     name="rain",
     kind="texture",
+    tags=("Rain", "Raindrop", "Rain on surface"),
     subjects=("rain", "a rain shower", "the rain", "rainfall", "a shower of rain"),
     verbs=("falls", "is falling", "patters down", "is pattering down", "comes down"),
     nouns=(
@@ -65,6 +66,7 @@ def rain(
 @sound_class(
     name="wind",
     kind="texture",
+    tags=("Wind", "Wind noise (microphone)"),
     subjects=("the wind", "wind", "a wind", "a breeze", "a gust of wind"),
     verbs=("blows", "is blowing", "gusts", "sweeps by", "whooshes", "rushes past"),
     nouns=(
@@ -103,6 +105,7 @@ def wind(rng: Rng, sample_rate: int, seconds: float, *, strength: str | None = N
 @sound_class(
     name="thunder",
     kind="event",
+    tags=("Thunder", "Thunderstorm"),
     subjects=("thunder", "a thunderstorm", "the thunder", "a clap of thunder"),
     verbs=("rumbles", "is rumbling", "rolls", "is rolling", "booms", "crashes"),
     nouns=(
@@ -154,6 +157,7 @@ def thunder(rng: Rng, sample_rate: int, seconds: float, *, onset: str | None = N
 @sound_class(
     name="fire",
     kind="texture",
+    tags=("Fire", "Crackle"),
     subjects=("a fire", "a campfire", "a bonfire", "a log fire", "a wood fire"),
     verbs=("crackles", "is crackling", "burns", "is burning", "crackles and pops"),
     nouns=(

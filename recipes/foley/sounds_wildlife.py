@@ -14,6 +14,7 @@ from .synth import Array, Rng
 @sound_class(
     name="birds",
     kind="event",
+    tags=("Bird", "Bird vocalization, bird call, bird song", "Chirp, tweet", "Squawk"),
     subjects=("a bird", "a songbird", "a garden bird", "a bird in a tree", "birds"),
     verbs=("chirps", "is chirping", "sings", "is singing", "tweets", "twitters"),
     nouns=(
@@ -97,6 +98,7 @@ def _sing(rng: Rng, sample_rate: int, note: tuple[Array, float, float, float], l
 @sound_class(
     name="crickets",
     kind="texture",
+    tags=("Cricket", "Insect"),
     subjects=("a cricket", "a field cricket", "crickets", "a cricket in the grass", "night crickets"),
     verbs=("chirps", "is chirping", "chirrs", "sings at night", "stridulates"),
     nouns=(
@@ -145,6 +147,7 @@ def crickets(
 @sound_class(
     name="frog",
     kind="event",
+    tags=("Frog", "Croak"),
     subjects=("a frog", "a pond frog", "a frog by a pond", "a croaking frog"),
     verbs=("croaks", "is croaking", "ribbits", "gives a croak"),
     nouns=(
@@ -198,6 +201,7 @@ def frog(
 @sound_class(
     name="owl",
     kind="event",
+    tags=("Owl", "Hoot"),
     subjects=("an owl", "a tawny owl", "an owl in the forest", "a night owl"),
     verbs=("hoots", "is hooting", "gives a hoot", "hoots in the night"),
     nouns=("owl hooting", "a hooting owl", "the hoot of an owl", "an owl's hoot", "hooting", "an owl call"),
@@ -235,6 +239,7 @@ def owl(
 @sound_class(
     name="bee",
     kind="texture",
+    tags=("Bee, wasp, etc.", "Buzz", "Fly, housefly", "Mosquito", "Insect"),
     subjects=("a bee", "an insect", "a wasp", "a fly", "a buzzing insect"),
     verbs=("buzzes", "is buzzing", "buzzes around", "is buzzing around", "buzzes past"),
     nouns=(

@@ -11,7 +11,7 @@ import torch
 from soundloom import __version__
 from soundloom.codecs.audio import write_audio
 from soundloom.gen.yamnet import YAMNet
-from soundloom.recipes.foley import FoleyCorpus
+from soundloom.recipes.foley import CLASSES, FoleyCorpus
 from tests.cli.running import refused, run
 from tests.tiny_yamnet import TinySession
 
@@ -132,6 +132,22 @@ def test_prompts_with_yamnet(
     assert report["fad"]["reference_sounds"] == 3
 
 
+def test_renderings_with_yamnet(
+    tmp_path: Path,
+    tiny_yamnet: list[str | None],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("soundloom.recipes.foley.heard.CLASSES", {"dog": CLASSES["dog"]})
+    out = tmp_path / "report.json"
+    words = ("--renderings", "--per-class", 2, "--embedder", "yamnet", "-q", "-o", out)
+    assert run("evaluate", *words) == 0
+    report = json.loads(out.read_text())
+    assert report["subject"] == {"renderings": "Foley corpus", "recordings": None}
+    assert report["classes"]["dog"]["renderings"]["sounds"] == 2
+    assert "mean of 1 classes, renderings" in capsys.readouterr().out
+
+
 def test_two_files(sounds: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("compare", sounds / "dog.wav", sounds / "rain.wav", "--json") == 0
     found = json.loads(capsys.readouterr().out)
@@ -161,6 +177,8 @@ def test_two_files(sounds: Path, capsys: pytest.CaptureFixture[str]) -> None:
             ["yament", "judge, log-mel, yamnet", "yamnet:NAME"],
         ),
         (["evaluate", "{sounds}", "--embedder", "yamnet:gone.onnx"], ["gone.onnx", "SOUNDLOOM_YAMNET"]),
+        (["evaluate", "--renderings"], ["--renderings", "--embedder yamnet:FILE.onnx"]),
+        (["evaluate", "--renderings", "--model", "foley"], ["--renderings", "--model"]),
         (["evaluate", "--prompts"], ["--prompts", "--embedder yamnet:FILE.onnx"]),
         (["evaluate", "--prompts", "--codec", "x", "--embedder", "yamnet"], ["--prompts", "--codec"]),
         (["compare", "a.wav", "gone.wav"], ["gone.wav"]),
