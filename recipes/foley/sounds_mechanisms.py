@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from . import parametric
 from .events import Sound, between, choose, how_many, option, place, regular_times, ring
 from .registry import sound_class
 from .synth import (
@@ -141,27 +142,11 @@ def camera_shutter(
 def keyboard_typing(rng: Rng, sample_rate: int, seconds: float, *, speed: str | None = None) -> Sound:
     """Irregular key strokes in bursts: each key clicks down and, weaker, comes up again."""
     n = length_of(seconds, sample_rate)
-    rate = choose(rng, speed, {"slow": (2.2, 3.5), "fast": (7.0, 11.0)}, "speed")
-    intervals = rng.lognormal(0, 0.38, int(seconds * rate * 2) + 4) / rate
-    intervals[rng.random(len(intervals)) < 0.08] += rng.uniform(0.2, 0.5)  # between words
-    times = np.cumsum(intervals)
-    times = times[times < seconds - 0.02] - 0.5 * intervals[0]
-    m = length_of(0.08, sample_rate)
-    case = between(rng, 700, 1500)
-    modes = case * np.array([0.4, 1.0, 1.9, 3.1, 4.4])
-    burst = rng.standard_normal((6, m)) * decay(m, sample_rate, between(rng, 0.02, 0.035), 0.001)
-    keys = [
-        filtered(b, sample_rate, low=between(rng, 1200, 3000), order=1)
-        + 0.8 * ring(m, sample_rate, modes * rng.uniform(0.85, 1.15), 0.035, rng.uniform(0.2, 0.8, 5))
-        for b in burst
-    ]
-    which = rng.integers(len(keys), size=len(times))
-    downs = np.stack(keys)[which] * rng.uniform(0.45, 1.0, (len(times), 1))
-    ups = np.stack(keys)[which[::-1]] * rng.uniform(0.1, 0.3, (len(times), 1))
-    x = scatter(n, sample_rate, times, downs)
-    x += scatter(n, sample_rate, times + rng.uniform(0.05, 0.09, len(times)), ups)
-    x += 0.003 * coloured_noise(rng, n, sample_rate, -3.0)
-    return finish(x, sample_rate, seconds)
+    p = parametric.draw(rng, "keyboard_typing")
+    p["timing"] = max(p["timing"], 0.3)
+    if speed is not None:
+        p["rate"] = choose(rng, speed, {"slow": (2.2, 3.5), "fast": (7.0, 11.0)}, "speed")
+    return finish(parametric.impacts(rng, sample_rate, p, n), sample_rate, seconds)
 
 
 @sound_class(
