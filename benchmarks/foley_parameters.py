@@ -413,7 +413,7 @@ def recorded(rng: np.random.Generator, search: Search, p: Mapping[str, float]) -
     """A rendering in a room, with a background, `[1, 1, N]`."""
     sound = search.make(rng, p, search.seconds)
     sound = (rng.uniform(0.3, 0.9) * sound / (np.abs(sound).max() + 1e-9)).astype(np.float32)
-    clip = record_clip(rng, place_sound(rng, sound, RATE, {}, cut=False), RATE)
+    clip = record_clip(rng, place_sound(rng, sound, RATE, {}, cut=False, field=True), RATE, field=True)
     return torch.from_numpy(clip)[None, None]
 
 

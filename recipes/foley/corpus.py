@@ -204,13 +204,17 @@ class FoleyCorpus:
         rendered = []
         for i, (part, start, end) in enumerate(zip(plan.parts, starts, ends, strict=True)):
             sound = self._render_part(rng, part, end - start)
-            if part.sound.acoustic:
-                sound = place_sound(rng, sound, rate, part.attributes, cut=end < n)
+            if part.sound.surroundings != "none":
+                field = part.sound.surroundings == "field"
+                sound = place_sound(rng, sound, rate, part.attributes, cut=end < n, field=field)
             offset_db = rng.uniform(-14.0, -8.0) if plan.composition == "background" and i == 1 else 0.0
             sound = set_level(rng, sound, rate, part.attributes, offset_db)
             rendered.append((start, sound))
         clip = sum_parts(rendered, n)
-        return record_clip(rng, clip, rate) if all(part.sound.acoustic for part in plan.parts) else clip
+        surroundings = {part.sound.surroundings for part in plan.parts}
+        if "none" in surroundings:
+            return clip
+        return record_clip(rng, clip, rate, field=surroundings == {"field"})
 
     def _render_part(self, rng: np.random.Generator, part: Part, n: int) -> np.ndarray:
         own = {k: v for k, v in part.attributes.items() if k in part.sound.attributes}

@@ -27,6 +27,7 @@ from typing import Literal
 import numpy as np
 
 Kind = Literal["event", "texture"]
+Surroundings = Literal["field", "quiet", "none"]
 
 
 # Renders one sound from (rng, sample_rate, seconds, **attributes): float32 `[N]`, N = round(seconds *
@@ -49,7 +50,8 @@ class SoundClass:
         countable: whether `count=n` (1..5) renders n separated occurrences that a listener could count.
         unit: what is counted, singular and plural ("bark", "barks"); needed when countable.
         render: the render function.
-        acoustic: whether it is a sound in the air, with a room and a microphone; a test tone is none.
+        surroundings: how it is recorded: in the "field", with a room or an open place and a background; in
+            the "quiet", close to the microphone; or "none", as a test tone, which is not in the air.
         rendered: whether its renderings are heard as well as recordings of it (`soundloom evaluate
             --renderings`). Training mixes leave out those of other classes; see `mixing_classes`.
     """
@@ -64,7 +66,7 @@ class SoundClass:
     countable: bool
     unit: tuple[str, str] | None
     render: Render
-    acoustic: bool = True
+    surroundings: Surroundings = "quiet"
     rendered: bool = True
 
 
@@ -82,7 +84,7 @@ def sound_class(
     countable: bool = False,
     unit: tuple[str, str] | None = None,
     tags: tuple[str, ...] = (),
-    acoustic: bool = True,
+    surroundings: Surroundings = "quiet",
     rendered: bool = True,
 ) -> Callable[[Render], Render]:
     """Register the decorated render function under `name`; see SoundClass for the arguments.
@@ -107,7 +109,7 @@ def sound_class(
             unit=unit,
             render=render,
             tags=tags,
-            acoustic=acoustic,
+            surroundings=surroundings,
             rendered=rendered,
         )
         return render

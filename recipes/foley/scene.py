@@ -20,26 +20,39 @@ _LEVELS: Mapping[str | None, tuple[float, float, float]] = {
     "loud": (-15.0, 1.0, PEAK),
     "quiet": (-28.5, 1.5, 0.25),
 }
-_NEARBY_DB = -12.0  # the room's answer to a nearby sound, against that to another
+_NEARBY_DB, _QUIET_DB = -12.0, -10.0  # the room's answer to such a sound, against that to another
 _DISTANCE_DB: Mapping[str | None, float] = {None: 0.0, "distant": -6.0, "nearby": 2.0}
 
 
 def place_sound(
-    rng: np.random.Generator, sound: np.ndarray, sample_rate: int, attributes: Mapping[str, str], cut: bool
+    rng: np.random.Generator,
+    sound: np.ndarray,
+    sample_rate: int,
+    attributes: Mapping[str, str],
+    *,
+    cut: bool,
+    field: bool = False,
 ) -> np.ndarray:
     """Give a sound `[N]` its surroundings.
 
-    A distant sound loses its high frequencies and gains reverberation; others are in a room or outdoors, and
-    a nearby one is much louder than its room.
+    A distant sound loses its high frequencies and gains reverberation; others are in a room or outdoors. A
+    nearby one is much louder than its room, and so is one that is recorded in the quiet, which has a room at
+    all in one case of three.
 
     Args:
+        rng: draws the surroundings.
+        sound: `[N]`; it may be changed in place.
+        sample_rate: Hz.
+        attributes: "distance" counts.
         cut: whether another sound takes over at the end, so that this one has to be faded out.
+        field: whether it is recorded in the field.
     """
     distance = attributes.get("distance")
     if distance == "distant":
         sound = _from_afar(rng, sound, sample_rate)
-    else:
-        sound = _in_a_room(rng, sound, sample_rate, _NEARBY_DB if distance == "nearby" else 0.0)
+    elif field or rng.random() < 0.35:
+        wet_db = (0.0 if field else _QUIET_DB) + (_NEARBY_DB if distance == "nearby" else 0.0)
+        sound = _in_a_room(rng, sound, sample_rate, wet_db)
     fade = min(len(sound) // 4, round((0.06 if cut else 0.004) * sample_rate))
     if fade > 0:
         sound[-fade:] *= np.linspace(1.0, 0.0, fade, dtype=np.float32)
@@ -132,8 +145,12 @@ def _in_a_room(rng: np.random.Generator, sound: np.ndarray, sample_rate: int, we
     return signal.oaconvolve(sound, response)[: len(sound)].astype(np.float32)
 
 
-def record_clip(rng: np.random.Generator, clip: np.ndarray, sample_rate: int) -> np.ndarray:
-    """What a microphone makes of a clip `[N]`: colour, and a background of -66 to -44 dBFS.
+def record_clip(
+    rng: np.random.Generator, clip: np.ndarray, sample_rate: int, *, field: bool = False
+) -> np.ndarray:
+    """What a microphone makes of a clip `[N]`: colour, and in the field a background of -66 to -44 dBFS.
+
+    In the quiet the background is -100 to -80 dBFS, and the colour half as strong.
 
     The colour is a gentle slope and a few wide humps, without what is below 40 to 110 Hz; the level stays,
     and peaks stay below PEAK.
@@ -141,10 +158,11 @@ def record_clip(rng: np.random.Generator, clip: np.ndarray, sample_rate: int) ->
     size = fft.next_fast_len(len(clip), real=True)
     frequency = np.linspace(0.0, sample_rate / 2, size // 2 + 1, dtype=np.float32)
     octaves = np.log2(np.maximum(frequency, 20.0) / np.float32(1000.0))
-    level = np.float32(rng.uniform(-1.5, 1.0)) * octaves  # dB
+    strength = 1.0 if field else 0.5
+    level = np.float32(strength * rng.uniform(-1.5, 1.0)) * octaves  # dB
     for _ in range(3):
         centre, width = rng.uniform(-3.0, 3.0), rng.uniform(0.4, 1.2)
-        level += np.float32(rng.normal(0.0, 2.0)) * np.exp(-(((octaves - centre) / width) ** 2))
+        level += np.float32(strength * rng.normal(0.0, 2.0)) * np.exp(-(((octaves - centre) / width) ** 2))
     corner = (frequency / np.float32(rng.uniform(40.0, 110.0))) ** 2
     gain = np.float32(10.0) ** (level / 20) * corner / np.sqrt(1 + corner * corner)
     spectrum = fft.rfft(clip, size)
@@ -152,7 +170,7 @@ def record_clip(rng: np.random.Generator, clip: np.ndarray, sample_rate: int) ->
     gain *= np.sqrt(power.sum() / (np.square(gain) @ power + 1e-20))
     hiss = fft.rfft(rng.standard_normal(size, dtype=np.float32))
     hiss *= np.maximum(frequency, 40.0) ** np.float32(-rng.uniform(0.3, 1.0))
-    loudness = 10 ** (rng.uniform(-66.0, -44.0) / 20)
+    loudness = 10 ** (rng.uniform(*((-66.0, -44.0) if field else (-100.0, -80.0))) / 20)
     hiss *= np.float32(loudness * size / np.sqrt(2 * np.square(np.abs(hiss)).sum()))
     out = fft.irfft(spectrum * gain + hiss, size)[: len(clip)].astype(np.float32)
     peak = float(np.abs(out).max())

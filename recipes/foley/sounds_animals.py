@@ -65,6 +65,7 @@ def creature(
     if pitch is not None:
         hertz = choose(rng, pitch, ranges, "pitch")
         throat, p["f0"] = (hertz / p["f0"]) ** (1 / 3), hertz
+        p["subharmonic"] = 0.0  # which would be an octave lower
         for index in range(parametric.FORMANTS):
             p[f"closed{index}"] *= throat
             p[f"open{index}"] *= throat
@@ -74,6 +75,7 @@ def creature(
 @sound_class(
     name="dog",
     kind="event",
+    surroundings="field",
     tags=("Dog", "Bark", "Bow-wow", "Yip", "Growling", "Howl", "Whimper (dog)", "Canidae, dogs, wolves"),
     subjects=("a dog", "a hound", "a guard dog", "a farm dog"),
     verbs=("barks", "is barking", "woofs", "barks at something"),
@@ -111,6 +113,7 @@ def dog(
 @sound_class(
     name="cat",
     kind="event",
+    surroundings="field",
     tags=("Cat", "Meow", "Purr", "Caterwaul", "Hiss"),
     subjects=("a cat", "a house cat", "a pet cat", "a hungry cat"),
     verbs=("meows", "is meowing", "mews", "miaows"),
@@ -136,6 +139,7 @@ def cat(
 @sound_class(
     name="cow",
     kind="event",
+    surroundings="field",
     tags=("Moo", "Cattle, bovinae"),
     subjects=("a cow", "a dairy cow", "a brown cow", "a cow in a field"),
     verbs=("moos", "is mooing", "lows", "bellows"),
@@ -151,6 +155,7 @@ def cow(
 ) -> Sound:
     """A long low note that starts through the nose and opens."""
     p = creature(rng, "cow", pitch, {"low": (82, 115), "high": (185, 250)})
+    p["length"] = max(p["length"], 0.9)
     total = how_many(rng, seconds, count, 1, 2)
 
     def moo(available: float) -> Array:
@@ -217,6 +222,7 @@ def sheep(
 @sound_class(
     name="rooster",
     kind="event",
+    surroundings="field",
     tags=("Crowing, cock-a-doodle-doo", "Chicken, rooster", "Fowl"),
     subjects=("a rooster", "a cockerel", "a farmyard rooster", "a rooster on a farm"),
     verbs=("crows", "is crowing", "calls cock-a-doodle-doo", "crows at dawn"),

@@ -14,6 +14,7 @@ from .synth import Array, Rng
 @sound_class(
     name="heartbeat",
     kind="event",
+    surroundings="field",
     tags=("Heart sounds, heartbeat", "Heart murmur", "Throbbing"),
     subjects=("a heart", "a human heart", "a beating heart", "someone's heart"),
     verbs=("beats", "is beating", "thumps", "is thumping", "pulses"),
@@ -100,6 +101,7 @@ def applause(rng: Rng, sample_rate: int, seconds: float, *, size: str | None = N
 @sound_class(
     name="whistle",
     kind="event",
+    surroundings="field",
     tags=("Whistling", "Whistle"),
     subjects=("a whistler", "a whistling person", "a whistling man", "a whistling woman"),
     verbs=("whistles", "is whistling", "whistles with the lips", "makes a whistling sound"),
@@ -173,6 +175,7 @@ def whistle(
 @sound_class(
     name="snoring",
     kind="texture",
+    surroundings="field",
     tags=("Snoring",),
     subjects=("a snorer", "a snoring man", "a snoring sleeper", "a sleeping person", "a snoring person"),
     verbs=("snores", "is snoring", "snores away", "breathes with a snore", "is snoring in bed"),

@@ -24,6 +24,7 @@ from .synth import (
 @sound_class(
     name="engine",
     kind="texture",
+    surroundings="field",
     tags=(
         "Engine",
         "Idling",
@@ -70,6 +71,7 @@ def engine(rng: Rng, sample_rate: int, seconds: float, *, speed: str | None = No
 @sound_class(
     name="helicopter",
     kind="texture",
+    surroundings="field",
     tags=("Helicopter", "Propeller, airscrew"),
     subjects=("a helicopter", "a chopper", "a rescue helicopter", "a military helicopter"),
     verbs=("flies by", "hovers", "is flying", "chops overhead", "is hovering"),
@@ -96,6 +98,7 @@ def helicopter(rng: Rng, sample_rate: int, seconds: float, *, size: str | None =
 @sound_class(
     name="train",
     kind="texture",
+    surroundings="field",
     tags=(
         "Train",
         "Rail transport",
@@ -131,6 +134,7 @@ def train(rng: Rng, sample_rate: int, seconds: float, *, speed: str | None = Non
 @sound_class(
     name="airplane",
     kind="texture",
+    surroundings="field",
     tags=(
         "Aircraft",
         "Aircraft engine",
@@ -208,6 +212,7 @@ def vacuum_cleaner(rng: Rng, sample_rate: int, seconds: float, *, pitch: str | N
 @sound_class(
     name="drill",
     kind="texture",
+    surroundings="field",
     tags=("Drill", "Power tool", "Dental drill, dentist's drill", "Tools"),
     subjects=("a drill", "a power drill", "an electric drill", "a cordless drill"),
     verbs=("drills", "is drilling", "whirs", "bores into a wall", "grinds"),

@@ -70,6 +70,7 @@ def clock_ticking(
 @sound_class(
     name="camera_shutter",
     kind="event",
+    surroundings="field",
     tags=("Camera", "Single-lens reflex camera"),
     subjects=("a camera", "a camera shutter", "a photo camera", "a photographer's camera", "a reflex camera"),
     verbs=("clicks", "takes a picture", "takes a photo", "snaps a photo", "goes click"),
@@ -88,27 +89,18 @@ def clock_ticking(
 def camera_shutter(
     rng: Rng, sample_rate: int, seconds: float, *, age: str | None = None, count: int | None = None
 ) -> Sound:
-    """Mirror up, shutter, mirror down: two crisp clatters; an old camera then winds its film on."""
+    """Mirror and shutter: two crisp clatters; an old camera then winds its film on."""
+    p = parametric.draw(rng, "camera_shutter")
     old = option(rng, age, ("old", "modern"), "age") == "old"
-    apart = rng.uniform(0.09, 0.17) if old else rng.uniform(0.05, 0.09)
-    bright = between(rng, 1400, 2200) if old else between(rng, 2200, 3400)
-    m = length_of(0.09, sample_rate)
-    modes = bright * np.array([0.35, 1.0, 1.47, 2.09])
-
-    def clatter(level: float) -> Array:
-        x = ring(
-            m, sample_rate, modes * rng.uniform(0.95, 1.05), (0.05, 0.035, 0.03, 0.02), (0.8, 0.7, 0.6, 0.5)
-        )
-        burst = filtered(rng.standard_normal(m), sample_rate, low=1500, order=1) * decay(
-            m, sample_rate, 0.05, 0.002
-        )
-        return level * (x + 1.3 * burst)
+    if age is not None:
+        p["mode0"] *= 0.8 if old else 1.25
+        p["burst"] *= 0.8 if old else 1.25
 
     def shot(length: float) -> Array:
-        parts, times = [clatter(1.0), clatter(0.8)], [0.0, min(apart, 0.7 * length)]
+        parts, times = [parametric.double_impact(rng, sample_rate, p)], [0.0]
         if old:  # ratchet of the film advance
             for at in np.arange(0.28, min(length, 0.28 + rng.uniform(0.2, 0.35)), 1 / rng.uniform(28, 45)):
-                parts.append(clatter(rng.uniform(0.08, 0.16)))
+                parts.append(rng.uniform(0.08, 0.16) * parametric.impact(rng, sample_rate, p))
                 times.append(float(at))
         return scatter(length_of(length + 0.1, sample_rate), sample_rate, times, parts)
 
@@ -120,6 +112,7 @@ def camera_shutter(
 @sound_class(
     name="keyboard_typing",
     kind="texture",
+    surroundings="field",
     tags=("Typing", "Computer keyboard", "Typewriter"),
     subjects=("someone", "somebody", "someone at a desk", "somebody at a computer"),
     verbs=(

@@ -37,6 +37,7 @@ from .synth import (
 @sound_class(
     name="siren",
     kind="texture",
+    surroundings="field",
     tags=(
         "Siren",
         "Police car (siren)",
@@ -90,6 +91,7 @@ def siren(
 @sound_class(
     name="alarm_beeps",
     kind="event",
+    surroundings="field",
     tags=("Alarm", "Beep, bleep", "Alarm clock", "Buzzer", "Smoke detector, smoke alarm", "Fire alarm"),
     subjects=("an alarm", "an alarm clock", "an electronic alarm", "a beeper", "a warning alarm"),
     verbs=("beeps", "is beeping", "bleeps", "gives a beep", "sounds"),
@@ -136,6 +138,7 @@ def alarm_beeps(
 @sound_class(
     name="telephone_ring",
     kind="event",
+    surroundings="field",
     tags=("Telephone", "Telephone bell ringing", "Ringtone"),
     subjects=("a telephone", "a phone", "a desk telephone", "an office phone", "a landline phone"),
     verbs=("rings", "is ringing", "jangles", "trills", "sounds"),
@@ -196,6 +199,7 @@ def telephone_ring(
 @sound_class(
     name="car_horn",
     kind="event",
+    surroundings="field",
     tags=("Vehicle horn, car horn, honking", "Toot", "Air horn, truck horn", "Car alarm"),
     subjects=("a car horn", "a vehicle horn", "an automobile horn", "the horn of a car", "a truck horn"),
     verbs=("honks", "is honking", "blares", "toots", "is blaring"),
@@ -237,7 +241,7 @@ def car_horn(
 @sound_class(
     name="sine_tone",
     kind="texture",
-    acoustic=False,
+    surroundings="none",
     tags=("Sine wave", "Beep, bleep", "Tuning fork", "Harmonic", "Dial tone"),
     subjects=("a sine tone", "a pure tone", "a test tone", "a sine wave", "a steady tone"),
     verbs=("sounds", "plays", "is playing", "holds", "hums on"),
@@ -269,7 +273,7 @@ def sine_tone(rng: Rng, sample_rate: int, seconds: float, *, pitch: str | None =
 @sound_class(
     name="noise",
     kind="texture",
-    acoustic=False,
+    surroundings="none",
     tags=("Noise", "White noise", "Pink noise", "Static"),
     subjects=("a noise signal", "a noise generator", "a noise source", "a noise machine", "steady noise"),
     verbs=("plays", "sounds", "is playing", "runs steadily", "is on"),

@@ -14,6 +14,7 @@ from .synth import Array, Rng
 @sound_class(
     name="sea_waves",
     kind="texture",
+    surroundings="field",
     tags=("Waves, surf", "Ocean"),
     subjects=("the sea", "the ocean", "the surf", "waves on a beach", "ocean waves"),
     verbs=(
@@ -64,6 +65,7 @@ def sea_waves(rng: Rng, sample_rate: int, seconds: float, *, strength: str | Non
 @sound_class(
     name="stream",
     kind="texture",
+    surroundings="field",
     tags=("Stream", "Waterfall", "Trickle, dribble", "Gurgling", "Water"),
     subjects=("a stream", "a brook", "a creek", "a babbling brook", "a mountain stream"),
     verbs=("flows", "is flowing", "babbles", "gurgles along", "is running over stones", "ripples"),

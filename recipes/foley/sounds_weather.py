@@ -13,6 +13,7 @@ from .synth import Array, Rng
 @sound_class(
     name="rain",
     kind="texture",
+    surroundings="field",
     tags=("Rain", "Raindrop", "Rain on surface"),
     subjects=("rain", "a rain shower", "the rain", "rainfall", "a shower of rain"),
     verbs=("falls", "is falling", "patters down", "is pattering down", "comes down"),
@@ -99,6 +100,7 @@ def wind(rng: Rng, sample_rate: int, seconds: float, *, strength: str | None = N
 @sound_class(
     name="thunder",
     kind="event",
+    surroundings="field",
     tags=("Thunder", "Thunderstorm"),
     subjects=("thunder", "a thunderstorm", "the thunder", "a clap of thunder"),
     verbs=("rumbles", "is rumbling", "rolls", "is rolling", "booms", "crashes"),
@@ -130,12 +132,8 @@ def thunder(rng: Rng, sample_rate: int, seconds: float, *, onset: str | None = N
         height = rng.uniform(0.35, 1) * np.exp(-1.6 * delay / length)
         envelope += height * np.minimum(after / rise, 1) * np.exp(-after / width) * (after > 0)
     envelope = np.interp(t, grid, envelope)
-    darker = np.interp(t, grid, np.exp(-since / (0.25 * length)))
-    flutter = synth.smooth_curve(rng, n, sample_rate, 18, 0.45, 1)
-    corner = between(rng, 70, 130)
-    deep = synth.shaped_noise(rng, n, sample_rate, (18, 35, corner, corner * 4, 6000), (-18, -2, 0, -18, -70))
-    middle = synth.shaped_noise(rng, n, sample_rate, (60, 150, 500, 2500, 8000), (-20, 0, -5, -22, -50))
-    out = envelope * flutter * (deep + 0.5 * middle * darker)
+    rumble = parametric.texture(rng, sample_rate, parametric.draw(rng, "thunder"), n)
+    out = envelope * rumble
     if crack > 0.1:
         m = min(synth.length_of(rng.uniform(0.35, 0.8), sample_rate), n)
         times = np.sort(rng.exponential(0.11, 160) + rng.choice([0, 0.09, 0.21], 160))
@@ -151,6 +149,7 @@ def thunder(rng: Rng, sample_rate: int, seconds: float, *, onset: str | None = N
 @sound_class(
     name="fire",
     kind="texture",
+    surroundings="field",
     tags=("Fire", "Crackle"),
     subjects=("a fire", "a campfire", "a bonfire", "a log fire", "a wood fire"),
     verbs=("crackles", "is crackling", "burns", "is burning", "crackles and pops"),

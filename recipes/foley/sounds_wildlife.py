@@ -14,6 +14,7 @@ from .synth import Array, Rng
 @sound_class(
     name="birds",
     kind="event",
+    surroundings="field",
     tags=("Bird", "Bird vocalization, bird call, bird song", "Chirp, tweet", "Squawk"),
     subjects=("a bird", "a songbird", "a garden bird", "a bird in a tree", "birds"),
     verbs=("chirps", "is chirping", "sings", "is singing", "tweets", "twitters"),
@@ -147,6 +148,7 @@ def crickets(
 @sound_class(
     name="frog",
     kind="event",
+    surroundings="field",
     tags=("Frog", "Croak"),
     subjects=("a frog", "a pond frog", "a frog by a pond", "a croaking frog"),
     verbs=("croaks", "is croaking", "ribbits", "gives a croak"),
@@ -239,6 +241,7 @@ def owl(
 @sound_class(
     name="bee",
     kind="texture",
+    surroundings="field",
     tags=("Bee, wasp, etc.", "Buzz", "Fly, housefly", "Mosquito", "Insect"),
     subjects=("a bee", "an insect", "a wasp", "a fly", "a buzzing insect"),
     verbs=("buzzes", "is buzzing", "buzzes around", "is buzzing around", "buzzes past"),

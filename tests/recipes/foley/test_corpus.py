@@ -198,12 +198,15 @@ def test_a_recording_keeps_the_level_and_adds_a_background() -> None:
     clip = np.zeros(80000, dtype=np.float32)
     clip[20000:40000] = 0.1 * rng.standard_normal(20000)
     for seed in range(10):
-        made = record_clip(np.random.default_rng(seed), clip, 16000)
+        made = record_clip(np.random.default_rng(seed), clip, 16000, field=True)
         assert made.shape == clip.shape and made.dtype == np.float32 and np.abs(made).max() <= 0.971
         assert db(made) == pytest.approx(db(clip), abs=0.5)
         assert -68 < db(made[60000:]) < -41  # where the clip is silent
-    np.testing.assert_array_equal(made, record_clip(np.random.default_rng(9), clip, 16000))
-    assert not np.array_equal(made, record_clip(np.random.default_rng(10), clip, 16000))
+        quiet = record_clip(np.random.default_rng(seed), clip, 16000)
+        assert db(quiet) == pytest.approx(db(clip), abs=0.5) and db(quiet[60000:]) < -78
+    again = record_clip(np.random.default_rng(9), clip, 16000, field=True)
+    np.testing.assert_array_equal(made, again)
+    assert not np.array_equal(made, record_clip(np.random.default_rng(10), clip, 16000, field=True))
 
 
 def test_a_room_adds_a_tail_and_less_of_it_to_a_nearby_sound() -> None:
@@ -211,7 +214,7 @@ def test_a_room_adds_a_tail_and_less_of_it_to_a_nearby_sound() -> None:
     click[:100] = np.random.default_rng(0).standard_normal(100)
 
     def tail(seed: int, distance: dict[str, str]) -> float:
-        made = place_sound(np.random.default_rng(seed), click.copy(), 16000, distance, cut=False)
+        made = place_sound(np.random.default_rng(seed), click.copy(), 16000, distance, cut=False, field=True)
         return max(db(made[1500:8000]) - db(made[:200]), -90.0)  # what the convolution leaves is less
 
     usual = [tail(seed, {}) for seed in range(40)]
