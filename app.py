@@ -20,6 +20,7 @@ import gradio as gr
 
 from soundloom.cli.command import run_guarded
 from soundloom.cli.demo import add_demo_arguments, run_demo
+from soundloom.cli.threads import sleep_while_waiting
 from soundloom.demo.look import CSS, theme
 from soundloom.demo.shelf import KEEP_SECONDS
 
@@ -30,21 +31,28 @@ if TYPE_CHECKING:
 MAX_UPLOAD = "512mb"  # ten minutes of the largest usual format fit
 
 
-def about(name: str) -> str:
-    """Return Markdown that says what the model `name` knows and under which licence it may be used."""
-    if name == "foley":
-        from soundloom.recipes.foley import FoleyCorpus
+def model_card(name: str) -> str:
+    """The MODEL_CARD.md of a model's folder or of a bundled model; empty if it has none here."""
+    from soundloom.gen.weights import BUNDLED_MODELS
 
-        known = ", ".join(word.replace("_", " ") for word in FoleyCorpus().class_names)
-        return (
-            "**The model `foley`** is small and ships with the package. It was trained only on synthesised "
-            "sounds, so it sounds like a sound-effects synthesiser and not like a recording. It was taught "
-            f"these sounds, alone or two together: {known}. Its training was short: rain, wind, fire, "
-            "thunder, crickets, clocks, engines, trains, sirens, footsteps, glass and guitars come out as "
-            "themselves, most others sometimes, dogs, cats and doorbells not yet. It understands plain "
-            "English; it cannot speak or sing. \n"
-            "Code and weights: Apache-2.0; what you make with it is yours."
-        )
+    for folder in (Path(name).expanduser(), BUNDLED_MODELS / name):
+        if (folder / "MODEL_CARD.md").is_file():
+            return (folder / "MODEL_CARD.md").read_text(encoding="utf-8")
+    return ""
+
+
+def about(name: str) -> str:
+    """Return Markdown that says what the model `name` is, what it can't do, and under which licence it is.
+
+    All of it is the model's own card, where there is one: its first paragraph and its section "What it can't
+    do".
+    """
+    if card := model_card(name):
+        sections = card.split("\n## ")
+        first = sections[0].strip().split("\n\n")[1:2]  # below the title
+        limits = [text.partition("\n")[2] for text in sections[1:] if text.startswith("What it can't do")]
+        called = Path(name).expanduser().resolve().name if Path(name).expanduser().is_dir() else name
+        return "\n\n".join(text.strip() for text in (f"**The model `{called}`.**", *first, *limits))
     if Path(name).is_dir():
         return (
             f"**The model in the folder `{Path(name).resolve().name}`.** The licence of its weights is that "
@@ -87,6 +95,9 @@ def build_demo(
         with gr.Tab("Generate"):
             generate_tab(demo, generator)
             gr.Markdown(about(name), elem_id="about")
+            if card := model_card(name):
+                with gr.Accordion("The whole model card", open=False):
+                    gr.Markdown(card)
         with gr.Tab("Compress"):
             compress_tab(Codecs() if codecs is None else codecs)
     return demo.queue(default_concurrency_limit=1, max_size=32)
@@ -117,6 +128,7 @@ def serve(
     Raises:
         OSError: the port is taken.
     """
+    demo.enable_monitoring = False  # launch does so too, but only after the first requests could have come
     try:
         _, address, _ = demo.launch(
             server_name=host,
@@ -130,6 +142,8 @@ def serve(
             theme=theme(),
             css=CSS,
             max_file_size=MAX_UPLOAD,
+            run_history=False,
+            enable_monitoring=False,
         )
     except OSError as error:
         raise OSError(
@@ -152,6 +166,7 @@ def serve(
 
 def main() -> int:
     """Run `python app.py`."""
+    sleep_while_waiting()
     parser = argparse.ArgumentParser(description="Open soundloom's demo in the browser.")
     add_demo_arguments(parser)
     options = parser.parse_args()

@@ -288,7 +288,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--warm-runs", type=int, default=5, help="later prompts, at least 1 (default 5)")
     parser.add_argument("--device", default="cpu", help="of the warm runs: cpu, cuda, ... (default cpu)")
     parser.add_argument(
-        "--threads", type=int, help="CPU threads of torch, cold runs too (default torch's own)"
+        "--threads", type=int, help="CPU threads of torch, cold runs too (default: what soundloom chooses)"
     )
     parser.add_argument(
         "--stream", action="store_true", help="measure streaming instead: --warm-runs calls after the first"

@@ -48,8 +48,8 @@ def add_bench_arguments(parser: argparse.ArgumentParser) -> None:
     add_quiet(parser, "no progress bar")
 
 
-def run_bench_codecs(options: argparse.Namespace) -> None:
-    """Try all codecs on all sounds, print the table, and write table, figures and plot."""
+def run_bench_codecs(options: argparse.Namespace) -> int:
+    """Try all codecs on all sounds, print the table, and write table, figures and plot; 1: some left out."""
     from ..codecs.bench.contenders import parse_codecs, parse_rates
 
     opus_rates = [] if options.opus == "none" else parse_rates(options.opus)
@@ -60,10 +60,11 @@ def run_bench_codecs(options: argparse.Namespace) -> None:
     from ..codecs.bench.contenders import codec_contenders, opus_contenders
     from ..codecs.bench.reports import write_report
     from ..codecs.bench.run import run_bench
+    from ..codecs.failures import Failure, failure_lines
     from ..codecs.resolve import BUNDLED_MODELS, bundled_names
     from ..gen.embedders import Judge
     from ..gen.metrics import JudgeScores
-    from ..recipes.evaluation import bench_sounds, folder_examples
+    from ..recipes.evaluation import bench_sounds, folder_examples, folder_failures
 
     examples = folder_examples(options.folder, limit=options.limit, seconds=options.seconds)
     codecs = [
@@ -75,24 +76,30 @@ def run_bench_codecs(options: argparse.Namespace) -> None:
     channels = min(codec.channels for _, codec, _ in codecs)
     opus, notes = opus_contenders(options.opus_tool, opus_rates, channels)
     judge = Judge.from_pretrained(options.judge)
+    failures: list[Failure] = []
     with progress_bar(enabled=not options.quiet, desc="coding", unit="sounds") as progress:
         result = run_bench(
             [*contenders, *opus],
-            bench_sounds(examples, rate, channels, progress),
+            bench_sounds(examples, rate, channels, progress, failures),
             rate,
             scorer=lambda: JudgeScores(judge),
             notes=notes,
         )
+    failures += folder_failures(options.folder)
     if files:
         picture = io.BytesIO()
         result.plot().savefig(picture, format="png")
-        report = {"soundloom": __version__, "folder": options.folder, **result.to_dict()}
+        failed = [{"file": failure.file, "reason": failure.reason} for failure in failures]
+        report = {"soundloom": __version__, "folder": options.folder, **result.to_dict(), "failed": failed}
         contents: tuple[Any, ...] = (report, result.table(), picture.getvalue())
         for file, content in zip(files, contents, strict=True):
             write_report(file, content)
     print(result.table(), end="")
     if not options.quiet:
         print("".join(f"{file}\n" for file in files), end="")
+    if failures:
+        print("\n".join([f"left out: {len(failures)}", *failure_lines(failures)]))
+    return 1 if failures else 0
 
 
 def _plan_files(options: argparse.Namespace) -> list[Path]:

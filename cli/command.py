@@ -11,8 +11,10 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
+from ..errors import SoundloomError
 
-class CommandError(ValueError):
+
+class CommandError(SoundloomError, ValueError):
     """The command line asks for something that cannot be done; the message names the value and the fix."""
 
 
@@ -73,25 +75,31 @@ def did_you_mean(word: str, known: Collection[str]) -> str:
     return f"; did you mean {' or '.join(near)}?" if near else ""
 
 
-def run_guarded(command: Callable[[], int | None], *, debug: bool) -> int:
+def run_guarded(command: Callable[[], int | None], *, debug: bool, name: str = "soundloom") -> int:
     """Run `command`, turn what it raises into one line on stderr, and return the exit status.
 
     That is what the command returns (None: 0), or 2 for an error.
+
+    Args:
+        command: what is run.
+        debug: show tracebacks.
+        name: of the command, for its messages.
     """
     try:
         return command() or 0
     except KeyboardInterrupt:
-        print("\nsoundloom: stopped", file=sys.stderr)
+        print(f"\n{name}: stopped", file=sys.stderr)
         return 130
     except Exception as error:
         if debug:
             traceback.print_exc()
-        print(f"soundloom: error: {describe(error)}", file=sys.stderr)
+        print(f"{name}: error: {_said(error)}", file=sys.stderr)
         return 2
 
 
-def describe(error: Exception) -> str:
-    """What to say about an error: its message, and where that is no message for a user, how to learn more."""
-    if isinstance(error, (ValueError, OSError)) and str(error):
+def _said(error: Exception) -> str:
+    if isinstance(error, CommandError):
         return str(error)
-    return f"{type(error).__name__}: {error} (run again with --debug for the traceback)"
+    from ..codecs.failures import reason_of  # imports torch, for which a mistyped word must not wait
+
+    return reason_of(error)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Collection
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .command import Command, CommandError, describe
+from .command import Command, CommandError
 from .options import (
     NAMES,
     add_count,
@@ -67,7 +68,18 @@ def add_encode_arguments(parser: argparse.ArgumentParser) -> None:
         "loom)",
     )
     parser.add_argument(
+        "--no-level",
+        dest="level",
+        action="store_false",
+        help="do not decode to compare levels: several times as fast, but the level may come back dB off",
+    )
+    parser.add_argument(
         "--raw", metavar="FORMAT", help="IN has no header: ENCODING:RATE:CHANNELS, for example s16le:44100:2"
+    )
+    parser.add_argument(
+        "--allow-truncated",
+        action="store_true",
+        help="compress what is there of a file that breaks off early (default: an error for that file)",
     )
     _add_batch_arguments(parser)
 
@@ -95,6 +107,12 @@ def add_decode_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--raw", metavar="ENCODING", help="with OUT -: samples without a header, as s16le")
     parser.add_argument(
+        "--loudness",
+        type=number,
+        metavar="LUFS",
+        help="integrated loudness of the result (ITU-R BS.1770), for example -23 (default: as it was)",
+    )
+    parser.add_argument(
         "--recover", action="store_true", help="keep what is intact of a damaged file; the rest is silence"
     )
     parser.add_argument(
@@ -121,12 +139,13 @@ def add_info_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run_encode(options: argparse.Namespace) -> int:
     """Compress everything; returns 0, or raises what went wrong."""
+    from ..codecs.audio import SOUND_SUFFIXES, UNDECODED_SUFFIXES
     from ..codecs.files import encode_file, sound_seconds
-    from ..codecs.files.soundio import SOUND_SUFFIXES, RawFormat
     from ..codecs.files.storage import choose_storage
+    from ..codecs.sound_reader import RawFormat
 
     raw = None if options.raw is None else RawFormat.parse(options.raw, reading=True)
-    jobs = _plan(options, suffixes=SOUND_SUFFIXES, new_suffix=f".{options.format}")
+    jobs = _plan(options, suffixes={*SOUND_SUFFIXES, *UNDECODED_SUFFIXES}, new_suffix=f".{options.format}")
     codec = load_on_device(options.codec, choose_device(options.device))
     choice: dict[str, Any] = {
         "bitrate": None if options.bitrate is None else 1000 * options.bitrate,
@@ -143,6 +162,8 @@ def run_encode(options: argparse.Namespace) -> int:
             **choice,
             entropy=options.entropy,
             raw=raw,
+            level=options.level,
+            allow_truncated=options.allow_truncated,
             force=options.force,
             progress=progress,
         )
@@ -163,7 +184,7 @@ def run_decode(options: argparse.Namespace) -> int:
     from ..codecs.container import SUFFIX
     from ..codecs.encodec.ecdc_header import SUFFIX as ECDC_SUFFIX
     from ..codecs.files import CodecShelf, decode_file, described_seconds
-    from ..codecs.files.soundio import RawFormat
+    from ..codecs.sound_reader import RawFormat
 
     raw = None if options.raw is None else RawFormat.parse(options.raw, reading=False)
     if raw is not None and options.destination != "-":
@@ -183,6 +204,7 @@ def run_decode(options: argparse.Namespace) -> int:
             raw=raw,
             recover=options.recover,
             any_weights=options.any_weights,
+            loudness=options.loudness,
             force=options.force,
             progress=progress,
         )
@@ -190,7 +212,8 @@ def run_decode(options: argparse.Namespace) -> int:
     def line(report: FileReport) -> str:
         rate = options.sample_rate or report.header.sample_rate
         channels = "mono" if report.header.channels == 1 else "stereo"
-        clipped = f", {report.clipped} samples clipped" if report.clipped else ""
+        taken = report.gain_reduction
+        limited = f", peaks limited by up to {taken:.1f} dB" if taken > 0.05 else ""
         lost = "".join(
             f"\n  lost: {frames} frames from frame {first} on ({reason})"
             if frames
@@ -198,7 +221,7 @@ def run_decode(options: argparse.Namespace) -> int:
             for first, frames, reason in report.damaged
         )
         other = ", with other weights than made the file" if report.other_weights else ""
-        return f"{report.destination}  {report.seconds:.2f} s, {rate} Hz {channels}{clipped}{other}{lost}"
+        return f"{report.destination}  {report.seconds:.2f} s, {rate} Hz {channels}{limited}{other}{lost}"
 
     def seconds(path: Path) -> float:
         return described_seconds(path, options.start, options.stop)
@@ -210,16 +233,16 @@ def run_info(options: argparse.Namespace) -> None:
     """Describe every file; those that cannot be read are named, and the others described all the same."""
     import json
 
+    from ..codecs.failures import Failure, attempt, said
     from ..codecs.files import describe_file
 
     failed = 0
     for name in options.files:
-        try:
-            found = describe_file(sys.stdin.buffer if name == "-" else name)
-        except (ValueError, OSError) as error:
-            if len(options.files) == 1:
-                raise
-            print(f"soundloom: {describe(error)}", file=sys.stderr)
+        found = attempt(name, partial(describe_file, sys.stdin.buffer if name == "-" else name))
+        if isinstance(found, Failure):
+            if len(options.files) == 1 and found.error is not None:
+                raise found.error
+            print(f"soundloom: {said(found)}", file=sys.stderr)
             failed += 1
             continue
         print(json.dumps(found.to_dict()) if options.json else "\n".join(found.lines()))
@@ -251,11 +274,13 @@ def _run_batch(
     """Do the jobs of `encode` or `decode`, or the one of a pipe, and say what was done."""
     import torch
 
+    from ..codecs.failures import Failure, attempt
     from ..codecs.files.batch import run_jobs
 
     if options.jobs > 1:
         torch.set_num_threads(max(1, torch.get_num_threads() // options.jobs))
-    total = sum(seconds(job.source) for job in jobs)
+    lengths = [attempt(str(job.source), partial(seconds, job.source)) for job in jobs if job.failure is None]
+    total = sum(length for length in lengths if not isinstance(length, Failure))  # failures come up again
     elapsed = 0.0
     with progress_bar(enabled=not options.quiet, desc=verb, unit="s") as bar:
 
@@ -270,10 +295,10 @@ def _run_batch(
                 say(line(report), error=options.destination == "-")
             return 0
 
-        def done(job: Job, outcome: FileReport | Exception) -> None:
-            if isinstance(outcome, Exception):
+        def done(job: Job, outcome: FileReport | Failure) -> None:
+            if isinstance(outcome, Failure):
                 if len(jobs) > 1:
-                    say(f"soundloom: {job.source}: {describe(outcome)}", error=True)
+                    say(f"soundloom: {outcome}", error=True)
             elif not options.quiet:
                 say(line(outcome))
 
@@ -284,10 +309,10 @@ def _run_batch(
             progress=advance,
             done=done,
         )
-    failed = [outcome for outcome in outcomes if isinstance(outcome, Exception)]
+    failed = [outcome for outcome in outcomes if isinstance(outcome, Failure)]
     if failed:
         if len(jobs) == 1:
-            raise failed[0]
+            raise failed[0].error or CommandError(str(failed[0]))
         raise CommandError(f"{len(failed)} of {len(jobs)} files could not be done, see above")
     return 0
 

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from .. import __version__
 from . import bench, compress, demo, export, generate, measure, prepare
 from .command import Parser, did_you_mean, run_guarded
+from .terminal import show_any_name
+from .threads import sleep_while_waiting
 from .training import TRAINING_COMMANDS, lightning
 
 COMMANDS = {
@@ -31,23 +33,30 @@ EXAMPLES = """\
 
 def main(args: Sequence[str] | None = None) -> int:
     """Run `soundloom`; `args` defaults to the command line. Returns the exit status."""
+    sleep_while_waiting()
     words = list(sys.argv[1:] if args is None else args)
     if words and words[0] in TRAINING_COMMANDS:
         return lightning(args)
+    show_any_name()
     logging.basicConfig(level=logging.WARNING, format="soundloom: %(message)s", stream=sys.stderr)
     parser = build_parser()
     known = [*COMMANDS, *TRAINING_COMMANDS]
     choices = f"; use one of {', '.join(known)}"
     name = next((word for word in words if not word.startswith("-")), None)
     if name in TRAINING_COMMANDS:
-        parser.error(f"{words[0]} goes before no {name}, which shows tracebacks anyway: leave it out")
+        place = words.index(name)
+        parser.parse_args(words[:place])  # what may stand there is --debug
+        return lightning([*words[place:], "--debug"])
     if name is not None and name not in known:
         parser.error(f"there is no command {name!r}{did_you_mean(name, known) or choices}")
     options = parser.parse_args(words)
     if options.command is None:
         parser.error(f"no command is given{choices}")
     run = COMMANDS[options.command].run
-    return run_guarded(lambda: run(options), debug=getattr(options, "debug", False))
+    debug = getattr(options, "debug", False)
+    if debug:
+        logging.getLogger("soundloom").setLevel(logging.DEBUG)
+    return run_guarded(lambda: run(options), debug=debug)
 
 
 def build_parser() -> Parser:

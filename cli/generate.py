@@ -89,6 +89,12 @@ def add_generate_arguments(parser: argparse.ArgumentParser) -> None:
         "make N for each sound and keep the one in which a classifier, which knows the sounds that the model "
         "foley was taught, hears most of the prompt",
     )
+    parser.add_argument(
+        "--loudness",
+        type=number,
+        metavar="LUFS",
+        help="integrated loudness of the result (ITU-R BS.1770), for example -23 (default: as it is made)",
+    )
     parser.add_argument("--continue-from", metavar="FILE", help="a recording to go on from")
     parser.add_argument(
         "--stream", action="store_true", help="with -o -: send the sound on while it is being made"
@@ -100,6 +106,10 @@ def add_generate_arguments(parser: argparse.ArgumentParser) -> None:
 def run_generate(options: argparse.Namespace) -> None:
     """Check where the sounds go, make them, write them, and say what was made."""
     files = _destinations(options)
+    if options.loudness is not None:
+        from ..codecs.loudness import check_loudness
+
+        check_loudness(options.loudness)
     settings: dict[str, Any] = {
         "duration": options.duration,
         "guidance_scale": options.guidance_scale,
@@ -125,6 +135,8 @@ def run_generate(options: argparse.Namespace) -> None:
 
                 settings |= {"candidates": options.candidates, "rerank": JudgeScorer()}
             audio = model.generate(options.prompts, **settings)
+            if options.loudness is not None:
+                audio = audio.at_loudness(options.loudness)
             summary = [f"{audio.duration:.2f} s, seed {seed}" for seed in audio.seeds]
     if not files:
         if not options.stream:
@@ -152,6 +164,8 @@ def _destinations(options: argparse.Namespace) -> list[Path]:
         return plan_outputs(options.output, options.prompts, options.num_samples, force=options.force)
     if len(options.prompts) * options.num_samples > 1:
         raise CommandError("-o - takes one sound: give one prompt and --num-samples 1, or -o a folder")
+    if options.stream and options.loudness is not None:
+        raise CommandError("the loudness of a sound is known at its end: leave out --stream, or --loudness")
     if options.stream and options.candidates > 1:
         raise CommandError("--candidates chooses among finished sounds: leave out --stream, or --candidates")
     if sys.stdout.isatty():
@@ -235,8 +249,7 @@ def _stream(model: AudioGen, options: argparse.Namespace, settings: dict[str, An
         wav = PipeWriter(stream, sample_rate=rate, channels=model.codec.channels, length=length)
         for chunk in chunks:
             wav.write(chunk.samples[0])
-    clipped = f", {wav.clipped} samples clipped" if wav.clipped else ""
-    return [f"{length / rate:.2f} s, seed {chunk.seeds[0]}{clipped}"]
+    return [f"{length / rate:.2f} s, seed {chunk.seeds[0]}"]
 
 
 COMMANDS = (

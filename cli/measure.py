@@ -106,21 +106,28 @@ def load_embedder(text: str) -> Embedder | None:
     return LogMelStatistics() if kind == "log-mel" else None
 
 
-def run_evaluate(options: argparse.Namespace) -> None:
-    """Measure, print the table, and write the report."""
+def run_evaluate(options: argparse.Namespace) -> int:
+    """Measure, print the table, and write the report; returns the exit status of the description."""
     _check_evaluate(options)
     from ..codecs.bench.reports import check_report, write_report
     from ..gen.evaluation import report_lines
+    from ..recipes.evaluation import folder_failures
     from ..recipes.foley.heard import heard_lines
 
     if options.output is not None:
         check_report(options.output, force=options.force)
     with progress_bar(enabled=not options.quiet, desc="evaluating", unit="sounds") as progress:
         report = {"soundloom": __version__, **_measure(options, progress)}
+    if "failed" in report:
+        for folder in filter(None, (options.folder, options.reference)):
+            report["failed"] += [{"file": f.file, "reason": f.reason} for f in folder_failures(folder)]
     if options.output is not None:
         write_report(options.output, report)
     lines = heard_lines(report) if options.renderings else report_lines(report)
     print("\n".join(lines))
+    if report.get("stopped"):
+        return 130
+    return 1 if report.get("failed") else 0
 
 
 def _check_evaluate(options: argparse.Namespace) -> None:
@@ -218,7 +225,9 @@ COMMANDS = (
         description="""\
 Measure sounds (FAD, KAD, KL, prompt accuracy), a model that makes them from captions, or a codec that
 stores them; with YAMNet, also how a tagger that was trained elsewhere hears them. Without FOLDER, models
-and codecs are tried on held-out sounds of the Foley corpus.""",
+and codecs are tried on held-out sounds of the Foley corpus.
+Ctrl+C ends it with the figures of what was measured so far.
+Exit status: 0 all is well, 1 some sounds were left out, 2 nothing could be measured.""",
         examples="""\
   soundloom evaluate --model foley -o report.json        (held-out Foley captions)
   soundloom evaluate mysounds/ --model foley             (captions of the folder; its sounds are references)

@@ -82,8 +82,8 @@ def add_text_encoder(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--text-encoder",
         metavar="NAME",
-        help="where the model's text encoder is, for example a folder with T5-large (default: as the model "
-        "says)",
+        help="where the model's text encoder is: a folder with T5-large for example, or foley's (default: as "
+        "the model says)",
     )
 
 

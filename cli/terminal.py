@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import codecs
+import io
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import BinaryIO
 
 from .command import CommandError
+
+_ESCAPE = "soundloom.escape"
 
 
 @contextmanager
@@ -23,6 +28,22 @@ def progress_bar(*, enabled: bool, desc: str, unit: str) -> Iterator[Callable[[i
             bar.update(done - bar.n)
 
         yield update
+
+
+def show_any_name() -> None:
+    """Let standard output and error show what they cannot encode escaped: a file's name need not be UTF-8."""
+    codecs.register_error(_ESCAPE, _escape)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors=_ESCAPE)
+
+
+def _escape(error: UnicodeError) -> tuple[str, int]:
+    """As the handler "backslashreplace", but a byte of a file's name is shown as that byte."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    escaped = error.object[error.start : error.end].encode("ascii", "backslashreplace").decode()
+    return re.sub(r"\\udc([89a-f][0-9a-f])", r"\\x\1", escaped), error.end
 
 
 def say(text: str, *, error: bool = False) -> None:

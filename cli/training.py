@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
-from .command import did_you_mean
+from .command import did_you_mean, run_guarded
+from .threads import sleep_while_waiting
+from .training_help import bundled_recipe, command_help, overview, with_model_class
 
 TRAINING_COMMANDS = {
     "fit": "train a model from a YAML recipe",
     "validate": "measure a checkpoint on the validation data",
     "test": "measure a checkpoint on the test data",
-    "predict": "run a checkpoint on the prediction data",
+    "predict": "write what a checkpoint makes of the validation data as files",
 }
 EXAMPLES = {
     "fit": """\
   soundloom fit --config recipes/audiogen_finetune.yaml --data.folders '[mysounds]'
   soundloom fit --config recipes/judge.yaml --trainer.fast_dev_run 2       (two steps, nothing is kept)
-  soundloom fit --config recipes/judge.yaml --model.learning_rate 1e-3 --trainer.max_steps 2000
+  soundloom fit --config recipes/judge.yaml --model.learning_rate 1e-3 --trainer.max_epochs 4
   soundloom fit --config recipes/judge.yaml --ckpt_path last               (go on where it stopped)
   soundloom fit --config recipes/judge.yaml --print_config > mine.yaml     (all settings, to change them)
 """,
@@ -48,10 +52,8 @@ def lightning(args: Sequence[str] | None = None) -> int:
             sys.argv = given
     words = sys.argv[1:]
     if words and (words[0] in TRAINING_COMMANDS or words[0].startswith("-")):
-        from .recipe import run_recipe
-
-        run_recipe(EXAMPLES)
-        return 0
+        sleep_while_waiting()
+        return _train(words)
     other = _other_lightning_command()
     if other is not None:
         status = other()
@@ -65,6 +67,41 @@ def lightning(args: Sequence[str] | None = None) -> int:
         file=sys.stderr,
     )
     return 2
+
+
+def _train(words: list[str]) -> int:
+    """Show a help, or hand the words to Lightning's command line as it understands them."""
+    debug = "--debug" in words
+    words = [word for word in words if word != "--debug"]
+    if words and {"-h", "--help"} & set(words):
+        name = words[0] if words[0] in TRAINING_COMMANDS else None
+        try:
+            print(command_help(name, EXAMPLES[name]) if name else overview(TRAINING_COMMANDS), flush=True)
+        except BrokenPipeError:  # `| head`; Python would complain once more when it flushes at exit
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    words = ["--help" if word == "--help-all" else word for word in words]
+    for place, word in enumerate(words):
+        option, equals, value = word.partition("=")
+        if option in ("-c", "--config") and equals:
+            words[place] = f"{option}={_recipe(value)}"
+        elif option in ("-c", "--config") and place + 1 < len(words):
+            words[place + 1] = _recipe(words[place + 1])
+    # What runs reads sys.argv, as do the processes that Lightning starts beside this one.
+    sys.argv = [sys.argv[0], *with_model_class(words)]
+
+    def run() -> int:
+        from .recipe import run_recipe
+
+        return run_recipe(EXAMPLES, verbose=debug)
+
+    return run_guarded(run, debug=debug, name="lightning")
+
+
+def _recipe(name: str) -> str:
+    """A recipe of the package for its name or recipes/NAME.yaml, where there is no file of that name."""
+    found = None if Path(name).exists() else bundled_recipe(name)
+    return name if found is None else str(found)
 
 
 def _other_lightning_command() -> Callable[[], Any] | None:

@@ -9,17 +9,22 @@ from __future__ import annotations
 import logging
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import lightning
+from torch import nn
+
+from .base import load_codec
+from .example import AudioFormat, Example
 
 logger = logging.getLogger(__name__)
 
 # Entry of a checkpoint: {"module": name of the module's class, and what its `export_info` says}.
 EXPORT_KEY = "soundloom"
+TrainableCodec = TypeVar("TrainableCodec")
 WEIGHT_FILES = "diffusion_pytorch_model*"
 
 
@@ -53,6 +58,26 @@ class ExportsModel(lightning.LightningModule):
         """Build the module of a checkpoint (as torch.load gives it) with the weights in its "state_dict"."""
         raise NotImplementedError(f"{cls.__name__} has to say how it is read")
 
+    def audio_format(self) -> AudioFormat | None:
+        """The sound that the data must bring; None: it does not matter, or is not known."""
+        return None
+
+    def examples(self, batch: Any, *, seed: int = 0) -> list[Example]:
+        """What the model makes of each item of a batch, the same for the same seed; none: nothing to show."""
+        return []
+
+    def generated(self, prompts: Sequence[str], seconds: float, *, seed: int = 0) -> list[Example]:
+        """What the model makes for prompts, `seconds` long; none: it takes no prompts."""
+        return []
+
+    def usage(self, folder: str) -> list[str]:
+        """Commands that try the model in a folder."""
+        return []
+
+    def predict_step(self, batch: Any, batch_idx: int) -> list[Example]:
+        """What the model makes of a batch, for `lightning predict`."""
+        return self.examples(batch, seed=batch_idx)
+
     def _exports(self) -> bool:
         return bool(self.export_to) and not getattr(self.trainer, "fast_dev_run", False)
 
@@ -84,6 +109,32 @@ class ExportsModel(lightning.LightningModule):
 def part_of(state: Mapping[str, Any], name: str) -> dict[str, Any]:
     """The entries of a state dict that belong to the child `name`, under their names there."""
     return {key.partition(".")[2]: value for key, value in state.items() if key.startswith(f"{name}.")}
+
+
+def codec_to_train(name: str, kind: type[TrainableCodec]) -> TrainableCodec:
+    """Load a codec by bundled name, folder or hub id, to train it further.
+
+    Raises:
+        ValueError: it is of another kind.
+    """
+    codec = load_codec(name)
+    if not isinstance(codec, kind):
+        raise ValueError(
+            f"init_from is {name!r}, a {type(codec).__name__}, but this trains a "
+            f"{kind.__name__}; name one of those, or take the recipe of the other kind"
+        )
+    assert isinstance(codec, nn.Module)
+    codec.requires_grad_(True).train()
+    return codec
+
+
+def codec_usage(folder: str) -> list[str]:
+    """Commands that try the codec in a folder."""
+    return [
+        f"soundloom encode in.wav out.loom --codec {folder}",
+        f"soundloom decode out.loom out.wav --codec {folder}",
+        f"soundloom evaluate FOLDER --codec {folder}",
+    ]
 
 
 def float_only(weights: str) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -63,7 +63,21 @@ def check_pair(estimate: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
     return estimate.reshape(shape), target.reshape(shape)
 
 
-class _SpectralDistance(Metric, ABC):
+class Float64Metric(Metric):
+    """A metric that sums in float64, or in float32 once it is moved to a device without (Apple's MPS)."""
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], exclude_state: Sequence[str] = "") -> nn.Module:
+        try:
+            fn(torch.zeros((), dtype=torch.float64))
+        except (TypeError, RuntimeError):
+            for name, start in self._defaults.items():
+                if isinstance(start, Tensor) and start.dtype == torch.float64:
+                    self._defaults[name] = start.float()
+                    setattr(self, name, getattr(self, name).float())
+        return super()._apply(fn, exclude_state)
+
+
+class _SpectralDistance(Float64Metric, ABC):
     """Mean over sounds of a distance in dB that subclasses define for pieces of sound."""
 
     is_differentiable = False
@@ -88,7 +102,7 @@ class _SpectralDistance(Metric, ABC):
         length = target.shape[-1]
         for start, stop in _pieces(length):
             distances = self.distance(estimate[..., start:stop], target[..., start:stop])
-            self.total += distances.double().sum() * ((stop - start) / length)
+            self.total += distances.to(self.total).sum() * ((stop - start) / length)
         self.count += target.shape[0]
 
     def compute(self) -> Tensor:

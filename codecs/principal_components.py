@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -38,7 +39,7 @@ def training_examples(
     loader = trainer.train_dataloader
     assert loader is not None
     rows: list[Tensor] = []
-    hidden = not trainer.is_global_zero or trainer.progress_bar_callback is None
+    hidden = not trainer.is_global_zero or trainer.progress_bar_callback is None or not sys.stderr.isatty()
     with tqdm(total=wanted, desc="Principal components", unit=unit, disable=hidden) as bar:
         while bar.n < wanted:
             before = len(rows)

@@ -8,6 +8,8 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from ..errors import ModelAccessError, ModelError, ModelFolderError
+
 # What is used where no codec is named.
 DEFAULT_CODEC = "seanet-16khz"
 BUNDLED_MODELS = Path(__file__).resolve().parent / "models"
@@ -63,7 +65,7 @@ def resolve_model(
     """
     text = os.fspath(name)
     if not text.strip():
-        raise ValueError(f"the model name is empty; {_known(text, bundled_root)}")
+        raise ModelError(f"the model name is empty; {_known(text, bundled_root)}")
     folder = Path(text).expanduser()
     bundled = bundled_root / text if text in bundled_names(bundled_root) else None
     if folder.is_dir() and (bundled is None or any((folder / file).is_file() for file in MODEL_FILES)):
@@ -71,9 +73,9 @@ def resolve_model(
     if bundled is not None:
         return bundled
     if folder.is_file():
-        raise NotADirectoryError(f"{text} is a file; give the folder that holds the model: {folder.parent}")
+        raise ModelFolderError(f"{text} is a file; give the folder that holds the model: {folder.parent}")
     if not _HUB_ID.fullmatch(text):
-        raise ValueError(
+        raise ModelError(
             f"unknown model {text!r}: no such folder and no bundled model; {_known(text, bundled_root)}"
         )
     return _download(text, bundled_root, local_files_only, revision, allow_patterns)
@@ -116,16 +118,16 @@ def _download(
             )
         )
     except GatedRepoError as error:
-        raise PermissionError(
+        raise ModelAccessError(
             f"the hub model {hub_id!r} is gated; accept its terms on its page, then run `hf auth login`"
         ) from error
     except (RepositoryNotFoundError, RevisionNotFoundError, HFValidationError) as error:
-        raise ValueError(
+        raise ModelError(
             f"unknown model {hub_id!r}{version}: no such folder here and nothing of that name on the hub; "
             f"{_known(hub_id, bundled_root)}"
         ) from error
     except OSError as error:
-        raise OSError(
+        raise ModelError(
             f"cannot get the hub model {hub_id!r}{version}: it is not in the local cache and could not be "
             "fetched (offline, HF_HUB_OFFLINE, or local_files_only); connect once to fetch it. If it was "
             f"meant as a folder: there is none of that name; {_known(hub_id, bundled_root)}"

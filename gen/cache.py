@@ -15,6 +15,7 @@ from pathlib import Path
 
 from safetensors import SafetensorError
 
+from ..errors import ModelError
 from .weights import weight_files
 
 logger = logging.getLogger(__name__)
@@ -90,7 +91,7 @@ def converted(file: Path, part: str, build: Callable[[Path], None]) -> Path:
     except (OSError, SafetensorError) as error:
         if isinstance(error, OSError) and error.errno not in _CANNOT_WRITE:
             raise
-        raise OSError(
+        raise ModelError(
             f"cannot write converted weights to the cache {cache_root()} ({error}); make room there, or set "
             f"the environment variable {CACHE_VARIABLE} to a folder that is writable and large enough"
         ) from error

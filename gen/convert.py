@@ -13,17 +13,16 @@ import logging
 import pickle
 import re
 import zipfile
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from textwrap import shorten
 from typing import Any
 
 import torch
-from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 from torch import Tensor
 
+from ..codecs.audiocraft import PublishedConfig
+from ..errors import ModelError, ModelNotFoundError
 from .cache import converted
 from .lm import AudioLM
 from .weights import MAX_SHARD_BYTES, read_json, write_shards
@@ -51,7 +50,6 @@ KNOWN_KEYS = {
     "fuser": "cross_attention_pos_emb cross_attention_pos_emb_scale sum prepend cross input_interpolate",
 }
 
-_MISSING = object()
 _TEXT_PROJECTION = re.compile(r"condition_provider\.conditioners\.(.+)\.output_proj\.weight")
 _LAYER = re.compile(r"transformer\.layers\.(\d+)\.(.+)")
 
@@ -86,7 +84,7 @@ def load_published_lm(folder: Path, dtype: torch.dtype = torch.float32) -> Publi
     """
     path = folder / PUBLISHED_FILE
     if not path.is_file():
-        raise FileNotFoundError(f"weight file {path} is missing; download the model again")
+        raise ModelNotFoundError(f"weight file {path} is missing; download the model again")
     kind = str(dtype).removeprefix("torch.")
     cached = converted(path, f"lm-{kind}", lambda target: convert_published_lm(path, target, dtype))
     usage: dict[str, Any] = dict(read_json(cached / USAGE_FILE))
@@ -119,11 +117,11 @@ def convert_published_lm(path: Path, target: Path, dtype: torch.dtype) -> None:
         mapped = zipfile.is_zipfile(path)
         package = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     except (RuntimeError, pickle.UnpicklingError, EOFError, KeyError, OSError) as error:
-        raise ValueError(
+        raise ModelError(
             f"weight file {path} is truncated or damaged ({error}); download it again"
         ) from error
     if not isinstance(package, dict) or not {"best_state", "xp.cfg"} <= package.keys():
-        raise ValueError(
+        raise ModelError(
             f"{path} is no published AudioGen model: it lacks the keys 'best_state' and 'xp.cfg'"
         )
     config = PublishedConfig(package["xp.cfg"], str(path))
@@ -135,7 +133,7 @@ def convert_published_lm(path: Path, target: Path, dtype: torch.dtype) -> None:
         tensors = convert_state(state, str(path))
         lm.load_state_dict(tensors, strict=True, assign=True)
     except RuntimeError as error:
-        raise ValueError(f"{path}: the weights do not fit together ({shorten(str(error), 400)})") from error
+        raise ModelError(f"{path}: the weights do not fit together ({shorten(str(error), 400)})") from error
 
     size = sum(tensor.numel() for tensor in tensors.values()) * dtype.itemsize
     logger.warning("%s: writing its weights once as %.0f MB to %s", path, size / 1e6, target.parent)
@@ -147,78 +145,11 @@ def convert_published_lm(path: Path, target: Path, dtype: torch.dtype) -> None:
         "text_encoder": str(
             config.read(f"conditioners.{_text_condition(state, str(path))}.t5.name", "t5-large")
         ),
-        "max_seconds": float(config.read("dataset.segment_duration", 10.0)),
-        "guidance_scale": float(config.read("classifier_free_guidance.inference_coef", 3.0)),
+        "max_seconds": config.number("dataset.segment_duration", 10.0),
+        "guidance_scale": config.number("classifier_free_guidance.inference_coef", 3.0),
     }
-    usage["unknown"] = config.unknown()
+    usage["unknown"] = config.unknown(KNOWN_KEYS)
     (target / USAGE_FILE).write_text(json.dumps(usage, indent=2) + "\n", encoding="utf-8")
-
-
-class PublishedConfig:
-    """The YAML of `xp.cfg`, read key by key.
-
-    References such as `${sample_rate}` are resolved when read. Calls such as `${oc.env:USER}` never are: the
-    file comes from elsewhere and must not look into the environment, so values that hold one count as absent.
-
-    Args:
-        text: the YAML.
-        where: the file, for messages.
-    """
-
-    def __init__(self, text: str, where: str) -> None:
-        self.where = where
-        try:
-            raw = OmegaConf.to_container(OmegaConf.create(text), resolve=False)
-        except Exception as error:  # any fault of the YAML parser; all mean the same to the user
-            raise ValueError(f"{where}: its configuration (xp.cfg) cannot be read ({error})") from error
-        config = OmegaConf.create(_without_calls(raw))
-        if not isinstance(config, DictConfig):
-            raise ValueError(f"{where}: its configuration (xp.cfg) is a {type(raw).__name__}, not a mapping")
-        self.config = config
-
-    def read(self, key: str, default: Any) -> Any:
-        """The value of a dotted key, or the default when it is absent, missing (`???`) or null.
-
-        Raises:
-            ValueError: its reference cannot be resolved.
-        """
-        try:
-            value = OmegaConf.select(self.config, key, default=None)
-            if OmegaConf.is_config(value):
-                value = OmegaConf.to_container(value, resolve=True)
-        except OmegaConfBaseException as error:
-            raise ValueError(f"{self.where}: cannot read {key} of its configuration ({error})") from error
-        return default if value is None else value
-
-    def require(self, key: str, default: Any, allowed: Sequence[Any]) -> None:
-        """Raise ValueError unless the key has one of the allowed values or is absent."""
-        value = self.read(key, default)
-        if value not in allowed:
-            raise ValueError(
-                f"{self.where}: {key} is {value!r}, which is not supported; "
-                f"supported: {', '.join(map(repr, allowed))}"
-            )
-
-    def unknown(self) -> dict[str, Any]:
-        """Settings that may change the computation and are not known here: dotted key -> value."""
-        found: dict[str, Any] = {}
-        for section, known in KNOWN_KEYS.items():
-            values = self.read(section, {})
-            for key, value in values.items() if isinstance(values, dict) else ():
-                if key not in known.split() and value not in (None, False, 0, "", [], {}, "???"):
-                    found[f"{section}.{key}"] = value
-        return found
-
-
-def _without_calls(value: Any) -> Any:
-    """The same tree with strings that hold a resolver call, `${name:...}`, marked as missing."""
-    if isinstance(value, dict):
-        return {key: _without_calls(entry) for key, entry in value.items()}
-    if isinstance(value, list):
-        return [_without_calls(entry) for entry in value]
-    if isinstance(value, str) and "${" in value and ":" in value.partition("${")[2]:
-        return "???"
-    return value
 
 
 def read_settings(config: PublishedConfig, state: dict[str, Tensor]) -> dict[str, Any]:
@@ -257,14 +188,14 @@ def read_settings(config: PublishedConfig, state: dict[str, Tensor]) -> dict[str
     codebooks = len(_numbered(state, "emb", "weight"))
     heads = _numbered(state, "linears", "weight")
     linear1 = state.get("transformer.layers.0.linear1.weight")
-    num_heads = config.read("transformer_lm.num_heads", _MISSING)
+    num_heads = config.number("transformer_lm.num_heads", 0)
     if not codebooks or len(heads) != codebooks or linear1 is None:
-        raise ValueError(
+        raise ModelError(
             f"{config.where}: the state dict has {codebooks} token tables and {len(heads)} heads; "
             "it is incomplete"
         )
-    if num_heads is _MISSING:
-        raise ValueError(
+    if not num_heads:
+        raise ModelError(
             f"{config.where}: transformer_lm.num_heads is missing, and the tensors do not show it"
         )
     dim, size = linear1.shape[1], heads[0].shape[0]
@@ -272,17 +203,17 @@ def read_settings(config: PublishedConfig, state: dict[str, Tensor]) -> dict[str
     for key, shown in (("dim", dim), ("num_layers", len(layers)), ("n_q", codebooks), ("card", size)):
         said = config.read(f"transformer_lm.{key}", shown)
         if said != shown:
-            raise ValueError(
+            raise ModelError(
                 f"{config.where}: transformer_lm.{key} is {said!r}, but the tensors say {shown}; the file is "
                 "damaged or was put together from two models, download it again"
             )
-    if dim % int(num_heads):
-        raise ValueError(
+    if dim % num_heads:
+        raise ModelError(
             f"{config.where}: transformer_lm.num_heads is {num_heads}; it must divide the width {dim}"
         )
     modeling = config.read("codebooks_pattern.modeling", None)
     if modeling not in (None, "delay", "parallel"):
-        raise ValueError(
+        raise ModelError(
             f"{config.where}: codebooks_pattern.modeling is {modeling!r}, which is not supported; "
             "supported: 'delay', 'parallel'"
         )
@@ -293,7 +224,7 @@ def read_settings(config: PublishedConfig, state: dict[str, Tensor]) -> dict[str
         "dim": dim,
         "ffn_dim": linear1.shape[0],
         "num_layers": len(layers),
-        "num_heads": int(num_heads),
+        "num_heads": num_heads,
         "text_dim": state[f"condition_provider.conditioners.{condition}.output_proj.weight"].shape[1],
         "pattern": "parallel" if modeling == "parallel" else "delay",
         "delays": delays,
@@ -324,7 +255,7 @@ def convert_state(state: dict[str, Tensor], where: str = "the state dict") -> di
         elif key.startswith(f"condition_provider.conditioners.{condition}.output_proj."):
             result[f"text_projection.{key.rpartition('.')[2]}"] = tensor
         elif not re.fullmatch(r"(emb|linears)\.\d+\.(weight|bias)", key):
-            raise ValueError(
+            raise ModelError(
                 f"{where}: the tensor {key!r} belongs to a part of the model that is not supported"
             )
     return result
@@ -344,7 +275,7 @@ def _convert_layer(index: int, name: str, tensor: Tensor, where: str) -> dict[st
         return {f"{part}query.{packed}": query, f"{part}key_value.{packed}": key_value}
     if module in ("cross_attention", "norm1", "norm_cross", "norm2", "linear1", "linear2"):
         return {f"{stem}{module}.{rest}": tensor}
-    raise ValueError(f"{where}: the tensor of {module!r} in layer {index} is not supported")
+    raise ModelError(f"{where}: the tensor of {module!r} in layer {index} is not supported")
 
 
 def _numbered(state: dict[str, Tensor], group: str, kind: str) -> list[Tensor]:
@@ -359,7 +290,7 @@ def _text_condition(state: dict[str, Tensor], where: str) -> str:
     """Name of the one text condition of a published state dict."""
     names = [found[1] for key in state if (found := _TEXT_PROJECTION.fullmatch(key))]
     if len(names) != 1:
-        raise ValueError(
+        raise ModelError(
             f"{where}: the model has the conditions {names or 'none'}; "
             "supported is exactly one text condition"
         )

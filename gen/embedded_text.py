@@ -16,11 +16,13 @@ import torch
 from diffusers.configuration_utils import ConfigMixin, register_to_config
 from diffusers.models.modeling_utils import ModelMixin
 from safetensors import SafetensorError
-from safetensors.torch import load_file
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
+from ..codecs.safetensors_files import SharedWeights, check_folder, load_safetensors
+from ..errors import ModelError, ModelNotFoundError
 from .text import TextEncoder, TextStates, as_utf8, check_prompts
+from .weights import part_folder
 
 logger = logging.getLogger(__name__)
 
@@ -28,7 +30,7 @@ TOKENIZER_FILE = "tokenizer.json"
 TABLE_FILE = "table.safetensors"
 
 
-class EmbeddedTextEncoder(TextEncoder, ModelMixin, ConfigMixin):  # type: ignore[misc]
+class EmbeddedTextEncoder(TextEncoder, SharedWeights, ModelMixin, ConfigMixin):  # type: ignore[misc]
     """WordPiece tokens -> frozen static vectors -> pre-norm transformer -> states `[B, L, D]`.
 
     Prompts are cut to `max_tokens` with a logged warning. Padding is masked throughout, so a prompt's states
@@ -124,15 +126,15 @@ class EmbeddedTextEncoder(TextEncoder, ModelMixin, ConfigMixin):  # type: ignore
         folder = Path(folder)
         hint = f"make the table with: python -m soundloom.recipes.distil_text {folder}"
         if not (folder / TABLE_FILE).is_file():
-            raise FileNotFoundError(f"{folder / TABLE_FILE} is missing; {hint}")
+            raise ModelNotFoundError(f"{folder / TABLE_FILE} is missing; {hint}")
         try:
-            tensors = load_file(folder / TABLE_FILE)
-        except SafetensorError as error:
-            raise OSError(f"{folder / TABLE_FILE} is damaged ({error}); {hint}") from error
+            tensors = load_safetensors(folder / TABLE_FILE)
+        except ModelError as error:
+            raise ModelError(f"{error}; {hint}") from error
         table, scale = tensors.get("table"), tensors.get("scale")
         if table is None or scale is None or table.dtype != torch.int8 or scale.shape != table.shape[:1]:
             found = {name: (tensor.dtype, tuple(tensor.shape)) for name, tensor in tensors.items()}
-            raise ValueError(
+            raise ModelError(
                 f"{folder / TABLE_FILE} holds {found}, not table int8 [V, E] and scale [V]; {hint}"
             )
         encoder = cls(vocab_size=table.shape[0], table_dim=table.shape[1], **settings)
@@ -143,12 +145,13 @@ class EmbeddedTextEncoder(TextEncoder, ModelMixin, ConfigMixin):  # type: ignore
 
     @classmethod
     def from_pretrained(  # type: ignore[override]
-        cls, folder: str | Path, *, torch_dtype: torch.dtype = torch.float32, **options: Any
+        cls, name: str | Path, *, torch_dtype: torch.dtype = torch.float32, **options: Any
     ) -> Self:
-        """Load a trained encoder from a local folder, in eval mode; never goes online.
+        """Load a trained encoder from this machine, in eval mode; never goes online.
 
         Args:
-            folder: holds config.json, diffusion_pytorch_model.safetensors and tokenizer.json.
+            name: a folder that holds config.json, diffusion_pytorch_model.safetensors and tokenizer.json; or
+                an AudioGen with such a folder, by its own folder or bundled name ("foley").
             torch_dtype: type of the transformer's weights, whatever they are stored as; the table stays int8.
             **options: passed on to diffusers' ModelMixin.from_pretrained.
 
@@ -157,23 +160,24 @@ class EmbeddedTextEncoder(TextEncoder, ModelMixin, ConfigMixin):  # type: ignore
             OSError: the weights are damaged.
             ValueError: the tokenizer does not fit the table.
         """
-        folder = Path(folder)
-        for name in ("config.json", TOKENIZER_FILE):
-            if not (folder / name).is_file():
-                raise FileNotFoundError(
-                    f"{folder / name} is missing; give a folder that save_pretrained wrote"
+        folder = part_folder(name, "text_encoder")
+        for file in ("config.json", TOKENIZER_FILE):
+            if not (folder / file).is_file():
+                raise ModelNotFoundError(
+                    f"{folder / file} is missing; give a folder that save_pretrained wrote"
                 )
         options = {"low_cpu_mem_usage": False, "local_files_only": True, "use_safetensors": True} | options
         try:
+            check_folder(folder)
             loaded: Any = super().from_pretrained(folder, output_loading_info=True, **options)
         except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-            raise OSError(
+            raise ModelError(
                 f"the text encoder's weights in {folder} are missing, damaged or do not fit its config.json;"
                 f" copy or download the folder again ({error})"
             ) from error
         encoder, report = loaded
         if report["missing_keys"]:
-            raise OSError(
+            raise ModelError(
                 f"the text encoder's weights in {folder} lack {', '.join(sorted(report['missing_keys']))}"
             )
         # nn.Module's own `to` casts floating tensors only, the table stays int8; diffusers' logs a warning.
@@ -276,13 +280,13 @@ class EmbeddedTextEncoder(TextEncoder, ModelMixin, ConfigMixin):  # type: ignore
 def _read_tokenizer(folder: Path, vocab_size: int) -> Tokenizer:
     path = folder / TOKENIZER_FILE
     if not path.is_file():
-        raise FileNotFoundError(f"{path} is missing; it belongs beside the table")
+        raise ModelNotFoundError(f"{path} is missing; it belongs beside the table")
     try:
         tokenizer = Tokenizer.from_file(str(path))
     except Exception as error:  # the tokenizers library raises bare Exception
-        raise OSError(f"{path} is damaged ({error}); copy or download it again") from error
+        raise ModelError(f"{path} is damaged ({error}); copy or download it again") from error
     if tokenizer.get_vocab_size() != vocab_size:
-        raise ValueError(
+        raise ModelError(
             f"{path} knows {tokenizer.get_vocab_size()} tokens, but the table has {vocab_size} rows; both"
             " files must come from the same folder"
         )

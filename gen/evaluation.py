@@ -12,6 +12,7 @@ from typing import Any
 
 from torch import Tensor
 
+from ..codecs.failures import Failure, failure_lines
 from .embedders import Embedder, Judge
 from .kernel_distance import KernelAudioDistance
 from .metrics import FrechetAudioDistance, KLDivergence, PromptAccuracy
@@ -129,7 +130,7 @@ def report_lines(report: Mapping[str, Any]) -> list[str]:
         lines.append(f"{name.replace('_', ' '):24s} {value}  {based}".rstrip())
 
     for key, value in {**report, **report.get("reconstruction", {})}.items():
-        if value is not None and not isinstance(value, (Mapping, list)):
+        if value is not None and not isinstance(value, (bool, Mapping, list)):
             add(key, _shown(value), UNITS.get(key, ""))
     if fad := report["fad"]:
         embedder = f"{fad['embedder']} ({fad['features']} features, {fad['sample_rate']} Hz)"
@@ -164,7 +165,9 @@ def report_lines(report: Mapping[str, Any]) -> list[str]:
     for name, row in sorted(classes.items(), key=lambda item: item[1]["accuracy"]):
         mistaken = f"  mistaken for {row['mistaken for']}" if row["mistaken for"] else ""
         lines.append(f"  {name:26s} {row['accuracy']:.2f} of {row['clips']}{mistaken}")
-    return lines + [f"note: {note}" for note in report["notes"]]
+    lines += [f"note: {note}" for note in report["notes"]]
+    failures = [Failure(entry["file"], entry["reason"]) for entry in report.get("failed", [])]
+    return lines + ([f"left out: {len(failures)}", *failure_lines(failures)] if failures else [])
 
 
 def _references(fad: Mapping[str, Any]) -> str:

@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
+from ..codecs.threads import is_small, one_thread
+from ..errors import SoundloomError
 from .lm import AudioLM
 from .sampling import guide
 from .text import TextStates
@@ -20,7 +22,7 @@ Progress = Callable[[int, int], None]
 Schedule = Callable[[float], float]
 
 
-class GenerationCancelled(RuntimeError):
+class GenerationCancelled(SoundloomError, RuntimeError):
     """The caller's `cancel` asked to stop; nothing of the sound is kept."""
 
 
@@ -67,7 +69,9 @@ class CodeGenerator:
         elif guidance_scale == 0.0:
             states, mask = other.states, other.mask
         steps = lm.pattern.num_steps(max_frames) - 1
-        self.state = lm.start(states, mask, steps, attend_padding=attend_padding)
+        self.small = is_small(lm, rows=len(states))
+        with one_thread(self.small):
+            self.state = lm.start(states, mask, steps, attend_padding=attend_padding)
 
     def close(self) -> None:
         """Give the cache's memory back."""
@@ -163,7 +167,9 @@ class CodeGenerator:
 
     def _step(self, steps: Tensor, place: float) -> Tensor:
         """Feed steps `[S, B, K]`; guided logits `[B, K, V]` of the next, which is at `place` in the sound."""
-        logits = self.lm.step(steps.permute(1, 2, 0), self.state)
+        # A step at a time: between two of them it is the caller's program that runs, with its own threads.
+        with one_thread(self.small):
+            logits = self.lm.step(steps.permute(1, 2, 0), self.state)
         if not self.guided:
             return logits
         scale = self.guidance_scale(place) if callable(self.guidance_scale) else self.guidance_scale

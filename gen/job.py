@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Self, TypedDict
 
 from torch import Tensor
 
+from ..codecs.threads import is_small, one_thread
 from .generation import CodeGenerator, Progress
 from .request import (
     Guidance,
@@ -121,7 +122,8 @@ class Job:
             prompt = spread_codes(prompt.to(model.device), len(texts), samples, frames, rate)
 
         # One batch, so that prompts and negative prompts are padded to one length.
-        encoded = model.text_encoder([*texts, *negatives]).repeat(samples)
+        with one_thread(is_small(model.lm, rows=len(texts) + len(negatives))):  # its encoder is small, too
+            encoded = model.text_encoder([*texts, *negatives]).repeat(samples)
         rows = len(texts) * samples
         generator = CodeGenerator(
             model.lm,

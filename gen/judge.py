@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Self
 
 import torch
@@ -20,9 +19,9 @@ from torch.nn import functional as F
 
 from ..codecs.mel import mel_filters
 from ..codecs.resolve import resolve_model
-from .weights import fill, read_json, read_weights
-
-BUNDLED_MODELS = Path(__file__).resolve().parent / "models"
+from ..codecs.safetensors_files import SharedWeights
+from ..errors import ModelError
+from .weights import BUNDLED_MODELS, fill, read_json, read_weights
 
 
 class LogMel(nn.Module):
@@ -76,7 +75,7 @@ class ResidualBlock(nn.Module):
         return F.relu(self.body(x) + self.shortcut(x))
 
 
-class SoundClassifier(ModelMixin, ConfigMixin):
+class SoundClassifier(SharedWeights, ModelMixin, ConfigMixin):
     """Tells which class of sound a clip holds.
 
     Args:
@@ -152,7 +151,7 @@ class SoundClassifier(ModelMixin, ConfigMixin):
         )
         config = read_json(folder / "config.json")
         if (kind := config.get("_class_name", cls.__name__)) != cls.__name__:
-            raise ValueError(
+            raise ModelError(
                 f"{os.fspath(name)} is of the kind {kind}, not a classifier of sounds; foley-judge, which "
                 "ships, is one"
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -11,6 +12,7 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 from torchmetrics.classification import MulticlassAccuracy, MulticlassConfusionMatrix
 
+from ..codecs.example import AudioFormat, Example
 from ..codecs.export import ExportsModel, float_only, part_of
 from ..codecs.schedule import warmup_cosine
 from .judge import SoundClassifier
@@ -107,6 +109,41 @@ class SoundClassifierModule(ExportsModel):
         self.confusion.update(logits, label)
         self.log("val/loss", self.loss(logits, label), batch_size=len(label), sync_dist=True)
         self.log("val/accuracy", self.accuracy, prog_bar=True, batch_size=len(label))
+
+    def test_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+        audio, label = batch
+        logits = self.classifier(audio)
+        self.accuracy.update(logits, label)
+        self.log("test/loss", self.loss(logits, label), batch_size=len(label), sync_dist=True)
+        self.log("test/accuracy", self.accuracy, batch_size=len(label))
+
+    @torch.no_grad()
+    def examples(self, batch: tuple[Tensor, Tensor], *, seed: int = 0) -> list[Example]:
+        """Clips and what they are judged to be."""
+        audio, label = batch
+        shares, found = self.classifier(audio).softmax(1).max(1)
+        names, rate = self.classifier.class_names, self.classifier.sample_rate
+        return [
+            Example(
+                {"original": audio[row][None]},
+                rate,
+                {
+                    "text": names[int(label[row])],
+                    "judged": names[int(found[row])],
+                    "share": round(float(shares[row]), 4),
+                },
+            )
+            for row in range(len(audio))
+        ]
+
+    def audio_format(self) -> AudioFormat:
+        """Mono at the rate of the network, which is built later."""
+        default = inspect.signature(SoundClassifier.__init__).parameters["sample_rate"].default
+        return AudioFormat("the judge", default if self.model is None else self.model.sample_rate, (1,))
+
+    def usage(self, folder: str) -> list[str]:
+        """Measure with it."""
+        return [f"soundloom evaluate FOLDER --judge {folder}"]
 
     def on_validation_epoch_end(self) -> None:
         counts = self.confusion.compute().cpu()

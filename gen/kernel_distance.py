@@ -116,4 +116,4 @@ class KernelAudioDistance(Metric):
         }
 
     def _points(self, side: list[Tensor]) -> Tensor:
-        return dim_zero_cat(side) if len(side) else torch.zeros(0, self.embedder.num_features)
+        return dim_zero_cat(side).cpu() if len(side) else torch.zeros(0, self.embedder.num_features)

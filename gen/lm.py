@@ -11,7 +11,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import torch
 from diffusers.configuration_utils import ConfigMixin, register_to_config
@@ -19,10 +19,13 @@ from diffusers.models.modeling_utils import ModelMixin
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..codecs.resolve import resolve_model
+from ..codecs.safetensors_files import SharedWeights
 from .pattern import CodePattern, build_pattern
 from .quantize import STORAGE_KEY, is_int8, load_int8
+from .step import TransformerStep
 from .transformer import Condition, KVCache, Transformer, truncated_normal_
-from .weights import fill, read_json, read_weights
+from .weights import BUNDLED_MODELS, MODEL_FILES, fill, part_folder, read_json, read_weights
 
 
 @dataclass
@@ -40,11 +43,18 @@ class LMOutput:
 
 @dataclass
 class DecodeState:
-    """What one step-wise decoding remembers: projected condition and cache, of `rows` rows each."""
+    """What one step-wise decoding remembers: projected condition and cache, of `rows` rows each.
+
+    Attributes:
+        single: runs single steps where there is a faster way than the transformer's own.
+        tables: int64 `[K]`, where each codebook's vectors begin in the embedding.
+    """
 
     condition: Condition
     cache: KVCache
     rows: int
+    tables: Tensor
+    single: TransformerStep | None
 
     def reset(self) -> None:
         """Start again at step 0 with the same condition and memory."""
@@ -52,10 +62,11 @@ class DecodeState:
 
     def close(self) -> None:
         """Give the cache's memory back."""
+        self.single = None
         self.cache.close()
 
 
-class AudioLM(ModelMixin, ConfigMixin):
+class AudioLM(SharedWeights, ModelMixin, ConfigMixin):
     """Decoder-only transformer over K code streams with cross attention to text.
 
     Args:
@@ -177,7 +188,7 @@ class AudioLM(ModelMixin, ConfigMixin):
         sequence = self.pattern.build(codes, special=self.special_token)
         sequence = sequence[:, :, : self.pattern.teacher_steps(frames)]
         condition = self.condition(states, mask, attend_padding=attend_padding, project=False)
-        hidden = self.transformer(self._embed(sequence), condition)
+        hidden = self.transformer(self._embed(sequence, self._tables(sequence.device)), condition)
         logits = self.heads(hidden).unflatten(-1, (self.num_codebooks, self.codebook_size))
         aligned, valid = self.pattern.align(logits, frames)
         return LMOutput(aligned, valid.unsqueeze(0).expand(codes.shape[0], -1, -1))
@@ -188,7 +199,9 @@ class AudioLM(ModelMixin, ConfigMixin):
         """Prepare step-wise decoding of at most `max_steps` steps for the rows of `states [B, L, D]`."""
         condition = self.condition(states, mask, attend_padding=attend_padding)
         rows = states.shape[0]
-        return DecodeState(condition, self.transformer.new_cache(rows, max_steps), rows)
+        cache = self.transformer.new_cache(rows, max_steps)
+        single = TransformerStep.of(self.transformer, condition, cache)
+        return DecodeState(condition, cache, rows, self._tables(states.device), single)
 
     def step(self, tokens: Tensor, state: DecodeState) -> Tensor:
         """Feed the next steps and predict the one after them.
@@ -203,50 +216,71 @@ class AudioLM(ModelMixin, ConfigMixin):
         Raises:
             ValueError: the state is full.
         """
-        x = self._embed(tokens)
+        x = self._embed(tokens, state.tables)
         if state.rows != x.shape[0]:
-            x = x.repeat(state.rows // x.shape[0], 1, 1)
-        hidden = self.transformer(x, state.condition, state.cache)
-        return self.heads(hidden[:, -1]).view(state.rows, self.num_codebooks, self.codebook_size)
+            x = torch.cat([x] * (state.rows // x.shape[0]))
+        if state.single is not None and x.shape[1] == 1 and not torch.is_grad_enabled():
+            last = state.single(x[:, 0])
+        else:
+            last = self.transformer(x, state.condition, state.cache)[:, -1]
+        return self.heads(last).view(state.rows, self.num_codebooks, self.codebook_size)
 
-    def _embed(self, tokens: Tensor) -> Tensor:
+    def _tables(self, device: torch.device) -> Tensor:
+        """Where each codebook's vectors begin in the embedding: int64 `[K]`."""
+        return torch.arange(self.num_codebooks, device=device) * (self.codebook_size + 1)
+
+    def _embed(self, tokens: Tensor, tables: Tensor) -> Tensor:
         """Sum of the K token vectors of each step: `[B, K, S]` -> `[B, S, d]`."""
         batch, codebooks, steps = tokens.shape
-        first = torch.arange(codebooks, device=tokens.device) * (self.codebook_size + 1)
-        index = (tokens.transpose(1, 2) + first).reshape(batch * steps, codebooks)
+        index = (tokens.transpose(1, 2) + tables).reshape(batch * steps, codebooks)
         return F.embedding_bag(index, self.embedding.weight, mode="sum").view(batch, steps, -1)
 
     @classmethod
-    def from_pretrained(
-        cls, folder: str | os.PathLike[str] | None, *, mapped: bool = False, **kwargs: Any
+    def from_pretrained(  # type: ignore[override]
+        cls,
+        name: str | os.PathLike[str],
+        *,
+        torch_dtype: torch.dtype = torch.float32,
+        subfolder: str | None = None,
+        mapped: bool = False,
+        revision: str | None = None,
+        local_files_only: bool = False,
     ) -> Self:
-        """Load from a folder (float or int8 weights) or a hub id; keyword arguments as in diffusers.
+        """Load from a folder (float or int8 weights), a bundled name ("foley") or a hub id.
 
         Args:
-            folder: folder or hub id.
+            name: of the language model, or of an AudioGen, whose language model is taken.
+            torch_dtype: of the weights.
+            subfolder: of a folder: where in it the language model is.
             mapped: use the weight files of a folder where they lie (see `read_weights`); only for folders
                 that nobody saves to again.
-            kwargs: of a folder `torch_dtype` (default: float32) and `subfolder`.
+            revision: of a hub model.
+            local_files_only: take hub models from the local cache only.
 
         Raises:
-            FileNotFoundError, ValueError: a file of the folder is missing or damaged; the message names it.
+            FileNotFoundError, ValueError: no such model (the nearest names are listed), or a file of the
+                folder is missing or damaged; the message names it.
+            OSError: the hub cannot be reached.
         """
-        local = Path(folder or "", kwargs.get("subfolder") or "")
-        if folder is None or not local.is_dir():
-            # True would want the accelerate package.
-            return super().from_pretrained(
-                folder, **{"low_cpu_mem_usage": False, "use_safetensors": True, **kwargs}
+        local = Path(part_folder(name, "lm"), subfolder or "")
+        if not local.is_dir():
+            found = resolve_model(
+                name,
+                BUNDLED_MODELS,
+                revision=revision,
+                local_files_only=local_files_only,
+                allow_patterns=MODEL_FILES,
             )
+            local = Path(part_folder(found, "lm"), subfolder or "")
         config = read_json(local / "config.json")
         quantized = is_int8(config)
-        dtype = kwargs.get("torch_dtype") or torch.float32
         with torch.device("meta"):  # no memory and no random numbers for weights that are replaced at once
             model = cls.from_config({key: value for key, value in config.items() if key != STORAGE_KEY})
         assert isinstance(model, cls)
         if quantized:
             load_int8(model, local)
             # nn.Module.to, because that of diffusers warns about every change of dtype.
-            model = nn.Module.to(model, dtype)
+            model = nn.Module.to(model, torch_dtype)
         else:
-            fill(model, read_weights(local, dtype, mapped=mapped), local)
+            fill(model, read_weights(local, torch_dtype, mapped=mapped), local)
         return model.eval()

@@ -17,17 +17,16 @@ import torch
 
 from ..codecs.base import Codec, load_codec
 from ..codecs.resolve import resolve_model
+from ..errors import ModelError
 from .cache import converted
 from .convert import PUBLISHED_CODEC_FILE, PUBLISHED_FILE, load_published_lm
 from .lm import AudioLM
 from .quantize import save_int8
 from .text import TextEncoder, load_text_encoder
-from .weights import MAX_SHARD_BYTES, read_json
+from .weights import BUNDLED_MODELS, MAX_SHARD_BYTES, MODEL_FILES, read_json
 
 logger = logging.getLogger(__name__)
 
-BUNDLED_MODELS = Path(__file__).resolve().parent / "models"
-MODEL_FILES = ("*.json", "*.safetensors", "*/*.json", "*/*.safetensors", "*/*.model", "*.bin")
 CONFIG_FILE = "config.json"
 # What a model's config.json may say about using it.
 SETTINGS = ("max_seconds", "extend_stride", "guidance_scale", "top_k")
@@ -76,7 +75,7 @@ def load_parts(
     else:
         config = read_json(folder / CONFIG_FILE)
         if (kind := config.get("_class_name", "AudioGen")) != "AudioGen":
-            raise ValueError(
+            raise ModelError(
                 f"{os.fspath(name)} is of the kind {kind}, not an AudioGen, which makes sound of text; "
                 "foley, which ships, is one"
             )
@@ -151,4 +150,4 @@ def save_lm(
     elif weights == "float":
         lm.save_pretrained(folder, max_shard_size=max_shard_bytes)
     else:
-        raise ValueError(f"weights is {weights!r}; use 'float' or 'int8'")
+        raise ModelError(f"weights is {weights!r}; use 'float' or 'int8'")

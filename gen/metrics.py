@@ -15,6 +15,7 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from ..codecs.audio import AudioError, as_samples, check_finite, mix, resample
+from ..codecs.metrics import Float64Metric
 from .embedders import Classifier, Embedder, Judge
 
 logger = logging.getLogger(__name__)
@@ -82,7 +83,7 @@ def points(embedder: Embedder, audio: Tensor, sample_rate: int, window_seconds: 
     return torch.cat(found)
 
 
-class FrechetAudioDistance(Metric):
+class FrechetAudioDistance(Float64Metric):
     """Distance between two sets of sounds, as Gaussians over an embedder's features. 0 means alike.
 
     Figures can be compared only between equal embedders and similar numbers of sounds: with few sounds the
@@ -178,8 +179,10 @@ class FrechetAudioDistance(Metric):
                 f"a Frechet audio distance needs at least 2 {side} sounds, got {count}; better are more than "
                 f"the {features} features of {self.embedder.name}"
             )
-        mean = self.sums[row] / count
-        covariance = (self.products[row] - count * mean.outer(mean)) / (count - 1)
+        # On the CPU, as not every device has float64 and the difference of the two wants it.
+        mean = self.sums[row].cpu().double() / count
+        products = self.products[row].cpu().double()
+        covariance = (products - count * mean.outer(mean)) / (count - 1)
         return mean, covariance
 
     def report(self) -> dict[str, Any]:
@@ -202,7 +205,7 @@ class FrechetAudioDistance(Metric):
         }
 
 
-class KLDivergence(Metric):
+class KLDivergence(Float64Metric):
     """How differently a classifier hears each sound and its reference: mean KL(reference || sound) in nats.
 
     Sounds come in pairs: a generated sound and the recording whose caption it was made from, or a
@@ -252,8 +255,8 @@ class KLDivergence(Metric):
                 f"{len(sounds)} sounds and {len(originals)} references; a divergence is one of pairs: give "
                 "each sound its reference"
             )
-        q = self.classifier.logits(sounds).double().log_softmax(1)
-        p = self.classifier.logits(originals).double().log_softmax(1)
+        q = self.classifier.logits(sounds).to(self.total).log_softmax(1)
+        p = self.classifier.logits(originals).to(self.total).log_softmax(1)
         self.total += torch.nn.functional.kl_div(q, p, reduction="sum", log_target=True).to(self.total)
         self.agreed += int((q.argmax(1) == p.argmax(1)).sum())
         self.pairs += len(sounds)
@@ -318,7 +321,7 @@ class PromptAccuracy(Metric):
 
     def compute(self) -> Tensor:
         """Share of sounds heard as what they should be; NaN before anything was taken in."""
-        return self.confusion.trace().double() / self.confusion.sum()
+        return self.confusion.trace() / self.confusion.sum()
 
     def report(self) -> dict[str, Any]:
         """Accuracy over all and for every class that occurred, with its commonest mistake."""

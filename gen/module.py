@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from ..codecs.base import Codec, load_codec
+from ..codecs.example import AudioFormat, Example
 from ..codecs.export import EXPORT_KEY, ExportsModel
 from ..codecs.resolve import DEFAULT_CODEC
 from ..codecs.schedule import warmup_cosine
@@ -158,6 +159,7 @@ class AudioGenModule(ExportsModel):
         if codec is None and self.start is not None:
             codec = self.start.codec
         self._codec = None if codec is None else Unregistered(fitting_codec(codec, self.lm))
+        self._speaker: Unregistered | None = None  # loaded when it is first to be heard
         self._base = ""
         if lora is not None:
             self._base = fingerprint(self.lm)
@@ -177,6 +179,13 @@ class AudioGenModule(ExportsModel):
     def codec(self) -> Codec | None:
         """What turns batches of sound into codes, or None."""
         return None if self._codec is None else self._codec.module
+
+    @property
+    def codec_name(self) -> str | None:
+        """What the exported model will call its codec; None: its codec is part of `init_from`."""
+        if self.export_codec is not None or self.start is None:
+            return self.export_codec or DEFAULT_CODEC
+        return self.start.settings.get("codec_name")
 
     def encode_text(self, prompts: Sequence[str]) -> TextStates:
         """Encode prompts on this module's device; frozen encoders give states without gradient."""
@@ -215,8 +224,10 @@ class AudioGenModule(ExportsModel):
         samples = batch.get("audio_lengths")
         if samples is None:
             return codes, None
-        frames = torch.ceil(samples.double() * (codec.frame_rate / codec.sample_rate) - 1e-6)
-        return codes, frames.long().clamp_max(codes.shape[-1])
+        # Counted in Python: float32 is too coarse for long sounds, and not every device has float64.
+        ratio = codec.frame_rate / codec.sample_rate
+        frames = [math.ceil(length * ratio - 1e-6) for length in samples.tolist()]
+        return codes, torch.tensor(frames, device=codes.device).clamp_max(codes.shape[-1])
 
     def text_of(self, batch: CodeBatch, prompts: Sequence[str]) -> TextStates:
         """States of the prompts: those that the batch brings, or encoded now.
@@ -265,16 +276,66 @@ class AudioGenModule(ExportsModel):
         """Loss with all captions."""
         return self._loss(batch, batch["prompts"], "test")
 
-    def predict_step(self, batch: CodeBatch, batch_idx: int) -> Tensor:
-        """Codes `[B, K, T]` generated for the batch's prompts, as long as its codes; guidance 3."""
-        frames = self.codes_of(batch)[0].shape[-1]
-        generator = CodeGenerator(self.lm, self.text_of(batch, batch["prompts"]), max_frames=frames)
+    @torch.no_grad()
+    def generate_codes(self, text: TextStates, frames: int, *, seed: int = 0) -> Tensor:
+        """Codes `[B, K, frames]` generated for encoded prompts, guidance 3; the same for the same seed."""
+        generator = CodeGenerator(self.lm, text, max_frames=frames)
         sampler = Sampler(
-            seeds=[batch_idx * 1_000_003 + row for row in range(generator.batch)],
+            seeds=[seed * 1_000_003 + row for row in range(generator.batch)],
             num_codebooks=self.lm.num_codebooks,
             top_k=min(DEFAULT_TOP_K, self.lm.codebook_size),
         )
         return generator.generate(frames, sampler)
+
+    @torch.no_grad()
+    def examples(self, batch: CodeBatch, *, seed: int = 0) -> list[Example]:
+        """Sounds generated for the batch's captions, beside those of the batch, from their codes."""
+        codes, _ = self.codes_of(batch)
+        prompts = list(batch["prompts"])
+        made = self.generate_codes(self.text_of(batch, prompts), codes.shape[-1], seed=seed)
+        return self._examples(prompts, {"original": codes, "generated": made})
+
+    @torch.no_grad()
+    def generated(self, prompts: Sequence[str], seconds: float, *, seed: int = 0) -> list[Example]:
+        """Sounds generated for prompts."""
+        frames = max(1, round(seconds * self.speaker().frame_rate))
+        return self._examples(
+            prompts, {"generated": self.generate_codes(self.encode_text(prompts), frames, seed=seed)}
+        )
+
+    def _examples(self, prompts: Sequence[str], codes: Mapping[str, Tensor]) -> list[Example]:
+        codec = self.speaker().to(self.device)
+        sounds = {name: codec.decode(part).float() for name, part in codes.items()}
+        return [
+            Example({name: sound[row] for name, sound in sounds.items()}, codec.sample_rate, {"text": prompt})
+            for row, prompt in enumerate(prompts)
+        ]
+
+    def speaker(self) -> Any:
+        """The codec that codes are heard through: that of the data, else that of the exported model.
+
+        Raises:
+            ValueError: its codes are not those of the language model.
+        """
+        if self._codec is not None:
+            return self._codec.module
+        if self._speaker is None:
+            self._speaker = Unregistered(fitting_codec(self.codec_name or DEFAULT_CODEC, self.lm))
+        return self._speaker.module
+
+    def audio_format(self) -> AudioFormat | None:
+        """That of the codec, where there is one."""
+        codec = self.codec
+        return (
+            None if codec is None else AudioFormat("the model's codec", codec.sample_rate, (codec.channels,))
+        )
+
+    def usage(self, folder: str) -> list[str]:
+        """Hear it."""
+        return [
+            f'soundloom generate "a prompt in the words of the captions" --model {folder} -o out.wav',
+            f"soundloom demo --model {folder}",
+        ]
 
     def _loss(self, batch: CodeBatch, prompts: Sequence[str], stage: str) -> Tensor:
         entropies = self.cross_entropies(batch, prompts)

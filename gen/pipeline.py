@@ -18,6 +18,7 @@ from torch import Tensor
 
 from ..codecs.audio import Audio
 from ..codecs.base import Codec
+from ..errors import ModelError
 from .generation import Progress
 from .job import CodeSettings, Job, Options, Settings
 from .lm import AudioLM
@@ -36,7 +37,7 @@ from .request import (
     read_source,
 )
 from .rerank import Scorer, keep_best
-from .streaming import decode_codes, decode_while
+from .streaming import LimitedDecoder, decode_codes, decode_while
 from .text import TextEncoder
 from .weights import MAX_SHARD_BYTES
 
@@ -91,12 +92,12 @@ class AudioGen:
         codec_name: str | None = None,
     ) -> None:
         if text_encoder.dim != lm.text_dim:
-            raise ValueError(
+            raise ModelError(
                 f"the text encoder gives states of width {text_encoder.dim}, the language model wants "
                 f"{lm.text_dim}; use the text encoder that it was trained with"
             )
         if codec.codebook_size != lm.codebook_size or codec.num_codebooks < lm.num_codebooks:
-            raise ValueError(
+            raise ModelError(
                 f"the codec has {codec.num_codebooks} codebooks of {codec.codebook_size}, the language model "
                 f"wants {lm.num_codebooks} of {lm.codebook_size}; use the codec that it was trained with"
             )
@@ -219,7 +220,7 @@ class AudioGen:
         extend_stride: float | None = None,
         reference_padding: bool = False,
     ) -> GeneratedAudio:
-        """Generate sounds.
+        """Generate sounds, within full scale: `codecs.limiter.Limiter` takes off what is beyond.
 
         Args:
             prompts: one sentence or several; an empty one leaves the choice to the model.
@@ -261,7 +262,7 @@ class AudioGen:
         texts = list_prompts(prompts)
         frames = count_frames(duration, self.codec.frame_rate)
         if check_count("candidates", candidates) > 1 and rerank is None:
-            raise ValueError(
+            raise ModelError(
                 f"candidates is {candidates}, but rerank is None; give a scorer that chooses, for example "
                 "JudgeScorer()"
             )
@@ -298,8 +299,8 @@ class AudioGen:
         """Generate sounds and give them out chunk by chunk while the rest is still being made.
 
         The chunks one after the other are what `generate` returns for the same arguments and seed, up to
-        rounding (1e-5). Closing the iterator, or leaving it to be collected, ends the work and gives its
-        memory back.
+        rounding (1e-5; docs/compression.md tells of a codec that decides between equal maxima). Closing the
+        iterator, or leaving it to be collected, ends the work and gives its memory back.
 
         Args:
             prompts, duration, continue_from: as for `generate`.
@@ -326,7 +327,7 @@ class AudioGen:
     @torch.inference_mode()
     def _stream(self, job: Job, first: int, size: int) -> Iterator[GeneratedAudio]:
         with closing(job.generator):
-            decoder = self.codec.stream_decoder()
+            decoder = LimitedDecoder(self.codec)
             for samples, codes in decode_while(decoder, job.codes, job.steps(), first=first, size=size):
                 yield self._result(samples, codes, job)
 

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from ..codecs.audio import Audio, read_audio
+from ..errors import ArgumentError
 from .generation import Schedule
 from .sampling import MAX_SEED, check_number, variation_seed
 from .text import check_prompts
@@ -45,7 +46,7 @@ def list_prompts(prompts: Prompts, name: str = "prompts") -> list[str]:
         raise TypeError(f"{name} is {prompts!r}; it must be a string or a list of strings")
     checked = check_prompts(texts)
     if not checked:
-        raise ValueError(f"{name} is empty; give at least one, [''] for a sound of the model's choice")
+        raise ArgumentError(f"{name} is empty; give at least one, [''] for a sound of the model's choice")
     return checked
 
 
@@ -62,7 +63,7 @@ def check_frames(frames: int, frame_rate: float) -> int:
         raise TypeError(f"frames is {frames!r}; it must be an integer of at least 1")
     longest = int(MAX_SECONDS * frame_rate)
     if not 1 <= frames <= longest:
-        raise ValueError(f"frames is {frames}; allowed are 1 to {longest}")
+        raise ArgumentError(f"frames is {frames}; allowed are 1 to {longest}")
     return int(frames)
 
 
@@ -82,7 +83,7 @@ def check_guidance(guidance_scale: Guidance, *, negative: bool = False) -> float
         return lambda place: _check_scale(schedule(place), f"guidance_scale({place:.3f})")
     if isinstance(guidance_scale, (tuple, list)):
         if len(guidance_scale) != 2:
-            raise ValueError(
+            raise ArgumentError(
                 f"guidance_scale is {guidance_scale!r}; a pair is its value at the start and at the end"
             )
         start, end = (_check_scale(value) for value in guidance_scale)
@@ -91,7 +92,7 @@ def check_guidance(guidance_scale: Guidance, *, negative: bool = False) -> float
         guidance_scale = start
     scale = _check_scale(guidance_scale)
     if negative and scale <= 1.0:
-        raise ValueError(
+        raise ArgumentError(
             f"guidance_scale is {scale}; a negative prompt needs more than 1, because guidance is what leads "
             "away from it"
         )
@@ -113,7 +114,7 @@ def list_negatives(negative_prompt: Prompts | None, prompts: int) -> list[str]:
         return []
     texts = list_prompts(negative_prompt, "negative_prompt")
     if len(texts) not in (1, prompts):
-        raise ValueError(
+        raise ArgumentError(
             f"negative_prompt has {len(texts)} entries for {prompts} prompts; give one, or one for each"
         )
     texts = texts * prompts if len(texts) == 1 else texts
@@ -132,7 +133,7 @@ def plan_windows(frames: int, frame_rate: float, max_seconds: float, extend_stri
     if frames <= longest:
         return frames, max(1, stride)
     if not 1 <= stride < longest:
-        raise ValueError(
+        raise ArgumentError(
             f"extend_stride is {extend_stride} s; a sound longer than one window of {max_seconds} s needs at "
             f"least one frame ({1.0 / frame_rate} s) and less than the window"
         )
@@ -152,7 +153,7 @@ def plan_chunks(first_seconds: float, seconds: float, frame_rate: float) -> tupl
 def check_count(name: str, count: int) -> int:
     """Return a count; ValueError unless it is an integer of at least 1."""
     if isinstance(count, bool) or not isinstance(count, int) or count < 1:
-        raise ValueError(f"{name} is {count!r}; it must be an integer of at least 1")
+        raise ArgumentError(f"{name} is {count!r}; it must be an integer of at least 1")
     return count
 
 
@@ -172,7 +173,7 @@ def row_seeds(seed: Seeds, prompts: int, num_samples: int) -> list[int]:
     elif isinstance(seed, Sequence) and not isinstance(seed, str):
         own = seed
         if len(own) != prompts:
-            raise ValueError(
+            raise ArgumentError(
                 f"seed has {len(own)} entries for {prompts} prompts; give one each, or one integer"
             )
     else:
@@ -181,7 +182,7 @@ def row_seeds(seed: Seeds, prompts: int, num_samples: int) -> list[int]:
         if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
             raise TypeError(f"seed is {value!r}; it must be an integer from 0 to {MAX_SEED}")
         if not 0 <= value <= MAX_SEED:
-            raise ValueError(f"seed is {value}; allowed are 0 to {MAX_SEED}")
+            raise ArgumentError(f"seed is {value}; allowed are 0 to {MAX_SEED}")
     return [variation_seed(int(value), index) for value in own for index in range(num_samples)]
 
 
@@ -196,9 +197,9 @@ def check_codes(codes: Tensor, num_codebooks: int, codebook_size: int) -> Tensor
         raise TypeError("prompt_codes must be an integer tensor of shape [B, K, P]")
     codes = codes.unsqueeze(0) if codes.ndim == 2 else codes
     if codes.ndim != 3 or codes.shape[1] != num_codebooks:
-        raise ValueError(f"prompt_codes has shape {list(codes.shape)}; it must be [B, {num_codebooks}, P]")
+        raise ArgumentError(f"prompt_codes has shape {list(codes.shape)}; it must be [B, {num_codebooks}, P]")
     if codes.numel() and not 0 <= int(codes.min()) <= int(codes.max()) < codebook_size:
-        raise ValueError(
+        raise ArgumentError(
             f"prompt_codes holds values from {int(codes.min())} to {int(codes.max())}; "
             f"allowed are 0 to {codebook_size - 1}"
         )
@@ -212,12 +213,12 @@ def spread_codes(codes: Tensor, prompts: int, num_samples: int, frames: int, fra
         ValueError: another number of sounds, or a sound that leaves nothing to generate.
     """
     if codes.shape[0] not in (1, prompts):
-        raise ValueError(
+        raise ArgumentError(
             f"there are {codes.shape[0]} sounds to continue for {prompts} prompts; give one, or one for each"
         )
     given = codes.shape[-1]
     if given >= frames:
-        raise ValueError(
+        raise ArgumentError(
             f"the sound to continue takes {given} frames ({given / frame_rate:.2f} s), but the whole result "
             f"is to have {frames} ({frames / frame_rate:.2f} s); ask for a longer duration, which counts "
             "both, or cut the sound"

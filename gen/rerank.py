@@ -18,7 +18,6 @@ from torch.nn import functional as F
 from ..codecs.audio import mix, resample
 from .embedded_text import EmbeddedTextEncoder
 from .judge import SoundClassifier
-from .loading import BUNDLED_MODELS
 
 if TYPE_CHECKING:
     from .pipeline import GeneratedAudio
@@ -92,7 +91,7 @@ class JudgeScorer:
         threshold: float = 0.25,
     ) -> None:
         if text_encoder is None:
-            text_encoder = EmbeddedTextEncoder.from_pretrained(BUNDLED_MODELS / "foley" / "text_encoder")
+            text_encoder = EmbeddedTextEncoder.from_pretrained("foley")
         self.judge = SoundClassifier.from_pretrained() if judge is None else judge
         self.text_encoder = text_encoder
         self.threshold = threshold

@@ -10,7 +10,7 @@ import torch
 from ..codecs.base import Codec, load_codec
 from .embedded_text import TABLE_FILE, EmbeddedTextEncoder
 from .lm import AudioLM
-from .loading import BUNDLED_MODELS, load_parts
+from .loading import load_parts
 from .text import TextEncoder, load_text_encoder
 from .transformer import TransformerLayer
 
@@ -106,8 +106,7 @@ def build_text_encoder(
         return source
     if (Path(source) / TABLE_FILE).is_file():
         return EmbeddedTextEncoder.from_table(source, **(settings or {}))
-    bundled = BUNDLED_MODELS / source / "text_encoder"
-    encoder = load_text_encoder(bundled if bundled.is_dir() and not Path(source).is_dir() else source)
+    encoder = load_text_encoder(source)
     if not settings:
         return encoder
     if not isinstance(encoder, EmbeddedTextEncoder):

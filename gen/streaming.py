@@ -11,28 +11,51 @@ import torch
 from torch import Tensor
 
 from ..codecs.base import Codec
+from ..codecs.limiter import Limiter, limit
 from ..codecs.streams import CodecStream
 
 # Seconds of sound that a codec decodes at once: its activations take megabytes a second.
 DECODE_SECONDS = 30.0
 
 
-def decode_codes(codec: Codec, codes: Tensor) -> Tensor:
-    """Decode codes `[B, K, T]` in pieces that bound the memory: float32 `[B, C, N]` on the CPU.
+class LimitedDecoder:
+    """A codec's stream decoder whose sound, float32 on the CPU, stays within full scale; see `Limiter`."""
 
-    Rows are decoded in groups that come to `DECODE_SECONDS`; a longer row runs through the codec's stream
-    decoder.
+    def __init__(self, codec: Codec) -> None:
+        self._decoder = codec.stream_decoder()
+        self._limiter = Limiter(codec.sample_rate)
+        self.latency = self._decoder.latency + self._limiter.delay / codec.sample_rate
+
+    def push(self, codes: Tensor) -> Tensor:
+        """Take codes `[B, K, T]`; return the samples that are ready, `[B, C, N]`."""
+        return self._limiter.push(self._decoder.push(codes).float().cpu())
+
+    def flush(self) -> Tensor:
+        """The sound has ended: return the rest; then begin anew."""
+        last = self._limiter.push(self._decoder.flush().float().cpu())
+        return torch.cat([last, self._limiter.flush()], dim=-1)
+
+    def reset(self) -> None:
+        """Forget everything: the next codes begin a new sound."""
+        self._decoder.reset()
+        self._limiter.reset()
+
+
+def decode_codes(codec: Codec, codes: Tensor) -> Tensor:
+    """Decode codes `[B, K, T]` in pieces that bound the memory: float32 `[B, C, N]` on the CPU, limited.
+
+    Rows are decoded in groups that come to `DECODE_SECONDS`; a longer row runs through a stream decoder.
     """
     longest = max(1, int(DECODE_SECONDS * codec.frame_rate))
     frames = codes.shape[-1]
     if frames <= longest:
         groups = codes.split(max(1, longest // frames))
-        return torch.cat([codec.decode(group).float().cpu() for group in groups])
+        return limit(torch.cat([codec.decode(group).float().cpu() for group in groups]), codec.sample_rate)
     rows = []
     for row in codes.split(1):
-        decoder = codec.stream_decoder()
-        parts = [decoder.push(part).float().cpu() for part in row.split(longest, dim=-1)]
-        rows.append(torch.cat([*parts, decoder.flush().float().cpu()], dim=-1))
+        decoder = LimitedDecoder(codec)
+        parts = [decoder.push(part) for part in row.split(longest, dim=-1)]
+        rows.append(torch.cat([*parts, decoder.flush()], dim=-1))
     return torch.cat(rows)
 
 

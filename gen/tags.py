@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
+from ..codecs.metrics import Float64Metric
 from .metrics import mono
 
 FEW = 5  # a wanted tag is first, or among the first few
@@ -65,7 +66,7 @@ def check_tags(tagger: Tagger, tags: Sequence[str]) -> None:
             raise ValueError(f"{tagger.name} knows no tag {tag!r}; {hint}")
 
 
-class TagAgreement(Metric):
+class TagAgreement(Float64Metric):
     """How alike a tagger hears sounds and their originals: same first tag, and correlation of all scores.
 
     Args:

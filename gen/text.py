@@ -18,7 +18,9 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from ..codecs._torchaudio import shield_transformers
-from .weights import read_json
+from ..codecs.safetensors_files import check_folder, follow_umask
+from ..errors import ModelError
+from .weights import part_folder, read_json
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase, T5EncoderModel
@@ -124,13 +126,15 @@ class T5TextEncoder(TextEncoder):
         from transformers import AutoTokenizer, T5EncoderModel
 
         try:
+            if Path(name).is_dir():
+                check_folder(Path(name))
             tokenizer = AutoTokenizer.from_pretrained(str(name), **kwargs)
             model = T5EncoderModel.from_pretrained(str(name), dtype=torch.float32, **kwargs)
         except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-            raise OSError(
+            raise ModelError(
                 f"cannot load the T5 text encoder {str(name)!r} ({' '.join(str(error).split())}); "
                 "give text_encoder= (--text-encoder) the path of a folder that holds the model and its "
-                "tokenizer, or a hub id while you are online"
+                "tokenizer, the name of a model that ships (foley), or a hub id while you are online"
             ) from error
         return cls(model, tokenizer, max_tokens=max_tokens)
 
@@ -138,6 +142,7 @@ class T5TextEncoder(TextEncoder):
         """Write the model and its tokenizer in transformers' format."""
         self.model.save_pretrained(Path(folder))
         self.tokenizer.save_pretrained(Path(folder))
+        follow_umask(Path(folder))
 
     def train(self, mode: bool = True) -> Self:
         """Stay in evaluation mode: the encoder is frozen, so its dropout must stay off."""
@@ -182,15 +187,20 @@ class T5TextEncoder(TextEncoder):
 
 
 def load_text_encoder(name: str | os.PathLike[str], **kwargs: Any) -> TextEncoder:
-    """Load a text encoder: a folder of the embedded one, else a T5 by folder or hub id.
+    """Load a text encoder: the embedded one or that of an AudioGen on this machine, else a T5.
 
     Args:
-        name: folder or hub id.
+        name: folder or bundled name of an AudioGen, whose encoder is taken ("foley"); folder of an encoder;
+            hub id of a T5.
         kwargs: `local_files_only` and `revision` of a T5.
+
+    Raises:
+        OSError: there is none, or it is damaged or cannot be reached; the message names it.
     """
-    config = Path(name) / "config.json"
+    folder = part_folder(name, "text_encoder")
+    config = folder / "config.json"
     if config.is_file() and read_json(config).get("_class_name") == "EmbeddedTextEncoder":
         from .embedded_text import EmbeddedTextEncoder
 
-        return EmbeddedTextEncoder.from_pretrained(Path(name))
-    return T5TextEncoder.from_pretrained(name, **kwargs)
+        return EmbeddedTextEncoder.from_pretrained(folder)
+    return T5TextEncoder.from_pretrained(folder if folder.is_dir() else name, **kwargs)

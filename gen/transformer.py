@@ -22,7 +22,7 @@ class Condition:
 
     Attributes:
         keys, values: one tensor a layer, `[B, H, L, d/H]`; empty as long as only `states` are known.
-        mask: bool `[B, 1, 1, L]`, true where a position takes part, or None for all.
+        mask: `[B, 1, 1, L]`, added to the scores: 0 where a position takes part, else -inf; None: all do.
         states: `[B, L, d]`, for layers to project themselves; None when keys and values are there.
     """
 
@@ -52,9 +52,9 @@ class KVCache:
         dtype: torch.dtype = torch.float32,
         device: torch.device | str = "cpu",
     ) -> None:
-        shape = (batch, num_heads, max_steps, head_dim)
-        self.keys = [torch.zeros(shape, dtype=dtype, device=device) for _ in range(num_layers)]
-        self.values = [torch.zeros(shape, dtype=dtype, device=device) for _ in range(num_layers)]
+        # Steps before heads, and keys beside values: a step is written in one piece.
+        shape = (batch, max_steps, 2, num_heads, head_dim)
+        self.memory = [torch.zeros(shape, dtype=dtype, device=device) for _ in range(num_layers)]
         dim = num_heads * head_dim
         self.positions = sinusoidal_positions(max_steps, dim, dtype=dtype, device=torch.device(device))
         self.max_steps = max_steps
@@ -66,15 +66,14 @@ class KVCache:
 
     def close(self) -> None:
         """Give the memory back; the cache cannot be used any more."""
-        self.keys, self.values = [], []
+        self.memory = []
         self.max_steps = self.steps = 0
 
-    def append(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-        """Store a layer's `[B, H, S, d/H]` after the steps so far; returns all, `[B, H, P + S, d/H]`."""
-        end = self.steps + keys.shape[2]
-        self.keys[layer][:, :, self.steps : end] = keys
-        self.values[layer][:, :, self.steps : end] = values
-        return self.keys[layer][:, :, :end], self.values[layer][:, :, :end]
+    def append(self, layer: int, packed: Tensor) -> Tensor:
+        """Store a layer's keys and values `[B, S, 2, H, d/H]` after the steps so far; returns all P + S."""
+        memory, end = self.memory[layer], self.steps + packed.shape[1]
+        memory[:, self.steps : end] = packed
+        return memory[:, :end]
 
     def check_room(self, steps: int) -> None:
         """Raise ValueError unless `steps` more steps fit."""
@@ -111,12 +110,14 @@ class SelfAttention(nn.Module):
         """`[B, S, d]` -> `[B, S, d]`; reads and extends the cache of `layer` when one is given."""
         batch, steps, dim = x.shape
         packed = self.in_proj(x).view(batch, steps, 3, self.num_heads, dim // self.num_heads)
-        query, key, value = packed.permute(2, 0, 3, 1, 4).unbind(0)
+        query, keys_values = packed[:, :, 0].transpose(1, 2), packed[:, :, 1:]
         mask = None
         if cache is not None:
-            key, value = cache.append(layer, key, value)
+            keys_values = cache.append(layer, keys_values)
             if steps > 1 and cache.steps > 0:
-                mask = torch.ones(steps, key.shape[2], dtype=torch.bool, device=x.device).tril(cache.steps)
+                total = keys_values.shape[1]
+                mask = torch.ones(steps, total, dtype=torch.bool, device=x.device).tril(cache.steps)
+        key, value = keys_values.permute(2, 0, 3, 1, 4).unbind(0)  # each [B, H, P + S, d/H]
         y = F.scaled_dot_product_attention(
             query, key, value, attn_mask=mask, is_causal=steps > 1 and mask is None
         )
@@ -261,7 +262,10 @@ class Transformer(nn.Module):
                 layer's weights are then used inside the layer only, where sharding has them at hand.
         """
         if mask is not None:
-            mask = (mask | ~mask.any(dim=-1, keepdim=True))[:, None, None, :]
+            hidden = ~(mask | ~mask.any(dim=-1, keepdim=True))[:, None, None, :]
+            # Numbers, not truth values, which every layer of every step would have to turn into numbers.
+            mask = torch.zeros(hidden.shape, dtype=states.dtype, device=hidden.device)
+            mask.masked_fill_(hidden, -math.inf)
         if not project:
             return Condition([], [], mask, states)
         keys, values = [], []

@@ -6,16 +6,23 @@ The names are diffusers': `diffusion_pytorch_model.safetensors`, or numbered sha
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from textwrap import shorten
 
 import torch
 from huggingface_hub import split_torch_state_dict_into_shards
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors import safe_open
 from torch import Tensor, nn
 
+from ..codecs.resolve import bundled_names, resolve_model
+from ..codecs.safetensors_files import check_safetensors, save_safetensors
+from ..errors import ModelError, ModelNotFoundError
+
+BUNDLED_MODELS = Path(__file__).resolve().parent / "models"
+# What is fetched of a model on the hub.
+MODEL_FILES = ("*.json", "*.safetensors", "*/*.json", "*/*.safetensors", "*/*.model", "*.bin")
 SINGLE_FILE = "diffusion_pytorch_model.safetensors"
 INDEX_FILE = "diffusion_pytorch_model.safetensors.index.json"
 SHARD_PATTERN = "diffusion_pytorch_model{suffix}.safetensors"
@@ -30,20 +37,36 @@ def read_json(path: Path) -> dict[str, object]:
         ValueError: it is not a JSON object; the message names the file.
     """
     if not path.is_file():
-        raise FileNotFoundError(
+        raise ModelNotFoundError(
             f"{path} is missing; the model folder is incomplete, copy or download it again"
         )
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is damaged ({error}); copy or download the model again") from error
+        raise ModelError(f"{path} is damaged ({error}); copy or download the model again") from error
     if not isinstance(content, dict):
-        raise ValueError(f"{path} should hold a JSON object, not a {type(content).__name__}")
+        raise ModelError(f"{path} should hold a JSON object, not a {type(content).__name__}")
     return content
 
 
+def part_folder(name: str | os.PathLike[str], part: str) -> Path:
+    """The folder of one part of an AudioGen, without going online.
+
+    Args:
+        name: folder or bundled name of an AudioGen, or the part's own folder.
+        part: "lm" or "text_encoder".
+
+    Returns:
+        The part's folder; `name` as a path where there is no such model.
+    """
+    folder = Path(name).expanduser()
+    if os.fspath(name) in bundled_names(BUNDLED_MODELS):
+        folder = resolve_model(name, BUNDLED_MODELS)
+    return folder / part if (folder / part / "config.json").is_file() else folder
+
+
 def weight_files(folder: Path) -> list[Path]:
-    """The weight files of a model folder, each opened once to see that it is there and complete.
+    """The weight files of a model folder, each checked to be there and whole.
 
     Raises:
         FileNotFoundError: a file is missing; the message names it.
@@ -53,22 +76,18 @@ def weight_files(folder: Path) -> list[Path]:
     if index.is_file():
         names = read_json(index).get("weight_map")
         if not isinstance(names, dict) or not names:
-            raise ValueError(f"{index} has no 'weight_map'; copy or download the model again")
-        files = [folder / name for name in sorted(set(names.values()))]
+            raise ModelError(f"{index} has no 'weight_map'; copy or download the model again")
+        files = [folder / name for name in sorted({str(name) for name in names.values()})]
+        if odd := next((file for file in files if file.parent != folder), None):
+            raise ModelError(f"{index} names {odd}, which is not beside it; copy or download the model again")
     else:
         files = [folder / SINGLE_FILE]
     for file in files:
         if not file.is_file():
-            raise FileNotFoundError(
+            raise ModelNotFoundError(
                 f"weight file {file} is missing; the model folder is incomplete, copy or download it again"
             )
-        try:
-            with safe_open(file, framework="pt"):
-                pass
-        except (SafetensorError, OSError) as error:
-            raise ValueError(
-                f"weight file {file} is truncated or damaged ({error}); copy or download it again"
-            ) from error
+        check_safetensors(file)
     return files
 
 
@@ -102,7 +121,7 @@ def fill(model: nn.Module, state: dict[str, Tensor], where: Path) -> None:
     try:
         model.load_state_dict(state, strict=True, assign=True)
     except RuntimeError as error:
-        raise ValueError(
+        raise ModelError(
             f"the weights in {where} are not those of its config.json ({shorten(str(error), 400)}); "
             "copy or download the model again"
         ) from error
@@ -126,7 +145,7 @@ def write_weights(
     )
     written = []
     for name, keys in plan.filename_to_tensors.items():
-        save_file({key: state[key].contiguous() for key in keys}, folder / name, metadata={"format": "pt"})
+        save_safetensors({key: state[key].contiguous() for key in keys}, folder / name)
         written.append(folder / name)
     if plan.is_sharded:
         index = {"metadata": plan.metadata, "weight_map": plan.tensor_to_filename}
@@ -158,7 +177,7 @@ def write_shards(
 
     def flush() -> None:
         file = folder / SHARD_PATTERN.format(suffix=f"-{len(written) + 1:05d}")
-        save_file(shard, file, metadata={"format": "pt"})
+        save_safetensors(shard, file)
         names.update(dict.fromkeys(shard, file.name))
         written.append(file)
         shard.clear()

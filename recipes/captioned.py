@@ -19,12 +19,12 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from ..codecs.audio import AudioError, mix
+from ..codecs.failures import Failure, attempt, said
+from ..codecs.safetensors_files import load_safetensors
 from ..gen.mixing import Clips, Mixing
 from .datasets import HOLD_OUT_EVERY, RenderedFolder, read_metadata
 from .encoded_files import CODES, PREPARED, TEXT
@@ -94,7 +94,17 @@ class RecordingSource:
     def read(self, item: int, generator: torch.Generator | None) -> Item:
         recording = self.recordings[item]
         caption, place = choose(recording.captions, generator), random_place(generator)
-        audio = read_part(recording.path, self.sample_rate, self.channels, seconds=self.seconds, place=place)
+        audio = attempt(
+            str(recording.path),
+            read_part,
+            recording.path,
+            self.sample_rate,
+            self.channels,
+            seconds=self.seconds,
+            place=place,
+        )
+        if isinstance(audio, Failure):
+            raise AudioError(said(audio)) from audio.error
         return Item(caption, audio=audio)
 
 
@@ -266,21 +276,22 @@ class ItemDataset(Dataset[Item]):
                 continue
             # Seeded anew: whether a bad item was known before must not change what takes its place.
             generator = torch.Generator().manual_seed(seed + step) if self.training else None
-            try:
-                found = self.sources[which].read(item, generator)
-            except AudioError as error:
-                self._leave_out((which, item), error)
+            source = self.sources[which]
+            found = attempt(f"item {source.group(item)}", source.read, item, generator)
+            if isinstance(found, Failure):
+                self._leave_out((which, item), found)
                 continue
             if self.edit is not None:
                 found.caption = self.edit(found.caption)
             return found
         raise AudioError(self._nothing_left())
 
-    def _leave_out(self, place: tuple[int, int], error: AudioError) -> None:
-        self._bad[place] = str(error)
+    def _leave_out(self, place: tuple[int, int], failure: Failure) -> None:
+        reason = failure.reason if isinstance(failure.error, AudioError) else str(failure)
+        self._bad[place] = reason
         if len(self._bad) >= self._usable:
-            raise AudioError(self._nothing_left()) from error
-        logger.warning("left out from now on: %s", error)
+            raise AudioError(self._nothing_left()) from failure.error
+        logger.warning("left out from now on: %s", reason)
 
     def _nothing_left(self) -> str:
         first = next(iter(self._bad.values()), "")
@@ -309,7 +320,7 @@ def item_of_sample(
         for suffix in (".json", ".txt"):
             if suffix in sample.members and not captions:
                 captions = side_car_captions(sample.members[suffix], suffix)
-    except (ValueError, KeyError, SafetensorError) as error:
+    except (ValueError, KeyError) as error:
         raise AudioError(f"{sample} cannot be used ({error}); make the shards anew") from error
     sound = next((sample.members[suffix] for suffix in AUDIO_SUFFIXES if suffix in sample.members), None)
     if sound is None:
@@ -328,7 +339,7 @@ def item_of_sample(
 
 
 def _encoded_item(sample: Sample, frames: int, generator: torch.Generator | None) -> Item:
-    tensors = load(sample.members[".safetensors"])
+    tensors = load_safetensors(sample.members[".safetensors"], str(sample))
     captions = captions_of_entry(json.loads(sample.members[".json"]))
     which = below(len(captions), generator)
     codes = tensors["codes"].long()

@@ -8,6 +8,7 @@ import re
 import zlib
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -161,7 +162,7 @@ class AudioGenDataModule(RenderingDataModule):
         else:
             self._set_up_folders()
         if self._sounding:
-            self._check_codec()
+            self.check_model(channels=self.channels)
         elif self.mixing is not None:
             raise ValueError("mixing needs sound, but the folders hold codes; set mixing to null")
 
@@ -240,11 +241,17 @@ class AudioGenDataModule(RenderingDataModule):
     def _common_frames(self, prepared: dict[str, dict[str, Any] | None]) -> int:
         """T, after checking that what the folders say about their codes fits together and to the model."""
         lm = getattr(getattr(self.trainer, "lightning_module", None), "lm", None)
+        spoken = getattr(getattr(self.trainer, "lightning_module", None), "codec_name", None)
         rates, texts = set(), set()
         for folder, found in prepared.items():
             texts.add(bool(found and found["text_encoder"]))
             if found is None:
                 continue
+            if spoken and found["codec"] and not _may_be_the_same(found["codec"], spoken):
+                raise ValueError(
+                    f"{folder} was encoded with {found['codec']}, but the model is to be heard through "
+                    f"{spoken}; encode it with --codec {spoken}, or set --model.export_codec {found['codec']}"
+                )
             rates.add(found["frame_rate"])
             for name, has, wants in (
                 ("codebooks", found["num_codebooks"], getattr(lm, "num_codebooks", None)),
@@ -271,14 +278,6 @@ class AudioGenDataModule(RenderingDataModule):
                 "of an item"
             )
         return math.ceil(self.segment_seconds * rates.pop())
-
-    def _check_codec(self) -> None:
-        codec = getattr(getattr(self.trainer, "lightning_module", None), "codec", None)
-        if codec is None:
-            return
-        for name, mine in (("sample_rate", self.sample_rate), ("channels", self.channels)):
-            if getattr(codec, name) != mine:
-                raise ValueError(f"data.{name} is {mine}, but the model's codec wants {getattr(codec, name)}")
 
     # ------------------------------------------------------------------ loading it
 
@@ -355,3 +354,8 @@ def held_out(key: str) -> bool:
 
 def _listed(kinds: dict[str, bool], yes: str, no: str) -> str:
     return ", ".join(f"{folder} ({yes if kind else no})" for folder, kind in kinds.items())
+
+
+def _may_be_the_same(name: str, other: str) -> bool:
+    """Whether two names may be those of one codec: folders are known by more than one."""
+    return name == other or Path(name).is_dir() or Path(other).is_dir() or Path(name).name == Path(other).name

@@ -14,10 +14,15 @@ from functools import lru_cache
 from typing import Any
 
 # Which entries hold what, in the order in which they are looked for; names are compared in lower case.
-SENTENCE_KEYS = ("captions", "caption", "text", "description", "descriptions", "prompt")
+# A number at the end counts on: caption_1, caption_2, … (Clotho).
+SENTENCE_KEYS = (
+    "captions", "caption", "text", "description", "descriptions", "prompt", "transcription", "transcript",
+    "sentence",
+)  # fmt: skip
 TAG_KEYS = ("keywords", "tags", "labels", "label")
 TITLE_KEYS = ("title", "name")
 
+_NUMBERED = re.compile(r"(.+?)[ _-]?(\d{1,3})")
 _TAG_SEPARATORS = re.compile(r"[,;|\n]")
 _NOT_WORDS = re.compile(r"[^\w'’-]+|_")
 _WORD = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")  # letters only: what holds a digit is a number or a code
@@ -60,13 +65,30 @@ def captions_of(entry: Mapping[Any, Any]) -> tuple[str, ...]:
     counts.
     """
     values = {str(key).strip().lower(): value for key, value in entry.items() if value}
-    sentences = [text for key in SENTENCE_KEYS for text in _texts(values.get(key))]
+    sentences = [text for key in _sentence_keys(values) for text in _texts(values[key])]
     if not sentences:
         tags = [tag for key in TAG_KEYS for text in _texts(values.get(key)) for tag in split_tags(text)]
         sentences = [join_tags(tags)] if tags else []
     if not any(sentences):
         sentences = [text for key in TITLE_KEYS for text in _texts(values.get(key))][:1]
     return tuple(dict.fromkeys(text for text in sentences if text))
+
+
+def caption_keys(keys: Iterable[str]) -> list[str]:
+    """Those of the keys, in lower case, that hold sentences, tags or titles, in the order of preference."""
+    present = list(keys)
+    return [*_sentence_keys(present), *(key for key in (*TAG_KEYS, *TITLE_KEYS) if key in present)]
+
+
+def _sentence_keys(keys: Iterable[str]) -> list[str]:
+    """Those that hold sentences, in order: "caption" before "caption_1", that before "caption_2"."""
+    places = []
+    for key in keys:
+        numbered = _NUMBERED.fullmatch(key)
+        name, number = (numbered[1], int(numbered[2])) if numbered else (key, -1)
+        if name in SENTENCE_KEYS:
+            places.append((SENTENCE_KEYS.index(name), number, key))
+    return [key for _, _, key in sorted(places)]
 
 
 def _texts(value: Any) -> list[str]:

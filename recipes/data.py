@@ -74,6 +74,7 @@ class ClipDataModule(RenderingDataModule):
         self.render_missing(self.val_dir, "validation", self.seed)
 
     def setup(self, stage: str | None = None) -> None:
+        self.check_model(channels=1)
         train, val = self.open_rendered(self.train_dir), self.open_rendered(self.val_dir)
         folders = (
             (train, val) if self.debugging else (train,)
@@ -89,6 +90,12 @@ class ClipDataModule(RenderingDataModule):
 
     def val_dataloader(self) -> DataLoader[tuple[Tensor, int]]:
         return loader(self.val_set, self.batch_size, self.num_workers)
+
+    def test_dataloader(self) -> DataLoader[tuple[Tensor, int]]:
+        return self.val_dataloader()
+
+    def predict_dataloader(self) -> DataLoader[tuple[Tensor, int]]:
+        return self.val_dataloader()
 
 
 class AudioDataModule(RenderingDataModule):
@@ -160,6 +167,7 @@ class AudioDataModule(RenderingDataModule):
                     self.render_missing(folder, split, self.seed + position)
 
     def setup(self, stage: str | None = None) -> None:
+        self.check_model(channels=self.channels, samples=self.segment)
         if self.streamed:
             self.train_shards = [shard for folder in self.folders for shard in find_shards(folder)]
             self.val_shards = [shard for folder in self.val_folders for shard in find_shards(folder)]
@@ -212,6 +220,12 @@ class AudioDataModule(RenderingDataModule):
             return loader(self.val_set, self.batch_size, self.num_workers)
         stream = self._stream(self.val_shards or self.train_shards, None)
         return DataLoader(stream, batch_size=None, num_workers=min(1, self.num_workers))
+
+    def test_dataloader(self) -> DataLoader[Tensor]:
+        return self.val_dataloader()
+
+    def predict_dataloader(self) -> DataLoader[Tensor]:
+        return self.val_dataloader()
 
     def _stream(self, shards: list[str], batches: int | None) -> ShardStream:
         rank, world = self.process

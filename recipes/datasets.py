@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-import soundfile
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from ..codecs.audio import AudioError
-from .folder import AUDIO_SUFFIXES, list_folder, read_part
+from ..codecs.failures import Failure, attempt, said
+from .folder import UNREADABLE, list_folder, read_part, sound_seconds
 
 logger = logging.getLogger(__name__)
 
@@ -97,7 +96,7 @@ class RenderedFolder:
 
 
 class AudioFiles:
-    """All wav, flac, ogg and mp3 files below a folder, decoded once into memory as int16.
+    """All sound files below a folder, decoded once into memory as int16.
 
     A file that cannot be read is left out with a warning that names it.
 
@@ -115,32 +114,39 @@ class AudioFiles:
     def __init__(
         self, folder: str | Path, sample_rate: int, max_gigabytes: float = 4.0, channels: int = 1
     ) -> None:
-        recordings = list_folder(folder).recordings
-        if not recordings:
-            raise ValueError(f"{folder} holds no sound file; known: {', '.join(AUDIO_SUFFIXES)}")
+        listing = list_folder(folder)
+        listing.check()
+        for problem in listing.problems:
+            if problem.kind == UNREADABLE:
+                logger.warning("left out: %s", problem)
         self.folder, self.sample_rate, self.channels = Path(folder), sample_rate, channels
         self.names: list[str] = []
         self.audio: list[np.ndarray] = []
-        problems: list[AudioError] = []
+        problems: list[Failure] = []
         room = max_gigabytes * 1e9 / 2
-        for recording in recordings:
-            try:
-                room -= _expected_samples(recording.path, sample_rate) * channels
-                if room < 0:
-                    raise ValueError(
-                        f"{folder} holds too much sound, more than {max_gigabytes} GB in memory. Name a "
-                        "smaller folder, raise max_gigabytes, or make shards of it: soundloom prepare FOLDER "
-                        "-o OUT --shards"
-                    )
-                self.audio.append(load_int16(recording.path, sample_rate, channels))
-            except AudioError as error:
-                problems.append(error)
-                logger.warning("left out: %s", error)
+        for recording in listing.recordings:
+            expected = attempt(str(recording.path), _expected_samples, recording.path, sample_rate)
+            if isinstance(expected, Failure):
+                problems.append(expected)
+                logger.warning("left out: %s", said(expected))
                 continue
+            room -= expected * channels
+            if room < 0:
+                raise ValueError(
+                    f"{folder} holds too much sound, more than {max_gigabytes} GB in memory. Name a "
+                    "smaller folder, raise max_gigabytes, or make shards of it: soundloom prepare FOLDER "
+                    "-o OUT --shards"
+                )
+            sound = attempt(str(recording.path), load_int16, recording.path, sample_rate, channels)
+            if isinstance(sound, Failure):
+                problems.append(sound)
+                logger.warning("left out: %s", said(sound))
+                continue
+            self.audio.append(sound)
             self.names.append(recording.path.name)
         if not self.audio:
             raise ValueError(
-                f"none of the {len(problems)} sound files in {folder} can be read: {problems[0]}"
+                f"none of the {len(problems)} sound files in {folder} can be read: {said(problems[0])}"
             )
         seconds = sum(sound.shape[1] for sound in self.audio) / sample_rate
         logger.info("%s: %d files, %.0f s of sound", folder, len(self.audio), seconds)
@@ -156,11 +162,8 @@ class AudioFiles:
 
 
 def _expected_samples(path: Path, sample_rate: int) -> float:
-    """Samples that a file will have at `sample_rate`, by its header."""
-    try:
-        return soundfile.info(str(path)).duration * sample_rate
-    except (soundfile.SoundFileError, TypeError) as error:
-        raise AudioError(f"cannot read sound from {path} ({error}); convert it or take it out") from error
+    """Samples that a file will have at `sample_rate`."""
+    return sound_seconds(path) * sample_rate
 
 
 def load_int16(path: Path, sample_rate: int, channels: int = 1) -> np.ndarray:

@@ -19,18 +19,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import soundfile
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from ..codecs.audio import AudioError
 from ..codecs.base import Codec, load_codec
+from ..codecs.failures import Failure, attempt
 from ..gen.text import TextEncoder
 from .datasets import RenderedFolder
 from .encoded_files import CODES, Sink, describe, write_prepared
-from .folder import Recording, read_part
+from .folder import Recording, read_part, sound_seconds
 
 logger = logging.getLogger(__name__)
 
@@ -39,11 +38,11 @@ TEXT_BATCH = 64
 Progress = Callable[[int, int], None]
 
 
-def encode_batch(codec: Codec, audio: Tensor, device: str = "cpu", autocast: bool = False) -> np.ndarray:
-    """Encode float32 `[B, 1 or C, N]` to int16 `[B, K, T]`; `autocast` computes in bfloat16."""
+def encode_batch(codec: Codec, audio: Tensor, device: str = "cpu") -> np.ndarray:
+    """Encode float32 `[B, 1 or C, N]` to int16 `[B, K, T]`."""
     if codec.channels > 1:
         audio = audio.expand(-1, codec.channels, -1)
-    with torch.inference_mode(), torch.autocast(device.split(":")[0], torch.bfloat16, enabled=autocast):
+    with torch.inference_mode():
         return codec.encode(audio.to(device)).to(torch.int16).cpu().numpy()
 
 
@@ -75,7 +74,6 @@ def encode_recordings(
     tail_seconds: float = 0.0,
     batch_size: int = 16,
     device: str = "cpu",
-    autocast: bool = False,
     progress: Progress | None = None,
 ) -> EncodedCounts:
     """Encode recordings into a folder or shards.
@@ -92,7 +90,6 @@ def encode_recordings(
         tail_seconds: silence that is encoded after each recording, so that a model learns where it ends.
         batch_size: pieces at once.
         device: cpu, cuda, …
-        autocast: compute the codes in bfloat16.
         progress: called with (recordings begun, recordings).
 
     Raises:
@@ -105,9 +102,23 @@ def encode_recordings(
         raise ValueError(f"tail_seconds must be 0..600, got {tail_seconds}")
     _check(codec, batch_size)
     counts = EncodedCounts(0, 0.0, {})
+    first: Exception | None = None
+
+    def encode(pieces: list[Piece]) -> list[np.ndarray]:
+        return list(encode_batch(codec, torch.stack([piece.audio for piece in pieces]), device))
+
     for batch in _batches(_pieces(recordings, codec, seconds, tail_seconds, counts, progress), batch_size):
-        codes = encode_batch(codec, torch.stack([piece.audio for piece in batch]), device, autocast)
-        for piece, item in zip(batch, codes, strict=True):
+        codes = attempt(batch[0].entry["file_name"], encode, batch)
+        for number, piece in enumerate(batch):
+            if isinstance(codes, Failure):  # whose fault was it?
+                alone = attempt(piece.entry["file_name"], encode, [piece])
+                if isinstance(alone, Failure):
+                    first = first or alone.error
+                    _leave_out(counts, alone, piece.entry["start_seconds"])
+                    continue
+                item = alone[0]
+            else:
+                item = codes[number]
             states = None
             if text_encoder is not None:
                 states = encode_captions(text_encoder, sink.wants(piece.entry["captions"]))
@@ -116,9 +127,18 @@ def encode_recordings(
             counts.samples += 1
             counts.seconds += piece.audio.shape[1] / codec.sample_rate
     if not counts.samples:
-        first = next(iter(counts.left_out.values()), "there are none")
-        raise ValueError(f"none of {len(recordings)} recordings can be encoded; the first: {first}")
+        if first is not None:  # the codec's doing, not that of the files
+            raise first
+        reason = next(iter(counts.left_out.values()), "there are none")
+        raise ValueError(f"none of {len(recordings)} recordings can be encoded; the first: {reason}")
     return counts
+
+
+def _leave_out(counts: EncodedCounts, failure: Failure, start: float) -> None:
+    """Note that a recording is left out, or what comes after `start` seconds of it."""
+    reason = f"from {start:g} s on: {failure.reason}" if start else failure.reason
+    counts.left_out.setdefault(failure.file, reason)
+    logger.warning("left out: %s: %s", failure.file, reason)
 
 
 def encode_captions(encoder: TextEncoder, captions: Sequence[str]) -> dict[str, np.ndarray]:
@@ -146,27 +166,36 @@ def _pieces(
     for number, recording in enumerate(recordings):
         if progress is not None:
             progress(number, len(recordings))
-        try:
-            total = soundfile.info(str(recording.path)).duration
-            pieces = max(1, math.ceil((total - MIN_PIECE_SECONDS) / seconds))
-            for index in range(pieces):
-                audio = read_part(
-                    recording.path, codec.sample_rate, codec.channels, seconds=seconds, start=index * seconds
-                )
-                if index == pieces - 1:
-                    audio = F.pad(audio, (0, tail))
-                captions = list(recording.captions)
-                entry = {
-                    "caption": captions[0] if captions else "",
-                    "captions": captions,
-                    "file_name": recording.name,
-                    "start_seconds": index * seconds,
-                    "sample_rate": codec.sample_rate,
-                }
-                yield Piece(f"{number:08d}-{index:03d}", audio, entry)
-        except (AudioError, soundfile.SoundFileError) as error:
-            counts.left_out[recording.name] = str(error)
-            logger.warning("left out: %s", error)
+        total = attempt(recording.name, sound_seconds, recording.path)
+        if isinstance(total, Failure):
+            _leave_out(counts, total, 0.0)
+            continue
+        pieces = max(1, math.ceil((total - MIN_PIECE_SECONDS) / seconds))
+        for index in range(pieces):
+            start = index * seconds
+            audio = attempt(
+                recording.name,
+                read_part,
+                recording.path,
+                codec.sample_rate,
+                codec.channels,
+                seconds=seconds,
+                start=start,
+            )
+            if isinstance(audio, Failure):
+                _leave_out(counts, audio, start)
+                break
+            if index == pieces - 1:
+                audio = F.pad(audio, (0, tail))
+            captions = list(recording.captions)
+            entry = {
+                "caption": captions[0] if captions else "",
+                "captions": captions,
+                "file_name": recording.name,
+                "start_seconds": start,
+                "sample_rate": codec.sample_rate,
+            }
+            yield Piece(f"{number:08d}-{index:03d}", audio, entry)
     if progress is not None:
         progress(len(recordings), len(recordings))
 
@@ -200,7 +229,6 @@ def encode_rendered(
     name: str | None = None,
     batch_size: int = 16,
     device: str = "cpu",
-    autocast: bool = False,
     force: bool = False,
     progress: Progress | None = None,
 ) -> Path:
@@ -212,7 +240,6 @@ def encode_rendered(
         name: what the codec was loaded as, for prepared.json.
         batch_size: clips at once.
         device: cpu, cuda, …
-        autocast: compute in bfloat16.
         force: replace an existing codes.npy.
         progress: called with (clips done, clips).
 
@@ -235,7 +262,7 @@ def encode_rendered(
         for start in range(0, len(rendered), batch_size):
             stop = min(start + batch_size, len(rendered))
             audio = np.stack([rendered.read(i, 0, rendered.length(i)) for i in range(start, stop)])
-            yield encode_batch(codec, torch.from_numpy(audio)[:, None], device, autocast)
+            yield encode_batch(codec, torch.from_numpy(audio)[:, None], device)
 
     _write_codes(path, batches(), len(rendered), progress)
     seconds = len(rendered) * rendered.length(0) / rendered.sample_rate
@@ -276,7 +303,6 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--codec", required=True, help="name, folder or hub id of the codec")
     parser.add_argument("--batch-size", type=int, default=16, help="clips at once (default: %(default)s)")
     parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1, ... (default: %(default)s)")
-    parser.add_argument("--autocast", action="store_true", help="compute in bfloat16")
     parser.add_argument("--force", action="store_true", help="replace an existing codes.npy")
     return parser
 
@@ -301,7 +327,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 name=options.codec,
                 batch_size=options.batch_size,
                 device=options.device,
-                autocast=options.autocast,
                 force=options.force,
                 progress=report,
             )

@@ -117,7 +117,7 @@ class FolderSink:
             shape = (self._positions, self._width)
             raw = np.memmap(self.folder / ".text.raw", np.float16, "r", shape=shape)
             np.save(self.folder / TEXT, raw)
-        with open(self.folder / "metadata.jsonl", "w", encoding="utf-8") as lines:
+        with open(self.folder / "metadata.jsonl", "w", encoding="utf-8", errors="backslashreplace") as lines:
             lines.writelines(json.dumps(entry, ensure_ascii=False) + "\n" for entry in self._entries)
         for file in (self._raw, self._text):
             file.close()
@@ -140,7 +140,7 @@ class ShardSink:
         tensors = {"codes": np.ascontiguousarray(codes)}
         if states is not None:
             tensors |= {f"text.{n}": states[caption] for n, caption in enumerate(entry["captions"])}
-        line = json.dumps(entry, ensure_ascii=False).encode()
+        line = json.dumps(entry, ensure_ascii=False).encode("utf-8", "backslashreplace")
         self.writer.write(key, {".safetensors": save(tensors), ".json": line})
 
     def close(self) -> None:

@@ -1,6 +1,8 @@
 """What `soundloom evaluate` measures: a folder of sounds, a model, or a codec, on real or on held-out sounds.
 
-The figures are made in gen/metrics.py and codecs/metrics.py; here they meet the data.
+The figures are made in gen/metrics.py and codecs/metrics.py; here they meet the data. A sound that cannot be
+read or measured is listed under "failed" in the report, with its reason; the figures are those of the others.
+When Ctrl+C ends the work, "stopped" is true, and the figures are those of what was done.
 """
 
 from __future__ import annotations
@@ -8,27 +10,32 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
-from typing import Any, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
-import soundfile
 import torch
 from torch import Tensor
 
-from ..codecs.audio import AudioError, mix, read_audio, resample
+from ..codecs.audio import AudioError, check_finite, check_sound, mix, read_audio, resample
 from ..codecs.base import Codec
 from ..codecs.bench.run import BenchSound
+from ..codecs.failures import Failure, attempt, said
+from ..codecs.filenames import same_name
 from ..codecs.metrics import LogSpectralDistance, MultiResolutionMelDistance, si_sdr
+from ..codecs.sound_reader import open_sound
 from ..gen.embedders import Embedder, Judge
 from ..gen.evaluation import Evaluation, named_class
 from ..gen.metrics import PromptAccuracy
 from ..gen.pipeline import AudioGen
 from ..gen.rerank import JudgeScorer
-from .folder import list_folder, read_part
+from .folder import UNREADABLE, list_folder
 
 Progress = Callable[[int, int], None]
 Item = TypeVar("Item")
+Parameters = ParamSpec("Parameters")
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -40,12 +47,14 @@ class Example:
         read: gives samples `[C, N]` and their rate in Hz.
         caption: what it should sound like; "" when nobody said.
         label: the class that the judge should hear in it, or None.
+        file: what a list of failures calls it; "": its name.
     """
 
     name: str
     read: Callable[[], tuple[Tensor, int]]
     caption: str = ""
     label: str | None = None
+    file: str = ""
 
 
 def folder_examples(
@@ -72,9 +81,9 @@ def folder_examples(
     """
     if seconds is not None and not 0 < seconds < math.inf:
         raise ValueError(f"--seconds is {seconds:g}; it must be a number above 0")
-    recordings = list_folder(folder).recordings
-    if not recordings:
-        raise ValueError(f"{folder} holds no sound file (.wav, .flac, .ogg, .mp3)")
+    listing = list_folder(folder)
+    listing.check()
+    recordings = listing.recordings
     if captions:
         recordings = [recording for recording in recordings if recording.captions]
         if not recordings:
@@ -85,10 +94,16 @@ def folder_examples(
     examples = []
     for recording in spread(recordings, limit):
         caption = recording.captions[0] if recording.captions else ""
-        name = PurePosixPath(recording.name).with_suffix("").as_posix()
+        name = same_name(PurePosixPath(recording.name).with_suffix("").as_posix())
         label = named_class(caption, class_names)
-        examples.append(Example(name, _reader(recording.path, seconds), caption, label))
+        examples.append(Example(name, _reader(recording.path, seconds), caption, label, str(recording.path)))
     return examples
+
+
+def folder_failures(folder: str | Path) -> list[Failure]:
+    """What in a folder cannot even be listed: links to nowhere, folders that may not be entered."""
+    problems = [problem for problem in list_folder(folder).problems if problem.kind == UNREADABLE]
+    return [Failure(str(Path(folder) / problem.file), problem.detail) for problem in problems]
 
 
 def spread(items: Sequence[Item], limit: int | None) -> list[Item]:
@@ -108,12 +123,12 @@ def _reader(path: Path, seconds: float | None) -> Callable[[], tuple[Tensor, int
     def read() -> tuple[Tensor, int]:
         if seconds is None:
             return read_audio(path)
-        try:
-            info = soundfile.info(str(path))
-        except soundfile.SoundFileError as error:
-            raise AudioError(f"cannot read sound from {path} ({error}); convert it or take it out") from error
-        rate = int(info.samplerate)
-        return read_part(path, rate, info.channels, seconds=seconds), rate
+        with open_sound(path) as sound:
+            samples = sound.read(0, max(1, round(seconds * sound.sample_rate)))
+            if not samples.shape[-1]:
+                raise AudioError(f"{path} holds 0 samples; take it out")
+            check_sound(samples, sound.name)
+            return samples, sound.sample_rate
 
     return read
 
@@ -133,17 +148,20 @@ def evaluate_sounds(
     """
     evaluation = Evaluation(judge, embedder)
     partners = {reference.name: reference for reference in references}
-    step = Steps(progress, len(examples) + len(references))
-    for example in examples:
+    work = Work(progress, len(examples) + len(references))
+
+    def judge_one(example: Example) -> None:
         samples, rate = example.read()
+        partner = partners.get(example.name)
+        # A partner that cannot be read is named in its own turn, below.
+        pair = None if partner is None else attempt(partner.name, partner.read)
         evaluation.add(samples, rate, label=example.label)
-        if example.name in partners:
-            evaluation.add_pair(samples, rate, *partners[example.name].read())
-        step()
-    for reference in references:
-        evaluation.add_reference(*reference.read())
-        step()
-    return {"sounds": len(examples), "references": len(references), **evaluation.report()}
+        if pair is not None and not isinstance(pair, Failure):
+            evaluation.add_pair(samples, rate, *pair)
+
+    sounds = work.go_through(examples, judge_one)
+    known = work.go_through(references, lambda reference: evaluation.add_reference(*reference.read()))
+    return {"sounds": sounds, "references": known, **work.report(evaluation)}
 
 
 def evaluate_model(
@@ -175,27 +193,46 @@ def evaluate_model(
         See `Evaluation.report`; also what is needed to repeat it.
     """
     evaluation = Evaluation(judge, embedder)
-    step = Steps(progress, len(examples))
+    work = Work(progress, len(examples))
+    references: list[tuple[int, Example, tuple[Tensor, int]]] = []
     choice: dict[str, Any] = {"candidates": candidates, "rerank": JudgeScorer()} if candidates > 1 else {}
-    for start in range(0, len(examples), batch_size):
-        batch = examples[start : start + batch_size]
-        seeds = [seed + start + i for i in range(len(batch))]
-        audio = model.generate(
-            [example.caption for example in batch], duration=duration, seed=seeds, **choice
+
+    def judge_one(samples: Tensor, sample_rate: int, example: Example, reference: Tensor, rate: int) -> None:
+        evaluation.add(samples, sample_rate, label=example.label)
+        evaluation.add_reference(reference, rate)
+        evaluation.add_pair(samples, sample_rate, reference, rate)
+
+    def judge_batch() -> None:
+        """Generate for all examples whose references could be read."""
+        prompts = [example.caption for _, example, _ in references]
+        audio = attempt(
+            "",
+            model.generate,
+            prompts,
+            duration=duration,
+            seed=[number for number, _, _ in references],
+            **choice,
         )
-        for samples, example in zip(audio.samples, batch, strict=True):
-            reference, rate = example.read()
-            evaluation.add(samples, audio.sample_rate, label=example.label)
-            evaluation.add_reference(reference, rate)
-            evaluation.add_pair(samples, audio.sample_rate, reference, rate)
-            step()
-    return {
-        "sounds": len(examples),
-        "duration": duration,
-        "seed": seed,
-        "candidates": candidates,
-        **evaluation.report(),
-    }
+        for place, (_, example, reference) in enumerate(references):
+            if isinstance(audio, Failure):
+                work.fail(example, audio)
+            else:
+                work.do(example, judge_one, audio.samples[place], audio.sample_rate, example, *reference)
+            work.step()
+        references.clear()
+
+    with work.until_stopped():
+        for number, example in enumerate(examples, start=seed):
+            found = attempt(example.name, example.read)
+            if isinstance(found, Failure):
+                work.fail(example, found)
+                work.step()
+            else:
+                references.append((number, example, found))
+            if len(references) == batch_size or (references and number == seed + len(examples) - 1):
+                judge_batch()
+    settings = {"duration": duration, "seed": seed, "candidates": candidates}
+    return {"sounds": work.done, **settings, **work.report(evaluation)}
 
 
 def evaluate_codec(
@@ -215,22 +252,24 @@ def evaluate_codec(
     evaluation, originals = Evaluation(judge, embedder), PromptAccuracy(judge)
     mel, spectral = MultiResolutionMelDistance(codec.sample_rate), LogSpectralDistance()
     ratios: list[float] = []
-    step = Steps(progress, len(examples))
-    for example in examples:
+    work = Work(progress, len(examples))
+
+    def judge_one(example: Example) -> None:
         audio = codec.prepare(*example.read())
         with torch.inference_mode():
             decoded = codec.decode(codec.encode(audio), length=audio.shape[-1]).float()
         rate = codec.sample_rate
-        mel.update(decoded, audio)
-        spectral.update(decoded, audio)
-        ratios += si_sdr(decoded, audio).tolist()
         evaluation.add(decoded[0], rate, label=example.label)
         evaluation.add_reference(audio[0], rate)
         evaluation.add_pair(decoded[0], rate, audio[0])
         if example.label is not None:
             originals.update(audio, rate, [example.label])
-        step()
-    report = evaluation.report()
+        mel.update(decoded, audio)
+        spectral.update(decoded, audio)
+        ratios.extend(si_sdr(decoded, audio).tolist())
+
+    sounds = work.go_through(examples, judge_one)
+    report = work.report(evaluation)
     defined = [ratio for ratio in ratios if not math.isnan(ratio)]
     reconstruction = {
         "mel_distance": float(mel.compute()),
@@ -238,7 +277,7 @@ def evaluate_codec(
         "si_sdr": statistics.median(defined) if defined else math.nan,
     }
     return {
-        "sounds": len(examples),
+        "sounds": sounds,
         "sample_rate": codec.sample_rate,
         "bitrate": codec.bitrate,
         "reconstruction": reconstruction,
@@ -248,23 +287,101 @@ def evaluate_codec(
 
 
 def bench_sounds(
-    examples: Sequence[Example], sample_rate: int, channels: int, progress: Progress | None = None
+    examples: Sequence[Example],
+    sample_rate: int,
+    channels: int,
+    progress: Progress | None = None,
+    failures: list[Failure] | None = None,
 ) -> Iterator[BenchSound]:
-    """Examples as `codecs.bench.run.run_bench` takes them: resampled and mixed, one at a time."""
-    step = Steps(progress, len(examples))
+    """Examples as `codecs.bench.run.run_bench` takes them: resampled and mixed, one at a time.
+
+    Those that cannot be read are left out and added to `failures`.
+    """
+    work = Work(progress, len(examples), failures)
     for example in examples:
-        samples, rate = example.read()
-        yield BenchSound(example.name, resample(mix(samples, channels), rate, sample_rate))
-        step()
+        found = work.do(example, lambda example: _resampled(*example.read(), sample_rate, channels), example)
+        work.step()
+        if found is not None:
+            yield BenchSound(example.name, found)
+    work.check()
 
 
-class Steps:
-    """Counts what is done; calling it reports one step more."""
+def _resampled(samples: Tensor, rate: int, sample_rate: int, channels: int) -> Tensor:
+    audio = resample(mix(samples, channels), rate, sample_rate)
+    check_finite(audio)
+    return audio
 
-    def __init__(self, progress: Progress | None, total: int) -> None:
-        self.progress, self.total, self.done = progress, total, 0
 
-    def __call__(self) -> None:
+class Work:
+    """Work on one example after the other: counts what is done, and lists what fails.
+
+    Attributes:
+        done: examples that were measured.
+        failures: those that were not.
+        stopped: whether the user ended it before all was done.
+    """
+
+    def __init__(self, progress: Progress | None, total: int, failures: list[Failure] | None = None) -> None:
+        self.failures = [] if failures is None else failures
+        self.done, self.stopped = 0, False
+        self._progress, self._total, self._steps = progress, total, 0
+
+    def step(self) -> None:
+        """Report one example more, measured or not."""
+        self._steps += 1
+        if self._progress is not None:
+            self._progress(self._steps, self._total)
+
+    def fail(self, example: Example, failure: Failure) -> None:
+        """Note that an example failed."""
+        self.failures.append(replace(failure, file=example.file or example.name))
+
+    def do(
+        self,
+        example: Example,
+        work: Callable[Parameters, Result],
+        *args: Parameters.args,
+        **settings: Parameters.kwargs,
+    ) -> Result | None:
+        """The result of the work on an example; None if it failed."""
+        found = attempt(example.file or example.name, work, *args, **settings)
+        if isinstance(found, Failure):
+            self.fail(example, found)
+            return None
         self.done += 1
-        if self.progress is not None:
-            self.progress(self.done, self.total)
+        return found
+
+    def go_through(self, examples: Sequence[Example], work: Callable[[Example], None]) -> int:
+        """Do the work on all examples; returns on how many it was done."""
+        before = self.done
+        with self.until_stopped():
+            for example in () if self.stopped else examples:
+                self.do(example, work, example)
+                self.step()
+        return self.done - before
+
+    @contextmanager
+    def until_stopped(self) -> Iterator[None]:
+        """Let an interruption (Ctrl+C) end the work, not lose what was measured so far."""
+        try:
+            yield
+        except KeyboardInterrupt:
+            if not self.done:
+                raise
+            self.stopped = True
+
+    def check(self) -> None:
+        """Raise `ValueError` if nothing could be measured."""
+        if self.failures and not self.done:
+            count, first = len(self.failures), said(self.failures[0])
+            raise ValueError(f"none of the {count} sounds can be measured; the first: {first}")
+
+    def report(self, evaluation: Evaluation) -> dict[str, Any]:
+        """What was measured, and "failed": what was not, with reasons; raises as `check`."""
+        self.check()
+        report = evaluation.report()
+        if self.stopped:
+            report["notes"].append(f"stopped after {self._steps} of {self._total} sounds")
+        report["failed"] = [{"file": failure.file, "reason": failure.reason} for failure in self.failures]
+        report["stopped"] = self.stopped
+        return report

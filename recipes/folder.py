@@ -7,33 +7,33 @@ Three layouts, which may be mixed below one folder:
     side-cars     dog.wav with dog.json (description, or keywords, or title) or dog.txt (a caption a line)
     audio alone   no captions: enough for a codec and for unconditional training
 
-A table goes before side-cars, .json before .txt. For what counts as a caption
-in a table or .json see `captions.captions_of`.
+A table goes before side-cars, .json before .txt. For what counts as a caption in a table or .json see
+`captions.captions_of`, for how tables are read caption_tables.py. Names that look the same are the same,
+however an "ü" is spelled; linked folders are followed once.
 """
 
 from __future__ import annotations
 
-import csv
 import json
 import logging
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
-import numpy as np
-import soundfile
-import torch
 from torch import Tensor
 
-from ..codecs.audio import AudioError, check_finite, mix, resample
+from ..codecs.audio import SOUND_SUFFIXES, UNDECODED_SUFFIXES, AudioError, check_sound, mix, resample
+from ..codecs.failures import Failure, attempt
+from ..codecs.filenames import same_name
+from ..codecs.files.walk import walk
+from ..codecs.sound_reader import SoundReader, open_sound
+from .caption_tables import SURROGATE, TABLES, Table, read_table
 from .captions import captions_of
 
 logger = logging.getLogger(__name__)
 
-AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".mp3")
-TABLES = ("metadata.csv", "metadata.jsonl")
-FILE_KEYS = ("file_name", "file", "path", "audio_filepath")
+AUDIO_SUFFIXES = (*SOUND_SUFFIXES, *UNDECODED_SUFFIXES)
+SIDE_CARS = (".json", ".txt")
 MAX_SIDE_CAR_BYTES = 1_000_000  # a larger one is no caption
 
 # What can be wrong with a file; the words that reports and messages use.
@@ -54,11 +54,13 @@ class Recording:
         path: where it is.
         name: its path below the folder, with "/".
         captions: what it sounds like, in one or several wordings; empty when nobody said.
+        uncaptioned: why there are none, "" where there are some.
     """
 
     path: Path
     name: str
     captions: tuple[str, ...] = ()
+    uncaptioned: str = ""
 
 
 @dataclass(frozen=True)
@@ -75,11 +77,18 @@ class Problem:
 
 @dataclass
 class Listing:
-    """The sounds below a folder, sorted by name, and what is wrong with their captions."""
+    """The sounds below a folder, sorted by name, and what cannot be read: captions, links, folders."""
 
     folder: Path
     recordings: list[Recording] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
+
+    def check(self) -> None:
+        """Raise `ValueError` if there is no sound."""
+        if not self.recordings:
+            count = len(self.problems)
+            more = f"; {count} cannot be read, the first: {self.problems[0]}" if count else ""
+            raise ValueError(f"{self.folder} holds no sound file; known: {', '.join(AUDIO_SUFFIXES)}{more}")
 
 
 def list_folder(folder: str | Path) -> Listing:
@@ -96,23 +105,83 @@ def list_folder(folder: str | Path) -> Listing:
     if not folder.is_dir():
         raise FileNotFoundError(f"no such folder: {folder}; check the spelling and the current folder")
     listing = Listing(folder)
-    files: dict[str, Path] = {}
-    tables: list[Path] = []
-    for path in folder.rglob("*"):
-        inside = path.relative_to(folder)
-        if any(part.startswith(".") for part in inside.parts) or not path.is_file():
-            continue
-        if path.name in TABLES:
-            tables.append(path)
-        elif path.suffix.lower() in AUDIO_SUFFIXES:
-            files[inside.as_posix()] = path
+    sounds = _Sounds(folder)
+    tables: dict[str, Path] = {}
+    side_cars: dict[tuple[str, str], Path] = {}
+    found = walk(folder)
+    for path in found.files:
+        name, suffix = path.relative_to(folder).as_posix(), path.suffix.lower()
+        if path.name.lower() in TABLES:
+            tables[name] = path
+        elif suffix in AUDIO_SUFFIXES:
+            sounds.files[name] = path
+        elif suffix in SIDE_CARS:
+            side_cars[_stem(name), suffix] = path
+    for failure in found.failures_of((*AUDIO_SUFFIXES, *SIDE_CARS, ".csv", ".jsonl")):
+        path = Path(failure.file)
+        kind = BAD_CAPTIONS if path.suffix.lower() in (*SIDE_CARS, ".csv", ".jsonl") else UNREADABLE
+        listing.problems.append(Problem(path.relative_to(folder).as_posix(), kind, failure.reason))
     captions: dict[str, list[str]] = {}
-    for table in sorted(tables):
-        _read_table(table, listing, files, captions)
-    for name in sorted(files):
-        found = captions.get(name) or _side_car_captions(files[name], name, listing)
-        listing.recordings.append(Recording(files[name], name, tuple(dict.fromkeys(found))))
+    reasons: dict[str, str] = {}
+    for place in sorted(tables):
+        _read_table(tables[place], place, listing, sounds, captions, reasons)
+    for name in sorted(sounds.files):
+        texts = captions.get(name) or _side_car_captions(name, side_cars, listing, reasons)
+        reason = "" if texts else reasons.get(name, "in no metadata.csv, metadata.jsonl, .json or .txt")
+        listing.recordings.append(Recording(sounds.files[name], name, tuple(dict.fromkeys(texts)), reason))
     return listing
+
+
+def _stem(name: str) -> str:
+    """What a sound and its side-cars have in common."""
+    return same_name(PurePosixPath(name).with_suffix("").as_posix())
+
+
+class _Sounds:
+    """The sound files below a folder by their names, and by other names for the same.
+
+    Attributes:
+        files: paths by name below the folder.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.files: dict[str, Path] = {}
+        self._looks: dict[str, list[str]] | None = None
+        self._identities: dict[tuple[int, int], str] = {}
+
+    def find(self, name: str) -> tuple[str | None, str]:
+        """The name under which a file is listed, or None and why there is none."""
+        if name in self.files:
+            return name, ""
+        if self._looks is None:
+            self._looks = {}
+            for listed, path in self.files.items():
+                self._looks.setdefault(same_name(listed), []).append(listed)
+                status = attempt(listed, path.stat)
+                if not isinstance(status, Failure):
+                    self._identities.setdefault((status.st_dev, status.st_ino), listed)
+        alike = self._looks.get(same_name(name), [])
+        if len(alike) > 1:
+            return None, f"{len(alike)} files have names that look like this"
+        if alike:
+            return alike[0], ""
+        # A second link to a folder; a name in other letters, on a disk that takes those for the same.
+        path = self.folder / name
+        status = attempt(name, path.stat)
+        known = ", ".join(AUDIO_SUFFIXES)
+        other = "" if path.suffix.lower() in AUDIO_SUFFIXES else f"; known: {known}"
+        if isinstance(status, Failure):
+            return None, f"no such sound file{other}"
+        identity = (status.st_dev, status.st_ino)
+        if identity in self._identities:
+            return self._identities[identity], ""
+        hidden = any(part.startswith(".") for part in PurePosixPath(name).parts)
+        known = ", ".join(AUDIO_SUFFIXES)
+        return (
+            None,
+            "hidden, since its name begins with a dot" if hidden else f"no sound file{other}",
+        )
 
 
 def read_folder(folder: str | Path, *, captions: bool = True) -> list[Recording]:
@@ -130,8 +199,7 @@ def read_folder(folder: str | Path, *, captions: bool = True) -> list[Recording]
         ValueError: it holds nothing to train on.
     """
     listing = list_folder(folder)
-    if not listing.recordings:
-        raise ValueError(f"{folder} holds no sound file; known: {', '.join(AUDIO_SUFFIXES)}")
+    listing.check()
     usable = [recording for recording in listing.recordings if recording.captions or not captions]
     if not usable:
         first = f" ({listing.problems[0]})" if listing.problems else ""
@@ -143,7 +211,7 @@ def read_folder(folder: str | Path, *, captions: bool = True) -> list[Recording]
     mute, broken = len(listing.recordings) - len(usable), len(listing.problems)
     if mute or broken:
         logger.warning(
-            "%s: %d of %d sounds are left out, having no caption, and %d captions cannot be used; "
+            "%s: %d of %d sounds are left out, having no caption, and %d captions or files cannot be used; "
             "for the list: soundloom prepare %s",
             folder,
             mute,
@@ -155,72 +223,72 @@ def read_folder(folder: str | Path, *, captions: bool = True) -> list[Recording]
 
 
 def _read_table(
-    table: Path, listing: Listing, files: dict[str, Path], captions: dict[str, list[str]]
+    path: Path,
+    place: str,
+    listing: Listing,
+    sounds: _Sounds,
+    captions: dict[str, list[str]],
+    reasons: dict[str, str],
 ) -> None:
-    """Add the captions in a table to `captions`, by the name of their file."""
-    folder = listing.folder
-    place = table.relative_to(folder).as_posix()
-    try:
-        rows = list(_rows(table))
-    except (OSError, ValueError, csv.Error) as error:
-        listing.problems.append(Problem(place, BAD_CAPTIONS, str(error)))
+    """Add the captions in a table to `captions`, and why a sound gets none to `reasons`, both by name."""
+    table = attempt(place, _open_table, path)
+    problem = table.reason if isinstance(table, Failure) else table.problem
+    if problem:
+        listing.problems.append(Problem(place, BAD_CAPTIONS, problem))
+        parent = PurePosixPath(place).parent
+        for below in sounds.files:
+            if PurePosixPath(below).is_relative_to(parent):
+                reasons.setdefault(below, f"{place} cannot be used: {problem}")
+    if isinstance(table, Failure):
         return
-    for number, row in rows:
-        file = next((str(row[key]).strip() for key in FILE_KEYS if row.get(key)), "")
-        if not file:
-            detail = f"row {number} lacks file_name; it has {', '.join(str(key) for key in row) or 'nothing'}"
-            listing.problems.append(Problem(place, BAD_CAPTIONS, detail))
-            if number == 1:  # then so does every other
-                return
+    for row in table.rows:
+        where = f"{place}, line {row.line}"
+        if not row.fits:
+            listing.problems.append(Problem(place, BAD_CAPTIONS, f"line {row.line}: {row.reason}"))
+        if not row.file:
             continue
-        target = PurePosixPath(place).parent / file.replace("\\", "/")
-        name = target.as_posix()
+        target = PurePosixPath(place).parent / row.file.replace("\\", "/")
         if ".." in target.parts or target.is_absolute():
-            listing.problems.append(Problem(file, MISSING_FILE, f"{place}, row {number}: outside the folder"))
-        elif name not in files:
-            known = "" if target.suffix.lower() in AUDIO_SUFFIXES else f"; known: {', '.join(AUDIO_SUFFIXES)}"
-            listing.problems.append(
-                Problem(name, MISSING_FILE, f"{place}, row {number}: no such sound file{known}")
-            )
+            listing.problems.append(Problem(row.file, MISSING_FILE, f"{where}: outside the folder"))
+            continue
+        name, missing = sounds.find(target.as_posix())
+        if name is None:
+            if row.fits:
+                listing.problems.append(Problem(target.as_posix(), MISSING_FILE, f"{where}: {missing}"))
+        elif row.captions:
+            captions.setdefault(name, []).extend(row.captions)
         else:
-            captions.setdefault(name, []).extend(captions_of(row))
+            reasons.setdefault(name, f"{where}: {row.reason}")
 
 
-def _rows(table: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Rows of a metadata.csv or metadata.jsonl with their numbers, from 1."""
-    with open(table, encoding="utf-8-sig", newline="") as lines:  # spreadsheets write a byte order mark
-        if table.suffix == ".csv":
-            yield from enumerate(csv.DictReader(lines), start=1)
-            return
-        for number, line in enumerate(lines, start=1):
-            if not line.strip():
-                continue
-            try:
-                row = json.loads(line)
-            except ValueError as error:
-                raise ValueError(f"line {number} is not valid JSON ({error})") from error
-            if not isinstance(row, dict):
-                raise ValueError(f"line {number} is no JSON object: {line.strip()[:60]}")
-            yield number, row
+def _open_table(path: Path) -> Table:
+    return read_table(path.read_bytes(), path.suffix.lower(), AUDIO_SUFFIXES)
 
 
-def _side_car_captions(path: Path, name: str, listing: Listing) -> tuple[str, ...]:
-    """The captions in dog.json, else dog.txt, beside dog.wav."""
-    for suffix in (".json", ".txt"):
-        side_car = path.with_suffix(suffix)
-        if not side_car.is_file():
+def _side_car_captions(
+    name: str, side_cars: dict[tuple[str, str], Path], listing: Listing, reasons: dict[str, str]
+) -> tuple[str, ...]:
+    """The captions in dog.json, else dog.txt, beside dog.wav; `reasons` says why there are none."""
+    for suffix in SIDE_CARS:
+        path = side_cars.get((_stem(name), suffix))
+        if path is None:
             continue
-        try:
-            if side_car.stat().st_size > MAX_SIDE_CAR_BYTES:
-                raise ValueError(f"larger than {MAX_SIDE_CAR_BYTES} bytes")
-            found = side_car_captions(side_car.read_bytes(), suffix)
-        except (OSError, ValueError) as error:
-            place = PurePosixPath(name).with_suffix(suffix).as_posix()
-            listing.problems.append(Problem(place, BAD_CAPTIONS, str(error)))
-            continue
-        if found:
+        place = path.relative_to(listing.folder).as_posix()
+        found = attempt(place, _read_side_car, path, suffix)
+        if isinstance(found, Failure):
+            listing.problems.append(Problem(place, BAD_CAPTIONS, found.reason))
+            reasons.setdefault(name, f"{place} cannot be used: {found.reason}")
+        elif found:
             return found
+        else:
+            reasons.setdefault(name, f"{place} holds no caption")
     return ()
+
+
+def _read_side_car(path: Path, suffix: str) -> tuple[str, ...]:
+    if path.stat().st_size > MAX_SIDE_CAR_BYTES:
+        raise ValueError(f"larger than {MAX_SIDE_CAR_BYTES} bytes")
+    return side_car_captions(path.read_bytes(), suffix)
 
 
 def side_car_captions(content: bytes, suffix: str) -> tuple[str, ...]:
@@ -231,15 +299,22 @@ def side_car_captions(content: bytes, suffix: str) -> tuple[str, ...]:
         suffix: ".json" or ".txt".
 
     Raises:
-        ValueError: not UTF-8, or not a JSON object.
+        ValueError: not UTF-8, or not a JSON object; the message names the line.
     """
-    text = content.decode("utf-8-sig")
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        number = content.count(b"\n", 0, error.start) + 1
+        raise ValueError(f"line {number} is not UTF-8 ({error.reason}); save the file as UTF-8") from error
     if suffix == ".txt":
         return tuple(dict.fromkeys(line for raw in text.splitlines() if (line := " ".join(raw.split()))))
-    entry = json.loads(text)
+    entry = json.loads(text)  # names the line of what is not JSON
     if not isinstance(entry, dict):
         raise ValueError(f"it holds a JSON {type(entry).__name__}, not an object with a description")
-    return captions_of(entry)
+    captions = captions_of(entry)
+    if any(SURROGATE.search(caption) for caption in captions):
+        raise ValueError("its caption holds half a character (\\ud800 to \\udfff)")
+    return captions
 
 
 def read_part(
@@ -271,18 +346,34 @@ def read_part(
     """
     name = name or str(source)
     try:
-        with soundfile.SoundFile(str(source) if isinstance(source, Path) else source) as file:
-            rate = int(file.samplerate)
-            count = file.frames if seconds is None else min(file.frames, round(seconds * rate))
-            first = round(start * rate) if place is None else round(place * (file.frames - count))
-            if first:
-                file.seek(min(first, file.frames))
-            data = file.read(count, dtype="float32", always_2d=True)
-    except (soundfile.SoundFileError, OSError, TypeError, MemoryError) as error:
+        with open_sound(source, name=name) as sound:
+            rate = sound.sample_rate
+            count = None if seconds is None else round(seconds * rate)
+            first = round(start * rate)
+            if place is not None:
+                first = 0 if count is None else round(place * max(0, _length(sound) - count))
+            samples = sound.read(first, count)
+    except (OSError, MemoryError) as error:
         raise AudioError(f"cannot read sound from {name} ({error}); convert it or take it out") from error
-    if not len(data):
+    if not samples.shape[-1]:
         raise AudioError(f"{name} holds no samples at {start:g} s; take it out")
-    samples = torch.from_numpy(np.ascontiguousarray(data.T))
-    check_finite(samples, name)
+    check_sound(samples, name)
     audio = resample(mix(samples, channels), rate, sample_rate)
     return audio if seconds is None else audio[:, : max(1, round(seconds * sample_rate))]
+
+
+def sound_seconds(path: Path) -> float:
+    """Length of a sound file in seconds; all of it is decoded where nothing else tells.
+
+    Raises:
+        AudioError: it cannot be read.
+    """
+    try:
+        with open_sound(path) as sound:
+            return _length(sound) / sound.sample_rate
+    except OSError as error:
+        raise AudioError(f"cannot read sound from {path} ({error}); convert it or take it out") from error
+
+
+def _length(sound: SoundReader) -> int:
+    return sound.count() if sound.about is None else sound.about

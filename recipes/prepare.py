@@ -21,10 +21,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import soundfile
 import torch
 
+from ..codecs.audio import AudioError, check_sound
 from ..codecs.base import Codec, load_codec
+from ..codecs.failures import Failure, attempt, failure_lines
+from ..codecs.sound_reader import open_sound
 from ..gen.start import build_text_encoder
 from ..gen.text import TextEncoder
 from .captions import normalize_caption
@@ -48,7 +50,6 @@ SILENCE_DB = -60.0
 REPORT = "report.json"
 _BLOCK = 65536
 _WINDOW = 1000  # files that wait for a thread at a time
-_MISSING_SECONDS = 0.1  # mp3 headers are that far off without harm
 _OUR_FILES = (CODES, TEXT, PREPARED, REPORT, "metadata.jsonl", "shard-*.tar")
 Progress = Callable[[int, int], None]
 
@@ -96,7 +97,8 @@ class Report:
     def write(self, path: Path) -> None:
         """Write the report as JSON, whole or not at all."""
         partial = path.with_name(f".{path.name}.partial")
-        partial.write_text(json.dumps(self.to_json(), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        text = json.dumps(self.to_json(), indent=1, ensure_ascii=False) + "\n"
+        partial.write_text(text, encoding="utf-8", errors="backslashreplace")  # see filenames.py
         os.replace(partial, path)
 
     def lines(self, most: int = 20) -> list[str]:
@@ -105,10 +107,8 @@ class Report:
         lines = [f"{self.folder}: {len(self.usable)} of {self.files} sounds usable, {minutes:.1f} minutes"]
         for kind, count in self.counts.items():
             lines.append(f"{kind}: {count}")
-            named = [problem for problem in self.problems if problem.kind == kind]
-            lines += [f"  {problem.file}  ({problem.detail})" for problem in named[:most]]
-            if count > most:
-                lines.append(f"  … and {count - most} more, all in the JSON report (--report FILE)")
+            named = [Failure(p.file, p.detail) for p in self.problems if p.kind == kind]
+            lines += failure_lines(named, most, "all in the JSON report (--report FILE)")
         return lines
 
 
@@ -142,8 +142,7 @@ def check_folder(
     if jobs < 1:
         raise ValueError(f"jobs must be 1 or more, got {jobs}")
     listing = list_folder(folder)
-    if not listing.recordings:
-        raise ValueError(f"{folder} holds no sound file (.wav, .flac, .ogg, .mp3)")
+    listing.check()
     problems = list(listing.problems)
     usable: list[Recording] = []
     seen: dict[bytes, str] = {}
@@ -162,7 +161,7 @@ def check_folder(
             if first != recording.name:
                 wrong.append((DUPLICATE, f"the same sound as {first}"))
         if captions and not recording.captions:
-            wrong.append((NO_CAPTION, "in no metadata.csv, metadata.jsonl, .json or .txt"))
+            wrong.append((NO_CAPTION, recording.uncaptioned))
         problems += [Problem(recording.name, kind, detail) for kind, detail in wrong]
         if not wrong and not isinstance(found, str):
             usable.append(recording)
@@ -186,7 +185,12 @@ def _decoded(recordings: Sequence[Recording], jobs: int) -> Iterator[tuple[Recor
     with ThreadPoolExecutor(jobs) as pool:
         for start in range(0, len(recordings), _WINDOW):
             part = recordings[start : start + _WINDOW]
-            yield from zip(part, pool.map(_decode, [recording.path for recording in part]), strict=True)
+            yield from zip(part, pool.map(_decode_or_say, part), strict=True)
+
+
+def _decode_or_say(recording: Recording) -> _Decoded | str:
+    found = attempt(recording.name, _decode, recording.path)
+    return found.reason if isinstance(found, Failure) else found
 
 
 def _decode(path: Path) -> _Decoded | str:
@@ -194,21 +198,18 @@ def _decode(path: Path) -> _Decoded | str:
     digest = hashlib.blake2b(digest_size=16)
     frames, peak = 0, 0.0
     try:
-        with soundfile.SoundFile(str(path)) as file:
-            expected, rate = file.frames, file.samplerate
-            digest.update(f"{rate} {file.channels}".encode())
-            for block in file.blocks(_BLOCK, dtype="float32", always_2d=True):
-                if not np.isfinite(block).all():
-                    return "it holds NaN or infinite samples"
-                frames += len(block)
-                peak = max(peak, float(np.abs(block).max(initial=0.0)))
-                digest.update(np.ascontiguousarray(block).data)
-    except (soundfile.SoundFileError, OSError, TypeError, MemoryError) as error:
+        with open_sound(path, name="it") as sound:
+            rate = sound.sample_rate
+            digest.update(f"{rate} {sound.channels}".encode())
+            for block in sound.blocks(_BLOCK):
+                check_sound(block, "it")
+                frames += block.shape[-1]
+                peak = max(peak, float(block.abs().max()))
+                digest.update(np.ascontiguousarray(block.T).data)
+    except (AudioError, OSError, MemoryError) as error:
         return str(error)
     if not frames:
         return "it holds 0 samples"
-    if expected - frames > _MISSING_SECONDS * rate:
-        return f"it breaks off after {frames / rate:.2f} s of {expected / rate:.2f} s"
     return _Decoded(frames / rate, peak, digest.digest())
 
 
@@ -267,8 +268,8 @@ def prepare_folder(
         if codec is None:
             prepared = describe(None, None)
             with ShardWriter(partial, max_bytes=shard_bytes) as writer:
-                write_raw_shards(recordings, writer, progress)
-            prepared |= {"samples": len(recordings), "seconds": report.seconds}
+                left_out = write_raw_shards(recordings, writer, progress)
+            prepared |= {"samples": len(recordings) - len(left_out), "seconds": report.seconds}
         else:
             coder, encoder = load_encoders(codec, text_encoder, device) if loaded is None else loaded
             prepared = describe(coder, _name(codec), encoder, _name(text_encoder))
@@ -278,9 +279,10 @@ def prepare_folder(
                 recordings, sink, coder, encoder, device=device, progress=progress, **encoding
             )
             sink.close()
-            report.problems += [Problem(file, UNREADABLE, why) for file, why in counts.left_out.items()]
-            report.usable = [found for found in report.usable if found.name not in counts.left_out]
+            left_out = counts.left_out
             prepared |= {"samples": counts.samples, "seconds": counts.seconds}
+        report.problems += [Problem(file, UNREADABLE, why) for file, why in left_out.items()]
+        report.usable = [found for found in report.usable if found.name not in left_out]
         write_prepared(partial, prepared)
         report.write(partial / REPORT)
 
@@ -307,17 +309,29 @@ def _name(model: str | Codec | TextEncoder | None) -> str | None:
 
 def write_raw_shards(
     recordings: Sequence[Recording], writer: ShardWriter, progress: Progress | None = None
-) -> None:
-    """Copy sound files into shards as they are, with their captions."""
+) -> dict[str, str]:
+    """Copy sound files into shards as they are, with their captions.
+
+    Returns:
+        What had to be left out, with the reason, by name.
+    """
+    left_out: dict[str, str] = {}
     for number, recording in enumerate(recordings):
         if progress is not None:
             progress(number, len(recordings))
+        content = attempt(recording.name, recording.path.read_bytes)
+        if isinstance(content, Failure):
+            left_out[recording.name] = content.reason
+            logger.warning("left out: %s", content)
+            continue
         entry = {"file_name": recording.name, "captions": recording.captions}
-        members = {
-            recording.path.suffix.lower(): recording.path.read_bytes(),
-            ".json": json.dumps(entry, ensure_ascii=False).encode(),
-        }
-        writer.write(f"{number:08d}", members)
+        line = json.dumps(entry, ensure_ascii=False).encode("utf-8", "backslashreplace")  # see filenames.py
+        writer.write(f"{number:08d}", {recording.path.suffix.lower(): content, ".json": line})
+    if recordings and len(left_out) == len(recordings):
+        raise ValueError(
+            f"none of {len(recordings)} recordings can be read; the first: {min(left_out.values())}"
+        )
+    return left_out
 
 
 def check_output(folder: str | Path, out: str | Path, *, force: bool = False) -> None:

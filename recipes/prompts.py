@@ -17,13 +17,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from ..gen.embedders import Judge
 from ..gen.evaluation import Evaluation, named_class
 from ..gen.pipeline import AudioGen
 from ..gen.rerank import JudgeScorer
 from ..gen.tags import TagAccuracy, check_tags, first_tags
 from ..gen.yamnet import YAMNet
-from .evaluation import Example, Progress, Steps
+from .evaluation import Example, Progress, Work
 
 BUNDLED_PROMPTS = Path(__file__).with_name("prompts.csv")
 
@@ -105,32 +107,40 @@ def evaluate_prompts(
     for prompt in prompts:
         check_tags(tagger, prompt.tags)
     evaluation, accuracy = Evaluation(judge, tagger), TagAccuracy(tagger)
-    step = Steps(progress, len(prompts) + len(references))
-    rows, beyond = [], 0
     choice: dict[str, Any] = {"candidates": candidates, "rerank": JudgeScorer()} if candidates > 1 else {}
-    for start in range(0, len(prompts), batch_size):
-        batch = prompts[start : start + batch_size]
-        seeds = [seed + start + i for i in range(len(batch))]
-        audio = model.generate([prompt.prompt for prompt in batch], duration=duration, seed=seeds, **choice)
-        for samples, prompt in zip(audio.samples, batch, strict=True):
-            label = named_class(prompt.prompt, judge.class_names)
-            evaluation.add(samples, audio.sample_rate, label=label)
-            heard = first_tags(tagger, samples[None], audio.sample_rate)
-            accuracy.update(heard, [prompt.tags])
-            beyond += int(samples.abs().max() > 1)
-            rows.append({"prompt": prompt.prompt, "tags": list(prompt.tags), "heard": heard[0]})
-            step()
-    for reference in references:
-        evaluation.add_reference(*reference.read())
-        step()
+    work = Work(progress, len(prompts) + len(references))
+    rows: list[dict[str, Any]] = []
+    beyond = 0
+
+    def judge_one(samples: Tensor, sample_rate: int, prompt: TaggedPrompt) -> None:
+        nonlocal beyond
+        label = named_class(prompt.prompt, judge.class_names)
+        evaluation.add(samples, sample_rate, label=label)
+        heard = first_tags(tagger, samples[None], sample_rate)
+        accuracy.update(heard, [prompt.tags])
+        beyond += int(samples.abs().max() > 1)
+        rows.append({"prompt": prompt.prompt, "tags": list(prompt.tags), "heard": heard[0]})
+
+    with work.until_stopped():
+        for start in range(0, len(prompts), batch_size):
+            batch = prompts[start : start + batch_size]
+            seeds = [seed + start + i for i in range(len(batch))]
+            audio = model.generate(
+                [prompt.prompt for prompt in batch], duration=duration, seed=seeds, **choice
+            )
+            for samples, prompt in zip(audio.samples, batch, strict=True):
+                judge_one(samples, audio.sample_rate, prompt)
+                work.done += 1
+                work.step()
+    known = work.go_through(references, lambda reference: evaluation.add_reference(*reference.read()))
     return {
-        "sounds": len(prompts),
-        "references": len(references),
+        "sounds": len(rows),
+        "references": known,
         "duration": duration,
         "seed": seed,
         "candidates": candidates,
-        "beyond_full_scale": beyond / len(prompts),
-        **evaluation.report(),
+        "beyond_full_scale": beyond / max(1, len(rows)),
+        **work.report(evaluation),
         "wanted_tags": accuracy.report(),
         "prompts": rows,
     }

@@ -10,6 +10,7 @@ from typing import Any
 import lightning
 from torch.utils.data import DataLoader, Dataset
 
+from ..codecs.export import ExportsModel
 from .datasets import HOLD_OUT_EVERY, RenderedFolder
 from .resume import ResumableLoader
 
@@ -103,6 +104,18 @@ class RenderingDataModule(lightning.LightningDataModule):
             compositions=self.render_compositions,
             progress=report,
         )
+
+    def check_model(self, *, channels: int, samples: int | None = None) -> None:
+        """Raise ValueError unless the model that is trained takes sound of this kind.
+
+        Args:
+            channels: C.
+            samples: of an item; None: it varies.
+        """
+        module = getattr(self.trainer, "lightning_module", None)
+        wanted = module.audio_format() if isinstance(module, ExportsModel) else None
+        if wanted is not None:
+            wanted.check(sample_rate=self.sample_rate, channels=channels, samples=samples)
 
     def open_rendered(self, folder: str) -> RenderedFolder:
         """Open a rendered folder.

@@ -13,6 +13,7 @@ import torch
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from ..codecs.audio import AudioError
+from ..codecs.failures import Failure, attempt, said
 from .captioned import Item
 from .resume import mixed_seed
 from .shards import Sample, read_shard
@@ -105,11 +106,10 @@ class ShardStream(IterableDataset[Any]):
                     seed = mixed_seed(self.seed, self.epoch, consumer, taken)
                     generator = torch.Generator().manual_seed(seed)
                 taken += 1
-                try:
-                    item = self.to_item(sample, generator)
-                except AudioError as error:
+                item = attempt(str(sample), self.to_item, sample, generator)
+                if isinstance(item, Failure):
                     failed += 1
-                    self._warn(str(sample), error)
+                    self._warn(item)
                     continue
                 if item is not None:
                     found += 1
@@ -137,7 +137,7 @@ class ShardStream(IterableDataset[Any]):
                         yield sample
                     number += 1
             except OSError as error:
-                self._warn(shard, error)
+                self._warn(Failure(shard, str(error), error))
 
     def _shuffled(self, samples: Iterator[Sample], order: np.random.Generator | None) -> Iterator[Sample]:
         if order is None:
@@ -151,10 +151,10 @@ class ShardStream(IterableDataset[Any]):
         for index in order.permutation(len(waiting)):
             yield waiting[index]
 
-    def _warn(self, what: str, error: Exception) -> None:
-        if what not in self._warned:
-            self._warned.add(what)
-            logger.warning("left out: %s", error)
+    def _warn(self, failure: Failure) -> None:
+        if failure.file not in self._warned:
+            self._warned.add(failure.file)
+            logger.warning("left out: %s", said(failure))
 
 
 class StreamLoader:

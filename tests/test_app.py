@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
@@ -9,7 +10,9 @@ import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from urllib.error import HTTPError
 from urllib.parse import urlsplit
+from urllib.request import Request, urlopen
 
 import pytest
 
@@ -17,6 +20,7 @@ from soundloom import app
 from soundloom.demo import shelf as shelves
 from soundloom.demo.codecs import Codecs
 from soundloom.demo.shelf import Shelf, failure
+from soundloom.gen.weights import BUNDLED_MODELS
 
 
 class Idle:
@@ -57,15 +61,28 @@ def test_messages_name_files_without_the_folders_of_this_machine() -> None:
     assert error.message == "cannot read a.wav: use wav"
 
 
-def test_the_text_about_the_model_names_sounds_and_licences(tmp_path: Path) -> None:
+def test_the_text_about_a_model_is_that_of_its_card(tmp_path: Path) -> None:
+    card = (BUNDLED_MODELS / "foley" / "MODEL_CARD.md").read_text(encoding="utf-8")
     text = app.about("foley")
     assert "Apache-2.0" in text
-    assert "thunder" in text
+    paragraphs = text.split("\n\n")
+    assert paragraphs[0] == "**The model `foley`.**"
+    assert len(paragraphs) >= 3
+    assert all(paragraph in card for paragraph in paragraphs[1:])
+    assert card.rpartition("## What it can't do\n\n")[2].strip() in text
+
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    assert "in the folder `mine`" in app.about(str(folder))
+    (folder / "MODEL_CARD.md").write_text(
+        "# mine\n\nIt barks.\n\n- more\n\n## Measured\n\nx\n", encoding="utf-8"
+    )
+    assert app.about(str(folder)) == "**The model `mine`.**\n\nIt barks."
+
+
+def test_models_without_a_card_have_their_licence_named(tmp_path: Path) -> None:
     assert "CC BY-NC" in app.about("facebook/audiogen-medium")
-    folder = app.about(str(tmp_path / "mymodel"))
-    assert "`mymodel`" not in folder  # there is no such folder
-    (tmp_path / "mymodel").mkdir()
-    assert "in the folder `mymodel`" in app.about(str(tmp_path / "mymodel"))
+    assert "`mymodel`" not in app.about(str(tmp_path / "mymodel"))  # there is no such folder
 
 
 def test_a_taken_port_is_a_clear_error(no_codecs: Codecs) -> None:
@@ -78,6 +95,41 @@ def test_a_taken_port_is_a_clear_error(no_codecs: Codecs) -> None:
     finally:
         first.close(verbose=False)
         second.close(verbose=False)
+
+
+def test_the_demo_keeps_no_record_of_what_was_made(no_codecs: Codecs) -> None:
+    """Gradio's run history and its pages about visitors are off, whoever asks."""
+    demo = app.build_demo(Idle(), codecs=no_codecs)
+    try:
+        address = app.serve(demo, open_browser=False, block=False).rstrip("/")
+
+        def status(path: str, body: bytes | None = None) -> int:
+            request = Request(address + path, data=body, headers={"Content-Type": "application/json"})
+            try:
+                with urlopen(request, timeout=30) as answer:
+                    return int(answer.status)
+            except HTTPError as error:
+                return error.code
+
+        with urlopen(f"{address}/config", timeout=30) as answer:
+            config = json.load(answer)
+        assert config["run_history"] is False
+        assert config["analytics_enabled"] is False
+        assert not config["footer_links"]
+        assert status("/") == 200  # so that the refusals below say something
+        key = demo.app.analytics_key
+        for path in (
+            "/monitoring",
+            "/monitoring/summary",
+            f"/monitoring/{key}",
+            f"/monitoring/{key}/dashboard",
+        ):
+            assert status(path) in (403, 404), path
+        for path in ("/runs", "/runs/", "/run-history/buckets", "/run-history/records"):
+            assert status(f"/gradio_api{path}") == 404, path
+        assert status("/gradio_api/run-history/connect", b'{"bucket_id": "a/b"}') in (404, 405)
+    finally:
+        demo.close(verbose=False)
 
 
 def test_nothing_needs_ffmpeg(no_codecs: Codecs, monkeypatch: pytest.MonkeyPatch) -> None:

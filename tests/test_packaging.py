@@ -31,7 +31,7 @@ LEFT_OUT = (
 
 def offered() -> set[str]:
     """Names that the wheel must hold: modules, recipes, tables, bundled models."""
-    wanted = set(ROOT.glob("*.py"))
+    wanted = set(ROOT.glob("*.py")) - {ROOT / "setup.py"}  # which installs the rest
     for part in PARTS:
         wanted |= {
             path for path in (ROOT / part).rglob("*") if path.suffix in (".py", ".yaml", ".csv", ".json")
@@ -42,9 +42,16 @@ def offered() -> set[str]:
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of what is installed."""
+    folder = tmp_path_factory.mktemp("source") / "clone"
+    shutil.copytree(ROOT, folder, ignore=shutil.ignore_patterns(*LEFT_OUT))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def wheel(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("wheel")
-    shutil.copytree(ROOT, folder / "source", ignore=shutil.ignore_patterns(*LEFT_OUT))
     command = [
         sys.executable,
         "-m",
@@ -53,7 +60,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "--no-isolation",
         "--outdir",
         folder,
-        folder / "source",
+        source,
     ]
     result = subprocess.run([str(word) for word in command], capture_output=True, text=True)
     assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
@@ -124,3 +131,42 @@ def test_both_commands_are_installed() -> None:
         if "soundloom" in entry.value
     }
     assert ours == {"soundloom": "soundloom.cli:main", "lightning": "soundloom.cli:lightning"}
+
+
+def test_type_checkers_find_the_editable_install(source: Path, tmp_path: Path) -> None:
+    """mypy --strict on a user's program, in an environment that has only `pip install -e`."""
+    user = tmp_path / "user"
+    python = user / ("Scripts" if os.name == "nt" else "bin") / "python"
+    environment = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "MYPYPATH")}
+
+    def run(*words: str | Path) -> str:
+        result = subprocess.run(
+            [str(word) for word in words], cwd=tmp_path, env=environment, capture_output=True, text=True
+        )
+        assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
+        return result.stdout.strip()
+
+    run(sys.executable, "-m", "venv", "--without-pip", user)
+    # setuptools builds here; the new environment has nothing but what this puts there
+    pip = (sys.executable, "-m", "pip", "--python", python, "install", "-q", "--no-index", "--no-deps")
+    packages = run(sys.executable, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))")
+    site = Path(run(python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"))
+    (site / "shared.pth").write_text(packages + "\n", encoding="utf-8")  # setuptools, to build with
+    run(*pip, "--no-build-isolation", "-e", source)
+    (site / "shared.pth").unlink()
+    found = run(python, "-c", "import soundloom; print(soundloom.__file__)")
+    assert Path(found).resolve() == (source / "__init__.py").resolve()
+    assert "load_codec" in run(python, "-c", "import soundloom; print(dir(soundloom))")
+
+    script = shutil.copy(ROOT / "tests" / "user_script.py", tmp_path / "script.py")
+    mypy = (sys.executable, "-m", "mypy", "--strict", "--python-executable", python, "--cache-dir", tmp_path)
+    run(*mypy, script)
+    wrong = tmp_path / "wrong.py"
+    wrong.write_text(
+        "import soundloom\n\nsoundloom.load_codec(name=3)\nsoundloom.nothing\n", encoding="utf-8"
+    )
+    result = subprocess.run(
+        [str(word) for word in (*mypy, wrong)], cwd=tmp_path, env=environment, capture_output=True, text=True
+    )
+    assert result.returncode == 1, "mypy saw no types"
+    assert 'wrong.py:3: error: Argument "name"' in result.stdout

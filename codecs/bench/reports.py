@@ -37,7 +37,8 @@ def write_report(path: str | os.PathLike[str], content: Mapping[str, Any] | str 
     path = Path(path)
     if isinstance(content, Mapping):
         content = to_json(content) + "\n"
-    data = content.encode() if isinstance(content, str) else content
+    # A name that is not UTF-8 becomes an escape, which gives it back where the report is JSON.
+    data = content.encode("utf-8", "backslashreplace") if isinstance(content, str) else content
     with atomic_write(path) as file:
         file.write(data)
 

@@ -16,6 +16,7 @@ from typing import BinaryIO
 
 import numpy as np
 
+from ...errors import SoundloomError
 from .entropy import decode_adaptive, encode_adaptive
 from .fields import READ_AHEAD, ContainerError, Fields, pack_varint
 from .header import MAX_CHUNKS, Header
@@ -39,7 +40,7 @@ FOOTER_MAGIC = b"MOOL"
 MIN_BLOCK = len(MARKER) + 3 + CRC.size
 
 
-class Damage(Exception):
+class Damage(SoundloomError):
     """What is wrong with a block.
 
     Attributes:

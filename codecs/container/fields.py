@@ -5,11 +5,13 @@ from __future__ import annotations
 from array import array
 from collections.abc import Mapping
 
+from ...errors import SoundloomError
+
 MAX_VARINT = 2**63 - 1
 READ_AHEAD = 65536  # bytes that are asked for at once, however many are claimed to come
 
 
-class ContainerError(ValueError):
+class ContainerError(SoundloomError, ValueError):
     """A compressed-audio file that cannot be read or written; says where, what is wrong and the fix."""
 
 

@@ -34,6 +34,8 @@ MAX_CODEBOOKS = 1024
 MAX_CODEBOOK_SIZE = 2**31
 MAX_FRAME_RATE = 1_000_000
 MAX_SETTINGS = 32
+MAX_GAIN_DB = 60.0
+MAX_PEAK = 1e6
 
 CONFIG_HASH = re.compile(r"[0-9a-f]{16}")
 WEIGHTS_HASH = re.compile(r"[0-9a-f]{8}")
@@ -63,8 +65,8 @@ class Header:
         precision: codes: "exact"; latents: "float16", or "int8" with a step per channel and chunk.
         entropy: "none", or the coder that chunks of codes may use.
         scale: loudness factor applied before encoding; decoding divides by it. 1.0 means none.
-        settings: what else there is to know for decoding, by name: numbers, booleans, short texts. "weights"
-            has a meaning of its own, see there.
+        settings: what else there is to know for decoding, by name: numbers, booleans, short texts. "weights",
+            "gain_db" and "peak" have meanings of their own, see there.
 
     Raises:
         ContainerError: a value outside of what a file can hold.
@@ -146,6 +148,25 @@ class Header:
         found = self.settings.get("weights")
         return found if isinstance(found, str) else None
 
+    @property
+    def gain(self) -> float:
+        """Factor on the decoded sound that gives it the level it had before encoding; 1.0 if not said."""
+        return float(10 ** (self._number("gain_db", 0.0) / 20))
+
+    @property
+    def peak(self) -> float:
+        """Largest absolute sample of the sound that was encoded, where it is beyond full scale; else 1.0."""
+        return self._number("peak", 1.0)
+
+    def _number(self, name: str, missing: float) -> float:
+        found = self.settings.get(name)
+        return found if isinstance(found, float) else missing
+
+    def with_level(self, gain_db: float, peak: float) -> Header:
+        """The same header with what `gain` and `peak` are read from; 0 dB and full scale are left out."""
+        level = ({"gain_db": gain_db} if gain_db else {}) | ({"peak": peak} if peak > 1 else {})
+        return replace(self, settings={**self.settings, **level})
+
     def with_length(self, length: int | None) -> Header:
         """The same header with another length."""
         return replace(self, length=length)
@@ -187,6 +208,11 @@ def _check_int(name: str, value: Any, low: int, high: int, what: str = "") -> No
         raise ContainerError(f"{name} is {value!r}; allowed: {allowed}{' ' + what if what else ''}")
 
 
+def _check_float(name: str, value: Any, low: float, high: float) -> None:
+    if not isinstance(value, float) or not low <= value <= high:
+        raise ContainerError(f"{name} is {value!r}; it must be a float from {low:g} to {high:g}")
+
+
 def _check_text(name: str, value: Any, pattern: re.Pattern[str], allowed: str) -> None:
     if not isinstance(value, str) or not pattern.fullmatch(value):
         raise ContainerError(f"{name} is {value!r}; it must be {allowed}")
@@ -204,6 +230,10 @@ def _check_settings(settings: Any) -> None:
         _check_text("a setting's name", name, SETTING_NAME, "1 to 64 of a-z, 0-9 and _, a letter first")
         if name == "weights":
             _check_text("setting weights", value, WEIGHTS_HASH, "8 lower-case hexadecimal digits")
+        elif name == "gain_db":
+            _check_float("setting gain_db", value, -MAX_GAIN_DB, MAX_GAIN_DB)
+        elif name == "peak":
+            _check_float("setting peak", value, 1.0, MAX_PEAK)
         elif isinstance(value, str):
             _check_text(
                 f"setting {name}", value, SETTING_TEXT, "at most 255 of A-Z, a-z, 0-9, space and . _ + -"

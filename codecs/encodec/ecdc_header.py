@@ -11,6 +11,8 @@ import struct
 from dataclasses import dataclass
 from typing import BinaryIO
 
+from ...errors import SoundloomError
+
 SUFFIX = ".ecdc"
 MAGIC = b"ECDC"
 VERSION = 0
@@ -21,7 +23,7 @@ MAX_HEADER = 4096
 MODELS = {"encodec_24khz": ("encodec-24khz", 24000, 1), "encodec_48khz": ("encodec-48khz", 48000, 2)}
 
 
-class EcdcError(ValueError):
+class EcdcError(SoundloomError, ValueError):
     """An `.ecdc` file that cannot be read; the message says file, byte offset, what is wrong and the fix."""
 
     @classmethod

@@ -20,7 +20,10 @@ from diffusers.configuration_utils import ConfigMixin, register_to_config
 from diffusers.models.modeling_utils import ModelMixin
 from torch import Tensor
 
+from ...errors import ModelError
 from ..base import BUNDLED_MODELS, CODEC_FILES, HUB_CODECS, Codec, resolve_model
+from ..precision import check_float32, gives_audio, takes_audio
+from ..safetensors_files import SharedWeights, check_folder
 from .network import build_network
 from .segments import Segment
 from .streaming import (
@@ -45,7 +48,7 @@ from .weights import (
 logger = logging.getLogger(__name__)
 
 
-class EnCodec(ModelMixin, ConfigMixin, Codec):
+class EnCodec(SharedWeights, ModelMixin, ConfigMixin, Codec):
     """Waveform `[B, C, N]` <-> codes `[B, K, T]`; K follows from `bandwidth`, which may be changed any time.
 
     The 24 kHz model has 75 frames a second. The 48 kHz model cuts the sound into segments of 1 s that overlap
@@ -218,6 +221,7 @@ class EnCodec(ModelMixin, ConfigMixin, Codec):
 
     # --- sound <-> codes -------------------------------------------------------------------------------
 
+    @takes_audio
     @torch.no_grad()
     def encode(self, audio: Tensor) -> Tensor:
         """Waveform float `[B, C, N]` at `sample_rate` -> codes int64 `[B, K, T]`.
@@ -228,6 +232,7 @@ class EnCodec(ModelMixin, ConfigMixin, Codec):
         packed = [segment.pack(self.codebook_size) for segment in self.encode_segments(audio)]
         return torch.cat(packed, dim=-1)
 
+    @gives_audio
     @torch.no_grad()
     def decode(self, codes: Tensor, length: int | None = None) -> Tensor:
         """Codes int64 `[B, k, T]`, 1 <= k <= max_codebooks (2 <= k at 48 kHz) -> waveform `[B, C, N]`.
@@ -250,6 +255,7 @@ class EnCodec(ModelMixin, ConfigMixin, Codec):
     @torch.no_grad()
     def encode_segments(self, audio: Tensor) -> Iterator[Segment]:
         """The segments of a sound `[B, C, N]`, each with its exact loudness; errors as for `encode`."""
+        check_float32(self)
         self.check_audio(audio)
         if self.segment_length is not None:
             # A last segment of samples that the one before covers already (1 % of a second) is left out.
@@ -372,6 +378,7 @@ class EnCodec(ModelMixin, ConfigMixin, Codec):
                 allow_patterns=CODEC_FILES,
             )
         if is_ours(path):
+            check_folder(path)
             codec = super().from_pretrained(
                 path, use_safetensors=True, low_cpu_mem_usage=False, torch_dtype=torch.float32
             )
@@ -382,7 +389,7 @@ class EnCodec(ModelMixin, ConfigMixin, Codec):
             try:
                 codec.model.load_state_dict(state)
             except RuntimeError as error:
-                raise ValueError(f"{checkpoint} does not fit EnCodec: {error}") from error
+                raise ModelError(f"{checkpoint} does not fit EnCodec: {error}") from error
             logger.warning(LICENCE_NOTE, text)
             codec.name = published_name(checkpoint)
         assert isinstance(codec, cls)

@@ -34,9 +34,11 @@ class Segment:
         """
         if self.scale is None:
             return self.codes
-        octaves = torch.log2(self.scale.double().reshape(-1) / SCALE_FLOOR)
+        # On the CPU, as not every device has float64.
+        octaves = torch.log2(self.scale.cpu().double().reshape(-1) / SCALE_FLOOR)
         top = codebook_size**2 - 1
         step = (octaves / SCALE_OCTAVES * top).round().long().clamp(0, top)
+        step = step.to(self.codes.device)
         head = torch.zeros_like(self.codes[..., :1])
         head[:, 0, 0], head[:, 1, 0] = step // codebook_size, step % codebook_size
         return torch.cat([head, self.codes], dim=-1)
@@ -52,9 +54,10 @@ class Segment:
             raise ValueError(
                 f"codes of a segment have shape {list(codes.shape)}; they need 2 codebooks and 2 frames"
             )
-        step = codes[:, 0, 0].double() * codebook_size + codes[:, 1, 0].double()
+        first = codes[:, :2, 0].cpu().double()
+        step = first[:, 0] * codebook_size + first[:, 1]
         scale = SCALE_FLOOR * torch.exp2(step * (SCALE_OCTAVES / (codebook_size**2 - 1)))
-        return cls(codes[..., 1:], scale.float().unsqueeze(1))
+        return cls(codes[..., 1:], scale.float().unsqueeze(1).to(codes.device))
 
 
 class OverlapAdd:

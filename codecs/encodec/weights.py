@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from ...errors import ModelError, ModelNotFoundError
+from ..safetensors_files import load_safetensors
 from ..weights import fold_weight_norm
 
 # Settings of the two published models, by the name that load_codec takes.
@@ -88,9 +88,9 @@ def read_config(folder: Path) -> dict[str, Any]:
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise ValueError(f"{path} is not readable JSON ({error}); fetch the model again") from error
+        raise ModelError(f"{path} is not readable JSON ({error}); fetch the model again") from error
     if not isinstance(config, dict):
-        raise ValueError(
+        raise ModelError(
             f"{path} holds a {type(config).__name__} where an object belongs; fetch the model again"
         )
     return config
@@ -111,14 +111,14 @@ def find_checkpoint(path: Path) -> Path:
         return path
     if read_config(path).get("model_type") == "encodec":
         if not (path / SAFETENSORS).is_file():
-            raise FileNotFoundError(
+            raise ModelNotFoundError(
                 f"{path} holds no {SAFETENSORS}; fetch it (pytorch_model.bin, a pickle, is not read)"
             )
         return path / SAFETENSORS
     found = sorted(file for file in path.glob("*.th") if _ORIGINAL_NAME.fullmatch(file.name))
     if len(found) != 1:
         names = ", ".join(file.name for file in found) or "none"
-        raise FileNotFoundError(
+        raise ModelNotFoundError(
             f"{path} holds no single EnCodec model (found: {names}); give a file such as "
             f"encodec_24khz-d7cc33bc.th, or a folder with config.json of type 'encodec' and {SAFETENSORS}"
         )
@@ -134,15 +134,11 @@ def load_checkpoint(file: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """
     if file.suffix == ".safetensors":
         settings = transformers_settings(file.parent / "config.json")
-        try:
-            state = load_file(file)
-        except SafetensorError as error:
-            raise OSError(f"{file} is truncated or damaged ({error}); fetch it again") from error
-        return settings, fold(rename(state))
+        return settings, fold(rename(load_safetensors(file)))
     state = read_th(file)
     first = state.get("encoder.model.0.conv.conv.weight_v", state.get("encoder.model.0.conv.conv.weight"))
     if first is None or first.ndim != 3:
-        raise ValueError(f"{file} is no EnCodec model: it has no 'encoder.model.0.conv.conv.weight'")
+        raise ModelError(f"{file} is no EnCodec model: it has no 'encoder.model.0.conv.conv.weight'")
     name = "encodec-24khz" if first.shape[1] == 1 else "encodec-48khz"
     return dict(PUBLISHED[name]), fold(state)
 
@@ -164,15 +160,15 @@ def read_th(file: Path) -> dict[str, Tensor]:
         with file.open("rb") as opened:
             digest = hashlib.file_digest(opened, "sha256").hexdigest()
         if not digest.startswith(match[1]):
-            raise OSError(
+            raise ModelError(
                 f"{file} is damaged: its SHA-256 begins with {digest[:8]}, not {match[1]}; fetch it again"
             )
     try:
         state = torch.load(file, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, pickle.UnpicklingError, EOFError, KeyError, ValueError) as error:
-        raise OSError(f"{file} is not a readable checkpoint (truncated or damaged?): {error}") from error
+        raise ModelError(f"{file} is not a readable checkpoint (truncated or damaged?): {error}") from error
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise ValueError(f"{file} holds no plain dictionary of tensors, so it is no EnCodec model")
+        raise ModelError(f"{file} holds no plain dictionary of tensors, so it is no EnCodec model")
     return state
 
 
@@ -185,7 +181,7 @@ def transformers_settings(path: Path) -> dict[str, Any]:
     config = read_config(path.parent)
     for key, only in _TRANSFORMERS_FIXED.items():
         if config.get(key, only) != only:
-            raise ValueError(f"{path}: {key} is {config[key]!r}; only {only!r} is supported")
+            raise ModelError(f"{path}: {key} is {config[key]!r}; only {only!r} is supported")
     settings = {ours: config[key] for key, ours in _TRANSFORMERS_KEYS.items() if key in config}
     # As in PUBLISHED, so that a file says the same about a model wherever its weights came from.
     settings["bandwidths"] = [float(value) for value in settings.get("bandwidths", _BANDWIDTHS)]
@@ -238,7 +234,7 @@ def fold(state: dict[str, Tensor]) -> dict[str, Tensor]:
         if key.endswith("weight_v"):
             stem = key.removesuffix("weight_v")
             if stem + "weight_g" not in state:
-                raise ValueError(
+                raise ModelError(
                     f"the weights have {key!r} without {stem + 'weight_g'!r}; fetch the model again"
                 )
             key, value = stem + "weight", fold_weight_norm(state[stem + "weight_g"], value)

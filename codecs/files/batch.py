@@ -1,6 +1,7 @@
 """Many files at once: which there are, what each becomes, and doing them side by side.
 
 Sources are files, folders (with everything in them) and glob patterns; folders keep their structure.
+One file that fails is a Failure among the results, see ../failures.py.
 """
 
 from __future__ import annotations
@@ -9,23 +10,32 @@ import glob
 import os
 import threading
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from ..failures import Failure, attempt
 from .places import Progress, check_output
+from .walk import broken_link, match, not_a_file, walk
 
 Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
 class Job:
-    """One file to make of another."""
+    """One file to make of another.
+
+    Attributes:
+        source: what is read.
+        destination: what is made.
+        failure: why it cannot be done (a broken link, a folder that may not be entered), if that is known.
+    """
 
     source: Path
     destination: Path
+    failure: Failure | None = None
 
 
 class _Stopped(Exception):
@@ -55,6 +65,9 @@ def plan_jobs(
         new_suffix: of what is made.
         force: let existing files be replaced.
 
+    What was found and cannot be a source (a broken link, a named pipe, a folder that may not be entered) is a
+    job with a `failure`, which is its outcome when its turn comes. Linked folders are followed, see `walk`.
+
     Raises:
         FileNotFoundError: a source is not there, or there is nothing of use in it.
         FileExistsError: something exists already and `force` is off, two sources would become one file, or a
@@ -64,16 +77,23 @@ def plan_jobs(
     target = Path(destination)
     single = len(sources) == 1 and _is_plain(sources[0])
     if single and not target.is_dir() and not os.fspath(destination).endswith(("/", os.sep)):
-        jobs = [Job(Path(sources[0]), target)]
         check_output(target, force=force)
+        broken = broken_link(Path(sources[0]))
+        jobs = [Job(Path(sources[0]), target, broken)]
     else:
         if target.exists() and not target.is_dir():
             raise NotADirectoryError(
                 f"several files cannot become one: {target} is a file; give a folder, which is made if needed"
             )
-        found = [pair for source in sources for pair in _expand(os.fspath(source), suffixes)]
+        found: list[tuple[Path, Path]] = []
+        failures: list[Failure] = []
+        for source in sources:
+            files, failed = _expand(os.fspath(source), suffixes, alone=len(sources) == 1)
+            found += files
+            failures += failed
         jobs = _name(found, target, new_suffix)
-    _check(jobs, force)
+        jobs += [Job(Path(failure.file), target, failure) for failure in dict.fromkeys(failures)]
+    _check([job for job in jobs if job.failure is None], force)
     return jobs
 
 
@@ -83,8 +103,8 @@ def run_jobs(
     *,
     workers: int = 1,
     progress: Progress | None = None,
-    done: Callable[[Job, Result | Exception], None] | None = None,
-) -> list[Result | Exception]:
+    done: Callable[[Job, Result | Failure], None] | None = None,
+) -> list[Result | Failure]:
     """Do all jobs; one that fails does not keep the others from being done.
 
     Args:
@@ -92,10 +112,10 @@ def run_jobs(
         work: does one, calling the Progress that it is given.
         workers: threads.
         progress: called with seconds of sound that are done; never by two threads at a time.
-        done: called when a job has ended, with its result or its error; never by two threads at a time.
+        done: called when a job has ended, with its result or its failure; never by two threads at a time.
 
     Returns:
-        Results, and the errors of the jobs that failed, in the order of the jobs.
+        Results, and for the jobs that failed a Failure, in the order of the jobs.
 
     Raises:
         ValueError: fewer than one worker.
@@ -112,13 +132,13 @@ def run_jobs(
             with lock:
                 progress(seconds)
 
-    def run(job: Job) -> Result | Exception:
-        outcome: Result | Exception
-        try:
+    def run(job: Job) -> Result | Failure:
+        def do() -> Result:
             job.destination.parent.mkdir(parents=True, exist_ok=True)
-            outcome = work(job, advance)
-        except Exception as error:
-            outcome = error
+            return work(job, advance)
+
+        outcome: Result | Failure
+        outcome = attempt(str(job.source), do) if job.failure is None else job.failure
         if done is not None and not stopped.is_set():
             with lock:
                 done(job, outcome)
@@ -143,30 +163,31 @@ def _is_plain(source: str | os.PathLike[str]) -> bool:
     return not os.path.isdir(source) and (os.path.exists(source) or not glob.has_magic(os.fspath(source)))
 
 
-def _expand(source: str, suffixes: Collection[str]) -> Iterator[tuple[Path, Path]]:
-    """Files of a source, each with its path in the destination folder."""
+def _expand(
+    source: str, suffixes: Collection[str], *, alone: bool
+) -> tuple[list[tuple[Path, Path]], list[Failure]]:
+    """Files of a source, each with its path in the destination folder, and what cannot be read of it."""
     if _is_plain(source):
-        yield Path(source), Path(Path(source).name)
-        return
-    root, found = Path(source), []
+        path = Path(source)
+        # What a shell made of *.wav is like a folder: a pipe among files would be waited for without end.
+        meant = alone or path.suffix.lower() not in suffixes
+        failure = broken_link(path) or (None if meant else not_a_file(path))
+        return ([], [failure]) if failure else ([(path, Path(path.name))], [])
     if os.path.isdir(source):
-        for folder, inner, names in os.walk(source):
-            inner[:] = sorted(name for name in inner if not name.startswith("."))
-            found += [Path(folder, name) for name in sorted(names) if not name.startswith(".")]
+        root, found = Path(source), walk(source)
     else:
         parts = Path(source).parts
         fixed = next(index for index, part in enumerate(parts) if glob.has_magic(part))
-        root = Path(*parts[:fixed])
-        found = [Path(name) for name in sorted(glob.glob(source, recursive=True)) if os.path.isfile(name)]
-    useful = [path for path in found if path.suffix.lower() in suffixes]
-    if not useful:
+        root, found = Path(*parts[:fixed]), match(source)
+    useful = [path for path in found.files if path.suffix.lower() in suffixes]
+    failures = found.failures_of(suffixes)
+    if not useful and not failures:
         wanted = ", ".join(sorted(suffixes))
-        others = f"; the {len(found)} files there are none of them" if found else ""
+        others = f"; the {len(found.files)} files there are none of them" if found.files else ""
         raise FileNotFoundError(
             f"nothing to do in {source}: it has no file with one of the suffixes {wanted}{others}"
         )
-    for path in useful:
-        yield path, path.relative_to(root)
+    return [(path, path.relative_to(root)) for path in useful], failures
 
 
 def _name(found: Sequence[tuple[Path, Path]], target: Path, new_suffix: str) -> list[Job]:

@@ -1,7 +1,7 @@
 """What `Codec.compress`, `Codec.decompress` and the file functions share: sound <-> frames of a container.
 
     sound -> resample -> mix -> scale -> stream encoder -> frames
-    frames -> stream decoder -> cut to length -> unscale -> mix -> resample -> cut to length -> sound
+    frames -> stream decoder -> cut -> unscale, gain -> mix -> resample -> limit -> cut to length -> sound
 
 Everything runs piece by piece over the streams of codecs, so that memory does not grow with the sound's
 length. Letters: C channels, N samples, K codebooks, T frames, S latents per frame of D channels.
@@ -18,10 +18,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..audio import MAX_CHANNELS, AudioError, as_samples, check_finite, check_rate, mix, resampled_length
+from ..audio import (
+    AudioError,
+    as_samples,
+    check_axes,
+    check_rate,
+    check_sound,
+    mix,
+    resampled_length,
+)
 from ..container import Compressed, ContainerError, Header, config_hash
+from ..limiter import Limiter, limit_blocks
 from ..streams import CodecStream
 from ..weights import weights_hash
+from .level import LevelMatch, match_level
 from .pieces import Resampler, cut
 from .storage import Storage, make_header
 
@@ -49,7 +59,12 @@ def _resampler(from_rate: int, to_rate: int, channels: int, source: str) -> Resa
 
 
 def encode_blocks(
-    codec: Codec, header: Header, blocks: Iterable[Tensor], *, source: str = "the audio"
+    codec: Codec,
+    header: Header,
+    blocks: Iterable[Tensor],
+    *,
+    source: str = "the audio",
+    match: LevelMatch | None = None,
 ) -> Iterator[Tensor]:
     """Encode a sound that comes in blocks.
 
@@ -58,6 +73,7 @@ def encode_blocks(
         header: from `make_header`.
         blocks: float32 `[C, N]` of any N, C the sound's own channels, at `header.sample_rate`.
         source: of the sound, for messages.
+        match: told what comes in and what is made of it.
 
     Yields:
         Frames, codes `[K, T]` or latents `[T, S, D]`, T >= 1.
@@ -71,15 +87,21 @@ def encode_blocks(
     def frames(chunk: Tensor) -> Iterator[Tensor]:
         chunk = chunk[0, : header.shape[0]] if header.kind == "codes" else chunk[0]
         if chunk.shape[-1 if header.kind == "codes" else 0]:
+            if match is not None:
+                match.frames(chunk)
             yield chunk.cpu()
 
     def push(samples: Tensor) -> Iterator[Tensor]:
         if samples.shape[-1]:
             samples = mix(samples, codec.channels) * header.scale
+            if match is not None:
+                match.encoded(samples)
             yield from frames(encoder.push(samples.unsqueeze(0)))
 
     for block in blocks:
-        check_finite(block, source)
+        check_sound(block, source)
+        if match is not None:
+            match.source(block)
         if resampler is None:
             resampler = _resampler(header.sample_rate, codec.sample_rate, len(block), source)
         yield from push(resampler.push(block))
@@ -98,6 +120,7 @@ def compress(
     entropy: str = "auto",
     scale: float = 1.0,
     name: str | None = None,
+    level: bool = True,
 ) -> Compressed:
     """See `Codec.compress`."""
     samples = as_samples(audio)
@@ -105,11 +128,9 @@ def compress(
         samples = samples.unsqueeze(0)
     if samples.ndim == 3 and len(samples) == 1:
         samples = samples[0]
-    if samples.ndim != 2 or not 1 <= len(samples) <= MAX_CHANNELS:
-        raise AudioError(
-            f"audio has shape {list(samples.shape)}; use one sound, [N], [C, N] or [1, C, N], with 1 to "
-            f"{MAX_CHANNELS} channels (channels come before samples)"
-        )
+    if samples.ndim != 2:
+        raise AudioError(f"audio has shape {list(samples.shape)}; use one sound, [N], [C, N] or [1, C, N]")
+    check_axes(samples)
     header = make_header(
         codec,
         storage,
@@ -121,7 +142,10 @@ def compress(
         name=name,
     )
     block = max(1, round(BLOCK_SECONDS * sample_rate))
-    frames = list(encode_blocks(codec, header, samples.split(block, dim=-1)))
+    match = LevelMatch(codec, header) if level else None
+    frames = list(encode_blocks(codec, header, samples.split(block, dim=-1), match=match))
+    if match is not None:
+        header = match_level(header, match)
     return Compressed(header, torch.cat(frames, dim=1 if header.kind == "codes" else 0))
 
 
@@ -208,12 +232,13 @@ def plan_span(
     rate = header.sample_rate if rate is None else check_rate(rate)
     check_part(start, stop, None if header.length is None else header.length / header.sample_rate)
     first = round((start or 0.0) * rate)
+    heard = max(0, first - Limiter(rate).memory)  # the limiter lets go of peaks that lie up to there
     common = math.gcd(codec.sample_rate, rate)
     # Resampling begins where both rates have a sample at the same time, early enough for the filter to
     # settle.
     settles = 0 if rate == codec.sample_rate else RESAMPLER_SETTLES * max(1, -(-codec.sample_rate // rate))
     step = codec.sample_rate // common
-    codec_first = max(0, first * codec.sample_rate // rate - settles) // step * step
+    codec_first = max(0, heard * codec.sample_rate // rate - settles) // step * step
     frame = math.floor(codec_first / codec.samples_per_frame) - codec.warm_up_frames
     return Span(
         first=first,
@@ -245,8 +270,10 @@ def decode_blocks(
     *,
     source: str = "the sound",
     partial: bool = False,
+    limiter: Limiter | None = None,
+    gain: float = 1.0,
 ) -> Iterator[Tensor]:
-    """Decode a sound, or a part of it, block by block.
+    """Decode a sound, or a part of it, block by block, at the level that the header tells of.
 
     Frames that are missing between those that `frames` gives become silence.
 
@@ -259,6 +286,8 @@ def decode_blocks(
         span: from `plan_span`.
         source: of the frames, for messages.
         partial: let frames that are missing at the end be; else they are an error.
+        limiter: a fresh one at `span.rate`; None: one whose ceiling is that of the header's peak.
+        gain: factor on top of the header's.
 
     Yields:
         Float32 `[C, N]`, N >= 1, at `span.rate`.
@@ -275,7 +304,8 @@ def decode_blocks(
         end = None if whole is None else resampled_length(whole, header.sample_rate, codec.sample_rate)
         if span.stop is not None:
             settles = RESAMPLER_SETTLES * max(1, -(-codec.sample_rate // span.rate))
-            needed = resampled_length(span.stop, span.rate, codec.sample_rate) + settles
+            ahead = resampled_length(span.stop + Limiter(span.rate).delay, span.rate, codec.sample_rate)
+            needed = ahead + settles
             end = needed if end is None else min(end, needed)
         return None if end is None else end - place
 
@@ -294,7 +324,7 @@ def decode_blocks(
         # The last frame may reach beyond the end, by a frame and the rounding of odd frame lengths.
         slack = math.ceil(1.1 * codec.samples_per_frame)
         for block in cut(decoded, span.codec_first - place, codec_end, slack):
-            sound = mix(block / header.scale, header.channels)
+            sound = mix(block * (gain * header.gain / header.scale), header.channels)
             if resampler is None:
                 resampler = _resampler(codec.sample_rate, span.rate, len(sound), source)
             yield resampler.push(sound)
@@ -303,7 +333,9 @@ def decode_blocks(
 
     given = 0
     first = span.first - span.resampled_first
-    for block in cut(resampled(), first, last):
+    if limiter is None:
+        limiter = Limiter(span.rate, header.peak)
+    for block in cut(limit_blocks(resampled(), limiter), first, last):
         given += block.shape[-1]
         yield block
     end = last()

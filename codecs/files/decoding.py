@@ -16,12 +16,17 @@ from ..base import Codec
 from ..container import ContainerError, ContainerReader
 from ..container.reader import LONG_SECONDS
 from ..encodec.ecdc_header import EcdcError, starts_ecdc
+from ..limiter import CEILING, Limiter
+from ..loudness import LoudnessMeter, check_loudness, loudness_gain
+from ..sound_reader import RawFormat
 from .compression import FrameSource, check_codec, decode_blocks, other_weights, plan_span
 from .ecdc import open_ecdc
 from .places import Place, Progress, Tally, open_input, open_output
 from .report import Decoding, FileReport
 from .shelf import CodecShelf
-from .soundio import FileWriter, PipeWriter, RawFormat, SoundWriter
+from .soundio import FileWriter, PipeWriter, SoundWriter
+
+UNLIMITED = 1e30  # a ceiling that no sound reaches
 
 
 def decode_file(
@@ -35,12 +40,13 @@ def decode_file(
     raw: RawFormat | None = None,
     recover: bool = False,
     any_weights: bool = False,
+    loudness: float | None = None,
     force: bool = False,
     progress: Progress | None = None,
 ) -> FileReport:
     """Decompress a file to the sample rate, channels and exact length that its sound had.
 
-    An .ecdc file does not say that: its sound has the codec's.
+    An .ecdc file does not say that: its sound has the codec's. What is beyond full scale is limited.
 
     Args:
         source: a .loom or .ecdc file, or a binary stream with one, told by its first bytes.
@@ -55,6 +61,8 @@ def decode_file(
             size can have held it.
         any_weights: decode also with other weights of the codec than those that made the file: as it was
             trained again since, it may make noise of it.
+        loudness: integrated loudness of the result, LUFS (ITU-R BS.1770); the sound is decoded twice, and a
+            pipe cannot be. None: as it was.
         force: replace an existing file.
         progress: called with the seconds that are done since the last call.
 
@@ -64,23 +72,44 @@ def decode_file(
         ContainerError: the source is no such file, damaged, or made with another codec or other weights.
         EcdcError: an .ecdc file is damaged, or `recover` was asked for.
         AudioError: the destination's format does not take the sound.
-        ValueError: no such part of the sound.
+        ValueError: no such part of the sound, a loudness outside -70 to 0 LUFS, or one for a pipe.
     """
+    if loudness is not None:
+        check_loudness(loudness)
     if isinstance(destination, (str, os.PathLike)):
         check_destination(destination, force=force)
     with open_input(source) as (shown, file):
         shelf = codec if isinstance(codec, CodecShelf) else CodecShelf()
         chosen = None if isinstance(codec, CodecShelf) else codec
         part: dict[str, Any] = {"start": start, "stop": stop, "rate": sample_rate}
-        if starts_ecdc(file):
-            if recover:
-                raise EcdcError(
-                    f"{shown} is an .ecdc file, which has no checks by which its intact parts could be told: "
-                    "leave out --recover (in Python recover=True)"
-                )
-            decoding = open_ecdc(file, shown, chosen or shelf, **part)
+        is_ecdc = starts_ecdc(file)
+        if is_ecdc and recover:
+            raise EcdcError(
+                f"{shown} is an .ecdc file, which has no checks by which its intact parts could be told: "
+                "leave out --recover (in Python recover=True)"
+            )
+
+        def open_sound(gain: float = 1.0, ceiling: float = CEILING) -> Decoding:
+            loud: dict[str, Any] = {"gain": gain, "ceiling": ceiling}
+            if is_ecdc:
+                return open_ecdc(file, shown, chosen or shelf, **part, **loud)
+            return _open_loom(file, shown, chosen or shelf, recover, any_weights, **part, **loud)
+
+        if loudness is None:
+            decoding = open_sound()
         else:
-            decoding = _open_loom(file, shown, chosen or shelf, recover, any_weights, **part)
+            if not file.seekable():
+                raise ValueError(
+                    f"{shown} is a pipe, and the loudness of a sound is known at its end: give a file, or "
+                    "leave the loudness out"
+                )
+            place = file.tell()
+            decoding = open_sound(ceiling=UNLIMITED)  # limited once it has its loudness
+            meter = LoudnessMeter(decoding.rate)
+            for block in decoding.blocks:
+                meter.push(block)
+            file.seek(place)
+            decoding = open_sound(loudness_gain(meter.integrated(), loudness))
         with open_output(destination, source, force=force) as (name, stream):
             tally = Tally(stream)
             writer: SoundWriter
@@ -104,7 +133,7 @@ def decode_file(
             seconds=done / decoding.rate,
             size=size,
             source_channels=decoding.header.channels,
-            clipped=writer.clipped,
+            gain_reduction=decoding.limiter.gain_reduction,
             damaged=decoding.damaged(),
             other_weights=decoding.other_weights,
         )
@@ -117,6 +146,8 @@ def _open_loom(
     recover: bool,
     any_weights: bool,
     *,
+    gain: float,
+    ceiling: float,
     start: float | None,
     stop: float | None,
     rate: int | None,
@@ -130,7 +161,18 @@ def _open_loom(
     left_out: list[tuple[int, int, str]] = []
     part = math.inf if stop is None else stop - (start or 0.0)
     frames = _frames(reader, left_out, check=part > LONG_SECONDS)
-    blocks = decode_blocks(codec, header, frames, lambda: reader.length, span, source=shown, partial=recover)
+    limiter = Limiter(span.rate, ceiling)
+    blocks = decode_blocks(
+        codec,
+        header,
+        frames,
+        lambda: reader.length,
+        span,
+        source=shown,
+        partial=recover,
+        limiter=limiter,
+        gain=gain,
+    )
     count = None
     if reader.length is not None and not recover:
         count = resampled_length(reader.length, header.sample_rate, span.rate)
@@ -140,6 +182,7 @@ def _open_loom(
         rate=span.rate,
         count=count,
         blocks=blocks,
+        limiter=limiter,
         damaged=lambda: [*reader.damaged, *left_out],
         other_weights=other_weights(codec, header),
     )

@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from torch import Tensor
 
-from ..audio import AudioError, check_finite, check_rate, mix, resampled_length
+from ..audio import AudioError, check_rate, check_sound, mix, resampled_length
 from ..base import Codec
 from ..encodec.ecdc_header import EcdcHeader
+from ..limiter import CEILING, Limiter, limit_blocks
+from ..sound_reader import SoundReader
 from .compression import check_part
 from .pieces import Resampler, cut
 from .report import Decoding
 from .shelf import CodecShelf
-from .soundio import SoundReader
 
 if TYPE_CHECKING:
     from ..encodec.model import EnCodec
@@ -69,7 +70,7 @@ def encode_ecdc(
     length = resampled_length(sound.count(), sound.sample_rate, codec.sample_rate)
     writer = EcdcWriter(stream, codec, length, num_codebooks=codebooks)
     for block in blocks:
-        check_finite(block, sound.name)
+        check_sound(block, sound.name)
         writer.write(mix(resampler.push(block), codec.channels))
     writer.write(mix(resampler.flush(), codec.channels))
     writer.close()
@@ -84,6 +85,8 @@ def open_ecdc(
     start: float | None,
     stop: float | None,
     rate: int | None,
+    gain: float = 1.0,
+    ceiling: float = CEILING,
 ) -> Decoding:
     """Get an `.ecdc` file ready for decoding; nothing is fetched, neither codec nor language model.
 
@@ -93,6 +96,8 @@ def open_ecdc(
         codec: that decodes, or where it is found.
         start, stop: seconds between which the sound is wanted; all before is decoded too.
         rate: Hz of the result; None: the codec's.
+        gain: factor on the sound, which is then limited.
+        ceiling: of the limiter.
 
     Raises:
         EcdcError: a damaged file.
@@ -118,9 +123,10 @@ def open_ecdc(
     def resampled() -> Iterator[Tensor]:
         resampler = Resampler(header.sample_rate, wanted, header.channels)
         for block in reader:
-            yield resampler.push(block.cpu())
+            yield resampler.push(gain * block.cpu())
         yield resampler.flush()
 
     # Without a stop the file is read to its end, where too much data is an error.
-    blocks = cut(resampled(), first, lambda: None if stop is None else end)
-    return Decoding(header=header, rate=wanted, count=end - first, blocks=blocks)
+    limiter = Limiter(wanted, ceiling)
+    blocks = cut(limit_blocks(resampled(), limiter), first, lambda: None if stop is None else end)
+    return Decoding(header=header, rate=wanted, count=end - first, blocks=blocks, limiter=limiter)

@@ -12,6 +12,7 @@ from torch import Tensor
 from ..container import ContainerReader, Header
 from ..container.fields import READ_AHEAD
 from ..encodec.ecdc_header import EcdcHeader, read_header, starts_ecdc
+from ..limiter import Limiter
 from .places import Place, Tally, open_input
 
 
@@ -26,12 +27,14 @@ class Decoding:
         blocks: the sound, float32 `[C, N]` each, decoded as they are asked for.
         damaged: what was lost, once all blocks have come; see FileReport.
         other_weights: see FileReport.
+        limiter: through which the blocks went.
     """
 
     header: Header | EcdcHeader
     rate: int
     count: int | None
     blocks: Iterator[Tensor]
+    limiter: Limiter
     damaged: Callable[[], list[tuple[int, int, str]]] = list
     other_weights: bool = False
 
@@ -46,7 +49,7 @@ class FileReport:
         seconds: of sound that were encoded or decoded.
         size: bytes of what was written.
         source_channels: of the sound that was encoded; of the file that was decoded.
-        clipped: samples beyond full scale that were clipped while decoding.
+        gain_reduction: dB, the most that the limiter took off what was beyond full scale while decoding.
         damaged: with `recover`, what was lost: first frame, number of frames, reason.
         other_weights: whether it was decoded with other weights than it was encoded with.
     """
@@ -57,7 +60,7 @@ class FileReport:
     seconds: float
     size: int
     source_channels: int
-    clipped: int = 0
+    gain_reduction: float = 0.0
     damaged: list[tuple[int, int, str]] = field(default_factory=list)
     other_weights: bool = False
 

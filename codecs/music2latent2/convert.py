@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ...errors import ModelError
 from .config import Music2Latent2Config
 
 PUBLISHED_FILE = "codicodec.pt"
@@ -121,7 +122,7 @@ def rename(name: str) -> str:
             ours = prefix + name[match.end() :]
             break
     else:
-        raise ValueError(f"{PUBLISHED_FILE} has a tensor {name!r}, which no CoDiCodec checkpoint has")
+        raise ModelError(f"{PUBLISHED_FILE} has a tensor {name!r}, which no CoDiCodec checkpoint has")
     for pattern, replacement in PARTS:
         ours = re.sub(pattern, replacement, ours)
     return ours
@@ -137,7 +138,7 @@ def config_from_published(settings: Mapping[str, Any]) -> Music2Latent2Config:
     codes = value["frontend_freq_downsample_list"]
     unknown = [code for code in codes if code not in STRIDES]
     if unknown:
-        raise ValueError(f"frontend_freq_downsample_list holds {unknown}; known codes: {sorted(STRIDES)}")
+        raise ModelError(f"frontend_freq_downsample_list holds {unknown}; known codes: {sorted(STRIDES)}")
     return Music2Latent2Config(
         sample_rate=value["sample_rate"],
         channels=2 if value["stereo"] else 1,
@@ -210,7 +211,7 @@ def _compare(name: str, tensor: Tensor, published: Mapping[str, Tensor], config:
         wide, narrow = published[name.replace(".up.weight", ".c.weight")].shape[:2]
         expected = lambda: torch.full_like(tensor, narrow / wide)  # noqa: E731
     if tensor.shape != expected().shape or not torch.allclose(tensor.float(), expected().float(), atol=1e-6):
-        raise ValueError(
+        raise ModelError(
             f"{name} in {PUBLISHED_FILE} is not the constant that a CoDiCodec checkpoint has there"
         )
 
@@ -231,10 +232,12 @@ def load_published(folder: Path) -> tuple[Music2Latent2Config, dict[str, Tensor]
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
-        raise OSError(f"{path} is damaged or holds more than tensors ({error}); download it again") from error
+        raise ModelError(
+            f"{path} is damaged or holds more than tensors ({error}); download it again"
+        ) from error
     published = content.get("gen_state_dict") if isinstance(content, dict) else None
     if not isinstance(published, dict):
-        raise ValueError(f"{path} has no 'gen_state_dict'; it is not a CoDiCodec checkpoint")
+        raise ModelError(f"{path} has no 'gen_state_dict'; it is not a CoDiCodec checkpoint")
     config = config_from_published(_read_settings(folder))
     return config, convert_state(published, config)
 
@@ -246,7 +249,7 @@ def _read_settings(folder: Path) -> dict[str, Any]:
     try:
         settings = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise ValueError(f"{path} is not readable JSON ({error}); fetch it again") from error
+        raise ModelError(f"{path} is not readable JSON ({error}); fetch it again") from error
     if not isinstance(settings, dict):
-        raise ValueError(f"{path} holds no settings; fetch it again")
+        raise ModelError(f"{path} holds no settings; fetch it again")
     return settings

@@ -18,7 +18,11 @@ import torch
 from diffusers import ConfigMixin, ModelMixin
 from torch import Tensor
 
+from ...errors import ModelError
 from ..base import BUNDLED_MODELS, Codec, resolve_model
+from ..precision import gives_audio, takes_audio
+from ..safetensors_files import SharedWeights, check_folder
+from ..threads import is_small, one_thread
 from .bottleneck import FSQ, Tanh
 from .config import Decoding, Music2Latent2Config
 from .consistency import NoiseSchedule
@@ -43,7 +47,7 @@ def _keep_freed_memory() -> None:
     torch.empty(_LARGEST_HEAP_BLOCK, dtype=torch.uint8)
 
 
-class Music2Latent2(ModelMixin, ConfigMixin, Codec):
+class Music2Latent2(SharedWeights, ModelMixin, ConfigMixin, Codec):
     """Audio `[B, C, N]` <-> latents `[B, T, S, D]` in -1 to 1, with FSQ also <-> codes `[B, K, T]`.
 
     Args:
@@ -123,6 +127,7 @@ class Music2Latent2(ModelMixin, ConfigMixin, Codec):
         """Whether the model has codes beside latents."""
         return isinstance(self.bottleneck, FSQ)
 
+    @takes_audio
     @torch.no_grad()
     def encode(
         self,
@@ -164,6 +169,7 @@ class Music2Latent2(ModelMixin, ConfigMixin, Codec):
             chunks, batch=len(audio), discrete=discrete, chunks_at_once=chunks_at_once
         )
 
+    @gives_audio
     @torch.no_grad()
     def decode(
         self,
@@ -274,12 +280,13 @@ class Music2Latent2(ModelMixin, ConfigMixin, Codec):
         config = self.settings
         encoded: list[Tensor] = []
         waiting = iter(chunks)
-        while group := list(itertools.islice(waiting, chunks_at_once)):
-            latents = self.bottleneck(self.encoder(torch.cat(group)).float())
-            if discrete:
-                assert isinstance(self.bottleneck, FSQ)
-                latents = self.bottleneck.to_indices(latents)
-            encoded += latents.chunk(len(group))
+        with one_thread(is_small(self)):
+            while group := list(itertools.islice(waiting, chunks_at_once)):
+                latents = self.bottleneck(self.encoder(torch.cat(group)).float())
+                if discrete:
+                    assert isinstance(self.bottleneck, FSQ)
+                    latents = self.bottleneck.to_indices(latents)
+                encoded += latents.chunk(len(group))
         if discrete:
             empty = torch.zeros(batch, config.num_latents, 0, dtype=torch.int64, device=self.device)
             return torch.stack(encoded, dim=2) if encoded else empty
@@ -431,11 +438,12 @@ class Music2Latent2(ModelMixin, ConfigMixin, Codec):
                     {name: tensor.to(dtype) for name, tensor in state.items()}, assign=True
                 )
             except RuntimeError as error:
-                raise ValueError(
+                raise ModelError(
                     f"{folder / PUBLISHED_FILE} does not have the sizes that its config.json tells (without "
                     f"one: the published sizes): {error}"
                 ) from error
             return published.eval()
+        check_folder(folder)
         model = super().from_pretrained(
             folder, use_safetensors=True, low_cpu_mem_usage=False, torch_dtype=dtype
         )

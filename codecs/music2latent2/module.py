@@ -19,7 +19,8 @@ import torch
 from torch import Tensor
 from torchmetrics.functional.audio import scale_invariant_signal_distortion_ratio
 
-from ..export import EXPORT_KEY, ExportsModel, float_only, part_of
+from ..example import AudioFormat, Example
+from ..export import EXPORT_KEY, ExportsModel, codec_to_train, codec_usage, float_only, part_of
 from ..principal_components import training_examples
 from ..schedule import warmup_cosine
 from ..seanet.losses import MultiScaleMelLoss
@@ -27,7 +28,7 @@ from .config import Music2Latent2Config
 from .consistency import ConsistencyLoss, ConsistencyObjective
 from .envelope import envelope_loss, fit_principal_components, log_modulus
 from .model import Music2Latent2
-from .reconstruction import comparison_figure, log_spectral_distance
+from .reconstruction import log_spectral_distance
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +44,8 @@ class Music2Latent2Module(ExportsModel):
     N is at least `2 * chunk_samples + edge` samples (see Music2Latent2Config); what is more is not used.
 
     Args:
-        settings: of the model.
+        settings: of a new model; None: those of `init_from`.
+        init_from: start from a model, by bundled name, folder or hub id, instead of from random weights.
         learning_rate, final_learning_rate: of RAdam: linear warm-up, then a cosine to the final one.
         betas: of RAdam.
         warmup_steps: of the learning rate.
@@ -56,14 +58,14 @@ class Music2Latent2Module(ExportsModel):
         envelope_examples: pairs of chunks from which its principal components are taken before training.
         gradient_checkpointing: compute activations twice to save memory.
         reconstructions: validation batches that are decoded and compared with the original.
-        pictures: spectrogram pictures of a validation, where the logger takes figures.
         export_to: folder for the trained model in `from_pretrained`'s format; None writes none.
     """
 
     def __init__(
         self,
-        settings: Music2Latent2Config,
+        settings: Music2Latent2Config | None = None,
         *,
+        init_from: str | None = None,
         learning_rate: float = 1e-4,
         final_learning_rate: float = 1e-6,
         betas: Sequence[float] = (0.9, 0.999),
@@ -78,14 +80,19 @@ class Music2Latent2Module(ExportsModel):
         envelope_examples: int = 4000,
         gradient_checkpointing: bool = False,
         reconstructions: int = 1,
-        pictures: int = 2,
         export_to: str | None = None,
     ) -> None:
         super().__init__()
         for name, share in (("mix", mix), ("fsq_dropout", fsq_dropout)):
             if not 0 <= share <= 1:
                 raise ValueError(f"{name} is {share}; it is a probability from 0 to 1")
-        self.codec = Music2Latent2(**asdict(settings))
+        if (settings is None) == (init_from is None):
+            raise ValueError("set either settings, of a new model, or init_from, the model to start from")
+        self.codec = (
+            codec_to_train(str(init_from), Music2Latent2)
+            if settings is None
+            else Music2Latent2(**asdict(settings))
+        )
         if gradient_checkpointing:
             self.codec.enable_gradient_checkpointing()
         self.learning_rate, self.final_learning_rate = learning_rate, final_learning_rate
@@ -95,9 +102,9 @@ class Music2Latent2Module(ExportsModel):
         self.noise_mean, self.noise_std = noise_mean, noise_std
         self.mix, self.fsq_dropout, self.envelope_weight = mix, fsq_dropout, envelope_weight
         self.envelope_examples = envelope_examples
-        self.reconstructions, self.pictures = reconstructions, pictures
+        self.reconstructions = reconstructions
         self.export_to = export_to
-        self.mel_distance = MultiScaleMelLoss(sample_rate=settings.sample_rate)
+        self.mel_distance = MultiScaleMelLoss(sample_rate=self.codec.sample_rate)
         self.objective: ConsistencyObjective | None = None
         self._told_mono = False
 
@@ -242,27 +249,54 @@ class Music2Latent2Module(ExportsModel):
         self.log("val/loss", result.loss, prog_bar=True, batch_size=len(audio), sync_dist=True)
         self._log_latents("val", latents)
         if batch_idx < self.reconstructions:
-            self._reconstruct(audio, with_pictures=batch_idx == 0)
+            self._reconstruct(audio)
 
-    def _reconstruct(self, audio: Tensor, with_pictures: bool) -> None:
+    def test_step(self, batch: Tensor | dict[str, Tensor], batch_idx: int) -> None:
+        """How near reconstructions are to the original."""
+        self._reconstruct(self.crop(batch), "test")
+
+    def _decodable(self, audio: Tensor) -> Tensor:
+        """The beginning of a pair of chunks that two chunks hold as a whole."""
         settings = self.codec.settings
-        original = audio[..., : 2 * settings.chunk_samples - settings.edge]
+        return audio[..., : 2 * settings.chunk_samples - settings.edge]
+
+    def _reconstruct(self, audio: Tensor, stage: str = "val") -> None:
+        original = self._decodable(audio)
         kinds = {"": False, "_codes": True} if self.codec.discrete else {"": False}
         for suffix, discrete in kinds.items():
             latents = self.codec.encode(original, discrete=discrete)
             decoded = self.codec.decode(latents, original.shape[-1])
             si_sdr = scale_invariant_signal_distortion_ratio(decoded, original).mean()
             values = {
-                f"val/mel{suffix}": self.mel_distance(decoded, original),
-                f"val/log_spectral_distance{suffix}": log_spectral_distance(decoded, original),
-                f"val/si_sdr{suffix}": si_sdr,
+                f"{stage}/mel{suffix}": self.mel_distance(decoded, original),
+                f"{stage}/log_spectral_distance{suffix}": log_spectral_distance(decoded, original),
+                f"{stage}/si_sdr{suffix}": si_sdr,
             }
             self.log_dict(values, batch_size=len(audio), sync_dist=True)
-            board: Any = getattr(self.logger, "experiment", None)
-            if with_pictures and not suffix and hasattr(board, "add_figure") and self.trainer.is_global_zero:
-                for item in range(min(self.pictures, len(original))):
-                    figure = comparison_figure(original[item, 0], decoded[item, 0], settings.sample_rate)
-                    board.add_figure(f"val/spectrogram_{item}", figure, global_step=self.global_step)
+
+    def audio_format(self) -> AudioFormat:
+        """Two chunks."""
+        settings = self.codec.settings
+        least = 2 * settings.chunk_samples + settings.edge
+        return AudioFormat("the model", settings.sample_rate, (settings.channels,), least)
+
+    @torch.no_grad()
+    def examples(self, batch: Tensor | dict[str, Tensor], *, seed: int = 0) -> list[Example]:
+        """Sounds and their reconstructions, from latents and, where the model has them, from codes."""
+        original = self._decodable(self.crop(batch).float())
+        made = {"original": original}
+        for name, discrete in {
+            "decoded": False,
+            **({"from_codes": True} if self.codec.discrete else {}),
+        }.items():
+            latents = self.codec.encode(original, discrete=discrete)
+            made[name] = self.codec.decode(latents, original.shape[-1])
+        rate = self.codec.settings.sample_rate
+        return [Example({name: sound[n] for name, sound in made.items()}, rate) for n in range(len(original))]
+
+    def usage(self, folder: str) -> list[str]:
+        """Compress a sound, and hear it."""
+        return codec_usage(folder)
 
     # Optimisation and result
 

@@ -1,9 +1,11 @@
-"""How near a decoded sound is to the original, and a picture of both.
+"""How near a decoded sound is to the original, and a picture of sounds.
 
 Letters: B sounds, C channels, N samples.
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 import torch
 from matplotlib.figure import Figure
@@ -35,11 +37,11 @@ def log_spectral_distance(estimate: Tensor, original: Tensor, n_fft: int = 2048)
     return difference.square().mean(-2).sqrt().mean()
 
 
-def comparison_figure(original: Tensor, decoded: Tensor, sample_rate: int) -> Figure:
-    """Spectrograms of an original and of its decoded version (each `[N]`), one above the other."""
-    figure = Figure(figsize=(8, 6), layout="constrained")
-    rows = figure.subplots(2, sharex=True)
-    for axes, audio, title in zip(rows, (original, decoded), ("original", "decoded"), strict=True):
+def spectrogram_figure(sounds: Mapping[str, Tensor], sample_rate: int) -> Figure:
+    """Spectrograms of sounds, each `[N]`, one above the other under their names."""
+    figure = Figure(figsize=(8, 3 * len(sounds)), layout="constrained")
+    rows = figure.subplots(len(sounds), sharex=True, squeeze=False)[:, 0]
+    for axes, (title, audio) in zip(rows, sounds.items(), strict=True):
         image = axes.imshow(
             log_power(audio[None, None], 1024)[0, 0].cpu().numpy(),
             origin="lower",
@@ -52,5 +54,5 @@ def comparison_figure(original: Tensor, decoded: Tensor, sample_rate: int) -> Fi
         axes.set_title(title)
         axes.set_ylabel("kHz")
     rows[-1].set_xlabel("s")
-    figure.colorbar(image, ax=rows, label="dB")
+    figure.colorbar(image, ax=list(rows), label="dB")
     return figure

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from ..precision import full_precision
+from ..threads import is_small, one_thread
 from .decoding import ChunkDecoder
 from .representation import OverlapAdd
 
@@ -37,12 +39,14 @@ class StreamEncoder:
         self.buffer: Tensor | None = None
         self.received = 0
 
+    @full_precision
     def push(self, audio: Tensor) -> Tensor:
         """Take samples `[B, C, N]`, N >= 0; return what is new, `[B, T, S, D]` or `[B, K, T]`, T >= 0."""
         if audio.ndim != 3 or audio.shape[1] != self.model.channels or audio.shape[2]:
             self.model.check_audio(audio)
         return self._encode(self._extend(audio))
 
+    @full_precision
     def flush(self) -> Tensor:
         """The sound has ended: return the last chunks, filled up with silence; then begin anew.
 
@@ -107,6 +111,7 @@ class StreamDecoder:
         self.model, self.decoder, self.exact_edges = model, decoder, exact_edges
         lag = decoder.held * model.settings.chunk_samples + (model.settings.edge if exact_edges else 0)
         self.latency = lag / model.sample_rate
+        self._small = is_small(model)
         self.reset()
 
     def reset(self) -> None:
@@ -114,19 +119,23 @@ class StreamDecoder:
         self.overlap = OverlapAdd(self.model.representation)
         self.to_drop = self.model.settings.edge if self.exact_edges else 0
 
+    @full_precision
     @torch.no_grad()
     def push(self, latents: Tensor) -> Tensor:
         """Take latents `[B, T, S, D]` or codes `[B, K, T]`, T >= 0; return samples `[B, C, N]`, N >= 0."""
         chunks: list[Tensor] = []
-        if not self._empty(latents):
-            for values in self.model.to_latents(latents).unbind(1):
-                chunks += self.decoder.push(self.model.context(values))
-        return self._audio(chunks)
+        with one_thread(self._small):
+            if not self._empty(latents):
+                for values in self.model.to_latents(latents).unbind(1):
+                    chunks += self.decoder.push(self.model.context(values))
+            return self._audio(chunks)
 
+    @full_precision
     @torch.no_grad()
     def flush(self) -> Tensor:
         """The sound has ended: return the last samples; then begin anew."""
-        audio = self._audio(self.decoder.flush())
+        with one_thread(self._small):
+            audio = self._audio(self.decoder.flush())
         if self.overlap.tail is not None and not self.exact_edges:
             audio = torch.cat((audio, self.overlap.flush()), dim=-1)
         self.reset()

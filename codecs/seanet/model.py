@@ -19,7 +19,11 @@ from diffusers.models.modeling_utils import ModelMixin
 from torch import Tensor
 from torch.nn.utils import parametrize
 
+from ...errors import ModelError
 from ..base import BUNDLED_MODELS, DEFAULT_CODEC, Codec, resolve_model
+from ..precision import check_float32, gives_audio, takes_audio
+from ..safetensors_files import SharedWeights, check_folder
+from ..threads import is_small, one_thread
 from .convert import PUBLISHED_FILE, load_published
 from .quantizer import ResidualVectorQuantizer
 from .seanet import SEANetDecoder, SEANetEncoder
@@ -56,7 +60,7 @@ class DescriptionOutput:
     commitment: Tensor
 
 
-class SEANetCodec(ModelMixin, ConfigMixin, Codec):
+class SEANetCodec(SharedWeights, ModelMixin, ConfigMixin, Codec):
     """Waveform `[B, C, N]` <-> codes `[B, K, T]`, T = ceil(N / hop), hop = product of `ratios`.
 
     Args:
@@ -242,6 +246,7 @@ class SEANetCodec(ModelMixin, ConfigMixin, Codec):
             return 0
         return -(-self.spectral.extra_frames * self.spectral.hop // self.hop_length)
 
+    @takes_audio
     @torch.no_grad()
     def encode(self, audio: Tensor) -> Tensor:
         """Waveform float `[B, C, N]` at `sample_rate` -> codes int64 `[B, K, T]`.
@@ -249,9 +254,12 @@ class SEANetCodec(ModelMixin, ConfigMixin, Codec):
         Raises:
             ValueError: not three axes, the wrong number of channels, no samples, or NaN or infinite samples.
         """
+        check_float32(self)
         self.check_audio(audio)
-        return self.quantizer.encode(self.encode_latent(audio.to(self.dtype)))
+        with one_thread(is_small(self)):
+            return self.quantizer.encode(self.encode_latent(audio.to(self.dtype)))
 
+    @gives_audio
     @torch.no_grad()
     def decode(self, codes: Tensor, length: int | None = None) -> Tensor:
         """Codes int64 `[B, k, T]`, 1 <= k <= K -> waveform `[B, C, T * hop]`, cut to `length` samples if
@@ -261,7 +269,8 @@ class SEANetCodec(ModelMixin, ConfigMixin, Codec):
             ValueError: wrong shape or dtype, or codes outside 0..codebook_size-1.
         """
         self.check_codes(codes)
-        audio = self.decode_latent(self.quantizer.decode(codes).to(self.dtype))
+        with one_thread(is_small(self)):
+            audio = self.decode_latent(self.quantizer.decode(codes).to(self.dtype))
         return audio if length is None else audio[..., :length]
 
     @property
@@ -340,11 +349,12 @@ class SEANetCodec(ModelMixin, ConfigMixin, Codec):
             try:
                 model.load_state_dict(state)
             except RuntimeError as error:
-                raise ValueError(
+                raise ModelError(
                     f"{folder / PUBLISHED_FILE}: the weights are not those of its configuration "
                     f"({shorten(str(error), 400)})"
                 ) from error
             return model.eval()
+        check_folder(folder)
         model = super().from_pretrained(
             folder, use_safetensors=True, low_cpu_mem_usage=False, torch_dtype=torch.float32
         )

@@ -19,7 +19,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torchmetrics.functional.audio import scale_invariant_signal_distortion_ratio
 
-from ..export import EXPORT_KEY, ExportsModel, float_only, part_of
+from ..example import AudioFormat, Example
+from ..export import EXPORT_KEY, ExportsModel, codec_to_train, codec_usage, float_only, part_of
 from ..principal_components import training_examples
 from ..schedule import warmup_cosine
 from .components import start_from_components
@@ -43,7 +44,10 @@ class SEANetModule(ExportsModel):
     """Trains `codec` with manual optimisation; a batch is audio `[B, C, N]` or a dict with key "audio".
 
     Args:
-        codec: the model to train.
+        codec: a new model to train; None: that of `init_from`.
+        init_from: start from a codec, by bundled name, folder or hub id, instead of from random weights.
+        train_encoder: off keeps encoder and codebooks as they are, so that codes go on meaning the same: what
+            was encoded before, and a language model over these codes, goes on working with the new decoder.
         learning_rate: of the codec; of the discriminator too.
         betas: of both Adam optimisers.
         warmup_steps: linear warm-up.
@@ -67,13 +71,16 @@ class SEANetModule(ExportsModel):
         export_to: folder for the trained codec (as `save_pretrained` writes it) when training ends.
 
     Raises:
-        ValueError: unknown weights, or a discriminator for a codec with a spectral transform.
+        ValueError: not one of codec and init_from, unknown weights, or a discriminator for a codec with a
+            spectral transform.
     """
 
     def __init__(
         self,
-        codec: SEANetCodec,
+        codec: SEANetCodec | None = None,
         *,
+        init_from: str | None = None,
+        train_encoder: bool = True,
         learning_rate: float = 3e-4,
         betas: Sequence[float] = (0.5, 0.9),
         warmup_steps: int = 0,
@@ -91,7 +98,19 @@ class SEANetModule(ExportsModel):
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
+        if (codec is None) == (init_from is None):
+            raise ValueError("set either codec, a new model, or init_from, the codec to start from")
+        if codec is None:
+            codec = codec_to_train(str(init_from), SEANetCodec)
+        elif not train_encoder:
+            raise ValueError(
+                "train_encoder is false, but the codec is new; name a trained one with init_from"
+            )
         self.codec = codec
+        self.train_encoder = train_encoder
+        if not train_encoder:
+            codec.encoder.requires_grad_(False)
+            self.train()
         self.learning_rate = learning_rate
         self.betas = (float(betas[0]), float(betas[1]))
         self.warmup_steps = warmup_steps
@@ -121,6 +140,14 @@ class SEANetModule(ExportsModel):
             else None
         )
         self.steps_taken = 0
+
+    def train(self, mode: bool = True) -> Self:
+        """Set training mode; an encoder that is kept, and its codebooks, never move."""
+        super().train(mode)
+        if not self.train_encoder:
+            self.codec.encoder.eval()
+            self.codec.quantizer.eval()
+        return self
 
     def on_train_start(self) -> None:
         """Let a new codec with a linear path begin with the principal components of training data."""
@@ -196,17 +223,40 @@ class SEANetModule(ExportsModel):
         return losses, output.commitment, total
 
     def validation_step(self, batch: Tensor | dict[str, Tensor], batch_idx: int) -> None:
+        self._measure(batch, "val")
+
+    def test_step(self, batch: Tensor | dict[str, Tensor], batch_idx: int) -> None:
+        self._measure(batch, "test")
+
+    def _measure(self, batch: Tensor | dict[str, Tensor], stage: str) -> None:
         audio = self._audio(batch)
         output = self.codec(audio, quantize=self.steps_taken > self.quantizer_start)
         estimate = output.audio.float()
         metrics = {
-            "val/mel": self.mel_loss(estimate, audio),
-            "val/si_sdr": scale_invariant_signal_distortion_ratio(estimate, audio).mean(),
+            f"{stage}/mel": self.mel_loss(estimate, audio),
+            f"{stage}/si_sdr": scale_invariant_signal_distortion_ratio(estimate, audio).mean(),
         }
         if output.codes is not None:
             used = [float(codes.unique().numel()) for codes in output.codes.unbind(1)]
-            metrics["val/codes_used"] = torch.tensor(used).mean()
+            metrics[f"{stage}/codes_used"] = torch.tensor(used).mean()
         self.log_dict(metrics, prog_bar=True, batch_size=audio.shape[0])
+
+    def audio_format(self) -> AudioFormat:
+        """At least a frame."""
+        codec = self.codec
+        return AudioFormat("the codec", codec.sample_rate, (codec.channels,), codec.hop_length)
+
+    @torch.no_grad()
+    def examples(self, batch: Tensor | dict[str, Tensor], *, seed: int = 0) -> list[Example]:
+        """Sounds, and what comes back from their codes."""
+        audio = self._audio(batch).float()
+        decoded = self.codec.decode(self.codec.encode(audio), audio.shape[-1]).float()
+        pairs = zip(audio, decoded, strict=True)
+        return [Example({"original": one, "decoded": other}, self.codec.sample_rate) for one, other in pairs]
+
+    def usage(self, folder: str) -> list[str]:
+        """Compress a sound, and hear it."""
+        return codec_usage(folder)
 
     def _audio(self, batch: Tensor | dict[str, Tensor]) -> Tensor:
         return batch if isinstance(batch, Tensor) else batch["audio"]
@@ -217,8 +267,9 @@ class SEANetModule(ExportsModel):
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
         # Every step of Adam moves all weights alike; those of a linear map of many values add up.
-        linear = [p for n, p in self.codec.named_parameters() if ".linear." in n]
-        rest = [p for n, p in self.codec.named_parameters() if ".linear." not in n]
+        trained = [(n, p) for n, p in self.codec.named_parameters() if p.requires_grad]
+        linear = [p for n, p in trained if ".linear." in n]
+        rest = [p for n, p in trained if ".linear." not in n]
         groups: list[dict[str, Any]] = [{"params": rest}]
         if linear:
             groups.append({"params": linear, "share": LINEAR_SHARE})

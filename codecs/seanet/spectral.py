@@ -28,6 +28,8 @@ from ..mel import mel_filters
 FLOOR = 2e-4  # smallest magnitude told apart from silence
 GATE = 3 * FLOOR  # taken off every amplitude
 MAX_LOG = 6.0  # natural logarithm of the largest magnitude
+FLATTEST = 0.5  # bend of log amplitudes at a peak, nepers, that still is a tone's; a Hann window's is above 1
+LOUDEST = 0.5  # mean square of a frame's magnitudes for a sine of full scale
 
 
 class ShortTimeSpectrum(nn.Module):
@@ -111,11 +113,23 @@ def split_description(described: Tensor) -> tuple[Tensor, Tensor]:
     return log_tone, torch.logaddexp(log_noise, log_noise.new_tensor(math.log(FLOOR)))
 
 
+def within_full_scale(log_tone: Tensor, log_noise: Tensor) -> tuple[Tensor, Tensor]:
+    """Turn frames `[B, bins, T]` that are louder than a sine of full scale down to it.
+
+    What networks say of tones that are unlike those of their training is at times 20 dB too loud: no sound
+    within full scale has such a frame.
+    """
+    power = ((2 * log_tone).exp() + 2 * (2 * log_noise).exp()).mean(1, keepdim=True)
+    over = 0.5 * (power / LOUDEST).log().clamp_min(0.0)
+    return log_tone - over, log_noise - over
+
+
 class PhaseTracker:
     """Gives the bins of tones phases that go on from frame to frame.
 
     Every local maximum of a frame is taken as a sinusoid; its frequency comes from a parabola through the log
-    amplitudes, its phase from the frame before, and the bins around it turn with it.
+    amplitudes, its phase from the frame before, and the bins around it turn with it. A bin that is not heard
+    has no phase to go on from: which of the maxima of silence is the highest is a matter of rounding.
 
     Args:
         hop: samples from frame to frame; the transform has 2 * hop bins.
@@ -129,15 +143,18 @@ class PhaseTracker:
     def __call__(self, log_tone: Tensor) -> Tensor:
         """Log amplitudes `[B, bins, T]` of the next frames -> phases in radians, same shape."""
         peak, frequency = self._peaks(log_tone)
+        heard = log_tone > math.log(GATE)
         phases = torch.empty_like(log_tone)
         phase = torch.zeros_like(log_tone[..., 0]) if self._phase is None else self._phase
         last = frequency[..., 0] if self._frequency is None else self._frequency
+        bins = torch.arange(log_tone.shape[1], device=log_tone.device, dtype=log_tone.dtype)
         for t in range(log_tone.shape[-1]):
             here = peak[..., t]
             advance = 0.5 * (last.gather(1, here) + frequency[..., t])
             phase = torch.remainder(phase.gather(1, here) + advance * self.turn_per_bin, 2 * math.pi)
-            last = frequency[..., t]
             phases[..., t] = phase
+            phase = torch.where(heard[..., t], phase, 0.0)
+            last = torch.where(heard[..., t], frequency[..., t], bins)
         self._phase, self._frequency = phase, last
         return phases
 
@@ -153,7 +170,9 @@ class PhaseTracker:
         right = torch.where(is_peak, index, 3 * bins).flip(1).cummin(1).values.flip(1)
         nearest = torch.where(index - left <= right - index, left, right)
         nearest = torch.where((nearest < 0) | (nearest >= bins), index, nearest)  # a frame without a peak
-        bend = (lower - 2 * log_tone + upper).clamp_max(-1e-6)
+        # A window's main lobe bends by more than FLATTEST. The vertex of what is flatter hangs on rounding,
+        # and phases would keep the error for good.
+        bend = (lower - 2 * log_tone + upper).clamp_max(-FLATTEST)
         offset = (0.5 * (lower - upper) / bend).clamp(-0.5, 0.5)
         return nearest, (index + torch.where(is_peak, offset, 0.0)).gather(1, nearest)
 
@@ -223,7 +242,7 @@ class SpectralTransform(nn.Module):
 
     def synthesise(self, described: Tensor, tracker: PhaseTracker, first_frame: int = 0) -> Tensor:
         """The decoder's output `[B, 2 bins, T]` -> windowed frames `[B, T, 4 * hop]` to be overlapped."""
-        log_tone, log_noise = split_description(described)
+        log_tone, log_noise = within_full_scale(*split_description(described))
         frames = torch.arange(first_frame, first_frame + described.shape[-1], device=described.device)
         noise = torch.view_as_complex(self.noise[:, frames % self.noise.shape[1]].contiguous())
         # What was learned from silence is a little above it: make it silent again.

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from ..precision import check_float32, full_precision
+from ..threads import is_small, one_thread
 from .layers import Conv, ConvTranspose, ResidualBlock, StreamState
 
 if TYPE_CHECKING:
@@ -59,7 +61,9 @@ class SEANetStreamEncoder:
     """
 
     def __init__(self, codec: SEANetCodec) -> None:
+        check_float32(codec)
         self.codec = codec
+        self._small = is_small(codec)
         self.hop = codec.hop_length
         ahead = 0 if codec.spectral is None else codec.spectral.spectrum.after
         step = 1 if codec.spectral is None else codec.spectral.hop
@@ -81,6 +85,7 @@ class SEANetStreamEncoder:
         self._waiting: Tensor | None = None
         self._passed = 0
 
+    @full_precision
     @torch.no_grad()
     def push(self, audio: Tensor) -> Tensor:
         """Take samples `[B, C, N]` at the codec's rate, N >= 0; return new codes int64 `[B, K, T]`, T >= 0.
@@ -105,8 +110,11 @@ class SEANetStreamEncoder:
         self._passed += ready
         if ready == 0:
             return self._codes([], batch)
-        return self._codes([self._latent(piece) for piece in audio[..., :ready].split(PIECE, dim=-1)], batch)
+        with one_thread(self._small):
+            pieces = audio[..., :ready].split(PIECE, dim=-1)
+            return self._codes([self._latent(piece) for piece in pieces], batch)
 
+    @full_precision
     @torch.no_grad()
     def flush(self) -> Tensor:
         """The sound has ended: return the last codes; then begin anew.
@@ -118,7 +126,8 @@ class SEANetStreamEncoder:
         if rest is None or not self._passed + rest.shape[-1]:
             raise RuntimeError("no samples were pushed, so there is nothing to encode")
         self._state.closing = True
-        codes = self._codes([self._latent(rest)], len(rest))
+        with one_thread(self._small):
+            codes = self._codes([self._latent(rest)], len(rest))
         self.reset()
         return codes
 
@@ -145,6 +154,7 @@ class SEANetStreamDecoder:
 
     def __init__(self, codec: SEANetCodec) -> None:
         self.codec = codec
+        self._small = is_small(codec)
         self.hop = codec.hop_length
         layers = list(codec.decoder.model)
         step = 1 if codec.spectral is None else codec.spectral.hop
@@ -166,6 +176,7 @@ class SEANetStreamDecoder:
         self._emitted = 0
         self._frames = 0
 
+    @full_precision
     @torch.no_grad()
     def push(self, codes: Tensor) -> Tensor:
         """Take codes int64 `[B, k, T]`, 1 <= k <= K, T >= 0; return new samples `[B, C, N]`, N >= 0.
@@ -192,6 +203,7 @@ class SEANetStreamDecoder:
         self._emitted += audio.shape[-1]
         return audio
 
+    @full_precision
     @torch.no_grad()
     def flush(self) -> Tensor:
         """The sound has ended: return the last samples; then begin anew. Nothing pushed gives no samples."""
@@ -204,8 +216,9 @@ class SEANetStreamDecoder:
         return audio
 
     def _audio(self, latent: Tensor) -> Tensor:
-        audio = self.codec.decoder(latent, self._state)
-        return audio if self._synthesis is None else self._synthesis.push(audio.float())
+        with one_thread(self._small):
+            audio = self.codec.decoder(latent, self._state)
+            return audio if self._synthesis is None else self._synthesis.push(audio.float())
 
     def _nothing(self, batch: int) -> Tensor:
         return torch.zeros(batch, self.codec.channels, 0, device=self.codec.device)

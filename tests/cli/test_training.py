@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from soundloom import cli
-from soundloom.cli import training
+from soundloom.cli import training, training_help
 
+RECIPES = sorted((Path(__file__).resolve().parents[2] / "recipes").rglob("*.yaml"))
 JUDGE = str(Path(__file__).resolve().parents[2] / "recipes" / "judge.yaml")
 TOY = """\
 from lightning.pytorch import LightningDataModule, LightningModule
@@ -113,9 +115,7 @@ def test_bad_settings_are_an_error_with_a_hint(
 
 @pytest.mark.parametrize("name", training.TRAINING_COMMANDS)
 def test_the_help_ends_with_examples(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as stop:
-        cli.lightning([name, "--help"])
-    assert not stop.value.code
+    assert cli.lightning([name, "--help"]) == 0
     examples = capsys.readouterr().out.split("examples:\n")[1].splitlines()
     assert examples and all(line.startswith(f"  soundloom {name} --config recipes/") for line in examples)
 
@@ -162,3 +162,107 @@ def test_the_other_lightning_command_is_never_our_own(
     (info / "entry_points.txt").write_text("[console_scripts]\nlightning = time:perf_counter\n")
     monkeypatch.syspath_prepend(tmp_path)
     assert training._other_lightning_command() is time.perf_counter
+
+
+@pytest.mark.parametrize(
+    ("recipe", "words", "parts"),
+    [
+        ("audiogen_finetune", ["--data.folders=[nowhere]"], ["nowhere does not exist"]),
+        ("audiogen_finetune", ["--data.folders=[empty]"], ["empty", "no sound"]),
+        ("seanet_finetune", ["--data.folders=[]"], ["folders is empty"]),
+        ("seanet_finetune", ["--data.batch_size=0"], ["batch_size", "1 or more"]),
+        ("seanet_finetune", ["--model.init_from=musci"], ["musci"]),
+        ("judge", ["--data.render_clips=1"], ["render_clips", "got 1"]),
+    ],
+    ids=str,
+)
+def test_a_user_s_mistake_is_one_sentence(
+    recipe: str,
+    words: list[str],
+    parts: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PL_GLOBAL_SEED", "0")
+    assert cli.main(["fit", "--config", f"recipes/{recipe}.yaml", *words]) == 2
+    said = capfd.readouterr().err
+    [error] = [line for line in said.splitlines() if line.startswith("lightning: error: ")]
+    assert "Traceback" not in said
+    for part in parts:
+        assert part in error
+    assert not (tmp_path / "runs" / recipe / "model").exists()
+
+
+def test_debug_shows_the_traceback(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PL_GLOBAL_SEED", "0")
+    for words in (["--debug", "fit"], ["fit", "--debug"]):
+        assert cli.main([*words, "--config", "judge", "--data.render_clips", "1"]) == 2
+        said = capsys.readouterr().err
+        assert "Traceback" in said and "lightning: error: render_clips must be" in said
+
+
+def test_the_error_of_a_loading_process_is_its_sentence_alone() -> None:
+    from soundloom.codecs.failures import reason_of
+
+    message = (
+        "Caught ValueError in DataLoader worker process 0.\nOriginal Traceback (most recent call last):\n"
+        '  File "x.py", line 1, in f\nsoundloom.AudioError: a.wav is cut off; take it out'
+    )
+    assert reason_of(ValueError(message)) == "a.wav is cut off; take it out"
+
+
+def test_the_help_is_short_and_names_recipes_and_what_people_change(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert cli.main(["fit", "--help"]) == 0
+    said = capsys.readouterr().out
+    assert len(said.splitlines()) < 50 and max(map(len, said.splitlines())) <= 130
+    for path in RECIPES:
+        assert f"  {path.stem} " in said
+    options = said.partition("what people change:\n")[2].partition("\n\n")[0].splitlines()
+    assert len(options) == 10
+    for part in ("--model.help", "--help-all", "--print_config", "--debug"):
+        assert part in said
+    assert cli.lightning(["--help"]) == 0
+    said = capsys.readouterr().out
+    assert all(f"  {name} " in said for name in training.TRAINING_COMMANDS)
+
+
+def test_every_option_of_the_short_help_is_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PL_GLOBAL_SEED", "0")
+    options = " ".join(training_help.OPTIONS).replace("FILE", "x.ckpt").replace("DIR", str(tmp_path))
+    words = [word.strip("'") for word in options.replace("accelerator gpu", "accelerator cpu").split()]
+    with pytest.raises(SystemExit) as stop:
+        cli.lightning(["fit", "--config", "seanet_finetune", *words, "--print_config"])
+    assert not stop.value.code, capsys.readouterr().err
+    config = yaml.safe_load(capsys.readouterr().out)
+    assert config["checkpoint"]["every_n_train_steps"] == 500
+    assert config["data"]["init_args"]["folders"] == ["mysounds"]
+
+
+@pytest.mark.parametrize(
+    ("part", "option"), [("model", "--model.init_args.commitment_weight"), ("data", "segment_seconds")]
+)
+def test_the_settings_of_a_recipe_s_model_and_data_are_shown(
+    part: str, option: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stop:
+        cli.lightning(["fit", "--config", "recipes/seanet_finetune.yaml", f"--{part}.help"])
+    assert not stop.value.code
+    assert option.removeprefix("--model.init_args.") in capsys.readouterr().out
+
+
+def test_the_whole_help_is_behind_a_flag(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        cli.lightning(["fit", "--help-all"])
+    assert not stop.value.code
+    said = capsys.readouterr().out
+    assert "--trainer.max_time" in said and "--checkpoint.save_top_k" in said and "--board.prompts" in said

@@ -31,12 +31,20 @@ assert is_torchaudio_available()
 from soundloom.codecs._torchaudio import shield_transformers
 shield_transformers()
 assert not is_torchaudio_available()
-from transformers import BertModel, T5EncoderModel
+from transformers import BertModel, MusicgenForCausalLM, T5EncoderModel
 assert 'torchaudio' not in sys.modules
 try:
     import torchaudio  # to others it is as broken as it was
 except OSError as error:
     print(error)
+"""
+
+# An environment as README makes it without a GPU: torchaudio is not there, and `encodec` is.
+REMOVED = """
+sys.modules['torchaudio'] = None
+from transformers import ClapModel, EncodecModel, MusicgenForCausalLM, T5EncoderModel
+import soundloom
+print(type(soundloom.load_codec('encodec-24khz', random_weights=True)).__name__)
 """
 
 WITH = """
@@ -69,6 +77,15 @@ def test_encodec_without_torchaudio(init: str, tmp_path: Path) -> None:
 
 def test_transformers_with_a_broken_torchaudio(tmp_path: Path) -> None:
     assert "Could not load this library" in run(tmp_path, BROKEN, TRANSFORMERS)
+
+
+def test_without_torchaudio_transformers_has_its_audio_models(tmp_path: Path) -> None:
+    assert run(tmp_path, BROKEN, REMOVED).split() == ["EnCodec"]
+
+
+def test_readme_says_how_to_get_there() -> None:
+    text = (Path(__file__).resolve().parents[2] / "README.md").read_text(encoding="utf-8")
+    assert "<!-- install-cpu -->\n```sh\npip uninstall -y torchaudio\n```" in text
 
 
 def test_a_torchaudio_that_loads_is_used(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
-from soundloom.gen.convert import PUBLISHED_FILE, PublishedConfig, load_published_lm
+from soundloom.gen.convert import PUBLISHED_FILE, load_published_lm
 from soundloom.gen.pattern import CodePattern
 
 TINY = Path(__file__).resolve().parents[1] / "fixtures" / "audiogen_tiny"
@@ -148,19 +148,6 @@ def test_unknown_settings_that_may_matter_are_listed_at_every_load(
     caplog.clear()
     load_published_lm(TINY)
     assert "does not know" not in caplog.text
-
-
-def test_calls_are_never_evaluated(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SECRET_OF_THE_USER", "found")
-    text = "a: ${oc.env:SECRET_OF_THE_USER}\nb: x${oc.env:SECRET_OF_THE_USER}y\nc: ${a}\nd: [1]\ne: ${d}\n"
-    config = PublishedConfig(text, "file")
-    assert config.read("a", "absent") == "absent"
-    assert config.read("b", "absent") == "absent"
-    assert config.read("e", None) == [1]
-    try:  # a reference to such a value may count as absent or be refused, but shows nothing
-        assert config.read("c", "absent") == "absent"
-    except ValueError as error:
-        assert "found" not in str(error)
 
 
 @pytest.mark.parametrize(

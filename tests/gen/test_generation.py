@@ -141,11 +141,11 @@ def test_a_half_that_cannot_matter_is_not_run(lm: AudioLM, scale: float, rows: i
 @torch.inference_mode()
 def test_one_cache_serves_every_window_and_is_given_back(lm: AudioLM) -> None:
     generator = CodeGenerator(lm, text(), max_frames=6)
-    memory = generator.state.cache.keys[0].data_ptr()
+    memory = generator.state.cache.memory[0].data_ptr()
     generator.generate(15, Sampler(seeds=[1, 2], num_codebooks=3, top_k=5), stride=2)
-    assert generator.state.cache.keys[0].data_ptr() == memory
+    assert generator.state.cache.memory[0].data_ptr() == memory
     generator.close()
-    assert generator.state.cache.keys == []
+    assert generator.state.cache.memory == []
 
 
 @torch.inference_mode()

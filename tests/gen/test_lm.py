@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from soundloom.gen.lm import AudioLM
+from soundloom.gen.weights import BUNDLED_MODELS
 
 SETTINGS: dict[str, Any] = {
     "num_codebooks": 3,
@@ -190,4 +191,15 @@ def test_unknown_weight_storage_is_named(tmp_path: Path) -> None:
     config = json.loads((tmp_path / "config.json").read_text(encoding="utf-8"))
     (tmp_path / "config.json").write_text(json.dumps(config | {"weights": "int3"}), encoding="utf-8")
     with pytest.raises(ValueError, match=r"'int3'.*'int8'"):
+        AudioLM.from_pretrained(tmp_path)
+
+
+def test_the_language_model_of_a_model_goes_by_the_model(tmp_path: Path) -> None:
+    by_name = AudioLM.from_pretrained("foley")
+    for folder in (BUNDLED_MODELS / "foley", BUNDLED_MODELS / "foley" / "lm"):
+        loaded = AudioLM.from_pretrained(folder)
+        assert all(torch.equal(a, b) for a, b in zip(loaded.parameters(), by_name.parameters(), strict=True))
+    with pytest.raises(ValueError, match="unknown model 'fooley'.*did you mean 'foley'"):
+        AudioLM.from_pretrained("fooley")
+    with pytest.raises(FileNotFoundError, match=r"config\.json is missing"):
         AudioLM.from_pretrained(tmp_path)

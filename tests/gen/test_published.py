@@ -12,12 +12,12 @@ import torch
 from omegaconf import OmegaConf
 from torch import Tensor
 
+from soundloom.codecs.audiocraft import PublishedConfig
 from soundloom.codecs.seanet.convert import fold_state, parse_settings
 from soundloom.codecs.seanet.model import SEANetCodec
 from soundloom.gen.convert import (
     PUBLISHED_CODEC_FILE,
     PUBLISHED_FILE,
-    PublishedConfig,
     convert_state,
     read_settings,
 )

@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from soundloom.gen.embedded_text import EmbeddedTextEncoder
 from soundloom.gen.text import T5TextEncoder, TextEncoder, TextStates, load_text_encoder
+from soundloom.gen.weights import BUNDLED_MODELS
 
 T5 = Path(__file__).resolve().parents[1] / "fixtures" / "audiogen_tiny" / "t5"
 
@@ -111,3 +113,24 @@ def test_states_repeat_row_by_row_and_have_a_null() -> None:
 def test_the_contract_alone_encodes_nothing() -> None:
     with pytest.raises(NotImplementedError, match="TextEncoder"):
         TextEncoder()(["a"])
+
+
+@pytest.mark.parametrize(
+    "name", ["foley", BUNDLED_MODELS / "foley", BUNDLED_MODELS / "foley" / "text_encoder"]
+)
+def test_the_encoder_of_a_model_goes_by_the_model(name: str | Path) -> None:
+    wanted = EmbeddedTextEncoder.from_pretrained(BUNDLED_MODELS / "foley" / "text_encoder")
+    loaded = load_text_encoder(name)
+    assert isinstance(loaded, EmbeddedTextEncoder)
+    assert torch.equal(loaded(["a dog"]).states, wanted(["a dog"]).states)
+    assert EmbeddedTextEncoder.from_pretrained(name).dim == wanted.dim
+
+
+def test_a_folder_of_the_name_goes_first_only_if_it_holds_a_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "foley").mkdir()
+    assert isinstance(load_text_encoder("foley"), EmbeddedTextEncoder)
+    shutil.copytree(T5, tmp_path / "foley", dirs_exist_ok=True)
+    assert isinstance(load_text_encoder("foley"), T5TextEncoder)

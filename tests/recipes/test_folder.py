@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import json
 import logging
+import os
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +19,7 @@ from soundloom.recipes.folder import (
     BAD_CAPTIONS,
     MAX_SIDE_CAR_BYTES,
     MISSING_FILE,
+    UNREADABLE,
     list_folder,
     read_folder,
     read_part,
@@ -45,7 +48,7 @@ def test_a_table_in_csv(tmp_path: Path) -> None:
     sound(tmp_path / "deep" / "b.FLAC")
     sound(tmp_path / "c.ogg")
     (tmp_path / "metadata.csv").write_text(
-        'file_name,text,licence\na.wav,"a dog, barking",CC0\ndeep/b.FLAC,rain\na.wav,hound\na.wav,hound\n',
+        'file_name,text,licence\na.wav,"a dog, barking",CC0\ndeep/b.FLAC,rain,\na.wav,hound,\na.wav,hound,\n',
         encoding="utf-8-sig",  # as spreadsheets write it
     )
     assert found(tmp_path) == {
@@ -104,18 +107,18 @@ def test_what_is_wrong_with_captions_is_listed(tmp_path: Path) -> None:
     (tmp_path / "sub" / "metadata.jsonl").write_text('{"file_name": "a.wav"}\nnonsense\n')
     problems = {problem.file: problem for problem in list_folder(tmp_path).problems}
     for file, kind, detail in (
-        ("gone.wav", MISSING_FILE, "row 1: no such sound file"),
-        ("../secret.wav", MISSING_FILE, "row 2: outside the folder"),
-        ("/etc/passwd", MISSING_FILE, "row 3: outside the folder"),
+        ("gone.wav", MISSING_FILE, "line 2: no such sound file"),
+        ("../secret.wav", MISSING_FILE, "line 3: outside the folder"),
+        ("/etc/passwd", MISSING_FILE, "line 4: outside the folder"),
         ("notes.pdf", MISSING_FILE, "known: .wav"),
-        ("metadata.csv", BAD_CAPTIONS, "row 5 lacks file_name"),
+        ("metadata.csv", BAD_CAPTIONS, "line 6: it lacks file_name"),
         ("b.json", BAD_CAPTIONS, "Expecting"),
-        ("c.txt", BAD_CAPTIONS, "utf-8"),
+        ("c.txt", BAD_CAPTIONS, "line 1 is not UTF-8"),
         ("d.json", BAD_CAPTIONS, "JSON list"),
-        ("sub/metadata.jsonl", BAD_CAPTIONS, "line 2 is not valid JSON"),
+        ("sub/metadata.jsonl", BAD_CAPTIONS, "line 2: it is not valid JSON"),
     ):
         assert problems[file].kind == kind and detail in problems[file].detail, problems[file]
-    assert len(problems) == 9
+    assert len(problems) == 10 and problems["sub/a.wav"].kind == MISSING_FILE
     assert found(tmp_path)["a.wav"] == ("fine",)
 
 
@@ -195,3 +198,119 @@ def test_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
         read_part(io.BytesIO(b"junk"), RATE, 1, name="sample 7")
     with pytest.raises(AudioError, match="no samples at 5 s"):
         read_part(sound(tmp_path / "a.wav"), RATE, 1, start=5.0)
+
+
+# ------------------------------------------------------------------ links, odd names, reasons
+
+
+def test_linked_folders_are_found_once_and_broken_links_are_named(tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    sound(folder / "a.wav")
+    sound(tmp_path / "real" / "b.wav")
+    (tmp_path / "real" / "metadata.csv").write_text("file_name,text\nb.wav,rain\n")
+    (folder / "more").symlink_to("../real")
+    (folder / "self").symlink_to(".")
+    (folder / "again").symlink_to("../real")
+    (folder / "gone.wav").symlink_to("nowhere.wav")
+    (folder / "a.txt").symlink_to("nowhere.txt")
+    (folder / "b.pdf").symlink_to("nowhere.pdf")
+    os.mkfifo(folder / "pipe.flac")
+    (folder / "metadata.csv").write_text(
+        "file_name,text\nself/a.wav,a tone\nmore/b.wav,a shower\nagain/b.wav,a shower\ngone.wav,x\n"
+    )
+    listing = list_folder(folder)
+    assert found(folder) == {"a.wav": ("a tone",), "again/b.wav": ("rain", "a shower")}
+    problems = {(problem.file, problem.kind): problem.detail for problem in listing.problems}
+    assert problems.keys() == {
+        ("gone.wav", UNREADABLE),
+        ("gone.wav", MISSING_FILE),
+        ("a.txt", BAD_CAPTIONS),
+        ("pipe.flac", UNREADABLE),
+    }
+    assert "nowhere.wav" in problems["gone.wav", UNREADABLE]
+
+
+def test_a_folder_of_nothing_but_problems_says_so(tmp_path: Path) -> None:
+    (tmp_path / "a.wav").symlink_to("gone.wav")
+    with pytest.raises(
+        ValueError, match=r"holds no sound file.*1 cannot be read, the first: a\.wav: unreadable"
+    ):
+        list_folder(tmp_path).check()
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "txt", "json", "TXT"])
+@pytest.mark.parametrize(("on_disk", "written"), [("NFD", "NFC"), ("NFC", "NFD")])
+def test_names_that_look_the_same_are_the_same(kind: str, on_disk: str, written: str, tmp_path: Path) -> None:
+    def name(form: str, suffix: str) -> str:
+        return unicodedata.normalize(form, f"Vögel/grün.{suffix}")  # type: ignore[arg-type]
+
+    sound(tmp_path / name(on_disk, "wav"))
+    (tmp_path / name(written, kind)).parent.mkdir(exist_ok=True)
+    if kind == "csv":
+        (tmp_path / "metadata.csv").write_text(f"file_name,text\n{name(written, 'wav')},birds\n")
+    elif kind == "jsonl":
+        row = {"file_name": name(written, "wav"), "text": "birds"}
+        (tmp_path / "Metadata.jsonl").write_text(json.dumps(row))
+    else:
+        (tmp_path / name(written, kind)).write_text('{"text": "birds"}' if kind == "json" else "birds")
+    assert found(tmp_path) == {name(on_disk, "wav"): ("birds",)}
+    assert list_folder(tmp_path).problems == []
+
+
+def test_two_files_that_look_the_same_are_told_apart_or_named(tmp_path: Path) -> None:
+    nfc, nfd = (unicodedata.normalize(form, "é.wav") for form in ("NFC", "NFD"))  # type: ignore[arg-type]
+    sound(tmp_path / nfc)
+    sound(tmp_path / nfd)
+    (tmp_path / "metadata.csv").write_text(f"file_name,text\n{nfd},rain\n")
+    assert found(tmp_path) == {nfc: (), nfd: ("rain",)}
+
+
+def test_why_a_sound_has_no_caption_is_true(tmp_path: Path) -> None:
+    for name in "abcdefg":
+        sound(tmp_path / f"{name}.wav")
+    sound(tmp_path / "sub" / "h.wav")
+    rows = ["file_name,text", "a.wav,", 'b.wav,"open', "c.wav", "d.wav,rain"]
+    (tmp_path / "metadata.csv").write_text("\n".join(rows) + "\n")
+    (tmp_path / "e.json").write_text("{\n broken")
+    (tmp_path / "f.txt").write_text("\n")
+    (tmp_path / "sub" / "metadata.csv").write_text("name;text\nh.wav;x\n")
+    reasons = {recording.name: recording.uncaptioned for recording in list_folder(tmp_path).recordings}
+    for name, words in {
+        "a.wav": "metadata.csv, line 2: text is empty",
+        "b.wav": "metadata.csv, line 3: a quote is opened and not closed",
+        "c.wav": "metadata.csv, line 4: it has 1 cell, but the first line has 2",
+        "e.wav": "e.json cannot be used: Expecting property name enclosed in double quotes: line 2",
+        "f.wav": "f.txt holds no caption",
+        "g.wav": "in no metadata.csv, metadata.jsonl, .json or .txt",
+        "sub/h.wav": "sub/metadata.csv cannot be used: line 1 lacks file_name",
+    }.items():
+        assert reasons[name].startswith(words), reasons[name]
+    assert reasons["d.wav"] == ""
+
+
+def test_a_name_that_is_not_utf8_is_found_with_its_caption(tmp_path: Path) -> None:
+    with open(tmp_path / "caf\udce9.wav", "wb") as file:
+        soundfile.write(file, np.sin(np.arange(4000) / 5), RATE, format="WAV")
+    (tmp_path / "metadata.csv").write_bytes(b"file_name,text\ncaf\xe9.wav,a tone\n")
+    assert found(tmp_path) == {"caf\udce9.wav": ("a tone",)}
+    assert read_part(tmp_path / "caf\udce9.wav", RATE, 1).shape == (1, 4000)
+
+
+@pytest.mark.parametrize(
+    ("kind", "content"),
+    [
+        (".json", b'{"text": "\\ud800"}'),
+        (".json", b"[" * 100_000),
+        (".txt", b"rain\ncaf\xe9\n"),
+        (".csv", b'\x00"\xff,'),
+        (".jsonl", b"\x00\xff{"),
+    ],
+)
+def test_odd_bytes_beside_a_sound_are_one_problem(kind: str, content: bytes, tmp_path: Path) -> None:
+    sound(tmp_path / "a.wav")
+    sound(tmp_path / "b.wav")
+    (tmp_path / "b.txt").write_text("wind")
+    (tmp_path / ("metadata" + kind if "v" in kind or "l" in kind else f"a{kind}")).write_bytes(content)
+    [problem] = list_folder(tmp_path).problems
+    assert problem.kind == BAD_CAPTIONS and (kind == ".json" or "line " in problem.detail)
+    assert found(tmp_path) == {"a.wav": (), "b.wav": ("wind",)}

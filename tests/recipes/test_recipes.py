@@ -99,14 +99,18 @@ def overrides(config: dict[str, Any]) -> list[str]:
     if "codec" in settings and isinstance(settings["codec"], str):  # of a language model: a name
         words.append("--model.codec=data/codec")
     if "init_from" in settings:
-        words.append("--model.init_from=data/start")
+        name = "start" if "AudioGen" in config["model"]["class_path"] else "codec"
+        words.append(f"--model.init_from=data/{name}")
     return words
 
 
 def make_models() -> None:
     """Make the models that `overrides` names: a codec, and an AudioGen to start from."""
     size = SMALL_MODEL["codebook_size"]
-    codec = SEANetCodec(num_codebooks=4, codebook_size=size, n_filters=2, dimension=8, lstm=0).eval()
+    spectral = {"ratios": [2], "transform": "spectral", "transform_hop": 160, "causal": True, "norm": "none"}
+    codec = SEANetCodec(
+        num_codebooks=4, codebook_size=size, n_filters=2, dimension=8, lstm=0, **spectral
+    ).eval()
     codec.save_pretrained("data/codec")
     text_encoder = load_text_encoder(TINY_T5)
     lm = AudioLM(codebook_size=size, dim=16, num_layers=1, num_heads=2, text_dim=text_encoder.dim)
@@ -115,6 +119,18 @@ def make_models() -> None:
 
 def as_list(value: Any) -> list[str]:
     return [value] if isinstance(value, str) else list(value or [])
+
+
+def sample_rate_of(config: dict[str, Any]) -> int:
+    """Hz of the sound that a recipe wants; that of a new model is given there."""
+    rate = config["data"]["init_args"].get("sample_rate", 16000)
+    if isinstance(rate, int):
+        return rate
+    assert rate.startswith("${model."), "the data follows the model"
+    found: Any = config
+    for key in rate[2:-1].split("."):
+        found = found[key]
+    return int(found)
 
 
 def make_data(config: dict[str, Any]) -> None:
@@ -127,7 +143,7 @@ def make_data(config: dict[str, Any]) -> None:
                 clips=10,
                 split="train" if key in ("train_dir", "folders") else "validation",
                 seconds=1.0,
-                sample_rate=data.get("sample_rate", 16000),
+                sample_rate=sample_rate_of(config),
                 compositions={"single": 1.0},
             )
     model = config["model"]["init_args"]
@@ -162,11 +178,24 @@ def test_the_recipe_begins_with_what_it_trains_and_how_it_is_run(recipe: Path) -
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.relative_to(ROOT / "recipes").as_posix())
 def test_a_stopped_run_finds_its_last_checkpoint_again(recipe: Path) -> None:
-    """Without a folder of its own, `--ckpt_path last` looks in that of the new run, and starts anew."""
-    trainer = yaml.safe_load(recipe.read_text(encoding="utf-8"))["trainer"]
-    [writer] = [call for call in trainer["callbacks"] if call["class_path"].endswith(".ModelCheckpoint")]
-    assert writer["init_args"]["dirpath"] == "${trainer.default_root_dir}/checkpoints"
-    assert writer["init_args"]["save_last"] is True
+    """The checkpoints lie where the command puts them, in the run's folder."""
+    config = yaml.safe_load(recipe.read_text(encoding="utf-8"))
+    assert "dirpath" not in config["checkpoint"]
+    own = [call["class_path"] for call in config["trainer"].get("callbacks", [])]
+    assert not [name for name in own if name.endswith("Checkpoint")]
+    assert config["trainer"]["default_root_dir"] == f"runs/{recipe.stem}"
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.relative_to(ROOT / "recipes").as_posix())
+def test_one_option_moves_all_that_a_run_writes(recipe: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["--trainer.default_root_dir", "elsewhere", "--print_config"]
+    with pytest.raises(SystemExit) as stop:
+        cli.lightning(["fit", "--config", str(recipe), *words])
+    assert not stop.value.code
+    settings = dict(leaves(yaml.safe_load(capsys.readouterr().out)))
+    assert settings["model.init_args.export_to"] == "elsewhere/model"
+    assert not [name for name, value in settings.items() if "runs" in str(value)]
+    assert settings["trainer.logger"] is None  # the command's own, in the run's folder
 
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.relative_to(ROOT / "recipes").as_posix())
@@ -198,3 +227,145 @@ def test_the_recipe_trains_two_steps_on_a_cpu(
     outside = [path.name for path in tmp_path.iterdir() if path.name not in ("data", "runs")]
     assert not outside, "what a recipe writes belongs into runs/ or data/"
     assert not list(tmp_path.rglob("*.ckpt")), "a debug run leaves no checkpoint"
+
+
+def small_run(name: str, monkeypatch: pytest.MonkeyPatch, folder: Path) -> list[str]:
+    """Make what a recipe needs below `folder`; return the words that run two steps of it."""
+    recipe = ROOT / "recipes" / f"{name}.yaml"
+    config = yaml.safe_load(recipe.read_text(encoding="utf-8"))
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("PL_GLOBAL_SEED", "0")
+    make_data(config)
+    make_models()
+    words = [word for word in overrides(config) if "fast_dev_run" not in word]
+    if name == "audiogen_foley":  # codes of the tiny codec
+        words.append("--model.export_codec=data/codec")
+    if name == "judge":  # so few clips would have other classes for validation
+        words.append("--data.val_dir=data/foley-judge/train")
+    return [
+        "--config",
+        str(recipe),
+        *words,
+        "--trainer.max_steps=2",
+        "--trainer.default_root_dir=elsewhere",
+        "--trainer.enable_progress_bar=true",
+    ]
+
+
+def logged(folder: Path) -> dict[str, set[str]]:
+    """Kind of what is on the board of a run -> its tags."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    [events] = folder.glob("version_0/events.*")
+    board = EventAccumulator(str(events), size_guidance={"images": 0, "audio": 0})
+    board.Reload()
+    tags = board.Tags()
+    return {kind: set(tags[kind]) for kind in ("scalars", "images", "audio")}
+
+
+@pytest.mark.parametrize(
+    ("name", "sounds"),
+    [
+        ("seanet_finetune", {"original", "decoded"}),
+        ("music2latent2_small", {"original", "decoded"}),
+        ("audiogen_foley", {"original", "generated"}),
+        ("judge", {"original"}),
+    ],
+)
+def test_a_short_run_validates_and_shows_and_keeps_what_it_made(
+    name: str,
+    sounds: set[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    words = small_run(name, monkeypatch, tmp_path)
+    capsys.readouterr()
+    assert cli.lightning(["fit", *words]) == 0
+    said = capsys.readouterr()
+    assert "training: step 2 of 2 (100 %)" in said.err and "\r" not in said.err
+    assert "the model is in elsewhere/model" in said.out and "soundloom " in said.out
+    run = tmp_path / "elsewhere"
+    assert (run / "model" / "config.json").is_file() and (run / "checkpoints" / "last.ckpt").is_file()
+    assert {path.name for path in tmp_path.iterdir()} <= {"data", "elsewhere"}
+    found = logged(run)
+    assert [tag for tag in found["scalars"] if tag.startswith("val/")]
+    assert {tag.rpartition("/")[2] for tag in found["audio"]} == sounds
+    assert "examples/0/spectrogram" in found["images"]
+
+    # Again into the same folder: refused, and nothing is touched.
+    before = {path: path.stat().st_mtime_ns for path in run.rglob("*") if path.is_file()}
+    assert cli.lightning(["fit", *words]) == 2
+    error = capsys.readouterr().err
+    assert "elsewhere holds an earlier run" in error and "--ckpt_path last" in error
+    assert "--trainer.default_root_dir elsewhere-2" in error and "Traceback" not in error
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+
+    if name != "judge":  # going on is what was asked for; test and predict read what was kept
+        assert cli.lightning(["fit", *words, "--trainer.max_steps=3", "--ckpt_path=last"]) == 0
+        assert "training: step 3 of 3" in capsys.readouterr().err
+    last = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
+    assert last["global_step"] == (2 if name == "judge" else 3)
+    assert not list((run / "checkpoints").glob("last-*"))
+    averaged = name in ("seanet_finetune", "music2latent2_small")
+    assert (
+        "current_model_state" in last
+    ) == averaged  # the moving average of a codec, and the weights beside it
+    checkpoint = f"--ckpt_path={run / 'checkpoints' / 'last.ckpt'}"
+    evaluated = [word for word in words if "max_steps" not in word]
+    assert cli.lightning(["test", *evaluated, checkpoint]) == 0
+    assert "test/" in capsys.readouterr().out
+    assert cli.lightning(["predict", *evaluated, checkpoint]) == 0
+    assert "elsewhere/predictions" in capsys.readouterr().out
+    assert {path.stem.partition("-")[2] for path in (run / "predictions").glob("*.wav")} == sounds
+    rows = (run / "predictions" / "metadata.csv").read_text().splitlines()
+    assert rows[0].startswith("file_name") and len(rows) == 1 + len(list((run / "predictions").glob("*.wav")))
+
+
+SOUNDING = [path for path in RECIPES if "TokenDataModule" not in path.read_text(encoding="utf-8")]
+
+
+@pytest.mark.parametrize("recipe", SOUNDING, ids=lambda path: path.stem)
+@pytest.mark.parametrize("change", ["sample_rate=24000", "channels=3"])
+def test_data_that_the_model_does_not_take_is_refused(
+    recipe: Path,
+    change: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    config = yaml.safe_load(recipe.read_text(encoding="utf-8"))
+    channels = config["data"]["init_args"].get("channels", 1)
+    if change.startswith("channels"):
+        if "Clip" in config["data"]["class_path"]:
+            return  # always mono
+        stereo = channels == 2 or "stereo" in recipe.stem
+        change = f"channels={1 if stereo else 2}"
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PL_GLOBAL_SEED", "0")
+    if {"codec", "init_from"} & config["model"]["init_args"].keys():
+        make_models()
+    for key in RENDERED:  # refused before they are read
+        for folder in as_list(config["data"]["init_args"].get(key)):
+            Path(folder).mkdir(parents=True, exist_ok=True)
+    words = [*overrides(config), f"--data.{change}"]
+    if config["data"]["class_path"].endswith("AudioGenDataModule"):
+        words.append("--data.mixing=null")
+        render_dataset("data/mysounds", clips=10, seconds=1.0, compositions={"single": 1.0})
+        words.append("--data.folders=[data/mysounds]")
+    assert cli.lightning(["fit", "--config", str(recipe), *words]) == 2
+    [error] = [line for line in capsys.readouterr().err.splitlines() if line.startswith("lightning: error")]
+    assert change.partition("=")[2] in error
+    assert f"set --data.{change.partition('=')[0]}" in error or "render it with" in error
+
+
+def test_the_rate_of_the_model_reaches_its_data(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = small_run("music2latent2_small", monkeypatch, tmp_path)
+    assert cli.lightning(["fit", *words, "--model.settings.sample_rate=24000"]) == 2
+    error = capsys.readouterr().err
+    assert "is rendered at 16000 Hz, wanted 24000 Hz" in error
+    assert not (tmp_path / "elsewhere" / "model").exists()
+    assert cli.lightning(["fit", *words, "--data.segment_seconds=0.1"]) == 2
+    assert "set --data.segment_seconds" in capsys.readouterr().err

@@ -176,6 +176,61 @@ def test_a_run_killed_while_it_writes_a_checkpoint_goes_on_the_same(workplace: P
             assert torch.equal(value, results[1][part][name]), name
 
 
+STOPPER = """\
+import os, signal
+from lightning import Callback
+
+class AtStep(Callback):
+    def on_train_batch_start(self, trainer, module, batch, index):
+        if trainer.global_step == 1:
+            os.kill(os.getpid(), signal.SIGINT)
+
+class InValidation(Callback):
+    def on_validation_batch_start(self, trainer, module, batch, index, dataloader_idx=0):
+        if not trainer.sanity_checking and trainer.global_step > 3:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+class Twice(Callback):
+    def on_train_batch_start(self, trainer, module, batch, index):
+        if trainer.global_step == 1:
+            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), signal.SIGINT)
+"""
+
+
+def test_a_stopped_run_keeps_what_it_has_and_goes_on_the_same(
+    workplace: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(workplace)
+    (workplace / "stopper.py").write_text(STOPPER)
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    few = ["--trainer.callbacks.init_args.every_n_train_steps=100"]  # none is due before the stop
+    fit(*few)
+    whole = losses(workplace / "runs" / "whole")
+    assert len(whole) == STEPS
+    last = workplace / "runs" / "whole" / "checkpoints" / "last.ckpt"
+    assert torch.load(last, weights_only=True)["global_step"] == STEPS  # though 100 was never reached
+
+    for name, signum, step in (("AtStep", signal.SIGINT, 2), ("InValidation", signal.SIGTERM, 5)):
+        root = f"--trainer.default_root_dir=runs/{name}"
+        words = ["--config", "tiny.yaml", root, *few, f"--trainer.callbacks+=stopper.{name}"]
+        capsys.readouterr()
+        assert cli.lightning(["fit", *words]) == 128 + signum
+        said = capsys.readouterr().err
+        assert f"stopped at step {step}; all of it is kept in runs/{name}/checkpoints/last.ckpt" in said
+        assert f"--ckpt_path last\nTo try what there is: soundloom export runs/{name}/" in said
+        assert {number: signal.getsignal(number) for number in handlers} == handlers
+        fit(root, *few, "--ckpt_path", "last")
+        after = losses(workplace / "runs" / name)
+        assert sorted(after)[-1] == STEPS - 1 and len(after) >= STEPS - step
+        assert {at: train for at, (train, _) in after.items()} == {at: whole[at][0] for at in after}
+
+    words = ["--config", "tiny.yaml", "--trainer.default_root_dir=runs/twice", *few]
+    assert cli.lightning(["fit", *words, "--trainer.callbacks+=stopper.Twice"]) == 130
+    assert "stopped at once" in capsys.readouterr().err
+    assert {number: signal.getsignal(number) for number in handlers} == handlers
+
+
 class Draws(Dataset[tuple[int, float]]):
     """Items that are random."""
 

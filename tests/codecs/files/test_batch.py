@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from soundloom.codecs.failures import Failure
 from soundloom.codecs.files.batch import Job, plan_jobs, run_jobs
 from soundloom.codecs.files.places import Progress
 
@@ -123,8 +124,8 @@ def test_one_failure_keeps_nobody_else_from_being_done(workers: int) -> None:
     outcomes = run_jobs(
         some_jobs(5), work, workers=workers, progress=seconds.append, done=lambda job, _: ended.append(job)
     )
-    assert [str(outcome) for outcome in outcomes] == ["0", "1", "bad sound", "3", "4"]
-    assert isinstance(outcomes[2], ValueError)
+    assert [str(outcome) for outcome in outcomes] == ["0", "1", "2.wav: bad sound", "3", "4"]
+    assert isinstance(outcomes[2], Failure) and isinstance(outcomes[2].error, ValueError)
     assert seconds == [0.5] * 5
     assert len(ended) == 5
     assert Path("made/1/3.loom").read_text() == "done"
@@ -161,3 +162,28 @@ def test_stopping_ends_all(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_too_few_workers() -> None:
     with pytest.raises(ValueError, match="jobs is 0"):
         run_jobs([], lambda job, progress: None, workers=0)
+
+
+def test_what_cannot_be_a_source_is_a_job_that_fails(here: Path) -> None:
+    (here / "s" / "gone.wav").symlink_to("nowhere.wav")
+    (here / "s" / "notes").symlink_to("nowhere")
+    (here / "s" / "gone.txt").symlink_to("nowhere.txt")
+    for source in ("s", "s/**/*", "s/**"):
+        jobs = plan_jobs([source], "out", suffixes={".wav", ".flac"}, new_suffix=".loom")
+        failed = {job.source.name for job in jobs if job.failure is not None}
+        assert {"gone.wav"} <= failed <= {"gone.wav", "notes"} and len(jobs) - len(failed) == 3
+        outcomes = run_jobs(jobs, lambda job, progress: job.source.name)
+        assert sorted(str(outcome) for outcome in outcomes if not isinstance(outcome, Failure)) == [
+            "b.wav",
+            "c.WAV",
+            "d.flac",
+        ]
+
+
+def test_a_linked_folder_keeps_its_place(here: Path) -> None:
+    tree(here, "far/e.wav")
+    (here / "s" / "near").symlink_to("../far")
+    (here / "s" / "up").symlink_to("..")
+    planned = plan("s")
+    assert planned["s/near/e.wav"] == "out/near/e.loom" and planned["s/b.wav"] == "out/b.loom"
+    assert planned["s/up/a.wav"] == "out/up/a.loom" and len(planned) == 5

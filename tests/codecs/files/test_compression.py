@@ -53,7 +53,7 @@ def test_what_is_stored_is_what_the_codec_encodes(kind: str) -> None:
 def test_decoding_equals_the_codec_and_its_resampling() -> None:
     codec = seanet()
     samples = sound(0.7, 8000)
-    compressed = codec.compress(samples, 8000)
+    compressed = codec.compress(samples, 8000, level=False)
     whole = codec.decode(compressed.frames.unsqueeze(0), length=samples.shape[-1])[0]
     torch.testing.assert_close(codec.decompress(compressed)[0], whole, atol=1e-6, rtol=0)
 
@@ -93,7 +93,7 @@ def test_only_what_is_needed_is_decoded() -> None:
 
     span = plan_span(codec, compressed.header, 10.0, 11.0, None)
     list(decode_blocks(codec, compressed.header, frames, lambda: 160000, span))
-    assert min(asked) >= 900 and max(asked) <= 1150
+    assert min(asked) >= 800 and max(asked) <= 1150
 
 
 def test_bytes_and_files_keep_everything(tmp_path: object) -> None:
@@ -107,8 +107,8 @@ def test_bytes_and_files_keep_everything(tmp_path: object) -> None:
 def test_scale_is_undone() -> None:
     codec = seanet()
     samples = sound(0.3, 8000)
-    plain = codec.compress(0.5 * samples, 8000)
-    scaled = codec.compress(samples, 8000, scale=0.5)
+    plain = codec.compress(0.5 * samples, 8000, level=False)
+    scaled = codec.compress(samples, 8000, scale=0.5, level=False)
     assert torch.equal(scaled.frames, plain.frames)
     torch.testing.assert_close(codec.decompress(scaled)[0], 2 * codec.decompress(plain)[0])
 
@@ -236,7 +236,7 @@ def test_chunks_of_many_codes_a_second_hold_whole_segments_where_they_fit() -> N
         (torch.zeros(0), 8000, "0 samples"),
         (torch.zeros(2, 1, 5), 8000, "use one sound"),
         (torch.zeros(()), 8000, "use one sound"),
-        (torch.zeros(100, 2), 8000, "channels come before samples"),
+        (torch.zeros(100, 2), 8000, "channels come first"),
         (torch.full((5,), float("nan")), 8000, "NaN or infinite"),
         (torch.zeros(5), 0, "whole number"),
         (torch.zeros(5), 8000.5, "whole number"),

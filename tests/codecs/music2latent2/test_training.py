@@ -19,7 +19,7 @@ from soundloom.codecs.music2latent2 import Music2Latent2, Music2Latent2Config
 from soundloom.codecs.music2latent2.consistency import ConsistencyObjective, NoiseSchedule, pseudo_huber
 from soundloom.codecs.music2latent2.ema import WarmupEMA
 from soundloom.codecs.music2latent2.module import Music2Latent2Module
-from soundloom.codecs.music2latent2.reconstruction import comparison_figure, log_spectral_distance
+from soundloom.codecs.music2latent2.reconstruction import log_spectral_distance, spectrogram_figure
 
 TINY = Music2Latent2Config(
     sample_rate=8000,
@@ -321,5 +321,5 @@ def test_reconstruction_figures_of_merit() -> None:
     assert float(log_spectral_distance(audio, audio)) == 0
     louder = log_spectral_distance(audio * 0.1, audio)
     assert 5 < float(louder) < 20.1, "20 dB where there is sound, less where there is silence"
-    figure = comparison_figure(audio[0, 0], audio[1, 0], 8000)
+    figure = spectrogram_figure({"original": audio[0, 0], "decoded": audio[1, 0]}, 8000)
     assert [axes.get_title() for axes in figure.axes[:2]] == ["original", "decoded"]
