@@ -240,6 +240,8 @@ def small_run(name: str, monkeypatch: pytest.MonkeyPatch, folder: Path) -> list[
     words = [word for word in overrides(config) if "fast_dev_run" not in word]
     if name == "audiogen_foley":  # codes of the tiny codec
         words.append("--model.export_codec=data/codec")
+    if name == "music2latent2_small":
+        words.append("--model.envelope_examples=20")
     if name == "judge":  # so few clips would have other classes for validation
         words.append("--data.val_dir=data/foley-judge/train")
     return [
