@@ -39,8 +39,6 @@ def encode_file(
     precision: str | None = None,
     entropy: str = "auto",
     raw: RawFormat | None = None,
-    level: bool = True,
-    allow_truncated: bool = False,
     allow_truncated: bool = False,
     level: bool = True,
     force: bool = False,
@@ -57,9 +55,6 @@ def encode_file(
         codec: that encodes.
         bitrate, codebooks, precision, entropy: as in `Codec.compress`.
         raw: what the samples are, for a source without a header.
-        level: as in `Codec.compress`; not for pipes, which are passed on while they come in, nor in .ecdc
-            files.
-        allow_truncated: compress what is there of a file that breaks off early, with a warning.
         allow_truncated: compress what is there of a file that breaks off early, with a warning.
         level: as in `Codec.compress`; not for pipes, which are passed on while they come in, nor in .ecdc
             files.
