@@ -153,7 +153,8 @@ def impacts(rng: Rng, sample_rate: int, p: Parameters, n: int) -> Array:
     """A train of blows, `rate` a second, as regular as `timing` says, with pauses, `[N]`."""
     rate = max(p["rate"], 0.3)
     seconds = n / sample_rate
-    times, blows = [], []
+    times: list[float] = []
+    blows: list[Array] = []
     now, index = rng.uniform(0, min(0.3, 0.5 / rate, 0.3 * seconds)), 0
     while now < seconds - 0.02 or not times:
         level = rng.lognormal(0, p["level_spread"])
