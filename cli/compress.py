@@ -76,6 +76,11 @@ def add_encode_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--raw", metavar="FORMAT", help="IN has no header: ENCODING:RATE:CHANNELS, for example s16le:44100:2"
     )
+    parser.add_argument(
+        "--allow-truncated",
+        action="store_true",
+        help="compress what is there of a file that breaks off early (default: an error for that file)",
+    )
     _add_batch_arguments(parser)
 
 
@@ -134,12 +139,13 @@ def add_info_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run_encode(options: argparse.Namespace) -> int:
     """Compress everything; returns 0, or raises what went wrong."""
+    from ..codecs.audio import SOUND_SUFFIXES, UNDECODED_SUFFIXES
     from ..codecs.files import encode_file, sound_seconds
-    from ..codecs.files.soundio import SOUND_SUFFIXES, RawFormat
     from ..codecs.files.storage import choose_storage
+    from ..codecs.sound_reader import RawFormat
 
     raw = None if options.raw is None else RawFormat.parse(options.raw, reading=True)
-    jobs = _plan(options, suffixes=SOUND_SUFFIXES, new_suffix=f".{options.format}")
+    jobs = _plan(options, suffixes={*SOUND_SUFFIXES, *UNDECODED_SUFFIXES}, new_suffix=f".{options.format}")
     codec = load_on_device(options.codec, choose_device(options.device))
     choice: dict[str, Any] = {
         "bitrate": None if options.bitrate is None else 1000 * options.bitrate,
@@ -156,6 +162,7 @@ def run_encode(options: argparse.Namespace) -> int:
             **choice,
             entropy=options.entropy,
             raw=raw,
+            allow_truncated=options.allow_truncated,
             level=options.level,
             force=options.force,
             progress=progress,
@@ -177,7 +184,7 @@ def run_decode(options: argparse.Namespace) -> int:
     from ..codecs.container import SUFFIX
     from ..codecs.encodec.ecdc_header import SUFFIX as ECDC_SUFFIX
     from ..codecs.files import CodecShelf, decode_file, described_seconds
-    from ..codecs.files.soundio import RawFormat
+    from ..codecs.sound_reader import RawFormat
 
     raw = None if options.raw is None else RawFormat.parse(options.raw, reading=False)
     if raw is not None and options.destination != "-":

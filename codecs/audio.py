@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import io
 import logging
+import math
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 import soundfile
@@ -20,11 +21,20 @@ from torch import Tensor
 
 from ..errors import SoundloomError
 from .atomic import atomic_write
-from .filenames import native
 from .limiter import limit
+
+if TYPE_CHECKING:
+    from .sound_reader import SoundSource
 
 logger = logging.getLogger(__name__)
 
+# What counts as a sound in folders, for all commands, and is read; any other file may be named outright.
+SOUND_SUFFIXES = (
+    *(".wav", ".flac", ".ogg", ".mp3", ".opus", ".oga", ".aiff", ".aif", ".aifc", ".au", ".snd", ".caf"),
+    *(".w64", ".rf64", ".mp2"),
+)
+# Sounds that libsndfile has no decoder for: found in folders too, to be said that they need converting.
+UNDECODED_SUFFIXES = (".m4a", ".aac", ".wma", ".webm", ".mka", ".amr", ".ape", ".wv")
 # What is written for each file suffix: libsndfile's major format and its encoding of the samples.
 WRITE_FORMATS = {
     ".wav": ("WAV", "PCM_16"),
@@ -35,6 +45,12 @@ WRITE_FORMATS = {
 # libsndfile's Vorbis encoder puts a whole write on its stack and crashes on long ones, so write in blocks.
 WRITE_BLOCK = 65536
 MAX_CHANNELS = 64
+# Float samples beyond are not on the scale -1 to 1: 40 dB too much, or whole numbers only.
+MAX_PEAK = 100.0
+WHOLE_PEAK = 2.0
+CHECK_BLOCK = 1 << 20
+# soxr needs minutes and gigabytes for filters between rates that are farther apart.
+MAX_RATIO = 256
 
 # Value of zero and of full scale for the integer types that hold sound.
 INTEGER_RANGES = {
@@ -46,6 +62,10 @@ INTEGER_RANGES = {
 
 class AudioError(SoundloomError, ValueError):
     """Audio that cannot be read, written or used; the message names what is wrong and the fix."""
+
+
+class TruncatedAudioError(AudioError):
+    """A sound file that breaks off early: its header tells of more than is there."""
 
 
 @dataclass(eq=False)
@@ -140,11 +160,46 @@ def check_finite(samples: Tensor, source: str = "the audio") -> None:
         )
 
 
-def read_audio(path: str | os.PathLike[str]) -> tuple[Tensor, int]:
+def check_sound(samples: Tensor, source: str = "the audio") -> None:
+    """Raise `AudioError` unless float samples `[..., N]` can be sound on the scale -1 to 1.
+
+    Refused are NaN and infinite samples, and samples on the scale of integers: those beyond MAX_PEAK, and
+    whole numbers beyond WHOLE_PEAK, as they come from `wav.astype("float32")`.
+    """
+    peak, whole = 0.0, True
+    for block in samples.detach().split(CHECK_BLOCK, dim=-1) if samples.ndim else ():
+        if not block.numel():
+            continue
+        low, high = (float(value) for value in torch.aminmax(block))
+        if not (math.isfinite(low) and math.isfinite(high)):
+            check_finite(samples, source)
+        peak = max(peak, -low, high)
+        whole = whole and bool((block == block.round()).all())
+    if peak > MAX_PEAK or (whole and peak > WHOLE_PEAK):
+        bits = next((bits for bits in (16, 24, 32) if peak <= 2.0 ** (bits - 1)), None)
+        fix = f"divide by {2 ** (bits - 1)}.0 (the scale of int{bits})" if bits else "scale them"
+        raise AudioError(
+            f"{source} has samples up to {peak:g}, but full scale is 1: {fix}, or give integers as integers "
+            "(int16, int32), which are scaled"
+        )
+
+
+def check_axes(samples: Tensor) -> None:
+    """Raise `AudioError` unless `[..., C, N]` has a number of channels that sound has, C before N."""
+    channels, length = samples.shape[-2:]
+    if not 1 <= channels <= MAX_CHANNELS or (channels > 2 and 0 < length < channels):
+        raise AudioError(
+            f"samples of shape {list(samples.shape)} would be {channels} channels of {length} samples; "
+            f"channels come first, 1 to {MAX_CHANNELS} of them: transpose [N, C] audio (samples.T)"
+        )
+
+
+def read_audio(source: SoundSource, *, allow_truncated: bool = False) -> tuple[Tensor, int]:
     """Read a sound file: wav, flac, ogg, mp3 and whatever else libsndfile knows, told by content.
 
     Args:
-        path: the file.
+        source: the path of a file, its bytes, or a binary stream with them.
+        allow_truncated: take what is there of a file that breaks off early, with a warning.
 
     Returns:
         Samples float32 `[C, N]` and the sample rate in Hz, both as they are in the file.
@@ -153,28 +208,18 @@ def read_audio(path: str | os.PathLike[str]) -> tuple[Tensor, int]:
         FileNotFoundError: there is no such file.
         IsADirectoryError: the path is a folder.
         PermissionError: the file may not be read.
-        AudioError: no sound, no known format, 0 samples, or NaN or infinite samples.
+        TruncatedAudioError: its header tells of more sound than is there, and `allow_truncated` is off.
+        AudioError: no sound, no known format, a damaged one, 0 samples, NaN or infinite samples, or samples
+            on the scale of integers.
     """
-    path = Path(path)
-    if path.is_dir():
-        raise IsADirectoryError(f"{path} is a folder; give the path of one sound file")
-    if not path.exists():
-        raise FileNotFoundError(f"no such file: {path}; check the spelling and the current folder")
-    with path.open("rb"):  # libsndfile calls a missing permission only "System error"; Python names it
-        pass
-    try:
-        data, sample_rate = soundfile.read(native(path), dtype="float32", always_2d=True)
-    except (soundfile.SoundFileError, TypeError, MemoryError) as error:
-        # TypeError: the suffix .raw means headerless samples to soundfile, which then asks for their rate.
-        raise AudioError(
-            f"cannot read sound from {path} ({error}); use a wav, flac, ogg or mp3 file, "
-            "or convert it to one first"
-        ) from error
-    samples = torch.from_numpy(data).T.contiguous()
-    if samples.shape[-1] == 0:
-        raise AudioError(f"{path} holds 0 samples; use a file that is not empty")
-    check_finite(samples, str(path))
-    return samples, int(sample_rate)
+    from .sound_reader import open_sound  # which uses this module
+
+    with open_sound(source, allow_truncated=allow_truncated) as sound:
+        samples = sound.read()
+        if samples.shape[-1] == 0:
+            raise AudioError(f"{sound.name} holds 0 samples; use a file that is not empty")
+        check_sound(samples, sound.name)
+        return samples, sound.sample_rate
 
 
 def write_audio(
@@ -209,13 +254,14 @@ def write_audio(
     samples = as_samples(samples).detach().cpu()
     if samples.ndim == 1:
         samples = samples.unsqueeze(0)
-    if samples.ndim != 2 or not 1 <= samples.shape[0] <= MAX_CHANNELS:
+    if samples.ndim != 2:
         raise AudioError(
             f"cannot write samples of shape {list(samples.shape)} to {path}; "
             f"use [N] or [C, N] with 1 to {MAX_CHANNELS} channels (channels first)"
         )
     if samples.shape[-1] == 0:
         raise AudioError(f"cannot write {path}: there are 0 samples; give at least 1")
+    check_axes(samples)
     check_finite(samples, f"the sound for {path}")
     peak = float(samples.abs().max())
     sample_rate = check_rate(sample_rate)
@@ -279,6 +325,14 @@ def resampled_length(length: int, from_rate: int, to_rate: int) -> int:
     return -(-length * to_rate // from_rate)
 
 
+def check_ratio(from_rate: int, to_rate: int) -> None:
+    """Raise `AudioError` for rates that are too far apart to resample."""
+    if not 1 / MAX_RATIO <= to_rate / from_rate <= MAX_RATIO:
+        raise AudioError(
+            f"cannot resample {from_rate} to {to_rate} Hz; rates may differ by a factor of {MAX_RATIO}"
+        )
+
+
 def resample(samples: Tensor | np.ndarray, from_rate: int, to_rate: int) -> Tensor:
     """Change the sample rate along the last axis with soxr's very high quality filter.
 
@@ -293,12 +347,13 @@ def resample(samples: Tensor | np.ndarray, from_rate: int, to_rate: int) -> Tens
         Equal rates return the samples unchanged.
 
     Raises:
-        AudioError: a rate that is not a whole number of at least 1 Hz.
+        AudioError: a rate that is not a whole number of at least 1 Hz, or rates that are too far apart.
     """
     samples = as_samples(samples)
     from_rate, to_rate = check_rate(from_rate, "from_rate"), check_rate(to_rate, "to_rate")
     if from_rate == to_rate:
         return samples
+    check_ratio(from_rate, to_rate)
     if samples.ndim == 0:
         raise AudioError("resample wants samples of shape [..., N], not a single number")
     length = resampled_length(samples.shape[-1], from_rate, to_rate)

@@ -9,13 +9,13 @@ import os
 from abc import ABC, abstractmethod
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 from torch import Tensor
 
 from ..errors import ModelError, ModelNotFoundError
-from .audio import MAX_CHANNELS, AudioError, as_samples, check_finite, mix, resample
+from .audio import AudioError, as_samples, check_axes, check_sound, mix, resample
 from .resolve import (
     BUNDLED_MODELS,
     CODEC_FILES,
@@ -116,7 +116,11 @@ class Codec(ABC):
 
     @abstractmethod
     def encode(self, audio: Tensor) -> Tensor:
-        """Turn audio at `sample_rate`, float32 `[B, C, N]`, into codes, int64 `[B, K, T]`."""
+        """Turn audio at `sample_rate`, `[B, C, N]`, into codes, int64 `[B, K, T]`.
+
+        Any type that `as_samples` takes is right, numpy arrays too; `prepare` makes other rates and shapes
+        fit. An autocast region around the call changes nothing.
+        """
 
     @abstractmethod
     def decode(self, codes: Tensor, length: int | None = None) -> Tensor:
@@ -133,7 +137,8 @@ class Codec(ABC):
             Float32 `[B, channels, M]` with `M = ceil(N * codec.sample_rate / sample_rate)`.
 
         Raises:
-            AudioError: another shape, 0 samples, NaN or infinite samples, or a bad sample rate.
+            AudioError: another shape, 0 samples, NaN or infinite samples, samples on the scale of integers,
+                or a bad sample rate.
         """
         samples = as_samples(audio)
         shape = list(samples.shape)
@@ -141,14 +146,10 @@ class Codec(ABC):
             raise AudioError(f"audio has shape {shape}; use [N], [C, N] or [B, C, N]")
         while samples.ndim < 3:
             samples = samples.unsqueeze(0)
-        if not 1 <= samples.shape[1] <= MAX_CHANNELS:
-            raise AudioError(
-                f"audio of shape {shape} has {samples.shape[1]} channels; 1 to {MAX_CHANNELS} are allowed, "
-                "and channels come before samples (transpose [N, C] audio)"
-            )
+        check_axes(samples)
         if samples.numel() == 0:
             raise AudioError(f"audio of shape {shape} is empty; give at least 1 sample")
-        check_finite(samples)
+        check_sound(samples)
         return mix(resample(samples, sample_rate, self.sample_rate), self.channels)
 
     def stream_encoder(self, **options: Any) -> CodecStream:
@@ -213,7 +214,7 @@ class Codec(ABC):
 
     def decompress(
         self,
-        compressed: Compressed,
+        compressed: Compressed | bytes | BinaryIO,
         *,
         start: float | None = None,
         stop: float | None = None,
@@ -224,7 +225,8 @@ class Codec(ABC):
         What is beyond full scale, or beyond the sound's own peak where that was beyond it, is limited.
 
         Args:
-            compressed: as `compress` made it, or `Compressed.load` read it.
+            compressed: as `compress` made it, or `Compressed.load` read it; or the content of a .loom file,
+                as bytes or a binary stream.
             start, stop: seconds between which the sound is wanted; None: its beginning, its end. Only what is
                 needed for that is decoded.
             any_weights: decode also what was made with other weights of this codec; it may be noise.
@@ -235,8 +237,11 @@ class Codec(ABC):
         Raises:
             ValueError: it was made with another codec or other weights, or no such part.
         """
+        from .container import Compressed
         from .files.compression import decompress
 
+        if not isinstance(compressed, Compressed):
+            compressed = Compressed.load(compressed)
         return decompress(self, compressed, start=start, stop=stop, any_weights=any_weights)
 
 

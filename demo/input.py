@@ -6,10 +6,10 @@ import math
 import os
 from pathlib import Path
 
-import soundfile
 from torch import Tensor
 
-from ..codecs.audio import AudioError, read_audio
+from ..codecs.audio import AudioError, check_sound
+from ..codecs.sound_reader import open_sound
 
 
 def say_seconds(seconds: float) -> str:
@@ -29,13 +29,18 @@ def read_upload(path: str | os.PathLike[str], *, limit: float) -> tuple[Tensor, 
     Raises:
         AudioError: no sound, a damaged one, or one that is too long.
     """
-    try:
-        found = soundfile.info(str(path))
-    except (soundfile.SoundFileError, TypeError):
-        return read_audio(path)  # which says what is wrong with it
-    if found.duration > limit:
-        raise AudioError(
-            f"{Path(path).name} lasts {say_seconds(found.duration)}; here at most {say_seconds(limit)} are "
-            "allowed: cut it, or use the command line, which takes any length"
-        )
-    return read_audio(path)
+    name = Path(path).name
+    with open_sound(path, name=name) as sound:
+        longest = math.floor(limit * sound.sample_rate)
+        # One sample more tells that there are more, also where the header does not.
+        samples = sound.read(0, longest + 1 if sound.about is None or sound.about <= longest else 0)
+        if samples.shape[-1] > longest or (sound.about or 0) > longest:
+            lasts = f"more than {say_seconds(limit)}" if sound.seconds is None else say_seconds(sound.seconds)
+            raise AudioError(
+                f"{name} lasts {lasts}; here at most {say_seconds(limit)} are allowed: cut it, or use the "
+                "command line, which takes any length"
+            )
+        if not samples.shape[-1]:
+            raise AudioError(f"{name} holds 0 samples; use a file that is not empty")
+        check_sound(samples, name)
+        return samples, sound.sample_rate

@@ -9,15 +9,12 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-import soundfile
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from ..codecs.audio import AudioError
 from ..codecs.failures import Failure, attempt, said
-from ..codecs.filenames import native
-from .folder import UNREADABLE, list_folder, read_part
+from .folder import UNREADABLE, list_folder, read_part, sound_seconds
 
 logger = logging.getLogger(__name__)
 
@@ -99,7 +96,7 @@ class RenderedFolder:
 
 
 class AudioFiles:
-    """All wav, flac, ogg and mp3 files below a folder, decoded once into memory as int16.
+    """All sound files below a folder, decoded once into memory as int16.
 
     A file that cannot be read is left out with a warning that names it.
 
@@ -165,11 +162,8 @@ class AudioFiles:
 
 
 def _expected_samples(path: Path, sample_rate: int) -> float:
-    """Samples that a file will have at `sample_rate`, by its header."""
-    try:
-        return soundfile.info(native(path)).duration * sample_rate
-    except (soundfile.SoundFileError, TypeError) as error:
-        raise AudioError(f"cannot read sound from {path} ({error}); convert it or take it out") from error
+    """Samples that a file will have at `sample_rate`."""
+    return sound_seconds(path) * sample_rate
 
 
 def load_int16(path: Path, sample_rate: int, channels: int = 1) -> np.ndarray:

@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import soundfile
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -27,11 +26,10 @@ from tqdm import tqdm
 
 from ..codecs.base import Codec, load_codec
 from ..codecs.failures import Failure, attempt
-from ..codecs.filenames import native
 from ..gen.text import TextEncoder
 from .datasets import RenderedFolder
 from .encoded_files import CODES, Sink, describe, write_prepared
-from .folder import Recording, read_part
+from .folder import Recording, read_part, sound_seconds
 
 logger = logging.getLogger(__name__)
 
@@ -40,11 +38,11 @@ TEXT_BATCH = 64
 Progress = Callable[[int, int], None]
 
 
-def encode_batch(codec: Codec, audio: Tensor, device: str = "cpu", autocast: bool = False) -> np.ndarray:
-    """Encode float32 `[B, 1 or C, N]` to int16 `[B, K, T]`; `autocast` computes in bfloat16."""
+def encode_batch(codec: Codec, audio: Tensor, device: str = "cpu") -> np.ndarray:
+    """Encode float32 `[B, 1 or C, N]` to int16 `[B, K, T]`."""
     if codec.channels > 1:
         audio = audio.expand(-1, codec.channels, -1)
-    with torch.inference_mode(), torch.autocast(device.split(":")[0], torch.bfloat16, enabled=autocast):
+    with torch.inference_mode():
         return codec.encode(audio.to(device)).to(torch.int16).cpu().numpy()
 
 
@@ -76,7 +74,6 @@ def encode_recordings(
     tail_seconds: float = 0.0,
     batch_size: int = 16,
     device: str = "cpu",
-    autocast: bool = False,
     progress: Progress | None = None,
 ) -> EncodedCounts:
     """Encode recordings into a folder or shards.
@@ -93,7 +90,6 @@ def encode_recordings(
         tail_seconds: silence that is encoded after each recording, so that a model learns where it ends.
         batch_size: pieces at once.
         device: cpu, cuda, …
-        autocast: compute the codes in bfloat16.
         progress: called with (recordings begun, recordings).
 
     Raises:
@@ -109,7 +105,7 @@ def encode_recordings(
     first: Exception | None = None
 
     def encode(pieces: list[Piece]) -> list[np.ndarray]:
-        return list(encode_batch(codec, torch.stack([piece.audio for piece in pieces]), device, autocast))
+        return list(encode_batch(codec, torch.stack([piece.audio for piece in pieces]), device))
 
     for batch in _batches(_pieces(recordings, codec, seconds, tail_seconds, counts, progress), batch_size):
         codes = attempt(batch[0].entry["file_name"], encode, batch)
@@ -170,11 +166,11 @@ def _pieces(
     for number, recording in enumerate(recordings):
         if progress is not None:
             progress(number, len(recordings))
-        info = attempt(recording.name, soundfile.info, native(recording.path))
-        if isinstance(info, Failure):
-            _leave_out(counts, info, 0.0)
+        total = attempt(recording.name, sound_seconds, recording.path)
+        if isinstance(total, Failure):
+            _leave_out(counts, total, 0.0)
             continue
-        pieces = max(1, math.ceil((info.duration - MIN_PIECE_SECONDS) / seconds))
+        pieces = max(1, math.ceil((total - MIN_PIECE_SECONDS) / seconds))
         for index in range(pieces):
             start = index * seconds
             audio = attempt(
@@ -233,7 +229,6 @@ def encode_rendered(
     name: str | None = None,
     batch_size: int = 16,
     device: str = "cpu",
-    autocast: bool = False,
     force: bool = False,
     progress: Progress | None = None,
 ) -> Path:
@@ -245,7 +240,6 @@ def encode_rendered(
         name: what the codec was loaded as, for prepared.json.
         batch_size: clips at once.
         device: cpu, cuda, …
-        autocast: compute in bfloat16.
         force: replace an existing codes.npy.
         progress: called with (clips done, clips).
 
@@ -268,7 +262,7 @@ def encode_rendered(
         for start in range(0, len(rendered), batch_size):
             stop = min(start + batch_size, len(rendered))
             audio = np.stack([rendered.read(i, 0, rendered.length(i)) for i in range(start, stop)])
-            yield encode_batch(codec, torch.from_numpy(audio)[:, None], device, autocast)
+            yield encode_batch(codec, torch.from_numpy(audio)[:, None], device)
 
     _write_codes(path, batches(), len(rendered), progress)
     seconds = len(rendered) * rendered.length(0) / rendered.sample_rate
@@ -309,7 +303,6 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--codec", required=True, help="name, folder or hub id of the codec")
     parser.add_argument("--batch-size", type=int, default=16, help="clips at once (default: %(default)s)")
     parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1, ... (default: %(default)s)")
-    parser.add_argument("--autocast", action="store_true", help="compute in bfloat16")
     parser.add_argument("--force", action="store_true", help="replace an existing codes.npy")
     return parser
 
@@ -334,7 +327,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 name=options.codec,
                 batch_size=options.batch_size,
                 device=options.device,
-                autocast=options.autocast,
                 force=options.force,
                 progress=report,
             )

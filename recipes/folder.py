@@ -20,21 +20,19 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
-import numpy as np
-import soundfile
-import torch
 from torch import Tensor
 
-from ..codecs.audio import AudioError, check_finite, mix, resample
+from ..codecs.audio import SOUND_SUFFIXES, UNDECODED_SUFFIXES, AudioError, check_sound, mix, resample
 from ..codecs.failures import Failure, attempt
-from ..codecs.filenames import native, same_name
+from ..codecs.filenames import same_name
 from ..codecs.files.walk import walk
+from ..codecs.sound_reader import SoundReader, open_sound
 from .caption_tables import SURROGATE, TABLES, Table, read_table
 from .captions import captions_of
 
 logger = logging.getLogger(__name__)
 
-AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".mp3")
+AUDIO_SUFFIXES = (*SOUND_SUFFIXES, *UNDECODED_SUFFIXES)
 SIDE_CARS = (".json", ".txt")
 MAX_SIDE_CAR_BYTES = 1_000_000  # a larger one is no caption
 
@@ -348,18 +346,34 @@ def read_part(
     """
     name = name or str(source)
     try:
-        with soundfile.SoundFile(native(source) if isinstance(source, Path) else source) as file:
-            rate = int(file.samplerate)
-            count = file.frames if seconds is None else min(file.frames, round(seconds * rate))
-            first = round(start * rate) if place is None else round(place * (file.frames - count))
-            if first:
-                file.seek(min(first, file.frames))
-            data = file.read(count, dtype="float32", always_2d=True)
-    except (soundfile.SoundFileError, OSError, TypeError, MemoryError) as error:
+        with open_sound(source, name=name) as sound:
+            rate = sound.sample_rate
+            count = None if seconds is None else round(seconds * rate)
+            first = round(start * rate)
+            if place is not None:
+                first = 0 if count is None else round(place * max(0, _length(sound) - count))
+            samples = sound.read(first, count)
+    except (OSError, MemoryError) as error:
         raise AudioError(f"cannot read sound from {name} ({error}); convert it or take it out") from error
-    if not len(data):
+    if not samples.shape[-1]:
         raise AudioError(f"{name} holds no samples at {start:g} s; take it out")
-    samples = torch.from_numpy(np.ascontiguousarray(data.T))
-    check_finite(samples, name)
+    check_sound(samples, name)
     audio = resample(mix(samples, channels), rate, sample_rate)
     return audio if seconds is None else audio[:, : max(1, round(seconds * sample_rate))]
+
+
+def sound_seconds(path: Path) -> float:
+    """Length of a sound file in seconds; all of it is decoded where nothing else tells.
+
+    Raises:
+        AudioError: it cannot be read.
+    """
+    try:
+        with open_sound(path) as sound:
+            return _length(sound) / sound.sample_rate
+    except OSError as error:
+        raise AudioError(f"cannot read sound from {path} ({error}); convert it or take it out") from error
+
+
+def _length(sound: SoundReader) -> int:
+    return sound.count() if sound.about is None else sound.about

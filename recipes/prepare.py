@@ -21,12 +21,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import soundfile
 import torch
 
+from ..codecs.audio import AudioError, check_sound
 from ..codecs.base import Codec, load_codec
 from ..codecs.failures import Failure, attempt, failure_lines
-from ..codecs.filenames import native
+from ..codecs.sound_reader import open_sound
 from ..gen.start import build_text_encoder
 from ..gen.text import TextEncoder
 from .captions import normalize_caption
@@ -50,7 +50,6 @@ SILENCE_DB = -60.0
 REPORT = "report.json"
 _BLOCK = 65536
 _WINDOW = 1000  # files that wait for a thread at a time
-_MISSING_SECONDS = 0.1  # mp3 headers are that far off without harm
 _OUR_FILES = (CODES, TEXT, PREPARED, REPORT, "metadata.jsonl", "shard-*.tar")
 Progress = Callable[[int, int], None]
 
@@ -199,21 +198,18 @@ def _decode(path: Path) -> _Decoded | str:
     digest = hashlib.blake2b(digest_size=16)
     frames, peak = 0, 0.0
     try:
-        with soundfile.SoundFile(native(path)) as file:
-            expected, rate = file.frames, file.samplerate
-            digest.update(f"{rate} {file.channels}".encode())
-            for block in file.blocks(_BLOCK, dtype="float32", always_2d=True):
-                if not np.isfinite(block).all():
-                    return "it holds NaN or infinite samples"
-                frames += len(block)
-                peak = max(peak, float(np.abs(block).max(initial=0.0)))
-                digest.update(np.ascontiguousarray(block).data)
-    except (soundfile.SoundFileError, OSError, TypeError, MemoryError) as error:
+        with open_sound(path, name="it") as sound:
+            rate = sound.sample_rate
+            digest.update(f"{rate} {sound.channels}".encode())
+            for block in sound.blocks(_BLOCK):
+                check_sound(block, "it")
+                frames += block.shape[-1]
+                peak = max(peak, float(block.abs().max()))
+                digest.update(np.ascontiguousarray(block.T).data)
+    except (AudioError, OSError, MemoryError) as error:
         return str(error)
     if not frames:
         return "it holds 0 samples"
-    if expected - frames > _MISSING_SECONDS * rate:
-        return f"it breaks off after {frames / rate:.2f} s of {expected / rate:.2f} s"
     return _Decoded(frames / rate, peak, digest.digest())
 
 

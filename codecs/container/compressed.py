@@ -7,12 +7,13 @@ import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, overload
 
 import torch
 from torch import Tensor
 
 from ..atomic import atomic_write
+from ..sound_reader import stream_name
 from .fields import ContainerError
 from .header import SUFFIX, Header
 from .reader import ContainerReader
@@ -60,21 +61,34 @@ class Compressed:
         return cls._read(io.BytesIO(data), name)
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> Compressed:
+    def load(cls, source: str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO) -> Compressed:
         """Read a whole file; `ContainerReader` reads it in parts.
+
+        Args:
+            source: the path of a file, its bytes, or a binary stream that can seek.
 
         Raises:
             OSError: the file cannot be opened.
             ContainerError: no such file, or a damaged one.
         """
-        with open(path, "rb") as stream:
-            return cls._read(stream, os.fspath(path))
+        if isinstance(source, (bytes, bytearray, memoryview)):
+            return cls.from_bytes(bytes(source))
+        if not isinstance(source, (str, os.PathLike)):
+            return cls._read(source, stream_name(source))
+        with open(source, "rb") as stream:
+            return cls._read(stream, os.fspath(source))
 
-    def save(self, path: str | os.PathLike[str], force: bool = False) -> Path:
-        """Write a file, which appears complete or not at all.
+    @overload
+    def save(self, path: str | os.PathLike[str], force: bool = False) -> Path: ...
+
+    @overload
+    def save(self, path: BinaryIO, force: bool = False) -> BinaryIO: ...
+
+    def save(self, path: str | os.PathLike[str] | BinaryIO, force: bool = False) -> Path | BinaryIO:
+        """Write a file, which appears complete or not at all; `to_bytes` gives its content.
 
         Args:
-            path: the file; its folder must exist.
+            path: the file, whose folder must exist; or a binary stream to write to.
             force: replace an existing file.
 
         Raises:
@@ -82,6 +96,9 @@ class Compressed:
             OSError: it is a folder, its folder does not exist, or it cannot be written.
             ContainerError: frames that do not fit the header.
         """
+        if not isinstance(path, (str, os.PathLike)):
+            path.write(self.to_bytes())
+            return path
         path = Path(path)
         if path.is_dir():
             raise IsADirectoryError(

@@ -22,6 +22,7 @@ from torch import Tensor
 
 from ...errors import ModelError
 from ..base import BUNDLED_MODELS, CODEC_FILES, HUB_CODECS, Codec, resolve_model
+from ..precision import check_float32, gives_audio, takes_audio
 from ..safetensors_files import SharedWeights, check_folder
 from .network import build_network
 from .segments import Segment
@@ -220,6 +221,7 @@ class EnCodec(SharedWeights, ModelMixin, ConfigMixin, Codec):
 
     # --- sound <-> codes -------------------------------------------------------------------------------
 
+    @takes_audio
     @torch.no_grad()
     def encode(self, audio: Tensor) -> Tensor:
         """Waveform float `[B, C, N]` at `sample_rate` -> codes int64 `[B, K, T]`.
@@ -230,6 +232,7 @@ class EnCodec(SharedWeights, ModelMixin, ConfigMixin, Codec):
         packed = [segment.pack(self.codebook_size) for segment in self.encode_segments(audio)]
         return torch.cat(packed, dim=-1)
 
+    @gives_audio
     @torch.no_grad()
     def decode(self, codes: Tensor, length: int | None = None) -> Tensor:
         """Codes int64 `[B, k, T]`, 1 <= k <= max_codebooks (2 <= k at 48 kHz) -> waveform `[B, C, N]`.
@@ -252,6 +255,7 @@ class EnCodec(SharedWeights, ModelMixin, ConfigMixin, Codec):
     @torch.no_grad()
     def encode_segments(self, audio: Tensor) -> Iterator[Segment]:
         """The segments of a sound `[B, C, N]`, each with its exact loudness; errors as for `encode`."""
+        check_float32(self)
         self.check_audio(audio)
         if self.segment_length is not None:
             # A last segment of samples that the one before covers already (1 % of a second) is left out.

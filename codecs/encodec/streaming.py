@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from ..precision import check_float32, full_precision
 from .segments import OverlapAdd
 from .stages import ChainStage, join
 
@@ -43,6 +44,7 @@ class EnCodecStream(ABC):
         self._shape: torch.Size | None = None
         self._start()
 
+    @full_precision
     def push(self, chunk: Tensor) -> Tensor:
         """Take the next chunk; return what is new.
 
@@ -67,6 +69,7 @@ class EnCodecStream(ABC):
             made += [self._run(part) for part in chunk.to(self.codec.device).split(self._piece, dim=-1)]
         return torch.cat(made, dim=-1)
 
+    @full_precision
     def flush(self) -> Tensor:
         """The sound has ended: return the rest; then begin anew."""
         if self._shape is None:
@@ -98,10 +101,12 @@ class StreamEncoder(EnCodecStream):
     """Samples in, codes out. Made by `EnCodec.stream_encoder`."""
 
     def __init__(self, codec: EnCodec, num_codebooks: int | None = None) -> None:
+        check_float32(codec)
         super().__init__(codec)
         self._piece = PIECE_SECONDS * codec.sample_rate
         self._codebooks = codec.num_codebooks if num_codebooks is None else num_codebooks
 
+    @full_precision
     def flush(self) -> Tensor:
         """The sound has ended: return the last codes; then begin anew.
 

@@ -18,7 +18,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..audio import MAX_CHANNELS, AudioError, as_samples, check_finite, check_rate, mix, resampled_length
+from ..audio import (
+    AudioError,
+    as_samples,
+    check_axes,
+    check_rate,
+    check_sound,
+    mix,
+    resampled_length,
+)
 from ..container import Compressed, ContainerError, Header, config_hash
 from ..limiter import Limiter, limit_blocks
 from ..streams import CodecStream
@@ -91,7 +99,7 @@ def encode_blocks(
             yield from frames(encoder.push(samples.unsqueeze(0)))
 
     for block in blocks:
-        check_finite(block, source)
+        check_sound(block, source)
         if match is not None:
             match.source(block)
         if resampler is None:
@@ -120,11 +128,9 @@ def compress(
         samples = samples.unsqueeze(0)
     if samples.ndim == 3 and len(samples) == 1:
         samples = samples[0]
-    if samples.ndim != 2 or not 1 <= len(samples) <= MAX_CHANNELS:
-        raise AudioError(
-            f"audio has shape {list(samples.shape)}; use one sound, [N], [C, N] or [1, C, N], with 1 to "
-            f"{MAX_CHANNELS} channels (channels come before samples)"
-        )
+    if samples.ndim != 2:
+        raise AudioError(f"audio has shape {list(samples.shape)}; use one sound, [N], [C, N] or [1, C, N]")
+    check_axes(samples)
     header = make_header(
         codec,
         storage,

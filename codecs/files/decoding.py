@@ -18,12 +18,13 @@ from ..container.reader import LONG_SECONDS
 from ..encodec.ecdc_header import EcdcError, starts_ecdc
 from ..limiter import CEILING, Limiter
 from ..loudness import LoudnessMeter, check_loudness, loudness_gain
+from ..sound_reader import RawFormat
 from .compression import FrameSource, check_codec, decode_blocks, other_weights, plan_span
 from .ecdc import open_ecdc
 from .places import Place, Progress, Tally, open_input, open_output
 from .report import Decoding, FileReport
 from .shelf import CodecShelf
-from .soundio import FileWriter, PipeWriter, RawFormat, SoundWriter
+from .soundio import FileWriter, PipeWriter, SoundWriter
 
 UNLIMITED = 1e30  # a ceiling that no sound reaches
 

@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from torch import Tensor
 
-from ..audio import AudioError, check_finite, check_rate, mix, resampled_length
+from ..audio import AudioError, check_rate, check_sound, mix, resampled_length
 from ..base import Codec
 from ..encodec.ecdc_header import EcdcHeader
 from ..limiter import CEILING, Limiter, limit_blocks
+from ..sound_reader import SoundReader
 from .compression import check_part
 from .pieces import Resampler, cut
 from .report import Decoding
 from .shelf import CodecShelf
-from .soundio import SoundReader
 
 if TYPE_CHECKING:
     from ..encodec.model import EnCodec
@@ -70,7 +70,7 @@ def encode_ecdc(
     length = resampled_length(sound.count(), sound.sample_rate, codec.sample_rate)
     writer = EcdcWriter(stream, codec, length, num_codebooks=codebooks)
     for block in blocks:
-        check_finite(block, sound.name)
+        check_sound(block, sound.name)
         writer.write(mix(resampler.push(block), codec.channels))
     writer.write(mix(resampler.flush(), codec.channels))
     writer.close()

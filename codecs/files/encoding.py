@@ -17,12 +17,12 @@ from ..base import Codec
 from ..container import SUFFIX, ContainerError, ContainerWriter, Header
 from ..encodec.ecdc_header import SUFFIX as ECDC_SUFFIX
 from ..encodec.ecdc_header import EcdcHeader
+from ..sound_reader import RawFormat, SoundSource, open_sound
 from .compression import BLOCK_SECONDS, encode_blocks
 from .ecdc import check_encodec, encode_ecdc
 from .level import LevelMatch, match_level
 from .places import Place, Progress, Tally, open_output
 from .report import FileReport
-from .soundio import RawFormat, open_sound
 from .storage import choose_storage, make_header
 
 # Seconds of a pipe that are waited for: it may be a live sound.
@@ -30,7 +30,7 @@ LIVE_SECONDS = 0.25
 
 
 def encode_file(
-    source: Place,
+    source: SoundSource,
     destination: Place,
     codec: Codec,
     *,
@@ -39,6 +39,7 @@ def encode_file(
     precision: str | None = None,
     entropy: str = "auto",
     raw: RawFormat | None = None,
+    allow_truncated: bool = False,
     level: bool = True,
     force: bool = False,
     progress: Progress | None = None,
@@ -48,12 +49,13 @@ def encode_file(
     An .ecdc file, EnCodec's own, holds the sound at the codec's rate and channels.
 
     Args:
-        source: a sound file, or a stream with one; see `open_sound`. For an .ecdc file, no pipe.
+        source: a sound file, its bytes, or a stream with them; see `open_sound`. For an .ecdc file, no pipe.
         destination: a file name that ends in .loom, or in .ecdc if the codec is an EnCodec; or a binary
             stream, which gets the content of a .loom file.
         codec: that encodes.
         bitrate, codebooks, precision, entropy: as in `Codec.compress`.
         raw: what the samples are, for a source without a header.
+        allow_truncated: compress what is there of a file that breaks off early, with a warning.
         level: as in `Codec.compress`; not for pipes, which are passed on while they come in, nor in .ecdc
             files.
         force: replace an existing file.
@@ -62,12 +64,14 @@ def encode_file(
     Raises:
         FileExistsError: the destination exists and `force` is off, or it is the source itself.
         OSError: something cannot be read or written.
-        AudioError: the source holds no sound, a damaged one, or NaN or infinite samples.
+        TruncatedAudioError: the source breaks off early, and `allow_truncated` is off.
+        AudioError: the source holds no sound, a damaged one, NaN or infinite samples, or samples on the scale
+            of integers.
         ValueError: settings that the codec does not have.
     """
     storage = choose_storage(codec, bitrate=bitrate, codebooks=codebooks, precision=precision)
     to_ecdc = isinstance(destination, (str, os.PathLike)) and _is_ecdc(destination, codec)
-    with open_sound(source, raw) as sound:
+    with open_sound(source, raw, allow_truncated=allow_truncated) as sound:
         if sound.length == 0:
             raise AudioError(f"{sound.name} holds 0 samples; use a file that is not empty")
         count = 0

@@ -11,9 +11,7 @@ import soxr
 import torch
 from torch import Tensor
 
-from ..audio import AudioError, check_rate, resampled_length
-
-MAX_RATIO = 256
+from ..audio import check_rate, check_ratio, resampled_length
 
 
 class Resampler:
@@ -32,10 +30,7 @@ class Resampler:
         self.channels = channels
         self.taken = self._given = 0
         # One each channel, as `resample` does: with several, soxr takes another way through its filters.
-        if not 1 / MAX_RATIO <= to_rate / from_rate <= MAX_RATIO:
-            raise AudioError(
-                f"cannot resample {from_rate} to {to_rate} Hz; rates may differ by a factor of {MAX_RATIO}"
-            )
+        check_ratio(self.from_rate, self.to_rate)
         self._stream = None
         if from_rate != to_rate:
             self._stream = soxr.ResampleStream(from_rate, to_rate, channels, dtype="float32", quality="VHQ")

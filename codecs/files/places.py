@@ -9,16 +9,11 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from ..atomic import atomic_write
+from ..sound_reader import SoundSource, stream_name
 
 Place = str | os.PathLike[str] | BinaryIO
 # Called with the seconds of sound that are done since the last call.
 Progress = Callable[[float], None]
-
-
-def stream_name(stream: BinaryIO) -> str:
-    """What to call a stream in messages."""
-    name = getattr(stream, "name", None)
-    return name if isinstance(name, str) else "the stream"
 
 
 class Tally:
@@ -76,7 +71,7 @@ def open_input(source: Place) -> Iterator[tuple[str, BinaryIO]]:
 
 
 @contextmanager
-def open_output(destination: Place, source: Place, *, force: bool) -> Iterator[tuple[str, BinaryIO]]:
+def open_output(destination: Place, source: SoundSource, *, force: bool) -> Iterator[tuple[str, BinaryIO]]:
     """Name and stream of an output; a file gets its name only when the block ends well."""
     if not isinstance(destination, (str, os.PathLike)):
         yield stream_name(destination), destination

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from ...errors import ModelError
 from ..base import BUNDLED_MODELS, Codec, resolve_model
+from ..precision import gives_audio, takes_audio
 from ..safetensors_files import SharedWeights, check_folder
 from ..threads import is_small, one_thread
 from .bottleneck import FSQ, Tanh
@@ -126,6 +127,7 @@ class Music2Latent2(SharedWeights, ModelMixin, ConfigMixin, Codec):
         """Whether the model has codes beside latents."""
         return isinstance(self.bottleneck, FSQ)
 
+    @takes_audio
     @torch.no_grad()
     def encode(
         self,
@@ -167,6 +169,7 @@ class Music2Latent2(SharedWeights, ModelMixin, ConfigMixin, Codec):
             chunks, batch=len(audio), discrete=discrete, chunks_at_once=chunks_at_once
         )
 
+    @gives_audio
     @torch.no_grad()
     def decode(
         self,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from ..precision import full_precision
 from ..threads import is_small, one_thread
 from .decoding import ChunkDecoder
 from .representation import OverlapAdd
@@ -38,12 +39,14 @@ class StreamEncoder:
         self.buffer: Tensor | None = None
         self.received = 0
 
+    @full_precision
     def push(self, audio: Tensor) -> Tensor:
         """Take samples `[B, C, N]`, N >= 0; return what is new, `[B, T, S, D]` or `[B, K, T]`, T >= 0."""
         if audio.ndim != 3 or audio.shape[1] != self.model.channels or audio.shape[2]:
             self.model.check_audio(audio)
         return self._encode(self._extend(audio))
 
+    @full_precision
     def flush(self) -> Tensor:
         """The sound has ended: return the last chunks, filled up with silence; then begin anew.
 
@@ -116,6 +119,7 @@ class StreamDecoder:
         self.overlap = OverlapAdd(self.model.representation)
         self.to_drop = self.model.settings.edge if self.exact_edges else 0
 
+    @full_precision
     @torch.no_grad()
     def push(self, latents: Tensor) -> Tensor:
         """Take latents `[B, T, S, D]` or codes `[B, K, T]`, T >= 0; return samples `[B, C, N]`, N >= 0."""
@@ -126,6 +130,7 @@ class StreamDecoder:
                     chunks += self.decoder.push(self.model.context(values))
             return self._audio(chunks)
 
+    @full_precision
     @torch.no_grad()
     def flush(self) -> Tensor:
         """The sound has ended: return the last samples; then begin anew."""

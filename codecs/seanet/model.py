@@ -21,6 +21,7 @@ from torch.nn.utils import parametrize
 
 from ...errors import ModelError
 from ..base import BUNDLED_MODELS, DEFAULT_CODEC, Codec, resolve_model
+from ..precision import check_float32, gives_audio, takes_audio
 from ..safetensors_files import SharedWeights, check_folder
 from ..threads import is_small, one_thread
 from .convert import PUBLISHED_FILE, load_published
@@ -278,6 +279,7 @@ class SEANetCodec(SharedWeights, ModelMixin, ConfigMixin, Codec):
             return 0
         return -(-self.spectral.extra_frames * self.spectral.hop // self.hop_length)
 
+    @takes_audio
     @torch.no_grad()
     def encode(self, audio: Tensor) -> Tensor:
         """Waveform float `[B, C, N]` at `sample_rate` -> codes int64 `[B, K, T]`.
@@ -285,10 +287,12 @@ class SEANetCodec(SharedWeights, ModelMixin, ConfigMixin, Codec):
         Raises:
             ValueError: not three axes, the wrong number of channels, no samples, or NaN or infinite samples.
         """
+        check_float32(self)
         self.check_audio(audio)
         with one_thread(is_small(self)):
             return self.quantizer.encode(self.encode_latent(audio.to(self.dtype)))
 
+    @gives_audio
     @torch.no_grad()
     def decode(self, codes: Tensor, length: int | None = None) -> Tensor:
         """Codes int64 `[B, k, T]`, 1 <= k <= K -> waveform `[B, C, T * hop]`, cut to `length` samples if

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from ..precision import check_float32, full_precision
 from ..threads import is_small, one_thread
 from .layers import Conv, ConvTranspose, ResidualBlock, StreamState
 
@@ -60,6 +61,7 @@ class SEANetStreamEncoder:
     """
 
     def __init__(self, codec: SEANetCodec) -> None:
+        check_float32(codec)
         self.codec = codec
         self._small = is_small(codec)
         self.hop = codec.hop_length
@@ -83,6 +85,7 @@ class SEANetStreamEncoder:
         self._waiting: Tensor | None = None
         self._passed = 0
 
+    @full_precision
     @torch.no_grad()
     def push(self, audio: Tensor) -> Tensor:
         """Take samples `[B, C, N]` at the codec's rate, N >= 0; return new codes int64 `[B, K, T]`, T >= 0.
@@ -111,6 +114,7 @@ class SEANetStreamEncoder:
             pieces = audio[..., :ready].split(PIECE, dim=-1)
             return self._codes([self._latent(piece) for piece in pieces], batch)
 
+    @full_precision
     @torch.no_grad()
     def flush(self) -> Tensor:
         """The sound has ended: return the last codes; then begin anew.
@@ -172,6 +176,7 @@ class SEANetStreamDecoder:
         self._emitted = 0
         self._frames = 0
 
+    @full_precision
     @torch.no_grad()
     def push(self, codes: Tensor) -> Tensor:
         """Take codes int64 `[B, k, T]`, 1 <= k <= K, T >= 0; return new samples `[B, C, N]`, N >= 0.
@@ -198,6 +203,7 @@ class SEANetStreamDecoder:
         self._emitted += audio.shape[-1]
         return audio
 
+    @full_precision
     @torch.no_grad()
     def flush(self) -> Tensor:
         """The sound has ended: return the last samples; then begin anew. Nothing pushed gives no samples."""

@@ -265,13 +265,13 @@ def test_a_name_that_is_not_utf8_works_everywhere_and_is_shown_escaped(
 
 
 def test_debug_shows_the_traceback_of_a_file(
-    sounds: Path,
-    models: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
+    sounds: Path, models: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.WARNING, "soundloom")  # is restored at the end
+    caplog.set_level(logging.WARNING, "soundloom")  # both levels are restored at the end
+    caplog.handler.setLevel(logging.NOTSET)
     words(sounds / "dog.wav")
-    assert run("--debug", "encode", sounds, tmp_path / "out", "--codec", models / "codec", "-q") == 2
+    command = ("encode", sounds, tmp_path / "out", "--codec", models / "codec", "-q")
+    assert run(*command) == 2
+    assert "Traceback" not in caplog.text
+    assert run("--debug", *command, "-f") == 2
     assert "Traceback" in caplog.text and "dog.wav" in caplog.text

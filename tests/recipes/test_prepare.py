@@ -388,3 +388,23 @@ def test_checking_uses_several_threads(sounds: Path, monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(prepare, "_decode", decode)
     assert len(check_folder(sounds, jobs=2).usable) == 3 and len(names) == 2
+
+
+@pytest.mark.parametrize("suffix", [".wav", ".aiff", ".flac", ".ogg", ".mp3", ".au", ".caf", ".w64"])
+def test_half_a_file_is_listed_as_unreadable_and_not_encoded(tmp_path: Path, suffix: str) -> None:
+    folder, sound = tmp_path / "in", np.random.default_rng(0).uniform(-0.3, 0.3, 4 * 16000)
+    folder.mkdir()
+    soundfile.write(folder / "whole.wav", sound, 16000)
+    half = folder / f"half{suffix}"
+    soundfile.write(half, sound[::-1], 16000)
+    half.write_bytes(half.read_bytes()[: half.stat().st_size // 2])
+    (folder / "song.m4a").write_bytes(b"\0\0\0\x1cftypM4A " + bytes(1000))
+    report = check_folder(folder, captions=False)
+    assert [recording.name for recording in report.usable] == ["whole.wav"] and report.files == 3
+    details = {problem.file: problem.detail for problem in report.problems}
+    assert "breaks off early" in details[half.name]
+    assert "no decoder" in details["song.m4a"] and "ffmpeg -i FILE FILE.wav" in details["song.m4a"]
+    sink = FolderSink(tmp_path)
+    counts = encode_recordings(list_folder(folder).recordings, sink, PeakCodec())
+    sink.close()
+    assert counts.samples == 1 and set(counts.left_out) == {half.name, "song.m4a"}

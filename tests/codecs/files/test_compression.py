@@ -236,7 +236,7 @@ def test_chunks_of_many_codes_a_second_hold_whole_segments_where_they_fit() -> N
         (torch.zeros(0), 8000, "0 samples"),
         (torch.zeros(2, 1, 5), 8000, "use one sound"),
         (torch.zeros(()), 8000, "use one sound"),
-        (torch.zeros(100, 2), 8000, "channels come before samples"),
+        (torch.zeros(100, 2), 8000, "channels come first"),
         (torch.full((5,), float("nan")), 8000, "NaN or infinite"),
         (torch.zeros(5), 0, "whole number"),
         (torch.zeros(5), 8000.5, "whole number"),

@@ -129,7 +129,7 @@ def test_a_sound_that_fails_leaves_nothing(tmp_path: Path, fault: str) -> None:
     if fault == "damaged":
         source = write_sound(tmp_path / "a.flac", 5)
         source.write_bytes(source.read_bytes()[:-30000])
-    with pytest.raises(AudioError, match=f"{source.name} (holds 0 samples|is (damaged|truncated))|NaN"):
+    with pytest.raises(AudioError, match=f"{source.name} (holds 0 samples|breaks off early)|NaN"):
         encode_file(source, tmp_path / "a.loom", seanet())
     assert "a.loom" not in os.listdir(tmp_path) and not list(tmp_path.glob(".*"))
 
