@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from textwrap import shorten
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -90,6 +90,7 @@ class SEANetCodec(SharedWeights, ModelMixin, ConfigMixin, Codec):
     """
 
     config_name = "config.json"
+    LATER_SETTINGS: ClassVar = {"look_ahead": 0, "griffin_lim_rounds": 0}  # see config_hash
 
     @register_to_config
     def __init__(
