@@ -162,7 +162,7 @@ class SEANetModule(ExportsModel):
         if linear is None or linear.conv.weight.any():
             return
         debugging = bool(getattr(self.trainer, "fast_dev_run", False))
-        wanted = 8 if debugging else self.component_examples
+        wanted = 16 if debugging else self.component_examples
         batch_sizes = []
 
         def take(batch: Tensor | dict[str, Tensor]) -> Tensor:
