@@ -86,7 +86,7 @@ def test_the_discriminator_of_magnitudes_tells_smooth_noise_from_noise():
     real = torch.randn(4, 45, 32, 2).square().sum(-1)
     fake = torch.full_like(real, 2.0)
     assert judge(real).scores[0].shape[0] == 4
-    for _ in range(60):
+    for _ in range(100):
         loss = discriminator_loss(judge(real), judge(fake))
         optimizer.zero_grad()
         loss.backward()
