@@ -162,8 +162,8 @@ def run_encode(options: argparse.Namespace) -> int:
             **choice,
             entropy=options.entropy,
             raw=raw,
-            level=options.level,
             allow_truncated=options.allow_truncated,
+            level=options.level,
             force=options.force,
             progress=progress,
         )

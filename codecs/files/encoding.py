@@ -39,8 +39,8 @@ def encode_file(
     precision: str | None = None,
     entropy: str = "auto",
     raw: RawFormat | None = None,
-    level: bool = True,
     allow_truncated: bool = False,
+    level: bool = True,
     force: bool = False,
     progress: Progress | None = None,
 ) -> FileReport:
@@ -55,9 +55,9 @@ def encode_file(
         codec: that encodes.
         bitrate, codebooks, precision, entropy: as in `Codec.compress`.
         raw: what the samples are, for a source without a header.
+        allow_truncated: compress what is there of a file that breaks off early, with a warning.
         level: as in `Codec.compress`; not for pipes, which are passed on while they come in, nor in .ecdc
             files.
-        allow_truncated: compress what is there of a file that breaks off early, with a warning.
         force: replace an existing file.
         progress: called with the seconds that are done since the last call.
 

@@ -40,6 +40,7 @@ def _walk(
 @sound_class(
     name="footsteps_wood",
     kind="event",
+    tags=("Walk, footsteps", "Run", "Shuffle"),
     subjects=(
         "a person on a wooden floor",
         "a man on wooden floorboards",
@@ -91,6 +92,7 @@ def footsteps_wood(
 @sound_class(
     name="footsteps_gravel",
     kind="event",
+    tags=("Walk, footsteps", "Crunch", "Run", "Shuffle"),
     subjects=(
         "a person on gravel",
         "a walker on a gravel path",
@@ -140,6 +142,7 @@ def footsteps_gravel(
 @sound_class(
     name="footsteps_snow",
     kind="event",
+    tags=("Walk, footsteps", "Crunch", "Crushing", "Run", "Shuffle"),
     subjects=(
         "a person in the snow",
         "a walker in deep snow",

@@ -211,7 +211,7 @@ def test_compressed_at_a_bitrate(name: str, kbits: float, tmp_path: Path) -> Non
     codec = make_small(name)
     codec.name = name
     sound = noise(codec, 44100 * 2)[0]
-    compressed = codec.compress(sound, 44100, bitrate=kbits * 1000)
+    compressed = codec.compress(sound, 44100, bitrate=kbits * 1000, level=False)
     codec.bandwidth = kbits
     assert compressed.header.shape == (codec.num_codebooks,)
     assert compressed.header.frames_per_chunk in (75, 151)

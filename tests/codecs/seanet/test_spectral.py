@@ -201,10 +201,11 @@ def test_streamed_features_equal_those_of_the_whole(sizes):
 @pytest.mark.parametrize("sizes", [[1] * 30, [2, 0, 20, 8], [30]])
 def test_streamed_synthesis_equals_that_of_the_whole(sizes):
     transform = SpectralTransform(8, 16000)
-    described = torch.randn(2, 32, 30)
+    described = torch.randn(2, 32, 30, generator=torch.Generator().manual_seed(0))
     stream = transform.stream_synthesis()
     parts = [stream.push(part) for part in described.split(sizes, dim=2)]
-    torch.testing.assert_close(torch.cat(parts, dim=2), transform.audio(described), atol=1e-6, rtol=0)
+    # Rounding, which phases add up: see "Streams" in docs/compression.md.
+    torch.testing.assert_close(torch.cat(parts, dim=2), transform.audio(described), atol=1e-5, rtol=0)
     assert transform.audio(described).shape == (2, 1, 28 * 8)
 
 
