@@ -68,6 +68,7 @@ def doorbell(
     name="church_bell",
     kind="event",
     tags=("Church bell", "Bell", "Change ringing (campanology)"),
+    rendered=False,
     subjects=(
         "a church bell",
         "a bell tower",

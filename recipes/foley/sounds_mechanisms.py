@@ -28,6 +28,7 @@ from .synth import (
     name="clock_ticking",
     kind="texture",
     tags=("Tick", "Tick-tock", "Clock"),
+    rendered=False,
     subjects=("a clock", "a wall clock", "an old clock", "a table clock", "a mechanical clock"),
     verbs=("ticks", "is ticking", "goes tick tock", "keeps ticking"),
     nouns=(
@@ -146,6 +147,7 @@ def keyboard_typing(rng: Rng, sample_rate: int, seconds: float, *, speed: str | 
     name="zipper",
     kind="event",
     tags=("Zipper (clothing)",),
+    rendered=False,
     subjects=("a zipper", "a jacket zipper", "a metal zipper", "a bag zipper"),
     verbs=("is zipped up", "is pulled", "zips up", "is opened", "is closed"),
     nouns=(

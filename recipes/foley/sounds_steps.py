@@ -41,6 +41,7 @@ def _walk(
     name="footsteps_wood",
     kind="event",
     tags=("Walk, footsteps", "Run", "Shuffle"),
+    rendered=False,
     subjects=(
         "a person on a wooden floor",
         "a man on wooden floorboards",
@@ -93,6 +94,7 @@ def footsteps_wood(
     name="footsteps_gravel",
     kind="event",
     tags=("Walk, footsteps", "Crunch", "Run", "Shuffle"),
+    rendered=False,
     subjects=(
         "a person on gravel",
         "a walker on a gravel path",

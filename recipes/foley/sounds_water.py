@@ -98,6 +98,7 @@ def stream(rng: Rng, sample_rate: int, seconds: float, *, size: str | None = Non
     name="bubbles",
     kind="texture",
     tags=("Gurgling", "Boiling", "Liquid", "Plop"),
+    rendered=False,
     subjects=("bubbles", "air bubbles", "underwater bubbles", "bubbles in water", "a bubbling pot"),
     verbs=("rises", "is rising", "bubbles up", "gurgles", "is gurgling", "blubs"),
     nouns=(

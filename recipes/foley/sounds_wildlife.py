@@ -100,6 +100,7 @@ def _sing(rng: Rng, sample_rate: int, note: tuple[Array, float, float, float], l
     name="crickets",
     kind="texture",
     tags=("Cricket", "Insect"),
+    rendered=False,
     subjects=("a cricket", "a field cricket", "crickets", "a cricket in the grass", "night crickets"),
     verbs=("chirps", "is chirping", "chirrs", "sings at night", "stridulates"),
     nouns=(
@@ -204,6 +205,7 @@ def frog(
     name="owl",
     kind="event",
     tags=("Owl", "Hoot"),
+    rendered=False,
     subjects=("an owl", "a tawny owl", "an owl in the forest", "a night owl"),
     verbs=("hoots", "is hooting", "gives a hoot", "hoots in the night"),
     nouns=("owl hooting", "a hooting owl", "the hoot of an owl", "an owl's hoot", "hooting", "an owl call"),

@@ -197,7 +197,7 @@ def test_whatever_a_decoder_raises_is_the_matter_of_one_file(
     assert run("prepare", sounds) == 1
     printed = capsys.readouterr().out
     assert "2 of 3 sounds usable" in printed and "  dog.wav  (" in printed
-    spoil(evaluation, "read_part")
+    spoil(evaluation, "open_sound")
     report = tmp_path / "report.json"
     assert (
         run("evaluate", sounds, "--codec", models / "codec", "--judge", models / "judge", "-o", report) == 1
@@ -216,14 +216,14 @@ def test_whatever_a_decoder_raises_is_the_matter_of_one_file(
 def test_an_interruption_of_evaluate_keeps_its_figures(
     sounds: Path, models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, out = evaluation.read_part, tmp_path / "report.json"
+    real, out = evaluation.open_sound, tmp_path / "report.json"
 
-    def read_part(path: Path, *others: Any, **settings: Any) -> Any:
+    def open_sound(path: Path, *others: Any, **settings: Any) -> Any:
         if path.name == "rain.wav":
             raise KeyboardInterrupt
         return real(path, *others, **settings)
 
-    monkeypatch.setattr(evaluation, "read_part", read_part)
+    monkeypatch.setattr(evaluation, "open_sound", open_sound)
     words = ("evaluate", sounds, "--codec", models / "codec", "--judge", models / "judge", "-q", "-o", out)
     assert run(*words) == 130
     report = json.loads(out.read_text())

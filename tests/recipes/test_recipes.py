@@ -241,7 +241,7 @@ def small_run(name: str, monkeypatch: pytest.MonkeyPatch, folder: Path) -> list[
     if name == "audiogen_foley":  # codes of the tiny codec
         words.append("--model.export_codec=data/codec")
     if name == "music2latent2_small":
-        words.append("--model.envelope_examples=20")
+        words.append("--model.envelope_examples=80")
     if name == "judge":  # so few clips would have other classes for validation
         words.append("--data.val_dir=data/foley-judge/train")
     return [

@@ -22,6 +22,7 @@ def test_classes_of_recordings_stand_beside_those_of_the_registry(monkeypatch: p
     assert not any(mixed.renderings for mixed in RECORDED)
     monkeypatch.setitem(CLASSES, "dog", replace(CLASSES["dog"], rendered=False))
     assert not mixing_classes()["dog"].renderings and mixing_classes()["cat"].renderings
+    assert not mixing_classes()["owl"].renderings  # of which renderings are not heard as owls
 
 
 @pytest.mark.parametrize(
