@@ -225,6 +225,7 @@ class SEANetModule(ExportsModel):
         output = self.codec.describe(audio, quantize=quantize, num_codebooks=kept)
         losses = dict(output.losses)
         if self.discriminator is not None:
+            assert self.codec.spectral is not None
             made = self.codec.spectral.drawn_power(output.described)
             losses |= self._adversarial_losses(output.magnitude.square(), made, optimizers)
         weighted = [self.weights[name] * loss for name, loss in losses.items()]
