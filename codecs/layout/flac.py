@@ -8,14 +8,34 @@ from .decoder import Sequential
 from .segments import Layout, Segment
 from .spliced import Piece, Spliced, Window
 
+_BEGINNING = b"fLaC\0\0\0\x22"  # and STREAMINFO, which always has 34 bytes
+_LAST_BEGINNING = b"fLaC\x80\0\0\x22"  # with no other metadata behind it
+
 
 def find_flac(window: Window, start: int) -> Layout | None:
-    """The layout of a FLAC file.
+    """The layout of a FLAC file, or of several that were joined.
 
     Args:
         window: on the file.
         start: where "fLaC" stands, behind tags.
     """
+    starts = [start]
+    for beginning in (_BEGINNING, _LAST_BEGINNING):
+        place = start
+        while (place := window.find(beginning, place + 1, window.stop)) >= 0:
+            starts.append(place)
+    starts.sort()
+    stops = [*starts[1:], window.stop]
+    parts = [_find_one(Window(window.file, *part), part[0]) for part in zip(starts, stops, strict=True)]
+    found = [part for part in parts if part is not None]
+    if len(found) < 2:
+        return found[0] if found else None
+    shares = [part.share for part in found if part.share is not None]
+    return Layout(tuple(part.segments[0] for part in found), min(shares), kind="FLAC")
+
+
+def _find_one(window: Window, start: int) -> Layout | None:
+    """The layout of a file that was not joined."""
     head = window.peek(start, 26)
     if len(head) < 26 or head[4] & 0x7F != 0:
         return None

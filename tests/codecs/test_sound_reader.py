@@ -37,6 +37,7 @@ SIZED = {
     ".au": ("AU", "FLOAT"),
     ".caf": ("CAF", "PCM_16"),
     ".svx": ("SVX", "PCM_16"),
+    ".voc": ("VOC", "PCM_U8"),
     ".flac": ("FLAC", "PCM_16"),
     ".mp3": ("MP3", "MPEG_LAYER_III"),
     ".ogg": ("OGG", "VORBIS"),
@@ -211,6 +212,15 @@ def test_chained_ogg_files(subtype: str) -> None:
     with open_sound(b"".join(parts)) as sound:
         assert sound.count() == 6 * RATE
         torch.testing.assert_close(sound.read(2 * RATE + 5, RATE), alone[:, 2 * RATE + 5 : 3 * RATE + 5])
+
+
+def test_joined_flac_files() -> None:
+    parts = [encoded(noise(s, seed=s), "FLAC", "PCM_16") for s in (2, 1)]
+    alone = torch.cat([read_audio(part)[0] for part in parts], dim=-1)
+    assert torch.equal(read_audio(b"".join(parts))[0], alone)
+    assert torch.equal(read_audio(flac_with_length(parts[0], 0) + parts[1])[0], alone)
+    with pytest.raises(TruncatedAudioError):
+        read_audio(parts[0] + parts[1][:-5000])
 
 
 def test_chained_ogg_files_of_two_rates_are_brought_to_the_first() -> None:
