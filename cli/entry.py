@@ -43,8 +43,10 @@ def main(args: Sequence[str] | None = None) -> int:
     known = [*COMMANDS, *TRAINING_COMMANDS]
     choices = f"; use one of {', '.join(known)}"
     name = next((word for word in words if not word.startswith("-")), None)
-    if name in TRAINING_COMMANDS and set(words[: words.index(name)]) == {"--debug"}:
-        return lightning([*words[words.index(name) :], "--debug"])
+    if name in TRAINING_COMMANDS:
+        place = words.index(name)
+        parser.parse_args(words[:place])  # what may stand there is --debug
+        return lightning([*words[place:], "--debug"])
     if name is not None and name not in known:
         parser.error(f"there is no command {name!r}{did_you_mean(name, known) or choices}")
     options = parser.parse_args(words)

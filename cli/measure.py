@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from .. import __version__
-from .command import Command, CommandError
+from .command import Command, CommandError, did_you_mean
 from .options import (
     NAMES,
     add_count,
@@ -22,6 +23,12 @@ from .options import (
 )
 from .terminal import progress_bar
 
+if TYPE_CHECKING:
+    from ..gen.embedders import Embedder
+
+
+EMBEDDERS = ("judge", "log-mel", "yamnet")
+
 
 def add_evaluate_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
@@ -34,16 +41,36 @@ def add_evaluate_arguments(parser: argparse.ArgumentParser) -> None:
     add_judge(parser, "classifier")
     parser.add_argument(
         "--embedder",
-        choices=["judge", "log-mel"],
+        type=embedder,
         default="judge",
-        help="what FAD is measured with: the judge's features (default), or statistics of a spectrogram",
+        metavar="NAME",
+        help="what FAD and KAD are measured with: the judge's features (judge, the default), statistics of a "
+        "spectrogram (log-mel), or YAMNet, which also tags the sounds (yamnet:FILE.onnx, yamnet:FOLDER, "
+        "yamnet:HUB-ID, or yamnet for what the environment variable SOUNDLOOM_YAMNET names)",
     )
-    add_count(parser, "--per-class", 4, "held-out sounds of each class, without FOLDER")
+    parser.add_argument(
+        "--prompts",
+        nargs="?",
+        const="",
+        metavar="FILE.csv",
+        help="with --embedder yamnet: generate from these prompts (columns prompt and tags; default: prompts "
+        "that ship) and tell how often a right tag is heard; a FOLDER is then what FAD and KAD compare with",
+    )
+    parser.add_argument(
+        "--renderings",
+        action="store_true",
+        help="with --embedder yamnet: tell of every class of the Foley corpus how often its tags are heard "
+        "in renderings, and in recordings of FOLDER (metadata.csv with file_name and sound_class), if given",
+    )
+    add_count(
+        parser, "--per-class", None, "held-out sounds of each class, without FOLDER (4), or renderings (20)"
+    )
     add_part(parser)
     add_duration(parser, "of generated sounds")
     parser.add_argument(
         "--seed", type=whole, default=0, metavar="N", help="of the first generated sound (default: 0)"
     )
+    add_count(parser, "--candidates", 1, "of each generated sound make N and keep the best, as generate does")
     add_text_encoder(parser)
     add_device(parser, "where --model runs: ")
     parser.add_argument("-o", "--output", metavar="FILE", help="also write the report to this .json file")
@@ -58,65 +85,128 @@ def add_compare_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
 
 
+def embedder(text: str) -> str:
+    """judge, log-mel, yamnet or yamnet:NAME."""
+    if text not in EMBEDDERS and not text.startswith("yamnet:"):
+        choices = ", ".join(EMBEDDERS)
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is unknown; use {choices} or yamnet:NAME{did_you_mean(text, EMBEDDERS)}"
+        )
+    return text
+
+
+def load_embedder(text: str) -> Embedder | None:
+    """The embedder of that name; None for the judge."""
+    from ..gen.embedders import LogMelStatistics
+    from ..gen.yamnet import YAMNet
+
+    kind, _, name = text.partition(":")
+    if kind == "yamnet":
+        return YAMNet.from_pretrained(name or None)
+    return LogMelStatistics() if kind == "log-mel" else None
+
+
 def run_evaluate(options: argparse.Namespace) -> int:
     """Measure, print the table, and write the report; returns the exit status of the description."""
+    _check_evaluate(options)
+    from ..codecs.bench.reports import check_report, write_report
+    from ..gen.evaluation import report_lines
+    from ..recipes.evaluation import folder_failures
+    from ..recipes.foley.heard import heard_lines
+
+    if options.output is not None:
+        check_report(options.output, force=options.force)
+    with progress_bar(enabled=not options.quiet, desc="evaluating", unit="sounds") as progress:
+        report = {"soundloom": __version__, **_measure(options, progress)}
+    if "failed" in report:
+        for folder in filter(None, (options.folder, options.reference)):
+            report["failed"] += [{"file": f.file, "reason": f.reason} for f in folder_failures(folder)]
+    if options.output is not None:
+        write_report(options.output, report)
+    lines = heard_lines(report) if options.renderings else report_lines(report)
+    print("\n".join(lines))
+    if report.get("stopped"):
+        return 130
+    return 1 if report.get("failed") else 0
+
+
+def _check_evaluate(options: argparse.Namespace) -> None:
+    """Refuse options that do not go together."""
+    if options.prompts is not None:
+        if options.codec or options.reference:
+            raise CommandError("--prompts are for models: leave out --codec and --reference")
+        options.model = options.model or "foley"
+    if options.renderings and (options.model or options.codec or options.reference):
+        raise CommandError(
+            "--renderings are of the Foley corpus: leave out --model, --codec, --prompts and --reference"
+        )
+    for name in ("prompts", "renderings"):
+        if getattr(options, name) not in (None, False) and not options.embedder.startswith("yamnet"):
+            raise CommandError(f"--{name} needs a tagger: add --embedder yamnet:FILE.onnx")
+    if options.renderings:
+        return
     if not (options.folder or options.model or options.codec):
-        raise CommandError("nothing to evaluate: give a FOLDER with --reference, or --model or --codec")
+        raise CommandError(
+            "nothing to evaluate: give a FOLDER with --reference, or --model or --codec, or --prompts"
+        )
     if options.reference and (options.model or options.codec):
         raise CommandError(
             "--reference goes with a FOLDER alone: with --model or --codec, the sounds of FOLDER are the "
             "references"
         )
-    from ..codecs.bench.reports import check_report, write_report
 
-    if options.output is not None:
-        check_report(options.output, force=options.force)
-    from ..gen.embedders import Judge, LogMelStatistics
-    from ..gen.evaluation import report_lines
-    from ..recipes.evaluation import (
-        evaluate_codec,
-        evaluate_model,
-        evaluate_sounds,
-        folder_examples,
-        folder_failures,
-        spread,
-    )
 
+def _measure(options: argparse.Namespace, progress: Callable[[int, int], None]) -> dict[str, Any]:
+    """The report that the options ask for, beginning with its subject."""
+    from ..gen.embedders import Judge
+    from ..gen.yamnet import YAMNet
+    from ..recipes.evaluation import evaluate_codec, evaluate_model, evaluate_sounds, folder_examples, spread
+    from ..recipes.foley.heard import evaluate_renderings, recordings_by_class
+    from ..recipes.prompts import evaluate_prompts, read_prompts
+
+    embedder = load_embedder(options.embedder)
+    if isinstance(embedder, YAMNet) and options.renderings:
+        recordings = recordings_by_class(options.folder) if options.folder else None
+        per_class = options.per_class or 20
+        report = evaluate_renderings(embedder, recordings, per_class=per_class, progress=progress)
+        return {"subject": {"renderings": "Foley corpus", "recordings": options.folder}, **report}
     judge = Judge.from_pretrained(options.judge)
-    common: dict[str, Any] = {"embedder": LogMelStatistics() if options.embedder == "log-mel" else None}
-    settings = {"class_names": judge.class_names, "limit": options.limit, "seconds": options.seconds}
+    settings = {"class_names": judge.class_names, "seconds": options.seconds}
+    common: dict[str, Any] = {"progress": progress}
+    generation = {"duration": options.duration, "seed": options.seed, "candidates": options.candidates}
+    if isinstance(embedder, YAMNet) and options.prompts is not None:
+        prompts = spread(read_prompts(*filter(None, [options.prompts])), options.limit)
+        references = folder_examples(options.folder, **settings) if options.folder else []
+        model = load_model(options)
+        report = evaluate_prompts(
+            model, prompts, judge, embedder, references=references, **generation, **common
+        )
+        return {
+            "subject": {"model": options.model, "prompts": options.prompts or "those that ship"},
+            **report,
+        }
+    common["embedder"] = embedder
     if options.folder:
-        examples = folder_examples(options.folder, captions=bool(options.model), **settings)
+        examples = folder_examples(
+            options.folder, captions=bool(options.model), limit=options.limit, **settings
+        )
     else:
         from ..recipes.foley.evaluate import held_out_examples
 
-        examples = spread(held_out_examples(options.per_class), options.limit)
-    subject = {"sounds": options.folder or f"held-out Foley, {options.per_class} a class"}
-    with progress_bar(enabled=not options.quiet, desc="evaluating", unit="sounds") as progress:
-        common["progress"] = progress
-        if options.model:
-            own = {"duration": options.duration, "seed": options.seed}
-            report = evaluate_model(load_model(options), examples, judge, **own, **common)
-            subject = {"model": options.model, "captions": subject["sounds"]}
-        elif options.codec:
-            from ..codecs import load_codec
+        per_class = options.per_class or 4
+        examples = spread(held_out_examples(per_class), options.limit)
+    sounds = options.folder or f"held-out Foley, {options.per_class or 4} a class"
+    if options.model:
+        report = evaluate_model(load_model(options), examples, judge, **generation, **common)
+        return {"subject": {"model": options.model, "captions": sounds}, **report}
+    if options.codec:
+        from ..codecs import load_codec
 
-            report = evaluate_codec(load_codec(options.codec), examples, judge, **common)
-            subject["codec"] = options.codec
-        else:
-            settings["limit"] = None
-            references = folder_examples(options.reference, **settings) if options.reference else []
-            report = evaluate_sounds(examples, references, judge, **common)
-            subject["reference"] = options.reference
-    for folder in filter(None, (options.folder, options.reference)):
-        report["failed"] += [{"file": f.file, "reason": f.reason} for f in folder_failures(folder)]
-    report = {"soundloom": __version__, "subject": subject, **report}
-    if options.output is not None:
-        write_report(options.output, report)
-    print("\n".join(report_lines(report)))
-    if report["stopped"]:
-        return 130
-    return 1 if report["failed"] else 0
+        report = evaluate_codec(load_codec(options.codec), examples, judge, **common)
+        return {"subject": {"sounds": sounds, "codec": options.codec}, **report}
+    references = folder_examples(options.reference, **settings) if options.reference else []
+    report = evaluate_sounds(examples, references, judge, **common)
+    return {"subject": {"sounds": sounds, "reference": options.reference}, **report}
 
 
 def run_compare(options: argparse.Namespace) -> None:
@@ -133,8 +223,9 @@ COMMANDS = (
         name="evaluate",
         summary="measure a folder of sounds, a model or a codec",
         description="""\
-Measure sounds (FAD, KL, prompt accuracy), a model that makes them from captions, or a codec that
-stores them. Without FOLDER, models and codecs are tried on held-out sounds of the Foley corpus.
+Measure sounds (FAD, KAD, KL, prompt accuracy), a model that makes them from captions, or a codec that
+stores them; with YAMNet, also how a tagger that was trained elsewhere hears them. Without FOLDER, models
+and codecs are tried on held-out sounds of the Foley corpus.
 Ctrl+C ends it with the figures of what was measured so far.
 Exit status: 0 all is well, 1 some sounds were left out, 2 nothing could be measured.""",
         examples="""\
@@ -142,6 +233,9 @@ Exit status: 0 all is well, 1 some sounds were left out, 2 nothing could be meas
   soundloom evaluate mysounds/ --model foley             (captions of the folder; its sounds are references)
   soundloom evaluate mysounds/ --codec seanet-16khz      (its sounds, stored and restored)
   soundloom evaluate made/ --reference mysounds/         (sounds that are there already)
+  soundloom evaluate --prompts --embedder yamnet:yamnet.onnx                         (is the prompt heard?)
+  soundloom evaluate --renderings --embedder yamnet:yamnet.onnx                      (the corpus itself)
+  soundloom evaluate mysounds/ --codec seanet-16khz --embedder yamnet:yamnet.onnx    (is it heard as before?)
 """,
         add_arguments=add_evaluate_arguments,
         run=run_evaluate,

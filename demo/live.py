@@ -15,8 +15,9 @@ from typing import Any
 
 import gradio as gr
 import numpy as np
-import torch
 from torch import Tensor
+
+from ..codecs.files.soundio import to_pcm
 
 WAIT_SECONDS = 1.0  # how long a question for more samples is left open
 KEEP_SECONDS = 60.0  # how long samples wait for a page that has fallen behind
@@ -24,7 +25,7 @@ PART_SECONDS = 5.0  # at most so much goes out in one answer
 
 
 class LiveSound:
-    """One sound that grows; samples are mono and 16 bit.
+    """One sound that grows; samples are mono and 16 bit, those that a file of it would hold.
 
     Args:
         total: samples that it will have.
@@ -39,9 +40,9 @@ class LiveSound:
 
     def add(self, samples: Tensor) -> None:
         """Append samples float `[C, n]`."""
-        whole = (samples.mean(0).clamp(-1.0, 1.0) * 32767.0).round().to(torch.int16).cpu().numpy()
+        piece = np.frombuffer(to_pcm(samples.mean(0, keepdim=True).cpu()), "<i2")
         with self._lock:
-            self._pieces.append(whole.astype("<i2"))
+            self._pieces.append(piece)
 
     def finish(self) -> None:
         """No more samples will come."""

@@ -16,7 +16,11 @@ from .judge import LogMel, SoundClassifier
 
 
 class Embedder(Protocol):
-    """Describes sounds by F numbers each; anything with these four may be given to FrechetAudioDistance."""
+    """Describes sounds by F numbers each; anything with these four may be given to FrechetAudioDistance.
+
+    One that cuts sounds into windows itself, of which each is described, has `own_windows = True` and gives
+    `[B * P, F]` for P windows; `YAMNet` does.
+    """
 
     name: str
 

@@ -1,4 +1,4 @@
-"""All figures about a set of sounds in one pass: FAD, KL, prompt accuracy, as far as what is known allows.
+"""All figures about a set of sounds in one pass: FAD, KAD, KL, tags, prompt accuracy, as far as known.
 
 Letters: C channels, N samples.
 """
@@ -14,7 +14,10 @@ from torch import Tensor
 
 from ..codecs.failures import Failure, failure_lines
 from .embedders import Embedder, Judge
+from .kernel_distance import KernelAudioDistance
 from .metrics import FrechetAudioDistance, KLDivergence, PromptAccuracy
+from .tags import TagAgreement
+from .yamnet import YAMNet
 
 
 class Evaluation:
@@ -22,46 +25,56 @@ class Evaluation:
 
     Args:
         judge: classifier for KL and prompt accuracy.
-        embedder: for FAD; None: the judge.
+        embedder: for FAD and KAD; None: the judge. With YAMNet, pairs are also compared by its tags.
     """
 
     def __init__(self, judge: Judge, embedder: Embedder | None = None) -> None:
         self.judge = judge
-        self.distance = FrechetAudioDistance(judge if embedder is None else embedder)
+        embedder = judge if embedder is None else embedder
+        self.distance, self.kernel = FrechetAudioDistance(embedder), KernelAudioDistance(embedder)
         self.divergence = KLDivergence(judge)
         self.accuracy = PromptAccuracy(judge)
+        self.agreement = TagAgreement(embedder) if isinstance(embedder, YAMNet) else None
 
     def add(self, samples: Tensor, sample_rate: int, *, label: str | None = None) -> None:
         """Take in a sound to judge, `[C, N]`; `label` is the class it should be, if the judge knows one."""
         self.distance.update(samples[None], sample_rate, real=False)
+        self.kernel.update(samples[None], sample_rate, real=False)
         if label is not None:
             self.accuracy.update(samples[None], sample_rate, [label])
 
     def add_reference(self, samples: Tensor, sample_rate: int) -> None:
         """Take in a sound of the set to compare with, `[C, N]`."""
         self.distance.update(samples[None], sample_rate, real=True)
+        self.kernel.update(samples[None], sample_rate, real=True)
 
     def add_pair(
         self, samples: Tensor, sample_rate: int, reference: Tensor, reference_rate: int | None = None
     ) -> None:
-        """Compare a sound `[C, N]` with its own reference `[C, M]`; for KL only, beside the others."""
+        """Compare a sound `[C, N]` with its own reference `[C, M]`; for KL and tags, beside the others."""
         self.divergence.update(samples[None], sample_rate, reference[None], reference_rate)
+        if self.agreement is not None:
+            self.agreement.update(samples[None], sample_rate, reference[None], reference_rate)
 
     def report(self) -> dict[str, Any]:
-        """Figures by name: "fad", "kl", "prompt_accuracy"; None where there is nothing to measure.
+        """Figures by name: "fad", "kad", "kl", "tags", "prompt_accuracy"; None where nothing can be measured.
 
         "notes" says why a figure is missing, and what a reader has to know about one that is there.
         """
         notes: list[str] = []
-        result: dict[str, Any] = {"fad": None, "kl": None, "prompt_accuracy": None}
+        result: dict[str, Any] = dict.fromkeys(("fad", "kad", "kl", "tags", "prompt_accuracy"))
         generated, real = (int(count) for count in self.distance.counts)
         if generated >= 2 and real >= 2:
             result["fad"] = self.distance.report()
+            result["kad"] = self.kernel.report()
             notes += filter(None, [result["fad"].pop("warning")])
         else:
-            notes.append(f"no FAD: it needs 2 sounds and 2 references, there are {generated} and {real}")
+            notes.append(
+                f"no FAD: it needs 2 sounds and 2 references, there are {generated} and {real}; KAD does, too"
+            )
         if int(self.divergence.pairs):
             result["kl"] = self.divergence.report()
+            result["tags"] = self.agreement.report() if self.agreement is not None else None
         else:
             notes.append("no KL: no sound has a reference of its own (of the same name, or its original)")
         if int(self.accuracy.confusion.sum()):
@@ -99,6 +112,7 @@ def _stem(word: str) -> str:
 
 
 UNITS = {
+    "beyond_full_scale": "of the sounds, 0 to 1",
     "bitrate": "bit/s, codes as they are",
     "sample_rate": "Hz",
     "duration": "s",
@@ -122,6 +136,17 @@ def report_lines(report: Mapping[str, Any]) -> list[str]:
         embedder = f"{fad['embedder']} ({fad['features']} features, {fad['sample_rate']} Hz)"
         sounds = f"{fad['sounds']} sounds ({fad['pieces']} pieces)"
         add("FAD", _shown(fad["value"]), f"{embedder}, {sounds} against {_references(fad)}")
+    if kad := report["kad"]:
+        pieces = f"{kad['pieces']} pieces against {kad['reference_pieces']}"
+        add("KAD", _shown(kad["value"]), f"{kad['embedder']}, {pieces}")
+    if tags := report["tags"]:
+        based = f"{tags['tagger']}, {tags['sample_rate']} Hz, {tags['pairs']} pairs"
+        add("same first tag", f"{100 * tags['same_first']:.1f} %", based)
+        add("correlation of tags", _shown(tags["correlation"]), f"{tags['tags']} scores; 1 is the same")
+    if wanted := report.get("wanted_tags"):
+        based = f"{wanted['tagger']}, {wanted['sounds']} sounds"
+        add("wanted tag first", f"{100 * wanted['first']:.1f} %", based)
+        add("among the first five", f"{100 * wanted['among_five']:.1f} %", based)
     if kl := report["kl"]:
         based = f"{kl['classifier']}, {kl['sample_rate']} Hz, {kl['pairs']} pairs"
         add("KL", _shown(kl["value"]), f"nats; {based}")

@@ -48,6 +48,41 @@ def frechet_distance(mean_a: Tensor, covariance_a: Tensor, mean_b: Tensor, covar
     return ((mean_a - mean_b).square().sum() + spread).clamp_min(0)
 
 
+def points(embedder: Embedder, audio: Tensor, sample_rate: int, window_seconds: float | None = 5.0) -> Tensor:
+    """What distances between sets of sounds are measured between: sounds `[B, C, N]` -> `[X, F]`.
+
+    Args:
+        embedder: gives the features.
+        audio: the sounds.
+        sample_rate: Hz.
+        window_seconds: longer sounds are cut into pieces of this length, each a point of its own (a rest
+            below half of it is left out); None: one point for every sound. An embedder that cuts sounds
+            itself (`own_windows`) gets whole sounds and gives points for each.
+
+    Raises:
+        AudioError: another shape, no samples, NaN or infinite samples.
+        ValueError: the embedder gave something else than finite `[B, F]`, or with `own_windows` `[B * P, F]`.
+    """
+    audio = mono(audio, sample_rate, embedder.sample_rate)
+    own_windows, size = getattr(embedder, "own_windows", False), audio.shape[1]
+    if window_seconds is not None and not own_windows:
+        size = max(1, round(window_seconds * embedder.sample_rate))
+    found = []
+    for piece in audio.split(size, dim=1):
+        if piece.shape[1] < min(size / 2, audio.shape[1]):
+            continue
+        features = embedder.embed(piece)
+        sounds = len(features) // len(audio) * len(audio) if own_windows else len(audio)
+        if features.shape != (sounds, embedder.num_features) or not features.isfinite().all():
+            raise ValueError(
+                f"the embedder {embedder.name} gave features of shape {list(features.shape)}, "
+                f"{int((~features.isfinite()).sum())} of them not finite; finite ones of shape "
+                f"{[sounds, embedder.num_features]} are needed"
+            )
+        found.append(features)
+    return torch.cat(found)
+
+
 class FrechetAudioDistance(Float64Metric):
     """Distance between two sets of sounds, as Gaussians over an embedder's features. 0 means alike.
 
@@ -59,8 +94,7 @@ class FrechetAudioDistance(Float64Metric):
 
     Args:
         embedder: gives the features; None: the judge that ships, "foley-judge".
-        window_seconds: longer sounds are cut into pieces of this length, each a point of its own (a rest
-            below half of it is left out); None: one point for every sound.
+        window_seconds: see `points`.
         kwargs: of torchmetrics.Metric.
 
     Raises:
@@ -82,7 +116,7 @@ class FrechetAudioDistance(Float64Metric):
         if window_seconds is not None and not window_seconds > 0:
             raise ValueError(f"window_seconds is {window_seconds}; it must be above 0, or None")
         self.embedder = Judge.from_pretrained() if embedder is None else embedder
-        self.window_seconds = window_seconds
+        self.window_seconds = None if getattr(self.embedder, "own_windows", False) else window_seconds
         features = self.embedder.num_features
         # row 0: generated, row 1: real
         self.add_state("sums", torch.zeros(2, features, dtype=torch.float64), dist_reduce_fx="sum")
@@ -103,27 +137,14 @@ class FrechetAudioDistance(Float64Metric):
 
         Raises:
             AudioError: another shape, no samples, NaN or infinite samples.
-            ValueError: the embedder gave something else than finite `[B, F]`.
+            ValueError: the embedder gave something else than `points` takes.
         """
-        audio = mono(audio, sample_rate, self.embedder.sample_rate)
-        size = audio.shape[1]
-        if self.window_seconds is not None:
-            size = max(1, round(self.window_seconds * self.embedder.sample_rate))
+        features = points(self.embedder, audio, sample_rate, self.window_seconds).to(self.sums)
         row = int(real)
-        self.clips[row] += audio.shape[0]
-        for piece in audio.split(size, dim=1):
-            if piece.shape[1] < min(size / 2, audio.shape[1]):
-                continue
-            features = self.embedder.embed(piece).to(self.sums)
-            if features.shape != (audio.shape[0], self.sums.shape[1]) or not features.isfinite().all():
-                raise ValueError(
-                    f"the embedder {self.embedder.name} gave features of shape {list(features.shape)}, "
-                    f"{int((~features.isfinite()).sum())} of them not finite; finite ones of shape "
-                    f"{[audio.shape[0], self.sums.shape[1]]} are needed"
-                )
-            self.sums[row] += features.sum(0)
-            self.products[row] += features.T @ features
-            self.counts[row] += features.shape[0]
+        self.clips[row] += len(audio)
+        self.sums[row] += features.sum(0)
+        self.products[row] += features.T @ features
+        self.counts[row] += len(features)
 
     def compute(self) -> Tensor:
         """The distance, float64 scalar.

@@ -29,6 +29,7 @@ from ..gen.embedders import Embedder, Judge
 from ..gen.evaluation import Evaluation, named_class
 from ..gen.metrics import PromptAccuracy
 from ..gen.pipeline import AudioGen
+from ..gen.rerank import JudgeScorer
 from .folder import UNREADABLE, list_folder
 
 Progress = Callable[[int, int], None]
@@ -140,14 +141,14 @@ def evaluate_sounds(
     embedder: Embedder | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Judge sounds as they are: FAD to all references, KL to the reference of the same name, prompt accuracy.
+    """Judge sounds as they are: FAD and KAD to all references, KL to the one of the same name, accuracy.
 
     Returns:
         See `Evaluation.report`; also "sounds" and "references".
     """
     evaluation = Evaluation(judge, embedder)
     partners = {reference.name: reference for reference in references}
-    work = _Work(progress, len(examples) + len(references))
+    work = Work(progress, len(examples) + len(references))
 
     def judge_one(example: Example) -> None:
         samples, rate = example.read()
@@ -171,6 +172,7 @@ def evaluate_model(
     embedder: Embedder | None = None,
     duration: float = 5.0,
     seed: int = 0,
+    candidates: int = 1,
     batch_size: int = 16,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
@@ -179,10 +181,11 @@ def evaluate_model(
     Args:
         model: what is judged.
         examples: with captions; their sounds are the references.
-        judge: for KL and prompt accuracy, and for FAD unless `embedder` is given.
-        embedder: for FAD.
+        judge: for KL and prompt accuracy, and for FAD and KAD unless `embedder` is given.
+        embedder: for FAD and KAD.
         duration: seconds of each generated sound.
         seed: of the first sound; the others count up from it.
+        candidates: sounds made for each one, of which the shipped scorer keeps the best.
         batch_size: sounds generated at once; results do not depend on it.
         progress: called with the number of sounds done and to do.
 
@@ -190,8 +193,9 @@ def evaluate_model(
         See `Evaluation.report`; also what is needed to repeat it.
     """
     evaluation = Evaluation(judge, embedder)
-    work = _Work(progress, len(examples))
+    work = Work(progress, len(examples))
     references: list[tuple[int, Example, tuple[Tensor, int]]] = []
+    choice: dict[str, Any] = {"candidates": candidates, "rerank": JudgeScorer()} if candidates > 1 else {}
 
     def judge_one(samples: Tensor, sample_rate: int, example: Example, reference: Tensor, rate: int) -> None:
         evaluation.add(samples, sample_rate, label=example.label)
@@ -202,7 +206,12 @@ def evaluate_model(
         """Generate for all examples whose references could be read."""
         prompts = [example.caption for _, example, _ in references]
         audio = attempt(
-            "", model.generate, prompts, duration=duration, seed=[number for number, _, _ in references]
+            "",
+            model.generate,
+            prompts,
+            duration=duration,
+            seed=[number for number, _, _ in references],
+            **choice,
         )
         for place, (_, example, reference) in enumerate(references):
             if isinstance(audio, Failure):
@@ -222,7 +231,8 @@ def evaluate_model(
                 references.append((number, example, found))
             if len(references) == batch_size or (references and number == seed + len(examples) - 1):
                 judge_batch()
-    return {"sounds": work.done, "duration": duration, "seed": seed, **work.report(evaluation)}
+    settings = {"duration": duration, "seed": seed, "candidates": candidates}
+    return {"sounds": work.done, **settings, **work.report(evaluation)}
 
 
 def evaluate_codec(
@@ -242,7 +252,7 @@ def evaluate_codec(
     evaluation, originals = Evaluation(judge, embedder), PromptAccuracy(judge)
     mel, spectral = MultiResolutionMelDistance(codec.sample_rate), LogSpectralDistance()
     ratios: list[float] = []
-    work = _Work(progress, len(examples))
+    work = Work(progress, len(examples))
 
     def judge_one(example: Example) -> None:
         audio = codec.prepare(*example.read())
@@ -287,7 +297,7 @@ def bench_sounds(
 
     Those that cannot be read are left out and added to `failures`.
     """
-    work = _Work(progress, len(examples), failures)
+    work = Work(progress, len(examples), failures)
     for example in examples:
         found = work.do(example, lambda example: _resampled(*example.read(), sample_rate, channels), example)
         work.step()
@@ -302,7 +312,7 @@ def _resampled(samples: Tensor, rate: int, sample_rate: int, channels: int) -> T
     return audio
 
 
-class _Work:
+class Work:
     """Work on one example after the other: counts what is done, and lists what fails.
 
     Attributes:

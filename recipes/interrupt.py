@@ -13,12 +13,13 @@ from typing import Any
 import lightning
 from lightning.fabric.plugins.environments import SLURMEnvironment
 
+from ..errors import SoundloomError
 from .checkpoints import last_checkpoint
 
 _NOTE = b"\nstopping after this step; a second Ctrl+C stops at once\n"
 
 
-class RunStopped(Exception):
+class RunStopped(SoundloomError):
     """A run was stopped by a signal.
 
     Attributes:

@@ -30,10 +30,12 @@ LEFT_OUT = (
 
 
 def offered() -> set[str]:
-    """Names that the wheel must hold: modules, recipes, bundled models."""
+    """Names that the wheel must hold: modules, recipes, tables, bundled models."""
     wanted = set(ROOT.glob("*.py")) - {ROOT / "setup.py"}  # which installs the rest
     for part in PARTS:
-        wanted |= {path for path in (ROOT / part).rglob("*") if path.suffix in (".py", ".yaml")}
+        wanted |= {
+            path for path in (ROOT / part).rglob("*") if path.suffix in (".py", ".yaml", ".csv", ".json")
+        }
         wanted |= {path for path in (ROOT / part / "models").rglob("*") if path.is_file()}
     names = (path.relative_to(ROOT).as_posix() for path in wanted if "__pycache__" not in path.parts)
     return {f"soundloom/{name}" for name in names} | {"soundloom/py.typed"}

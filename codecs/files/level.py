@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from ..base import Codec
@@ -80,13 +81,13 @@ class LevelMatch:
             decoded = torch.cat([self._waiting, decoded], dim=-1)
         whole = decoded.shape[-1] if last else decoded.shape[-1] // self._block * self._block
         self._waiting = decoded[:, whole:].clone()
-        for block in decoded[:, :whole].split(self._block, dim=-1):
-            if not block.shape[-1]:
-                continue
-            self._held = max(float(block.abs().max()), self._held * math.exp(-BLOCK_SECONDS / RELEASE), 1e-9)
-            peak_db = 20 * math.log10(self._held)
-            place = round((min(max(peak_db, LOWEST_DB), HIGHEST_DB) - LOWEST_DB) / STEP_DB)
-            self._powers[place] += block.double().square().sum()
+        decoded = F.pad(decoded[:, :whole], (0, -whole % self._block)).unflatten(-1, (-1, self._block))
+        peaks = decoded.abs().amax((0, 2)).tolist()  # of every block
+        powers = decoded.double().square().sum((0, 2)).tolist()
+        for peak, power in zip(peaks, powers, strict=True):
+            self._held = max(peak, self._held * math.exp(-BLOCK_SECONDS / RELEASE), 1e-9)
+            held_db = min(max(20 * math.log10(self._held), LOWEST_DB), HIGHEST_DB)
+            self._powers[round((held_db - LOWEST_DB) / STEP_DB)] += power
 
     def _limited_power(self, gain_db: float) -> float:
         """Summed squares of the decoded sound after a gain and the limiter."""

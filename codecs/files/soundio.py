@@ -89,18 +89,27 @@ class PipeWriter:
         length: int | None,
         raw: RawFormat | None = None,
     ) -> None:
-        self._stream, self._rate = stream, sample_rate
+        self._stream = stream
         self._subtype = "PCM_16" if raw is None else RAW_SUBTYPES[raw.encoding]
         if raw is None:
             stream.write(wav_header(sample_rate, channels, length))
 
     def write(self, samples: Tensor) -> None:
-        frames = _within(samples)
-        buffer = io.BytesIO()
-        # By the same library as files, so that a piped sound has the samples of a written one.
-        soundfile.write(buffer, frames, self._rate, subtype=self._subtype, endian="LITTLE", format="RAW")
-        self._stream.write(buffer.getvalue())
+        self._stream.write(to_pcm(samples, self._subtype))
         self._stream.flush()
+
+
+def to_pcm(samples: Tensor, subtype: str = "PCM_16") -> bytes:
+    """Samples `[C, N]` without a header, interleaved and little-endian, to the bit as files hold them.
+
+    Args:
+        samples: float; what is beyond -1 to 1 is clipped.
+        subtype: a value of RAW_SUBTYPES.
+    """
+    buffer = io.BytesIO()
+    # By the library that writes files: it has its own way of rounding.
+    soundfile.write(buffer, _within(samples), 1, subtype=subtype, endian="LITTLE", format="RAW")
+    return buffer.getvalue()
 
 
 def wav_header(sample_rate: int, channels: int, length: int | None) -> bytes:

@@ -18,7 +18,7 @@ import numpy as np
 
 from .grammar import COMMON, COMPOSITIONS, SPLITS, Composition, Grammar, Part, Split, pick
 from .registry import CLASSES, SoundClass
-from .scene import place_sound, set_level, sum_parts
+from .scene import place_sound, record_clip, set_level, sum_parts
 
 DEFAULT_COMPOSITIONS: Mapping[Composition, float] = {
     "single": 0.7,
@@ -204,11 +204,17 @@ class FoleyCorpus:
         rendered = []
         for i, (part, start, end) in enumerate(zip(plan.parts, starts, ends, strict=True)):
             sound = self._render_part(rng, part, end - start)
-            sound = place_sound(rng, sound, rate, part.attributes, cut=end < n)
+            if part.sound.surroundings != "none":
+                field = part.sound.surroundings == "field"
+                sound = place_sound(rng, sound, rate, part.attributes, cut=end < n, field=field)
             offset_db = rng.uniform(-14.0, -8.0) if plan.composition == "background" and i == 1 else 0.0
             sound = set_level(rng, sound, rate, part.attributes, offset_db)
             rendered.append((start, sound))
-        return sum_parts(rendered, n)
+        clip = sum_parts(rendered, n)
+        surroundings = {part.sound.surroundings for part in plan.parts}
+        if "none" in surroundings:
+            return clip
+        return record_clip(rng, clip, rate, field=surroundings == {"field"})
 
     def _render_part(self, rng: np.random.Generator, part: Part, n: int) -> np.ndarray:
         own = {k: v for k, v in part.attributes.items() if k in part.sound.attributes}

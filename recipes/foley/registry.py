@@ -5,6 +5,7 @@ A class registers itself by decorating its render function::
     @sound_class(
         name="dog",
         kind="event",
+        tags=("Dog", "Bark"),                               # AudioSet's names for it
         subjects=("a dog", "a puppy"),                      # noun phrases that do something
         verbs=("barks", "is barking"),                      # what they do, third person singular
         nouns=("dog barking", "the bark of a dog"),         # the sound named by itself
@@ -26,6 +27,7 @@ from typing import Literal
 import numpy as np
 
 Kind = Literal["event", "texture"]
+Surroundings = Literal["field", "quiet", "none"]
 
 
 # Renders one sound from (rng, sample_rate, seconds, **attributes): float32 `[N]`, N = round(seconds *
@@ -40,6 +42,7 @@ class SoundClass:
     Attributes:
         name: label, snake_case, unique.
         kind: "event" has a beginning and an end and can be repeated; "texture" fills the time it is given.
+        tags: AudioSet's classes that are right for it (see gen/tags.py); () when nobody said.
         subjects: noun phrases with article ("a dog"), the first is the plainest.
         verbs: predicates for the subjects ("barks", "is barking").
         nouns: stand-alone names of the sound ("dog barking"), usable after "the sound of".
@@ -47,10 +50,15 @@ class SoundClass:
         countable: whether `count=n` (1..5) renders n separated occurrences that a listener could count.
         unit: what is counted, singular and plural ("bark", "barks"); needed when countable.
         render: the render function.
+        surroundings: how it is recorded: in the "field", with a room or an open place and a background; in
+            the "quiet", close to the microphone; or "none", as a test tone, which is not in the air.
+        rendered: whether its renderings are heard as well as recordings of it (`soundloom evaluate
+            --renderings`). Training mixes leave out those of other classes; see `mixing_classes`.
     """
 
     name: str
     kind: Kind
+    tags: tuple[str, ...] = ()
     subjects: tuple[str, ...]
     verbs: tuple[str, ...]
     nouns: tuple[str, ...]
@@ -58,6 +66,8 @@ class SoundClass:
     countable: bool
     unit: tuple[str, str] | None
     render: Render
+    surroundings: Surroundings = "quiet"
+    rendered: bool = True
 
 
 CLASSES: dict[str, SoundClass] = {}
@@ -73,6 +83,9 @@ def sound_class(
     attributes: Mapping[str, Mapping[str, tuple[str, ...]]] | None = None,
     countable: bool = False,
     unit: tuple[str, str] | None = None,
+    tags: tuple[str, ...] = (),
+    surroundings: Surroundings = "quiet",
+    rendered: bool = True,
 ) -> Callable[[Render], Render]:
     """Register the decorated render function under `name`; see SoundClass for the arguments.
 
@@ -95,6 +108,9 @@ def sound_class(
             countable=countable,
             unit=unit,
             render=render,
+            tags=tags,
+            surroundings=surroundings,
+            rendered=rendered,
         )
         return render
 

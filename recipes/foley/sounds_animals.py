@@ -6,11 +6,11 @@ formants, roughness and tremor.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from . import synth
+from . import parametric, synth
 from .events import Sound, between, choose, how_many
 from .registry import sound_class
 from .repeat import repeated
@@ -51,9 +51,32 @@ def voice(
     return synth.morph(parts, positions)
 
 
+def creature(
+    rng: Rng, name: str, pitch: object, ranges: Mapping[str, tuple[float, float]]
+) -> dict[str, float]:
+    """Parameters of a creature's call (see `parametric.call`), at a pitch of its choice or a given one.
+
+    Args:
+        pitch: attribute value, or None; see `events.choose`. A higher creature is a smaller one: formants go
+            with the cube root of its pitch.
+        ranges: attribute value -> lowest and highest fundamental in Hz.
+    """
+    p = parametric.draw(rng, name)
+    if pitch is not None:
+        hertz = choose(rng, pitch, ranges, "pitch")
+        throat, p["f0"] = (hertz / p["f0"]) ** (1 / 3), hertz
+        p["subharmonic"] = 0.0  # which would be an octave lower
+        for index in range(parametric.FORMANTS):
+            p[f"closed{index}"] *= throat
+            p[f"open{index}"] *= throat
+    return p
+
+
 @sound_class(
     name="dog",
     kind="event",
+    surroundings="field",
+    tags=("Dog", "Bark", "Bow-wow", "Yip", "Growling", "Howl", "Whimper (dog)", "Canidae, dogs, wolves"),
     subjects=("a dog", "a hound", "a guard dog", "a farm dog"),
     verbs=("barks", "is barking", "woofs", "barks at something"),
     nouns=("dog barking", "a barking dog", "a dog's bark", "barking", "dog barks", "the bark of a dog"),
@@ -66,44 +89,32 @@ def voice(
 def dog(
     rng: Rng, sample_rate: int, seconds: float, *, pitch: str | None = None, count: int | None = None
 ) -> Sound:
-    """Harsh bursts of 150 to 250 ms with a noisy onset; the pitch jumps up and falls."""
-    base = choose(rng, pitch, {"low": (170, 260), "high": (520, 820)}, "pitch")
-    throat = (base / 260) ** 0.42 * rng.uniform(0.9, 1.1)
-    length = between(rng, 0.15, 0.26) * (300 / base) ** 0.15
-    peak, rough = rng.uniform(0.2, 0.4), rng.uniform(0.45, 0.8)
-    vowels: list[Vowel] = [
-        ((420, 1000, 2300), (1.0, 0.5, 0.25)),
-        ((680, 1250, 2500, 3500), (1.0, 0.8, 0.4, 0.2)),
-    ]
+    """Harsh bursts of 80 to 260 ms; the pitch jumps up and falls."""
+    p = creature(rng, "dog", pitch, {"low": (170, 260), "high": (520, 820)})
+    total = how_many(rng, seconds, count, 2, 6)
+    spacing = None if count is not None else p["length"] + p["gap"]
 
     def bark(available: float) -> Array:
-        n = synth.length_of(min(available, length * rng.uniform(0.9, 1.1)), sample_rate)
-        top = base * rng.uniform(0.93, 1.08)
-        contour = top * synth.breakpoints(n, (0, peak, 1), (0.7, 1.0, 0.55))
-        positions = synth.breakpoints(n, (0, peak, 0.7, 1), (0, 1, 0.9, 0.1))
-        tone = voice(
-            rng,
-            sample_rate,
-            contour,
-            vowels,
-            positions,
-            throat=throat,
-            breath=rng.uniform(0.3, 0.6),
-            rough=rough,
-        )
-        onset = synth.band_noise(rng, n, sample_rate, 500 * throat, 3500) * synth.decay(n, sample_rate, 0.05)
-        shape = synth.breakpoints(n, (0, 0.07, peak, 0.75, 1), (0, 0.7, 1, 0.35, 0))
-        return rng.uniform(0.75, 1) * shape * (tone / (np.abs(tone).max() + 1e-9) + 0.12 * onset)
+        return rng.uniform(0.7, 1) * parametric.call(rng, sample_rate, p, available)
 
-    total = how_many(rng, seconds, count)
-    out = repeated(rng, sample_rate, seconds, total, length * 1.1, bark, gap=0.25)
-    out = synth.reverberate(rng, out, sample_rate, rng.uniform(0.1, 0.3), rng.uniform(0.0, 0.2))
+    out = repeated(
+        rng,
+        sample_rate,
+        seconds,
+        total,
+        1.1 * p["length"],
+        bark,
+        gap=0.25,
+        spacing=spacing,
+    )
     return synth.finish(out, sample_rate, seconds)
 
 
 @sound_class(
     name="cat",
     kind="event",
+    surroundings="field",
+    tags=("Cat", "Meow", "Purr", "Caterwaul", "Hiss"),
     subjects=("a cat", "a house cat", "a pet cat", "a hungry cat"),
     verbs=("meows", "is meowing", "mews", "miaows"),
     nouns=("cat meowing", "a meowing cat", "a cat's meow", "meowing", "the meow of a cat", "a miaowing cat"),
@@ -115,35 +126,21 @@ def cat(
     rng: Rng, sample_rate: int, seconds: float, *, pitch: str | None = None, count: int | None = None
 ) -> Sound:
     """ "m-ee-a-ow": a clear tone that rises and falls while the mouth opens and closes."""
-    base = choose(rng, pitch, {"low": (310, 400), "high": (680, 900)}, "pitch")
-    throat = (base / 500) ** 0.3 * rng.uniform(0.95, 1.08)
-    length = between(rng, 0.5, 1.05)
-    peak, bend = rng.uniform(0.2, 0.45), rng.uniform(0.55, 0.8)
-    vowels: list[Vowel] = [
-        ((320, 1200), (0.6, 0.05)),
-        ((650, 2200, 3200), (0.7, 0.9, 0.4)),
-        ((1000, 1700, 3100), (1.0, 0.8, 0.4)),
-        ((550, 1000, 2700), (0.8, 0.35, 0.08)),
-    ]
+    p = creature(rng, "cat", pitch, {"low": (310, 400), "high": (680, 900)})
+    total = how_many(rng, seconds, count, 1, 3)
 
     def meow(available: float) -> Array:
-        n = synth.length_of(min(available, length * rng.uniform(0.85, 1.15)), sample_rate)
-        contour = (
-            base * rng.uniform(0.95, 1.06) * synth.breakpoints(n, (0, peak, 0.7, 1), (0.78, 1.12, 1.0, bend))
-        )
-        positions = synth.breakpoints(n, (0, 0.14, 0.5, 0.95), (0.1, 1, 2, 3))
-        tone = voice(rng, sample_rate, contour, vowels, positions, throat=throat, breath=0.06, rough=0.12)
-        shape = synth.breakpoints(n, (0, 0.12, peak + 0.1, 0.75, 1), (0, 0.55, 1, 0.6, 0))
-        return rng.uniform(0.7, 1) * tone * shape
+        return rng.uniform(0.7, 1) * parametric.call(rng, sample_rate, p, available)
 
-    total = how_many(rng, seconds, count, high=3)
-    out = repeated(rng, sample_rate, seconds, total, length * 1.15, meow, gap=0.3)
+    out = repeated(rng, sample_rate, seconds, total, 1.1 * p["length"], meow, gap=0.3)
     return synth.finish(out, sample_rate, seconds)
 
 
 @sound_class(
     name="cow",
     kind="event",
+    surroundings="field",
+    tags=("Moo", "Cattle, bovinae"),
     subjects=("a cow", "a dairy cow", "a brown cow", "a cow in a field"),
     verbs=("moos", "is mooing", "lows", "bellows"),
     nouns=("cow mooing", "a mooing cow", "the moo of a cow", "mooing", "a cow's moo", "cattle mooing"),
@@ -156,36 +153,22 @@ def cat(
 def cow(
     rng: Rng, sample_rate: int, seconds: float, *, pitch: str | None = None, count: int | None = None
 ) -> Sound:
-    """A long low note that starts through the nose and opens to "oo"."""
-    base = choose(rng, pitch, {"low": (82, 115), "high": (185, 250)}, "pitch")
-    throat = (base / 110) ** 0.25 * rng.uniform(0.92, 1.08)
-    length = between(rng, 1.1, 2.1)
-    peak, rough = rng.uniform(0.35, 0.65), rng.uniform(0.15, 0.45)
-    vowels: list[Vowel] = [
-        ((230, 950, 2000), (1.0, 0.08, 0.03)),
-        ((330, 720, 2100), (1.0, 0.6, 0.1)),
-        ((520, 950, 2300, 3200), (1.0, 0.8, 0.25, 0.1)),
-    ]
+    """A long low note that starts through the nose and opens."""
+    p = creature(rng, "cow", pitch, {"low": (82, 115), "high": (185, 250)})
+    p["length"] = max(p["length"], 0.9)
+    total = how_many(rng, seconds, count, 1, 2)
 
     def moo(available: float) -> Array:
-        n = synth.length_of(min(available, length * rng.uniform(0.9, 1.1)), sample_rate)
-        contour = (
-            base * rng.uniform(0.95, 1.05) * synth.breakpoints(n, (0, peak, 0.85, 1), (0.8, 1.1, 1.0, 0.72))
-        )
-        positions = synth.breakpoints(n, (0, 0.2, peak, 0.8, 1), (0, 0.6, 2, 1.3, 0.6))
-        tone = voice(rng, sample_rate, contour, vowels, positions, throat=throat, breath=0.08, rough=rough)
-        shape = synth.breakpoints(n, (0, 0.12, peak, 0.8, 1), (0, 0.5, 1, 0.75, 0))
-        return rng.uniform(0.8, 1) * tone * shape
+        return rng.uniform(0.7, 1) * parametric.call(rng, sample_rate, p, available)
 
-    total = how_many(rng, seconds, count, high=2)
-    out = repeated(rng, sample_rate, seconds, total, length * 1.1, moo, gap=0.35)
-    out = synth.reverberate(rng, out, sample_rate, rng.uniform(0.2, 0.6), rng.uniform(0.0, 0.15), 2500)
+    out = repeated(rng, sample_rate, seconds, total, 1.1 * p["length"], moo, gap=0.35)
     return synth.finish(out, sample_rate, seconds)
 
 
 @sound_class(
     name="sheep",
     kind="event",
+    tags=("Sheep", "Bleat", "Goat"),
     subjects=("a sheep", "a woolly sheep", "a sheep in a meadow", "a farm sheep"),
     verbs=("bleats", "is bleating", "baas", "is baaing"),
     nouns=(
@@ -239,6 +222,8 @@ def sheep(
 @sound_class(
     name="rooster",
     kind="event",
+    surroundings="field",
+    tags=("Crowing, cock-a-doodle-doo", "Chicken, rooster", "Fowl"),
     subjects=("a rooster", "a cockerel", "a farmyard rooster", "a rooster on a farm"),
     verbs=("crows", "is crowing", "calls cock-a-doodle-doo", "crows at dawn"),
     nouns=(
@@ -252,30 +237,23 @@ def sheep(
     attributes={"pitch": {"low": ("deep-voiced", "big", "old"), "high": ("high-pitched", "young", "small")}},
 )
 def rooster(rng: Rng, sample_rate: int, seconds: float, *, pitch: str | None = None) -> Sound:
-    """ "cock-a-doodle-doo": four harsh notes, the last the highest, long and falling."""
-    base = choose(rng, pitch, {"low": (370, 440), "high": (560, 680)}, "pitch")
-    throat = (base / 480) ** 0.3 * rng.uniform(0.95, 1.08)
-    last = rng.uniform(0.6, 1.0)
-    notes = np.array([rng.uniform(0.14, 0.2), rng.uniform(0.1, 0.15), rng.uniform(0.2, 0.32), last])
-    steps = np.array([1.0, 1.25, 1.55, 1.95]) * rng.uniform(0.93, 1.07, 4)
-    vowels: list[Vowel] = [((900, 1700, 3000), (1, 0.6, 0.3)), ((1250, 2300, 3500), (1, 0.8, 0.4))]
+    """ "cock-a-doodle-doo": four harsh notes, the last the longest."""
+    p = creature(rng, "rooster", pitch, {"low": (370, 440), "high": (560, 680)})
+    notes = np.array([p[f"note{index}"] for index in range(4)])
+    steps = (1.0, p["step1"], p["step2"], p["step3"])
 
     def crow(available: float) -> Array:
         scale = min(1.0, available / notes.sum())
         out = []
         for index, (duration, step) in enumerate(zip(notes * scale, steps, strict=True)):
-            n = synth.length_of(duration, sample_rate)
-            final = index == 3
-            bend = (0.9, 1.04, 1.0, 0.62) if final else (0.85, 1.06, 1.0, 0.9)
-            contour = base * step * synth.breakpoints(n, (0, 0.15, 0.55, 1), bend)
-            positions = synth.breakpoints(n, (0, 0.3, 0.7, 1), (0, 1, 0.8, 0))
-            tone = voice(rng, sample_rate, contour, vowels, positions, throat=throat, breath=0.12, rough=0.3)
-            shape = synth.breakpoints(n, (0, 0.1, 0.7, 1), (0.05, 1, 0.8, 0)) * (1.0 if final else 0.75)
-            out += [tone * shape, np.zeros(synth.length_of(0.025 * scale, sample_rate))]
+            note = {**p, "length": duration, "f0": p["f0"] * step}
+            if index < 3:
+                note["end"] = max(p["end"], 0.8)
+            out.append(parametric.call(rng, sample_rate, note) * (1.0 if index == 3 else 0.7))
+            out.append(np.zeros(synth.length_of(0.3 * p["gap"] * scale, sample_rate)))
         return np.concatenate(out)
 
-    length = float(notes.sum()) + 0.1
+    length = float(notes.sum()) + 1.2 * p["gap"] + 0.1
     total = how_many(rng, seconds, None, high=2)
     song = repeated(rng, sample_rate, seconds, total, length, crow, gap=0.4)
-    song = synth.reverberate(rng, song, sample_rate, rng.uniform(0.2, 0.6), rng.uniform(0.05, 0.25))
     return synth.finish(song, sample_rate, seconds)

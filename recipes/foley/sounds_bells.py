@@ -26,6 +26,7 @@ from .synth import (
 @sound_class(
     name="doorbell",
     kind="event",
+    tags=("Doorbell", "Ding-dong", "Ding", "Chime"),
     subjects=("a doorbell", "a house doorbell", "a front door bell", "an apartment doorbell", "a door chime"),
     verbs=("rings", "goes ding dong", "sounds", "is ringing", "chimes"),
     nouns=(
@@ -66,6 +67,8 @@ def doorbell(
 @sound_class(
     name="church_bell",
     kind="event",
+    tags=("Church bell", "Bell", "Change ringing (campanology)"),
+    rendered=False,
     subjects=(
         "a church bell",
         "a bell tower",
@@ -119,6 +122,7 @@ def church_bell(
 @sound_class(
     name="bell_chimes",
     kind="texture",
+    tags=("Wind chime", "Chime", "Jingle, tinkle"),
     subjects=("a wind chime", "a garden wind chime", "a hanging wind chime", "a porch wind chime"),
     verbs=("tinkles in the breeze", "jingles", "is tinkling", "chimes softly", "sways in the wind"),
     nouns=(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from .events import Sound, between, choose, how_many, place, ring, rolloff, tone
+from . import parametric
+from .events import Sound, between, choose, how_many, place, rolloff, tone
 from .registry import sound_class
 from .synth import (
     Array,
@@ -19,7 +20,6 @@ from .synth import (
     poisson_times,
     resonate,
     reverberate,
-    scatter,
     shaped_noise,
     soften,
     time_axis,
@@ -29,6 +29,7 @@ from .synth import (
 @sound_class(
     name="explosion",
     kind="event",
+    tags=("Explosion", "Boom", "Eruption", "Artillery fire", "Burst, pop"),
     subjects=("an explosion", "a bomb", "a blast", "a detonation"),
     verbs=("goes off", "booms", "thunders", "is going off", "rumbles"),
     nouns=(
@@ -77,6 +78,8 @@ def explosion(
 @sound_class(
     name="gunshot",
     kind="event",
+    surroundings="field",
+    tags=("Gunshot, gunfire", "Machine gun", "Fusillade", "Cap gun", "Artillery fire"),
     subjects=("a gun", "a rifle", "a firearm", "a handgun", "a shotgun"),
     verbs=("fires", "shoots", "goes off", "fires a shot", "is firing"),
     nouns=(
@@ -94,30 +97,25 @@ def explosion(
 def gunshot(
     rng: Rng, sample_rate: int, seconds: float, *, size: str | None = None, count: int | None = None
 ) -> Sound:
-    """A crack of one or two milliseconds, a short muzzle blast, and echoes off walls."""
-    calibre = choose(rng, size, {"large": (1.3, 1.9), "small": (0.5, 0.75)}, "size")
-    t60 = 0.16 * calibre**0.7
-    echoes = rng.uniform(0.03, 0.16, 3).cumsum()
-    levels = rng.uniform(0.1, 0.3, 3) * 0.6 ** np.arange(3)
+    """A burst of noise within a millisecond, that dies away in some tenths of a second."""
+    p = parametric.draw(rng, "gunshot")
+    if size is not None:
+        calibre = choose(rng, size, {"large": (1.3, 1.9), "small": (0.5, 0.75)}, "size")
+        p["burst"] /= calibre**0.5
+        p["burst_decay"] = min(p["burst_decay"] * calibre**0.7, 0.4)
 
     def shot(length: float) -> Array:
-        n = length_of(0.7, sample_rate)
-        blast = shaped_noise(rng, n, sample_rate, (80, 350 / calibre, 2500, 8000), (-16, 1, 0, -6))
-        x = blast * decay(n, sample_rate, t60, 0.0005)
-        m = max(length_of(0.0018 * calibre, sample_rate), 4)
-        x[:m] += 5 * np.linspace(1, -0.8, m)  # the shock wave is shaped like an N
-        x += 1.2 * ring(n, sample_rate, (95 / calibre,), 0.2, 1.0)
-        return soften(scatter(n, sample_rate, np.append(0, echoes), [x, *(g * x for g in levels)]), 2.5)
+        return rng.uniform(0.7, 1) * parametric.impact(rng, sample_rate, p)
 
     number = how_many(rng, seconds, count, 1, 4)
     x = place(rng, sample_rate, seconds, number, 0.3, shot, gap=0.3, jitter=0.45)
-    tail = reverberate(rng, x, sample_rate, between(rng, 0.5, 1.2), rng.uniform(0.05, 0.25), 2500)
-    return finish(tail, sample_rate, seconds)
+    return finish(x, sample_rate, seconds)
 
 
 @sound_class(
     name="laser_zap",
     kind="event",
+    tags=("Sound effect", "Zing", "Chirp tone", "Video game music"),
     subjects=("a laser", "a laser gun", "a ray gun", "a blaster", "a sci-fi laser"),
     verbs=("zaps", "fires", "is zapping", "shoots", "goes pew"),
     nouns=(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from . import synth
+from . import parametric, synth
 from .events import Sound, between, choose, how_many, regular_times
 from .registry import sound_class
 from .repeat import repeated
@@ -14,6 +14,8 @@ from .synth import Array, Rng
 @sound_class(
     name="heartbeat",
     kind="event",
+    surroundings="field",
+    tags=("Heart sounds, heartbeat", "Heart murmur", "Throbbing"),
     subjects=("a heart", "a human heart", "a beating heart", "someone's heart"),
     verbs=("beats", "is beating", "thumps", "is thumping", "pulses"),
     nouns=(
@@ -57,6 +59,7 @@ def heartbeat(
 @sound_class(
     name="applause",
     kind="texture",
+    tags=("Applause", "Clapping"),
     subjects=("an audience", "a clapping crowd", "an applauding audience", "a theatre audience"),
     verbs=("applauds", "is applauding", "claps", "is clapping", "claps and applauds"),
     nouns=(
@@ -98,6 +101,8 @@ def applause(rng: Rng, sample_rate: int, seconds: float, *, size: str | None = N
 @sound_class(
     name="whistle",
     kind="event",
+    surroundings="field",
+    tags=("Whistling", "Whistle"),
     subjects=("a whistler", "a whistling person", "a whistling man", "a whistling woman"),
     verbs=("whistles", "is whistling", "whistles with the lips", "makes a whistling sound"),
     nouns=(
@@ -170,6 +175,8 @@ def whistle(
 @sound_class(
     name="snoring",
     kind="texture",
+    surroundings="field",
+    tags=("Snoring",),
     subjects=("a snorer", "a snoring man", "a snoring sleeper", "a sleeping person", "a snoring person"),
     verbs=("snores", "is snoring", "snores away", "breathes with a snore", "is snoring in bed"),
     nouns=(
@@ -190,27 +197,19 @@ def whistle(
 def snoring(rng: Rng, sample_rate: int, seconds: float, *, pitch: str | None = None) -> Sound:
     """Breath in: the soft palate flaps 22 to 75 times a second through the throat; breath out: soft noise."""
     n = synth.length_of(seconds, sample_rate)
-    flap = choose(rng, pitch, {"low": (22, 32), "high": (50, 75)}, "pitch")
-    throat = (flap / 38) ** 0.4 * rng.uniform(0.85, 1.15)
-    period = between(rng, 2.2, 3.8)
-    share, exhale = rng.uniform(0.36, 0.48), rng.uniform(0.02, 0.12)
-    start = -rng.uniform(0, 0.25) * share * period
-    breaths = max(int(np.ceil((seconds - start) / period)), 1)
-    starts = start + np.arange(breaths) * period * rng.uniform(0.97, 1.03, breaths)
-    snores, sighs = np.zeros(n), np.zeros(n)
-    t = synth.time_axis(n, sample_rate)
-    for moment in starts:
-        inside = (t - moment) / (share * period)
-        level = rng.uniform(0.75, 1)
-        snores += level * np.interp(inside, (0, 0.2, 0.6, 0.93, 1), (0, 0.5, 1, 0.8, 0))
-        after = (t - moment - (share + 0.1) * period) / (0.4 * period)
-        sighs += level * np.interp(after, (0, 0.25, 1), (0, 1, 0))
-    pace = flap * synth.smooth_curve(rng, n, sample_rate, 14, 0.85, 1.15) * (0.85 + 0.25 * snores)
-    pulses = np.diff(np.floor(synth.phase_of(pace, sample_rate)), prepend=0.0) * rng.uniform(0.4, 1.0, n)
-    air = synth.coloured_noise(rng, n, sample_rate, -3)
-    source = (pulses + 0.03 * air * (0.3 + synth.smooth_curve(rng, n, sample_rate, 2 * flap, 0, 1))) * snores
-    centres = [throat * f for f in (260, 640, 1350, 2500)]
-    tone = synth.formants(source, sample_rate, centres, (90, 140, 260, 500), (1, 0.9, 0.6, 0.3))
-    tone /= np.abs(tone).max(initial=0) + 1e-9
-    breath = synth.band_noise(rng, n, sample_rate, 400, 1800, skirt_db=9)
-    return synth.finish(synth.soften(tone, 1.8) + exhale * 0.3 * sighs * breath, sample_rate, seconds)
+    p = parametric.draw(rng, "snoring")
+    if pitch is not None:
+        p["f0"] = choose(rng, pitch, {"low": (22, 32), "high": (50, 75)}, "pitch")
+    period = p["length"] + p["gap"]
+    out, exhale = np.zeros(n), rng.uniform(0.02, 0.12)
+    start = -rng.uniform(0, 0.25) * p["length"]
+    while start < seconds:
+        snore = rng.uniform(0.7, 1) * parametric.call(rng, sample_rate, p)
+        m = synth.length_of(0.7 * p["gap"], sample_rate)
+        sigh = exhale * synth.band_noise(rng, m, sample_rate, 400, 1800, skirt_db=9) * synth.bump(m, 0.3)
+        for moment, sound in ((start, snore), (start + p["length"] + 0.1 * p["gap"], 0.3 * sigh)):
+            begin = round(moment * sample_rate)
+            part = sound[max(-begin, 0) : max(n - begin, 0)]
+            out[max(begin, 0) : max(begin, 0) + len(part)] += part
+        start += period * rng.uniform(0.9, 1.1)
+    return synth.finish(out, sample_rate, seconds)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from . import parametric
 from .events import Sound, between, choose, how_many, place, regular_times, ring
 from .registry import sound_class
 from .synth import (
@@ -24,6 +25,7 @@ from .synth import (
 @sound_class(
     name="door_knock",
     kind="event",
+    tags=("Knock", "Tap", "Thunk"),
     subjects=("someone", "somebody", "someone outside", "somebody outside"),
     verbs=(
         "knocks on a door",
@@ -82,6 +84,8 @@ def door_knock(
 @sound_class(
     name="hammer",
     kind="event",
+    surroundings="field",
+    tags=("Hammer", "Thunk", "Whack, thwack", "Tap"),
     subjects=("a hammer", "a steel hammer", "a claw hammer", "a carpenter's hammer"),
     verbs=("pounds a nail", "hammers", "strikes a nail", "is hammering", "bangs"),
     nouns=(
@@ -108,36 +112,24 @@ def hammer(
     speed: str | None = None,
     count: int | None = None,
 ) -> Sound:
-    """Steel on a nail: a hard click and metallic ping, over the thump of the wood."""
-    interval = choose(rng, speed, {"slow": (0.75, 1.1), "fast": (0.32, 0.45)}, "speed")
-    head = choose(rng, size, {"large": (0.6, 0.85), "small": (1.25, 1.7)}, "size")
-    ping = between(rng, 2000, 2900) * head
-    modes = np.array([140 * head, 310 * head, ping, 1.41 * ping, 1.93 * ping, 2.62 * ping])
-    t60s = np.array([0.12, 0.09, 0.4, 0.3, 0.2, 0.15]) * between(rng, 0.7, 1.4)
-    gains = np.array([1.4, 0.9, 1.2, 0.9, 0.6, 0.4]) * rng.uniform(0.7, 1.2, 6)
-    m = length_of(0.35, sample_rate)
+    """Blows on a nail, each a click and a ring over the thump of the wood, and perhaps a rebound."""
+    p = parametric.draw(rng, "hammer")
+    interval = 1 / p["rate"]
+    if speed is not None:
+        interval = choose(rng, speed, {"slow": (0.75, 1.1), "fast": (0.32, 0.45)}, "speed")
+    head = 1.0
+    if size is not None:
+        head = choose(rng, size, {"large": (0.6, 0.85), "small": (1.25, 1.7)}, "size")
+        p["burst"] *= head
     times = regular_times(rng, seconds, interval, count, jitter=0.025)
-
-    def blow() -> Array:
-        hit = ring(m, sample_rate, modes, t60s, gains * rng.uniform(0.8, 1.2, 6))
-        click = filtered(rng.standard_normal(m), sample_rate, low=1200, order=1) * decay(
-            m, sample_rate, 0.025
-        )
-        return fade((hit + 1.2 * click) * rng.uniform(0.8, 1.0), sample_rate, 0.0, 0.05)
-
-    hits = [blow() for _ in range(4)]
-    x = scatter(
-        length_of(seconds, sample_rate),
-        sample_rate,
-        times,
-        [hits[i] for i in rng.integers(len(hits), size=len(times))],
-    )
-    return finish(reverberate(rng, x, sample_rate, 0.25, rng.uniform(0.05, 0.25)), sample_rate, seconds)
+    hits = [parametric.double_impact(rng, sample_rate, p, head) * rng.uniform(0.8, 1) for _ in times]
+    return finish(scatter(length_of(seconds, sample_rate), sample_rate, times, hits), sample_rate, seconds)
 
 
 @sound_class(
     name="coin",
     kind="event",
+    tags=("Coin (dropping)", "Chink, clink", "Ding", "Clang"),
     subjects=("a coin", "a metal coin", "a dropped coin", "a falling coin"),
     verbs=(
         "drops on a table",
@@ -189,6 +181,7 @@ def coin(
 @sound_class(
     name="glass_breaking",
     kind="event",
+    tags=("Glass", "Shatter", "Breaking", "Smash, crash", "Chink, clink"),
     subjects=("glass", "a pane of glass", "a drinking glass", "a sheet of glass", "a glass window"),
     verbs=("breaks", "shatters", "smashes", "is shattering", "breaks into pieces"),
     nouns=(

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from .events import Sound, between, choose, option, regular_times, ring, rolloff, scrambled, tone, waveshape
+from . import parametric
+from .events import Sound, between, choose, option, rolloff, scrambled, tone
 from .registry import sound_class
 from .synth import (
-    Array,
     Rng,
-    band_noise,
     breakpoints,
     decay,
     fade,
@@ -17,17 +16,28 @@ from .synth import (
     finish,
     length_of,
     morph,
-    scatter,
     shaped_noise,
     smooth_curve,
-    soften,
-    time_axis,
 )
 
 
 @sound_class(
     name="engine",
     kind="texture",
+    surroundings="field",
+    tags=(
+        "Engine",
+        "Idling",
+        "Medium engine (mid frequency)",
+        "Heavy engine (low frequency)",
+        "Light engine (high frequency)",
+        "Engine starting",
+        "Accelerating, revving, vroom",
+        "Motorcycle",
+        "Car",
+        "Truck",
+        "Engine knocking",
+    ),
     subjects=("an engine", "a car engine", "a motor", "a vehicle engine", "a motorcycle engine"),
     verbs=("runs", "is running", "rumbles", "roars", "is rumbling"),
     nouns=(
@@ -41,34 +51,28 @@ from .synth import (
     attributes={"speed": {"slow": ("idling", "slow"), "fast": ("revving", "fast")}},
 )
 def engine(rng: Rng, sample_rate: int, seconds: float, *, speed: str | None = None) -> Sound:
-    """Cylinders that fire in turn: a pulse train with a rough cycle, through an exhaust pipe, plus noise."""
+    """Cylinders that fire in turn: pulses of noise with a rough tone under them, as the throttle goes."""
     n = length_of(seconds, sample_rate)
-    fast = option(rng, speed, ("slow", "fast"), "speed") == "fast"
-    cylinders = int(rng.choice([1, 2, 4, 6]))
-    if fast:  # the throttle opens and closes
-        firing = between(rng, 70, 130) * smooth_curve(rng, n, sample_rate, between(rng, 0.3, 1.0), 0.65, 1.6)
-    else:
-        firing = between(rng, 14, 34) * smooth_curve(rng, n, sample_rate, 2.0, 0.97, 1.03)
-    cycle = np.cumsum(firing / cylinders) / sample_rate
-    # one turn of the table is a whole cycle of all cylinders, which do not fire quite alike
-    most = min(int(0.45 * sample_rate / (firing.max() / cylinders)), 200)
-    k = np.arange(1, most + 1)
-    shares = rng.normal(1, 0.18, cylinders) * np.exp(0.02j * rng.standard_normal(cylinders))
-    mix = np.exp(2j * np.pi * np.outer(k, np.arange(cylinders)) / cylinders) @ shares
-    hertz = k * firing.mean() / cylinders
-    body = 1 / (1 + (hertz / between(rng, 150, 400)) ** rng.uniform(1.2, 1.8))
-    pipe = 1 + 1.2 * np.cos(2 * np.pi * hertz / between(rng, 90, 260)) ** 2
-    pulses = waveshape(cycle, np.abs(mix) * body * pipe)
-    puff = 0.15 + ((cycle * cylinders) % 1.0 < 0.35)
-    noise = shaped_noise(rng, n, sample_rate, (60, 300, 2500, 8000), (-20, 0, -10, -26)) * puff
-    x = pulses / pulses.std() + rng.uniform(0.15, 0.45) * noise
-    x = soften(x * (firing / firing.max()) ** 0.5, rng.uniform(1.0, 3.0))
-    return finish(fade(x, sample_rate, 0.05, 0.05), sample_rate, seconds)
+    p = parametric.draw(rng, "engine")
+    throttle = np.ones(n)
+    if speed is not None:
+        fast = option(rng, speed, ("slow", "fast"), "speed") == "fast"
+        p["pulse_rate"] = between(rng, 42, 60) if fast else between(rng, 13, 22)
+        p["tone"] = between(rng, 75, 130) if fast else between(rng, 22, 38)
+        p["tonal"] = max(p["tonal"], 0.4)
+        if fast:
+            throttle = smooth_curve(rng, n, sample_rate, between(rng, 0.3, 1.0), 0.4, 1.0)
+    x = parametric.texture(rng, sample_rate, p, n)
+    if speed == "slow":
+        x = filtered(x, sample_rate, high=1500, order=1)
+    return finish(fade(x * throttle, sample_rate, 0.05, 0.05), sample_rate, seconds)
 
 
 @sound_class(
     name="helicopter",
     kind="texture",
+    surroundings="field",
+    tags=("Helicopter", "Propeller, airscrew"),
     subjects=("a helicopter", "a chopper", "a rescue helicopter", "a military helicopter"),
     verbs=("flies by", "hovers", "is flying", "chops overhead", "is hovering"),
     nouns=(
@@ -82,28 +86,27 @@ def engine(rng: Rng, sample_rate: int, seconds: float, *, speed: str | None = No
     attributes={"size": {"large": ("large", "heavy"), "small": ("small", "light")}},
 )
 def helicopter(rng: Rng, sample_rate: int, seconds: float, *, size: str | None = None) -> Sound:
-    """Blade slap 9-20 times a second: low thumps and swishes of noise, above turbine whine."""
+    """Blades that slap the air 9 to 24 times a second: pulses of noise, mostly low."""
     n = length_of(seconds, sample_rate)
-    rate = choose(rng, size, {"large": (9, 12), "small": (14, 19)}, "size")
-    times = regular_times(rng, seconds, 1 / rate, None, jitter=0.01)
-    m = length_of(1.0 / rate, sample_rate)
-    t = time_axis(m, sample_rate)
-    thump = between(rng, 55, 110) * 10 / rate * np.exp(-t * 14) * 1.3
-    slap = np.sin(2 * np.pi * np.cumsum(thump) / sample_rate) * np.exp(-t * rate * between(rng, 3, 6))
-    slap += 0.6 * filtered(rng.standard_normal(m), sample_rate, 150, 900, 1) * np.exp(-t * rate * 9)
-    gains = rng.uniform(0.85, 1.0, len(times)) * np.where(np.arange(len(times)) % 2, rng.uniform(0.7, 1), 1)
-    thumps = scatter(n, sample_rate, times, fade(slap, sample_rate, 0.004, 0.01) * gains[:, None])
-    chop = 0.25 + 0.75 * (0.5 + 0.5 * np.cos(2 * np.pi * (time_axis(n, sample_rate) - times[0]) * rate)) ** 3
-    wash = shaped_noise(rng, n, sample_rate, (100, 400, 2000, 8000), (-12, 0, -8, -24)) * chop
-    whine = tone(np.full(n, between(rng, 700, 2200)), sample_rate, (1, 0.3)) * rng.uniform(0, 0.08)
-    x = thumps / (np.abs(thumps).max() + 1e-9) + rng.uniform(0.08, 0.2) * wash + whine
-    x *= smooth_curve(rng, n, sample_rate, 0.4, 0.45, 1.0)
+    p = parametric.draw(rng, "helicopter")
+    if size is not None:
+        p["pulse_rate"] = choose(rng, size, {"large": (9, 12), "small": (14, 19)}, "size")
+    x = parametric.texture(rng, sample_rate, p, n) * smooth_curve(rng, n, sample_rate, 0.4, 0.5, 1.0)
     return finish(fade(x, sample_rate, 0.08, 0.08), sample_rate, seconds)
 
 
 @sound_class(
     name="train",
     kind="texture",
+    surroundings="field",
+    tags=(
+        "Train",
+        "Rail transport",
+        "Railroad car, train wagon",
+        "Clickety-clack",
+        "Subway, metro, underground",
+        "Train wheels squealing",
+    ),
     subjects=("a train", "a freight train", "a passenger train", "a railway train"),
     verbs=("passes by", "rolls along the tracks", "rattles past", "is passing by", "clatters over the rails"),
     nouns=(
@@ -117,40 +120,28 @@ def helicopter(rng: Rng, sample_rate: int, seconds: float, *, size: str | None =
     attributes={"speed": {"slow": ("slow", "slow-moving"), "fast": ("fast", "speeding")}},
 )
 def train(rng: Rng, sample_rate: int, seconds: float, *, speed: str | None = None) -> Sound:
-    """Rolling rumble with the double clack of the axles over rail joints, now and then the horn."""
+    """Rolling rumble in which the axles clack over the joints of the rails, every other one weaker."""
     n = length_of(seconds, sample_rate)
-    interval = choose(rng, speed, {"slow": (1.0, 1.7), "fast": (0.42, 0.65)}, "speed")
-    joints = regular_times(rng, seconds, interval, None, jitter=0.015)
-    m = length_of(0.25, sample_rate)
-    modes = between(rng, 250, 420) * np.array([0.45, 1.0, 2.7, 5.1, 8.3])
-
-    def clack() -> Array:
-        knock = ring(m, sample_rate, modes, (0.25, 0.16, 0.1, 0.06, 0.05), (1.2, 1, 0.8, 0.6, 0.4))
-        return knock + filtered(rng.standard_normal(m), sample_rate, 500, 4000, 1) * decay(
-            m, sample_rate, 0.09
-        )
-
-    axles = interval * rng.uniform(0.16, 0.26)
-    pair = np.sort(np.concatenate([joints, joints + axles]))
-    grains = np.stack([clack(), clack()])[np.arange(len(pair)) % 2] * rng.uniform(0.7, 1, (len(pair), 1))
-    clacks = scatter(n, sample_rate, pair, grains)
-    rumble = shaped_noise(
-        rng, n, sample_rate, (30, 80, 400, 2500, 7000), (-10, 4, -6, -20 + 6 * rng.random(), -38)
-    )
-    x = clacks / (np.abs(clacks).max() + 1e-9) + rng.uniform(0.06, 0.12) * rumble
-    if rng.random() < 0.35:
-        start = int(rng.uniform(0, 0.5) * n)
-        k = min(length_of(rng.uniform(0.8, 1.6), sample_rate), n - start)
-        chord = between(rng, 240, 330) * np.array([1.0, 1.2, 1.5, 1.78])
-        horn = sum(tone(np.full(k, f), sample_rate, rolloff(14, 0.8), rng.random()) for f in chord)
-        x[start : start + k] += 0.09 * fade(np.asarray(horn), sample_rate, 0.08, 0.2)
-    x *= 0.55 + 0.45 * np.sin(np.pi * breakpoints(n, (0, 1), (0.15, rng.uniform(0.6, 0.9))))
+    p = parametric.draw(rng, "train")
+    if speed is not None:
+        p["pulse_rate"] = choose(rng, speed, {"slow": (1.3, 2.0), "fast": (3.4, 5.5)}, "speed")
+        p["pulse_depth"], p["pulse_alternate"] = max(p["pulse_depth"], 9.0), min(p["pulse_alternate"], 0.3)
+    x = parametric.texture(rng, sample_rate, p, n)
+    x *= 0.6 + 0.4 * np.sin(np.pi * breakpoints(n, (0, 1), (0.15, rng.uniform(0.6, 0.9))))
     return finish(fade(x, sample_rate, 0.08, 0.08), sample_rate, seconds)
 
 
 @sound_class(
     name="airplane",
     kind="texture",
+    surroundings="field",
+    tags=(
+        "Aircraft",
+        "Aircraft engine",
+        "Fixed-wing aircraft, airplane",
+        "Jet engine",
+        "Propeller, airscrew",
+    ),
     subjects=("an airplane", "a plane", "an aircraft", "an aeroplane"),
     verbs=("flies overhead", "flies by", "passes over", "is flying by", "roars overhead"),
     nouns=(
@@ -168,30 +159,26 @@ def train(rng: Rng, sample_rate: int, seconds: float, *, speed: str | None = Non
 def airplane(rng: Rng, sample_rate: int, seconds: float, *, propulsion: str | None = None) -> Sound:
     """A fly-by at constant speed: Doppler fall of pitch, level and brightness that follow the distance."""
     n = length_of(seconds, sample_rate)
-    jet = option(rng, propulsion, ("jet", "propeller"), "propulsion") == "jet"
+    p = parametric.draw(rng, "airplane")
+    if propulsion is not None:
+        jet = option(rng, propulsion, ("jet", "propeller"), "propulsion") == "jet"
+        p["tonal"] = min(p["tonal"], 0.2) if jet else max(p["tonal"], 0.45)
+        p["tone"] = between(rng, 700, 1100) if jet else between(rng, 75, 130)
     pass_at = rng.uniform(0.35, 0.65)
-    along = (np.linspace(0, 1, n) - pass_at) * between(rng, 3.0, 7.0)  # in units of the closest distance
+    along = (np.linspace(0, 1, n) - pass_at) * between(rng, 2.0, 5.0)  # in units of the closest distance
     distance = np.sqrt(1 + along**2)
-    doppler = 1 / (1 + between(rng, 0.18, 0.35) * along / distance)
-    near = 1 / distance
-    if jet:
-        roar = shaped_noise(rng, n, sample_rate, (40, 120, 500, 2000, 8000), (-8, 0, -4, -24, -50))
-        hiss = shaped_noise(rng, n, sample_rate, (80, 400, 1500, 5000, 8000), (-14, 0, -3, -9, -18))
-        whine = tone(between(rng, 1300, 2300) * doppler, sample_rate, (1, 0.2, 0.35))
-        x = near * (morph((roar, hiss), near**1.5) + rng.uniform(0.1, 0.3) * whine * near)
-    else:
-        base = between(rng, 75, 120) * doppler * smooth_curve(rng, n, sample_rate, 1.5, 0.995, 1.005)
-        blades = tone(base, sample_rate, rolloff(36, 0.75) * rng.uniform(0.3, 1.0, 36), rng.random())
-        blades += tone(base * rng.uniform(1.005, 1.02), sample_rate, rolloff(36, 0.9))  # twin engines beat
-        wind = shaped_noise(rng, n, sample_rate, (60, 300, 2000, 8000), (-6, 0, -16, -34))
-        soft = filtered(blades, sample_rate, high=500, order=1)
-        x = near * (morph((soft / soft.std(), blades / blades.std()), near) + 0.25 * wind)
-    return finish(fade(x, sample_rate, 0.15, 0.15), sample_rate, seconds)
+    doppler = 1 / (1 + between(rng, 0.12, 0.25) * along / distance)
+    heard = np.cumsum(doppler) - doppler[0]  # which sample of the engine's sound arrives
+    engine_sound = parametric.texture(rng, sample_rate, p, int(heard[-1]) + 2)
+    x = np.interp(heard, np.arange(len(engine_sound)), engine_sound) / distance
+    soft = filtered(x, sample_rate, high=900, order=1)
+    return finish(fade(morph((soft, x), 1 / distance), sample_rate, 0.15, 0.15), sample_rate, seconds)
 
 
 @sound_class(
     name="vacuum_cleaner",
     kind="texture",
+    tags=("Vacuum cleaner",),
     subjects=("a vacuum cleaner", "a vacuum", "a hoover", "a household vacuum cleaner"),
     verbs=("runs", "is running", "hums", "whirs", "sucks up dust"),
     nouns=(
@@ -225,6 +212,8 @@ def vacuum_cleaner(rng: Rng, sample_rate: int, seconds: float, *, pitch: str | N
 @sound_class(
     name="drill",
     kind="texture",
+    surroundings="field",
+    tags=("Drill", "Power tool", "Dental drill, dentist's drill", "Tools"),
     subjects=("a drill", "a power drill", "an electric drill", "a cordless drill"),
     verbs=("drills", "is drilling", "whirs", "bores into a wall", "grinds"),
     nouns=(
@@ -238,25 +227,16 @@ def vacuum_cleaner(rng: Rng, sample_rate: int, seconds: float, *, pitch: str | N
     attributes={"pitch": {"low": ("low-pitched", "growling"), "high": ("high-pitched", "screaming")}},
 )
 def drill(rng: Rng, sample_rate: int, seconds: float, *, pitch: str | None = None) -> Sound:
-    """Bursts of a geared motor: it spins up, sags when the bit bites, and runs down after the trigger."""
+    """Bursts of a geared motor: it spins up, bites, and runs down after the trigger."""
     n = length_of(seconds, sample_rate)
-    top = choose(rng, pitch, {"low": (180, 300), "high": (550, 900)}, "pitch")
-    bursts = max(1, round(seconds / between(rng, 1.4, 3.5)))
-    position = np.linspace(0, bursts, n, endpoint=False)
+    p = parametric.draw(rng, "drill")
+    if pitch is not None:
+        p["tone"] = choose(rng, pitch, {"low": (75, 120), "high": (240, 420)}, "pitch")
+    bursts = max(1, round(seconds / between(rng, 1.6, 4.0)))
     span = seconds / bursts
-    local = (position % 1.0) * span
-    on = span * rng.uniform(0.7, 0.85)
+    local = (np.linspace(0, bursts, n, endpoint=False) % 1.0) * span
+    on = span * rng.uniform(0.75, 0.9)
     up, down = between(rng, 0.05, 0.15), between(rng, 0.08, 0.2)
     trigger = np.where(local < on, 1 - np.exp(-local / up), np.exp(-(local - on) / down))
-    bite = (local > 0.25 * span) & (local < on)
-    sag = filtered(bite.astype(float), sample_rate, high=4, order=1) * rng.uniform(0.1, 0.25)
-    frequency = top * np.clip(trigger, 0.08, 1) * (1 - sag) * smooth_curve(rng, n, sample_rate, 9, 0.98, 1.02)
-    levels = rolloff(24, 0.5) * rng.uniform(0.2, 1.0, 24)
-    phase = np.cumsum(frequency) / sample_rate
-    x = waveshape(phase, levels[: max(int(0.45 * sample_rate / top), 1)])
-    x *= 1 + rng.uniform(0.3, 0.7) * np.sin(
-        2 * np.pi * phase / float(rng.integers(5, 12))
-    )  # the chuck's turns
-    grit = band_noise(rng, n, sample_rate, 1500, 6000) * (0.1 + sag * 3) * (0.6 + 0.4 * (phase * 0.5 % 1.0))
-    x = (soften(x, 2.0) + 0.4 * grit) * trigger**0.7
+    x = parametric.texture(rng, sample_rate, p, n) * (0.03 + 0.97 * trigger)
     return finish(fade(x, sample_rate, 0.01, 0.03), sample_rate, seconds)

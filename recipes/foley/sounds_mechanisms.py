@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from . import parametric
 from .events import Sound, between, choose, how_many, option, place, regular_times, ring
 from .registry import sound_class
 from .synth import (
@@ -26,6 +27,8 @@ from .synth import (
 @sound_class(
     name="clock_ticking",
     kind="texture",
+    tags=("Tick", "Tick-tock", "Clock"),
+    rendered=False,
     subjects=("a clock", "a wall clock", "an old clock", "a table clock", "a mechanical clock"),
     verbs=("ticks", "is ticking", "goes tick tock", "keeps ticking"),
     nouns=(
@@ -68,6 +71,8 @@ def clock_ticking(
 @sound_class(
     name="camera_shutter",
     kind="event",
+    surroundings="field",
+    tags=("Camera", "Single-lens reflex camera"),
     subjects=("a camera", "a camera shutter", "a photo camera", "a photographer's camera", "a reflex camera"),
     verbs=("clicks", "takes a picture", "takes a photo", "snaps a photo", "goes click"),
     nouns=(
@@ -85,27 +90,18 @@ def clock_ticking(
 def camera_shutter(
     rng: Rng, sample_rate: int, seconds: float, *, age: str | None = None, count: int | None = None
 ) -> Sound:
-    """Mirror up, shutter, mirror down: two crisp clatters; an old camera then winds its film on."""
+    """Mirror and shutter: two crisp clatters; an old camera then winds its film on."""
+    p = parametric.draw(rng, "camera_shutter")
     old = option(rng, age, ("old", "modern"), "age") == "old"
-    apart = rng.uniform(0.09, 0.17) if old else rng.uniform(0.05, 0.09)
-    bright = between(rng, 1400, 2200) if old else between(rng, 2200, 3400)
-    m = length_of(0.09, sample_rate)
-    modes = bright * np.array([0.35, 1.0, 1.47, 2.09])
-
-    def clatter(level: float) -> Array:
-        x = ring(
-            m, sample_rate, modes * rng.uniform(0.95, 1.05), (0.05, 0.035, 0.03, 0.02), (0.8, 0.7, 0.6, 0.5)
-        )
-        burst = filtered(rng.standard_normal(m), sample_rate, low=1500, order=1) * decay(
-            m, sample_rate, 0.05, 0.002
-        )
-        return level * (x + 1.3 * burst)
+    if age is not None:
+        p["mode0"] *= 0.8 if old else 1.25
+        p["burst"] *= 0.8 if old else 1.25
 
     def shot(length: float) -> Array:
-        parts, times = [clatter(1.0), clatter(0.8)], [0.0, min(apart, 0.7 * length)]
+        parts, times = [parametric.double_impact(rng, sample_rate, p)], [0.0]
         if old:  # ratchet of the film advance
             for at in np.arange(0.28, min(length, 0.28 + rng.uniform(0.2, 0.35)), 1 / rng.uniform(28, 45)):
-                parts.append(clatter(rng.uniform(0.08, 0.16)))
+                parts.append(rng.uniform(0.08, 0.16) * parametric.impact(rng, sample_rate, p))
                 times.append(float(at))
         return scatter(length_of(length + 0.1, sample_rate), sample_rate, times, parts)
 
@@ -117,6 +113,8 @@ def camera_shutter(
 @sound_class(
     name="keyboard_typing",
     kind="texture",
+    surroundings="field",
+    tags=("Typing", "Computer keyboard", "Typewriter"),
     subjects=("someone", "somebody", "someone at a desk", "somebody at a computer"),
     verbs=(
         "types on a keyboard",
@@ -138,32 +136,18 @@ def camera_shutter(
 def keyboard_typing(rng: Rng, sample_rate: int, seconds: float, *, speed: str | None = None) -> Sound:
     """Irregular key strokes in bursts: each key clicks down and, weaker, comes up again."""
     n = length_of(seconds, sample_rate)
-    rate = choose(rng, speed, {"slow": (2.2, 3.5), "fast": (7.0, 11.0)}, "speed")
-    intervals = rng.lognormal(0, 0.38, int(seconds * rate * 2) + 4) / rate
-    intervals[rng.random(len(intervals)) < 0.08] += rng.uniform(0.2, 0.5)  # between words
-    times = np.cumsum(intervals)
-    times = times[times < seconds - 0.02] - 0.5 * intervals[0]
-    m = length_of(0.08, sample_rate)
-    case = between(rng, 700, 1500)
-    modes = case * np.array([0.4, 1.0, 1.9, 3.1, 4.4])
-    burst = rng.standard_normal((6, m)) * decay(m, sample_rate, between(rng, 0.02, 0.035), 0.001)
-    keys = [
-        filtered(b, sample_rate, low=between(rng, 1200, 3000), order=1)
-        + 0.8 * ring(m, sample_rate, modes * rng.uniform(0.85, 1.15), 0.035, rng.uniform(0.2, 0.8, 5))
-        for b in burst
-    ]
-    which = rng.integers(len(keys), size=len(times))
-    downs = np.stack(keys)[which] * rng.uniform(0.45, 1.0, (len(times), 1))
-    ups = np.stack(keys)[which[::-1]] * rng.uniform(0.1, 0.3, (len(times), 1))
-    x = scatter(n, sample_rate, times, downs)
-    x += scatter(n, sample_rate, times + rng.uniform(0.05, 0.09, len(times)), ups)
-    x += 0.003 * coloured_noise(rng, n, sample_rate, -3.0)
-    return finish(x, sample_rate, seconds)
+    p = parametric.draw(rng, "keyboard_typing")
+    p["timing"] = max(p["timing"], 0.3)
+    if speed is not None:
+        p["rate"] = choose(rng, speed, {"slow": (2.2, 3.5), "fast": (7.0, 11.0)}, "speed")
+    return finish(parametric.impacts(rng, sample_rate, p, n), sample_rate, seconds)
 
 
 @sound_class(
     name="zipper",
     kind="event",
+    tags=("Zipper (clothing)",),
+    rendered=False,
     subjects=("a zipper", "a jacket zipper", "a metal zipper", "a bag zipper"),
     verbs=("is zipped up", "is pulled", "zips up", "is opened", "is closed"),
     nouns=(

@@ -59,6 +59,18 @@ def rhythm(rng: Rng, seconds: float, beat: float) -> Array:
 @sound_class(
     name="drum_beat",
     kind="texture",
+    tags=(
+        "Drum",
+        "Drum kit",
+        "Snare drum",
+        "Bass drum",
+        "Percussion",
+        "Drum machine",
+        "Hi-hat",
+        "Cymbal",
+        "Drum roll",
+        "Rimshot",
+    ),
     subjects=("a drum beat", "a drum kit", "a drum groove", "a drum rhythm", "a drum loop"),
     verbs=("plays", "is playing", "grooves", "pounds", "keeps time"),
     nouns=(
@@ -114,6 +126,7 @@ def drum_beat(rng: Rng, sample_rate: int, seconds: float, *, tempo: str | None =
 @sound_class(
     name="piano",
     kind="texture",
+    tags=("Piano", "Electric piano", "Keyboard (musical)"),
     subjects=("a piano", "a grand piano", "an upright piano", "a piano tune", "a piano melody"),
     verbs=("plays", "is playing", "sounds", "can be heard", "rings out"),
     nouns=(
@@ -171,6 +184,7 @@ def piano(
 @sound_class(
     name="guitar",
     kind="texture",
+    tags=("Guitar", "Acoustic guitar", "Plucked string instrument", "Strum", "Steel guitar, slide guitar"),
     subjects=(
         "a guitar",
         "an acoustic guitar",
@@ -240,6 +254,7 @@ def guitar(rng: Rng, sample_rate: int, seconds: float, *, tempo: str | None = No
 @sound_class(
     name="organ",
     kind="texture",
+    tags=("Organ", "Electronic organ", "Hammond organ"),
     subjects=("an organ", "a church organ", "a pipe organ", "a cathedral organ", "an organ in a church"),
     verbs=("plays", "is playing", "plays chords", "holds a chord", "resounds"),
     nouns=(
@@ -281,6 +296,7 @@ def organ(rng: Rng, sample_rate: int, seconds: float, *, pitch: str | None = Non
 @sound_class(
     name="flute",
     kind="texture",
+    tags=("Flute", "Wind instrument, woodwind instrument"),
     subjects=("a flute", "a concert flute", "a flute tune", "a flute melody", "a silver flute"),
     verbs=("plays", "is playing", "sounds", "is heard", "can be heard"),
     nouns=(

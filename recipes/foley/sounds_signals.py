@@ -37,6 +37,15 @@ from .synth import (
 @sound_class(
     name="siren",
     kind="texture",
+    surroundings="field",
+    tags=(
+        "Siren",
+        "Police car (siren)",
+        "Ambulance (siren)",
+        "Emergency vehicle",
+        "Fire engine, fire truck (siren)",
+        "Civil defense siren",
+    ),
     subjects=("a siren", "a police siren", "an ambulance siren", "an emergency siren", "a fire engine siren"),
     verbs=("wails", "is wailing", "blares", "sounds", "is blaring"),
     nouns=(
@@ -82,6 +91,8 @@ def siren(
 @sound_class(
     name="alarm_beeps",
     kind="event",
+    surroundings="field",
+    tags=("Alarm", "Beep, bleep", "Alarm clock", "Buzzer", "Smoke detector, smoke alarm", "Fire alarm"),
     subjects=("an alarm", "an alarm clock", "an electronic alarm", "a beeper", "a warning alarm"),
     verbs=("beeps", "is beeping", "bleeps", "gives a beep", "sounds"),
     nouns=(
@@ -127,6 +138,8 @@ def alarm_beeps(
 @sound_class(
     name="telephone_ring",
     kind="event",
+    surroundings="field",
+    tags=("Telephone", "Telephone bell ringing", "Ringtone"),
     subjects=("a telephone", "a phone", "a desk telephone", "an office phone", "a landline phone"),
     verbs=("rings", "is ringing", "jangles", "trills", "sounds"),
     nouns=(
@@ -186,6 +199,8 @@ def telephone_ring(
 @sound_class(
     name="car_horn",
     kind="event",
+    surroundings="field",
+    tags=("Vehicle horn, car horn, honking", "Toot", "Air horn, truck horn", "Car alarm"),
     subjects=("a car horn", "a vehicle horn", "an automobile horn", "the horn of a car", "a truck horn"),
     verbs=("honks", "is honking", "blares", "toots", "is blaring"),
     nouns=(
@@ -226,6 +241,8 @@ def car_horn(
 @sound_class(
     name="sine_tone",
     kind="texture",
+    surroundings="none",
+    tags=("Sine wave", "Beep, bleep", "Tuning fork", "Harmonic", "Dial tone"),
     subjects=("a sine tone", "a pure tone", "a test tone", "a sine wave", "a steady tone"),
     verbs=("sounds", "plays", "is playing", "holds", "hums on"),
     nouns=(
@@ -256,6 +273,8 @@ def sine_tone(rng: Rng, sample_rate: int, seconds: float, *, pitch: str | None =
 @sound_class(
     name="noise",
     kind="texture",
+    surroundings="none",
+    tags=("Noise", "White noise", "Pink noise", "Static"),
     subjects=("a noise signal", "a noise generator", "a noise source", "a noise machine", "steady noise"),
     verbs=("plays", "sounds", "is playing", "runs steadily", "is on"),
     nouns=("noise", "steady noise", "static noise", "random noise", "continuous noise", "constant noise"),

@@ -40,6 +40,8 @@ def _walk(
 @sound_class(
     name="footsteps_wood",
     kind="event",
+    tags=("Walk, footsteps", "Run", "Shuffle"),
+    rendered=False,
     subjects=(
         "a person on a wooden floor",
         "a man on wooden floorboards",
@@ -91,6 +93,8 @@ def footsteps_wood(
 @sound_class(
     name="footsteps_gravel",
     kind="event",
+    tags=("Walk, footsteps", "Crunch", "Run", "Shuffle"),
+    rendered=False,
     subjects=(
         "a person on gravel",
         "a walker on a gravel path",
@@ -140,6 +144,7 @@ def footsteps_gravel(
 @sound_class(
     name="footsteps_snow",
     kind="event",
+    tags=("Walk, footsteps", "Crunch", "Crushing", "Run", "Shuffle"),
     subjects=(
         "a person in the snow",
         "a walker in deep snow",

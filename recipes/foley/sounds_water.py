@@ -14,6 +14,8 @@ from .synth import Array, Rng
 @sound_class(
     name="sea_waves",
     kind="texture",
+    surroundings="field",
+    tags=("Waves, surf", "Ocean"),
     subjects=("the sea", "the ocean", "the surf", "waves on a beach", "ocean waves"),
     verbs=(
         "washes ashore",
@@ -63,6 +65,8 @@ def sea_waves(rng: Rng, sample_rate: int, seconds: float, *, strength: str | Non
 @sound_class(
     name="stream",
     kind="texture",
+    surroundings="field",
+    tags=("Stream", "Waterfall", "Trickle, dribble", "Gurgling", "Water"),
     subjects=("a stream", "a brook", "a creek", "a babbling brook", "a mountain stream"),
     verbs=("flows", "is flowing", "babbles", "gurgles along", "is running over stones", "ripples"),
     nouns=(
@@ -93,6 +97,8 @@ def stream(rng: Rng, sample_rate: int, seconds: float, *, size: str | None = Non
 @sound_class(
     name="bubbles",
     kind="texture",
+    tags=("Gurgling", "Boiling", "Liquid", "Plop"),
+    rendered=False,
     subjects=("bubbles", "air bubbles", "underwater bubbles", "bubbles in water", "a bubbling pot"),
     verbs=("rises", "is rising", "bubbles up", "gurgles", "is gurgling", "blubs"),
     nouns=(
@@ -136,6 +142,7 @@ def bubbles(
 @sound_class(
     name="water_drops",
     kind="event",
+    tags=("Drip", "Raindrop", "Plop", "Trickle, dribble"),
     subjects=("a leaky tap", "a dripping tap", "a leaky faucet", "dripping water", "a dripping faucet"),
     verbs=("drips", "is dripping", "drips into a sink", "drips into water", "lets a drop fall"),
     nouns=(

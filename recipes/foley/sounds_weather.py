@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from . import synth
+from . import parametric, synth
 from .events import Sound, between, choose, option
 from .registry import sound_class
 from .synth import Array, Rng
@@ -13,6 +13,8 @@ from .synth import Array, Rng
 @sound_class(
     name="rain",
     kind="texture",
+    surroundings="field",
+    tags=("Rain", "Raindrop", "Rain on surface"),
     subjects=("rain", "a rain shower", "the rain", "rainfall", "a shower of rain"),
     verbs=("falls", "is falling", "patters down", "is pattering down", "comes down"),
     nouns=(
@@ -37,34 +39,29 @@ def rain(
 ) -> Sound:
     """A pitchless bed of hiss under dense drops, each a few milliseconds of filtered click."""
     n = synth.length_of(seconds, sample_rate)
-    rate = choose(rng, strength, {"light": (60, 160), "heavy": (700, 2500)}, "strength")
-    bed = 0.25 * (rate / 100) ** 0.55
-    if surface is not None or rng.random() < 0.3:
-        surface = option(rng, surface, ("roof", "leaves"))
-    tilt = {"roof": 0.0, "leaves": -5.0}.get(surface or "", rng.uniform(-3, 1))
-    low = between(rng, 350, 900)
-    out = synth.shaped_noise(
-        rng, n, sample_rate, (80, low, 2500, 7000, 16000), (-26, -4, 0, tilt, tilt - 8)
-    ) * (bed * synth.smooth_curve(rng, n, sample_rate, 1.5, 0.75, 1.2))
-    bands = {"roof": (900, 2200, 3800), "leaves": (450, 900, 2200)}.get(surface or "", (1100, 2600, 5200))
-    for centre in bands:
-        times = synth.poisson_times(rng, rate / len(bands), seconds)
-        gains = rng.lognormal(0, 0.8, len(times)) * rng.choice([-1.0, 1.0], len(times))
-        clicks = synth.impulses(n, sample_rate, times, gains)
-        out += 12 * synth.filtered(clicks, sample_rate, centre * 0.6, centre * 1.7, order=1)
+    p = parametric.draw(rng, "rain")
+    if strength is not None:
+        p["drop_rate"] = choose(rng, strength, {"light": (60, 200), "heavy": (1500, 4000)}, "strength")
+        p["drops"] = max(p["drops"], 0.6) if strength == "light" else min(p["drops"], 0.5)
+        p["slow_depth"] = 0.0
+    if surface is not None:
+        surface = option(rng, surface, ("roof", "leaves"), "surface")
+        p["drop_centre"] = between(rng, 1200, 3000) if surface == "roof" else between(rng, 450, 1000)
+    out = parametric.texture(rng, sample_rate, p, n)
+    out = synth.filtered(out, sample_rate, low=250, order=1)
     if surface == "roof":  # every drop rings another spot of the metal, so that no pitch stands out
-        times = synth.poisson_times(rng, min(rate, 180), seconds)
+        times = synth.poisson_times(rng, float(np.clip(p["drop_rate"], 60, 180)), seconds)
         tones = np.exp(rng.uniform(np.log(600), np.log(4200), len(times)))
-        t60s, gains = rng.uniform(0.012, 0.035, len(times)), 4 * rng.lognormal(0, 0.7, len(times))
-        out += synth.scatter(
-            n, sample_rate, times, synth.ringing_grains(rng, sample_rate, tones, t60s, gains)
-        )
-    return synth.finish(synth.soften(out, 4.0), sample_rate, seconds)
+        t60s, gains = rng.uniform(0.012, 0.035, len(times)), rng.lognormal(0, 0.7, len(times))
+        grains = synth.ringing_grains(rng, sample_rate, tones, t60s, gains)
+        out += synth.scatter(n, sample_rate, times, grains)
+    return synth.finish(synth.soften(out, 2.0), sample_rate, seconds)
 
 
 @sound_class(
     name="wind",
     kind="texture",
+    tags=("Wind", "Wind noise (microphone)"),
     subjects=("the wind", "wind", "a wind", "a breeze", "a gust of wind"),
     verbs=("blows", "is blowing", "gusts", "sweeps by", "whooshes", "rushes past"),
     nouns=(
@@ -103,6 +100,8 @@ def wind(rng: Rng, sample_rate: int, seconds: float, *, strength: str | None = N
 @sound_class(
     name="thunder",
     kind="event",
+    surroundings="field",
+    tags=("Thunder", "Thunderstorm"),
     subjects=("thunder", "a thunderstorm", "the thunder", "a clap of thunder"),
     verbs=("rumbles", "is rumbling", "rolls", "is rolling", "booms", "crashes"),
     nouns=(
@@ -133,12 +132,8 @@ def thunder(rng: Rng, sample_rate: int, seconds: float, *, onset: str | None = N
         height = rng.uniform(0.35, 1) * np.exp(-1.6 * delay / length)
         envelope += height * np.minimum(after / rise, 1) * np.exp(-after / width) * (after > 0)
     envelope = np.interp(t, grid, envelope)
-    darker = np.interp(t, grid, np.exp(-since / (0.25 * length)))
-    flutter = synth.smooth_curve(rng, n, sample_rate, 18, 0.45, 1)
-    corner = between(rng, 70, 130)
-    deep = synth.shaped_noise(rng, n, sample_rate, (18, 35, corner, corner * 4, 6000), (-18, -2, 0, -18, -70))
-    middle = synth.shaped_noise(rng, n, sample_rate, (60, 150, 500, 2500, 8000), (-20, 0, -5, -22, -50))
-    out = envelope * flutter * (deep + 0.5 * middle * darker)
+    rumble = parametric.texture(rng, sample_rate, parametric.draw(rng, "thunder"), n)
+    out = envelope * rumble
     if crack > 0.1:
         m = min(synth.length_of(rng.uniform(0.35, 0.8), sample_rate), n)
         times = np.sort(rng.exponential(0.11, 160) + rng.choice([0, 0.09, 0.21], 160))
@@ -154,6 +149,8 @@ def thunder(rng: Rng, sample_rate: int, seconds: float, *, onset: str | None = N
 @sound_class(
     name="fire",
     kind="texture",
+    surroundings="field",
+    tags=("Fire", "Crackle"),
     subjects=("a fire", "a campfire", "a bonfire", "a log fire", "a wood fire"),
     verbs=("crackles", "is crackling", "burns", "is burning", "crackles and pops"),
     nouns=(
@@ -167,44 +164,14 @@ def thunder(rng: Rng, sample_rate: int, seconds: float, *, onset: str | None = N
     attributes={"size": {"small": ("small", "little"), "large": ("big", "roaring", "large")}},
 )
 def fire(rng: Rng, sample_rate: int, seconds: float, *, size: str | None = None) -> Sound:
-    """The flutter of flames, low and soft, under sparse sharp crackles that come in clusters."""
+    """The flutter of flames, low and soft, under sparse sharp crackles."""
     n = synth.length_of(seconds, sample_rate)
-    scale = choose(rng, size, {"small": (0.1, 0.25), "large": (0.65, 1.0)}, "size")
-    corner = 500 - 260 * scale
-    roar = synth.shaped_noise(rng, n, sample_rate, (25, 60, corner, 4 * corner, 8000), (-16, 0, -2, -20, -44))
-    flicker = synth.smooth_curve(rng, n, sample_rate, 9, 0.25, 1) * synth.smooth_curve(
-        rng, n, sample_rate, 2, 0.6, 1
-    )
-    hiss = synth.band_noise(rng, n, sample_rate, 1500, 6000, skirt_db=6)
-    out = (0.025 + 0.075 * scale) * roar * flicker + 0.006 * hiss * flicker
-    activity = rng.random(max(int(seconds * 3), 2)) ** 3
-    times = synth.poisson_times(rng, 4 + (10 + 45 * scale) * activity, seconds)
-    times = np.append(times, rng.uniform(0, 0.95 * seconds, 2))
-    gains = 0.18 * rng.pareto(1.8, len(times)) + 0.18
-    gains = np.minimum(gains, 1.0) * rng.choice([-1.0, 1.0], len(times))
-    centres = rng.uniform(0, 1, len(times))
-    for index, (low, high) in enumerate(((700, 2200), (1500, 4500), (2800, 7000))):
-        chosen = (centres * 3).astype(int) == index
-        clicks = synth.impulses(n, sample_rate, times[chosen], gains[chosen])
-        spread = synth.filtered(
-            rng.standard_normal(max(synth.length_of(0.006, sample_rate), 8)), sample_rate, low
-        )
-        kernel = spread * synth.decay(len(spread), sample_rate, rng.uniform(0.004, 0.009))
-        kernel /= np.abs(kernel).max() + 1e-9
-        out += _sparse_convolve(
-            n, sample_rate, clicks, synth.filtered(kernel, sample_rate, high=high, order=1)
-        )
-    pops = synth.poisson_times(rng, 0.5 + 0.8 * scale, seconds)
-    if len(pops):
-        bodies = synth.ringing_grains(
-            rng,
-            sample_rate,
-            rng.uniform(180, 600, len(pops)),
-            rng.uniform(0.015, 0.04, len(pops)),
-            rng.uniform(0.2, 0.7, len(pops)),
-        )
-        out += synth.scatter(n, sample_rate, pops, bodies)
-    return synth.finish(synth.soften(out, 2.0), sample_rate, seconds)
+    p = parametric.draw(rng, "fire")
+    if size is not None:
+        scale = choose(rng, size, {"small": (0.4, 0.7), "large": (1.4, 2.2)}, "size")
+        p["drop_rate"] = max(p["drop_rate"], 8.0) * scale
+        p["drops"] = float(np.clip(p["drops"] / scale, 0.12, 0.9))
+    return synth.finish(parametric.texture(rng, sample_rate, p, n), sample_rate, seconds)
 
 
 def _sparse_convolve(n: int, sample_rate: int, clicks: Array, kernel: Array) -> Array:

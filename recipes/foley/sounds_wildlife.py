@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from . import synth
-from .events import Sound, between, choose, how_many, rolloff, tone
+from . import parametric, synth
+from .events import Sound, between, choose, how_many
 from .registry import sound_class
 from .repeat import repeated
 from .synth import Array, Rng
@@ -14,6 +14,8 @@ from .synth import Array, Rng
 @sound_class(
     name="birds",
     kind="event",
+    surroundings="field",
+    tags=("Bird", "Bird vocalization, bird call, bird song", "Chirp, tweet", "Squawk"),
     subjects=("a bird", "a songbird", "a garden bird", "a bird in a tree", "birds"),
     verbs=("chirps", "is chirping", "sings", "is singing", "tweets", "twitters"),
     nouns=(
@@ -97,6 +99,8 @@ def _sing(rng: Rng, sample_rate: int, note: tuple[Array, float, float, float], l
 @sound_class(
     name="crickets",
     kind="texture",
+    tags=("Cricket", "Insect"),
+    rendered=False,
     subjects=("a cricket", "a field cricket", "crickets", "a cricket in the grass", "night crickets"),
     verbs=("chirps", "is chirping", "chirrs", "sings at night", "stridulates"),
     nouns=(
@@ -145,6 +149,8 @@ def crickets(
 @sound_class(
     name="frog",
     kind="event",
+    surroundings="field",
+    tags=("Frog", "Croak"),
     subjects=("a frog", "a pond frog", "a frog by a pond", "a croaking frog"),
     verbs=("croaks", "is croaking", "ribbits", "gives a croak"),
     nouns=(
@@ -198,6 +204,8 @@ def frog(
 @sound_class(
     name="owl",
     kind="event",
+    tags=("Owl", "Hoot"),
+    rendered=False,
     subjects=("an owl", "a tawny owl", "an owl in the forest", "a night owl"),
     verbs=("hoots", "is hooting", "gives a hoot", "hoots in the night"),
     nouns=("owl hooting", "a hooting owl", "the hoot of an owl", "an owl's hoot", "hooting", "an owl call"),
@@ -235,6 +243,8 @@ def owl(
 @sound_class(
     name="bee",
     kind="texture",
+    surroundings="field",
+    tags=("Bee, wasp, etc.", "Buzz", "Fly, housefly", "Mosquito", "Insect"),
     subjects=("a bee", "an insect", "a wasp", "a fly", "a buzzing insect"),
     verbs=("buzzes", "is buzzing", "buzzes around", "is buzzing around", "buzzes past"),
     nouns=(
@@ -248,19 +258,17 @@ def owl(
     attributes={"size": {"small": ("small", "tiny", "little"), "large": ("big", "fat", "large")}},
 )
 def bee(rng: Rng, sample_rate: int, seconds: float, *, size: str | None = None) -> Sound:
-    """The many harmonics of beating wings, bent in pitch and loudness by an erratic flight."""
+    """Beating wings, bent in pitch and loudness by an erratic flight that comes near and goes."""
     n = synth.length_of(seconds, sample_rate)
-    base = choose(rng, size, {"large": (115, 165), "small": (300, 430)}, "size")
-    wander = synth.smooth_curve(rng, n, sample_rate, 2.5, 0.9, 1.1) * synth.smooth_curve(
-        rng, n, sample_rate, 11, 0.98, 1.02
-    )
-    near = synth.smooth_curve(rng, n, sample_rate, rng.uniform(0.8, 1.8), 0, 1) ** 1.5
-    doppler = 1 + 0.08 * np.gradient(near) * sample_rate / (1 + np.abs(np.gradient(near) * sample_rate))
-    amplitudes = rolloff(24, rng.uniform(0.5, 0.9))
-    amplitudes[0] *= rng.uniform(0.4, 0.9)
-    buzz = tone(base * wander * doppler, sample_rate, amplitudes)
-    body = synth.formants(buzz, sample_rate, (between(rng, 500, 900), 2400), (500, 1500), (0.8, 0.3))
-    wings = synth.smooth_curve(rng, n, sample_rate, 35, 0.75, 1.0)
-    out = (0.35 * buzz + body) * wings * (0.06 + near)
-    out += 0.03 * synth.band_noise(rng, n, sample_rate, 800, 4000) * near
+    p = parametric.draw(rng, "bee")
+    if size is not None:
+        p["f0"] = choose(rng, size, {"large": (115, 165), "small": (300, 430)}, "size")
+    flights = []
+    starts = [0.0]
+    while starts[-1] < seconds:
+        flights.append(parametric.call(rng, sample_rate, p) * rng.uniform(0.6, 1))
+        starts.append(starts[-1] + len(flights[-1]) / sample_rate + p["gap"] * rng.uniform(0.1, 0.5))
+    out = synth.scatter(n, sample_rate, starts[: len(flights)], flights)
+    hum = parametric.call(rng, sample_rate, {**p, "length": seconds})  # while it is further away
+    out += 0.15 * np.abs(out).max() * synth.fit(hum, n)
     return synth.finish(out, sample_rate, seconds)

@@ -18,6 +18,7 @@ import soundfile
 import torch
 
 from soundloom.codecs import describe_file
+from soundloom.codecs.loudness import integrated_loudness
 from tests.cli.running import refused, run
 from tests.codecs.encodec.small import make_small
 from tests.tiny_codecs import music2latent2, seanet, write_sound
@@ -47,7 +48,7 @@ def test_there_and_back(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     expected = f"a.loom  0.50 s, {size} bytes, {16 * size / 1000:.2f} kbit/s, 2 channels mixed to mono\n"
     assert capsys.readouterr().out.endswith(expected)
     assert decode("a.loom", "b.flac") == 0
-    assert capsys.readouterr().out.endswith("b.flac  0.50 s, 16000 Hz mono\n")
+    assert "b.flac  0.50 s, 16000 Hz mono" in capsys.readouterr().out
     info = soundfile.info("b.flac")
     assert (info.frames, info.samplerate, info.channels) == (8000, 16000, 1)
 
@@ -170,6 +171,9 @@ def test_recover(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
         (["decode", "good.loom", "b.wav", "--start", "9"], ["start is 9.0", "0.5 s"]),
         (["decode", "good.loom", "b.wav", "--raw", "s16le"], ["--raw", "OUT -"]),
         (["decode", "good.loom", "b.wav", "--sample-rate", "0"], ["sample_rate is 0"]),
+        (["decode", "good.loom", "b.wav", "--loudness", "1"], ["loudness is 1.0", "-70 to 0 LUFS"]),
+        (["decode", "good.loom", "b.wav", "--loudness", "nan"], ["loudness is nan", "-70 to 0 LUFS"]),
+        (["decode", "good.loom", "b.wav", "--loudness", "loud"], ["--loudness", "'loud'"]),
         (["decode", "good.loom", "b.wav", "--codec", "codecs/latents"], ["good.loom", "'tiny'", "'latents'"]),
         (["info", "gone.loom"], ["gone.loom", "no such file"]),
     ],
@@ -210,7 +214,7 @@ def standard_input(content: bytes, monkeypatch: pytest.MonkeyPatch) -> Iterator[
 def test_pipes(
     here: Path, monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]
 ) -> None:
-    encode("a.wav", "a.loom", "-q")
+    encode("a.wav", "a.loom", "-q", "--no-level")  # a pipe has no level to come back to
     decode("a.loom", "a.back.wav", "-q")
     capfdbinary.readouterr()
     with standard_input(Path("a.wav").read_bytes(), monkeypatch):
@@ -220,6 +224,9 @@ def test_pipes(
     with standard_input(packed, monkeypatch):
         assert run("info", "-") == 0
     assert b"0.500 s, 8000 samples" in capfdbinary.readouterr().out
+    with standard_input(packed, monkeypatch):
+        assert decode("-", "-", "-q", "--loudness", -23) == 2
+    assert b"is a pipe, and the loudness" in capfdbinary.readouterr().err
     with standard_input(packed, monkeypatch):
         assert decode("-", "-", "-q") == 0
     piped = capfdbinary.readouterr().out
@@ -245,6 +252,39 @@ def test_a_reader_that_goes_away_is_one_clear_error(here: Path) -> None:
     assert (
         done.stderr.strip() == "soundloom: error: the program that was to read the sound has stopped reading"
     )
+
+
+# --- levels ----------------------------------------------------------------------------------------------
+
+
+def test_no_level_leaves_the_gain_out(here: Path) -> None:
+    write_sound(here / "b.wav", 1, 8000)
+    assert encode("b.wav", "b.loom", "-q") == encode("b.wav", "plain.loom", "--no-level", "-q") == 0
+    gained, plain = (describe_file(name).header.settings for name in ("b.loom", "plain.loom"))
+    assert gained["gain_db"] and {**plain, "gain_db": gained["gain_db"]} == gained
+    assert decode("b.loom", "back.wav", "-q") == decode("plain.loom", "plain.wav", "-q") == 0
+    level, back, bare = (
+        10 * np.log10(np.square(soundfile.read(name)[0]).mean())
+        for name in ("b.wav", "back.wav", "plain.wav")
+    )
+    assert abs(back - level) < 1 < abs(bare - level)
+
+
+@pytest.mark.parametrize("lufs", [-40, -23.0, 0])
+def test_a_loudness_is_reached_or_what_was_limited_is_told(
+    here: Path, capsys: pytest.CaptureFixture[str], lufs: float
+) -> None:
+    write_sound(here / "in" / "long.wav", 2, 8000)
+    encode("in/long.wav", "in/long.loom", "-q")
+    assert decode("in/long.loom", "b.wav", "--loudness", lufs) == 0
+    said = capsys.readouterr().out
+    samples, rate = soundfile.read("b.wav", dtype="float32", always_2d=True)
+    found = integrated_loudness(torch.from_numpy(samples.T.copy()), rate)
+    assert np.abs(samples).max() <= 1
+    assert found == pytest.approx(lufs, abs=0.3) if lufs < 0 else -15 < found < 0
+    assert ("peaks limited by up to" in said) == (lufs == 0)
+    assert decode("in", "out", "--loudness", lufs, "-q") == 0
+    assert Path("out/long.wav").read_bytes() == Path("b.wav").read_bytes()
 
 
 # --- EnCodec's own files -------------------------------------------------------------------------------

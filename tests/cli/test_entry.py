@@ -58,7 +58,7 @@ def test_every_command_shows_examples_that_it_understands(
         (["generate", "a dog", "--seed", "1.5"], ["--seed", "'1.5' is no whole number"]),
         (["demo", "--port", "99999"], ["--port", "'99999'", "1 to 65535"]),
         (["export", "a", "b", "--weights", "int4"], ["--weights", "int4", "int8"]),
-        (["--debug", "fit", "--config", "x.yaml"], ["--debug", "fit", "leave it out"]),
+        (["-q", "fit", "--config", "x.yaml"], ["there is no option -q"]),
         ([], ["no command is given", "generate", "fit"]),
     ],
     ids=str,
@@ -110,12 +110,12 @@ def run_cold(*code: str) -> subprocess.CompletedProcess[str]:
 def test_help_and_version_import_nothing_heavy() -> None:
     heavy = {"torch", "gradio", "lightning", "numpy", "transformers"}
     code = (
-        "import sys, time; start = time.perf_counter()",
+        "import sys, time; start = time.process_time()",  # a busy machine is no defect
         "from soundloom.cli import main",
         "try: main([WORD])",
         "except SystemExit as stop: assert not stop.code",
         f"assert not {heavy} & set(sys.modules)",
-        "print(time.perf_counter() - start)",
+        "print(time.process_time() - start)",
     )
     for word, expected in (("--help", "soundloom generate"), ("--version", f"soundloom {__version__}")):
         printed = run_cold(*(line.replace("WORD", repr(word)) for line in code)).stdout

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import soundfile
+import torch
 
 from soundloom.codecs.audio import WRITE_FORMATS
+from soundloom.codecs.loudness import integrated_loudness
 from soundloom.gen.pipeline import AudioGen
 from tests.cli.running import refused, run
 
@@ -110,6 +113,8 @@ def test_continuation_is_longer_than_what_it_continues(tmp_path: Path) -> None:
         (["--top-k", "100000"], ["top_k", "100000"]),
         (["--top-p", "2"], ["top_p", "2"]),
         (["--seed", "-1"], ["seed", "-1"]),
+        (["--loudness", "0.1"], ["loudness is 0.1", "-70 to 0 LUFS"]),
+        (["--loudness", "inf"], ["loudness is inf", "-70 to 0 LUFS"]),
         (["--model", "folly"], ["folly"]),
         (["--device", "toaster"], ["toaster", "cpu"]),
         (["--continue-from", "gone.wav"], ["gone.wav"]),
@@ -133,6 +138,15 @@ def test_bad_input_is_one_clear_line(
         assert part in message
     assert not (tmp_path / "x.wav").exists()
     assert (tmp_path / "old.wav").read_bytes() == b"keep me"
+
+
+def test_a_loudness_is_reached_in_files_and_pipes(tmp_path: Path, capfdbinary: Any) -> None:
+    words = ("a dog", "--duration", 1, "--seed", 7, "--num-samples", 1, "-q", "--loudness", -30)
+    assert generate(*words, "-o", tmp_path / "a.wav") == 0
+    samples, rate = soundfile.read(tmp_path / "a.wav", dtype="float32", always_2d=True)
+    assert integrated_loudness(torch.from_numpy(samples.T.copy()), rate) == pytest.approx(-30, abs=0.2)
+    assert generate(*words, "-o", "-") == 0
+    assert capfdbinary.readouterr().out == (tmp_path / "a.wav").read_bytes()
 
 
 def test_outputs_are_checked_before_the_model_is_loaded(

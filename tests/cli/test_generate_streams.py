@@ -92,6 +92,7 @@ def test_options_reach_the_model(
         (["-o", "-", "--num-samples", "2"], ["-o -", "one sound"]),
         (["-o", "-", "--", "a cat"], ["-o -", "one sound"]),
         (["-o", "-", "--stream", "--candidates", "2"], ["--candidates", "--stream"]),
+        (["-o", "-", "--stream", "--loudness", "-20"], ["loudness", "--stream", "--loudness"]),
         (["--candidates", "0"], ["--candidates", "'0'", "1 or more"]),
         (["--guidance-end", "-1"], ["guidance_scale is -1"]),
         (["--guidance-scale", "1", "--negative-prompt", "x"], ["guidance_scale is 1", "more than 1"]),

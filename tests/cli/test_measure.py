@@ -10,8 +10,10 @@ import torch
 
 from soundloom import __version__
 from soundloom.codecs.audio import write_audio
-from soundloom.recipes.foley import FoleyCorpus
+from soundloom.gen.yamnet import YAMNet
+from soundloom.recipes.foley import CLASSES, FoleyCorpus
 from tests.cli.running import refused, run
+from tests.tiny_yamnet import TinySession
 
 RATE = 16000  # of the sounds in conftest.py
 
@@ -72,6 +74,80 @@ def test_a_codec_on_own_sounds(sounds: Path, models: Path, tmp_path: Path) -> No
     assert report["accuracy_of_originals"]["clips"] == 3
 
 
+@pytest.fixture
+def tiny_yamnet(monkeypatch: pytest.MonkeyPatch) -> list[str | None]:
+    """A stand-in for YAMNet; the list holds the names under which it was asked for."""
+    asked: list[str | None] = []
+
+    def load(name: str | None = None) -> YAMNet:
+        asked.append(name)
+        return YAMNet(TinySession())
+
+    monkeypatch.setattr(YAMNet, "from_pretrained", load)
+    return asked
+
+
+def test_a_codec_with_yamnet(
+    sounds: Path,
+    models: Path,
+    tmp_path: Path,
+    tiny_yamnet: list[str | None],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    out = tmp_path / "report.json"
+    words = ("--codec", models / "codec", "--judge", models / "judge", "--embedder", "yamnet:some/file.onnx")
+    assert run("evaluate", sounds, *words, "-o", out, "-q") == 0
+    assert tiny_yamnet == ["some/file.onnx"]
+    report = json.loads(out.read_text())
+    assert report["fad"]["embedder"] == report["kad"]["embedder"] == report["tags"]["tagger"] == "yamnet"
+    assert report["tags"]["pairs"] == 3 and report["tags"]["tags"] == 521
+    printed = capsys.readouterr().out
+    for part in ("KAD", "same first tag", "correlation of tags", "yamnet, 16000 Hz, 3 pairs"):
+        assert part in printed
+
+
+def test_prompts_with_yamnet(
+    sounds: Path,
+    models: Path,
+    tmp_path: Path,
+    tiny_yamnet: list[str | None],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    out = tmp_path / "report.json"
+    words = ("--judge", models / "judge", "--duration", 0.3, "--embedder", "yamnet", "-q", "-o", out)
+    assert run("evaluate", "--prompts", "--limit", 3, *words) == 0
+    report = json.loads(out.read_text())
+    assert tiny_yamnet == [None]
+    assert report["subject"] == {"model": "foley", "prompts": "those that ship"}
+    assert len(report["prompts"]) == report["wanted_tags"]["sounds"] == 3 and report["fad"] is None
+    assert "among the first five" in capsys.readouterr().out
+    table = tmp_path / "mine.csv"
+    table.write_text("prompt,tags\na dog,Dog;Bark\na bell,Bell\n")
+    assert (
+        run("evaluate", sounds, "--model", "foley", "--prompts", table, "--candidates", 2, "-f", *words) == 0
+    )
+    report = json.loads(out.read_text())
+    assert [row["prompt"] for row in report["prompts"]] == ["a dog", "a bell"]
+    assert report["subject"]["prompts"] == str(table) and report["candidates"] == 2
+    assert report["fad"]["reference_sounds"] == 3
+
+
+def test_renderings_with_yamnet(
+    tmp_path: Path,
+    tiny_yamnet: list[str | None],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("soundloom.recipes.foley.heard.CLASSES", {"dog": CLASSES["dog"]})
+    out = tmp_path / "report.json"
+    words = ("--renderings", "--per-class", 2, "--embedder", "yamnet", "-q", "-o", out)
+    assert run("evaluate", *words) == 0
+    report = json.loads(out.read_text())
+    assert report["subject"] == {"renderings": "Foley corpus", "recordings": None}
+    assert report["classes"]["dog"]["renderings"]["sounds"] == 2
+    assert "mean of 1 classes, renderings" in capsys.readouterr().out
+
+
 def test_two_files(sounds: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("compare", sounds / "dog.wav", sounds / "rain.wav", "--json") == 0
     found = json.loads(capsys.readouterr().out)
@@ -96,6 +172,15 @@ def test_two_files(sounds: Path, capsys: pytest.CaptureFixture[str]) -> None:
         (["evaluate", "{sounds}", "--seconds", "nan"], ["--seconds", "nan"]),
         (["evaluate", "{sounds}", "--judge", "foley-jugde"], ["foley-jugde", "foley-judge"]),
         (["evaluate", "--codec", "seanet-16kHz"], ["seanet-16kHz", "seanet-16khz"]),
+        (
+            ["evaluate", "{sounds}", "--embedder", "yament"],
+            ["yament", "judge, log-mel, yamnet", "yamnet:NAME"],
+        ),
+        (["evaluate", "{sounds}", "--embedder", "yamnet:gone.onnx"], ["gone.onnx", "SOUNDLOOM_YAMNET"]),
+        (["evaluate", "--renderings"], ["--renderings", "--embedder yamnet:FILE.onnx"]),
+        (["evaluate", "--renderings", "--model", "foley"], ["--renderings", "--model"]),
+        (["evaluate", "--prompts"], ["--prompts", "--embedder yamnet:FILE.onnx"]),
+        (["evaluate", "--prompts", "--codec", "x", "--embedder", "yamnet"], ["--prompts", "--codec"]),
         (["compare", "a.wav", "gone.wav"], ["gone.wav"]),
         (["compare", "a.wav"], ["B"]),
     ],

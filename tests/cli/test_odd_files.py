@@ -197,7 +197,7 @@ def test_whatever_a_decoder_raises_is_the_matter_of_one_file(
     assert run("prepare", sounds) == 1
     printed = capsys.readouterr().out
     assert "2 of 3 sounds usable" in printed and "  dog.wav  (" in printed
-    spoil(evaluation, "read_part")
+    spoil(evaluation, "open_sound")
     report = tmp_path / "report.json"
     assert (
         run("evaluate", sounds, "--codec", models / "codec", "--judge", models / "judge", "-o", report) == 1
@@ -216,14 +216,14 @@ def test_whatever_a_decoder_raises_is_the_matter_of_one_file(
 def test_an_interruption_of_evaluate_keeps_its_figures(
     sounds: Path, models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, out = evaluation.read_part, tmp_path / "report.json"
+    real, out = evaluation.open_sound, tmp_path / "report.json"
 
-    def read_part(path: Path, *others: Any, **settings: Any) -> Any:
+    def open_sound(path: Path, *others: Any, **settings: Any) -> Any:
         if path.name == "rain.wav":
             raise KeyboardInterrupt
         return real(path, *others, **settings)
 
-    monkeypatch.setattr(evaluation, "read_part", read_part)
+    monkeypatch.setattr(evaluation, "open_sound", open_sound)
     words = ("evaluate", sounds, "--codec", models / "codec", "--judge", models / "judge", "-q", "-o", out)
     assert run(*words) == 130
     report = json.loads(out.read_text())
@@ -265,13 +265,13 @@ def test_a_name_that_is_not_utf8_works_everywhere_and_is_shown_escaped(
 
 
 def test_debug_shows_the_traceback_of_a_file(
-    sounds: Path,
-    models: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
+    sounds: Path, models: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.WARNING, "soundloom")  # is restored at the end
+    caplog.set_level(logging.WARNING, "soundloom")  # both levels are restored at the end
+    caplog.handler.setLevel(logging.NOTSET)
     words(sounds / "dog.wav")
-    assert run("--debug", "encode", sounds, tmp_path / "out", "--codec", models / "codec", "-q") == 2
+    command = ("encode", sounds, tmp_path / "out", "--codec", models / "codec", "-q")
+    assert run(*command) == 2
+    assert "Traceback" not in caplog.text
+    assert run("--debug", *command, "-f") == 2
     assert "Traceback" in caplog.text and "dog.wav" in caplog.text

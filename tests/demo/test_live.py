@@ -6,14 +6,19 @@ import asyncio
 import base64
 import threading
 import time
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 
+from soundloom.codecs.seanet.model import SEANetCodec
 from soundloom.demo import live
-from soundloom.demo.live import LiveSounds
+from soundloom.demo.generate import make_sound
+from soundloom.demo.live import LiveSound, LiveSounds
+from soundloom.gen.pipeline import AudioGen
 
 
 def samples_of(answer: dict[str, object]) -> np.ndarray:
@@ -40,7 +45,24 @@ def test_a_page_gets_every_sample_once_and_in_order() -> None:
     maker.join()
     assert {answer["total"] for answer in answers} == {40_000}
     assert len(answers) > 2  # in pieces, not only at the end
-    np.testing.assert_allclose(heard / 32767, wave.numpy(), atol=2e-5)
+    np.testing.assert_allclose(heard / 32768, wave.numpy(), atol=4e-5)
+
+
+def test_what_is_heard_is_what_the_file_holds(tiny_model: AudioGen, tmp_path: Path) -> None:
+    """To the sample, also where the limiter was at work."""
+    codec = SEANetCodec(
+        codebook_size=64, n_filters=4, dimension=16, lstm=0, causal=True, norm="none", ratios=(8, 5, 4, 2)
+    ).eval()
+    with torch.no_grad():
+        for parameter in list(codec.decoder.parameters())[-2:]:
+            parameter.mul_(1000)
+    model = AudioGen(tiny_model.lm, tiny_model.text_encoder, codec)
+    for settings in ({"candidates": 1}, {"candidates": 1, "continue_from": (torch.ones(1, 4000) / 2, 16000)}):
+        sound = LiveSound(16000)
+        audio = make_sound(model, "a dog", 1.0, judge=pytest.fail, heard=sound.add, seed=7, **settings)
+        assert float(audio.samples.abs().max()) > 0.9
+        held, _ = soundfile.read(audio.save(tmp_path / "x.wav", force=True), dtype="int16")
+        np.testing.assert_array_equal(sound.read(0, 16000), held)
 
 
 def test_a_page_that_fell_behind_gets_the_rest_in_parts() -> None:
@@ -51,7 +73,7 @@ def test_a_page_that_fell_behind_gets_the_rest_in_parts() -> None:
     answers = [asyncio.run(sounds.listen([name, start])) for start in (0, 500, 1000, 1200)]
     assert [len(samples_of(answer)) for answer in answers] == [500, 500, 200, 0]
     assert [answer["done"] for answer in answers] == [False, False, True, True]
-    assert samples_of(answers[0])[0] == -32767  # clipped, not wrapped
+    assert samples_of(answers[0])[0] == -32768  # clipped, not wrapped
 
 
 def test_an_answer_comes_even_if_nothing_is_made(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -258,12 +258,19 @@ def test_a_run_with_averaging_saves_loads_and_exports(tmp_path: Path, precision:
     assert AudioGen.from_pretrained(tmp_path / "small").lm.config.dim == small.lm.config.dim
 
 
-def test_predict_makes_codes(tmp_path: Path) -> None:
-    module = make()
-    [found] = trainer(tmp_path).predict(module, loader(1)) or []
-    assert isinstance(found, torch.Tensor)
-    assert found.shape == (3, 2, 10)
-    assert 0 <= int(found.min()) <= int(found.max()) < 16
+def test_predict_makes_sounds(tmp_path: Path) -> None:
+    codec = SEANetCodec(num_codebooks=2, codebook_size=16, n_filters=2, dimension=8, lstm=0).eval()
+    module = make(codec=codec)
+    for _ in range(2):  # the same each time
+        [found] = trainer(tmp_path).predict(module, loader(1)) or []
+        assert [example.row for example in found] == [{"text": text} for text in ("a dog", "rain", "")]
+        generated = torch.stack([example.sounds["generated"] for example in found])
+        assert generated.shape == (3, 1, 10 * codec.hop_length) and torch.isfinite(generated).all()
+        original = torch.stack([example.sounds["original"] for example in found])
+        torch.testing.assert_close(original, codec.decode(batch(3)["codes"]))
+    assert torch.equal(
+        generated, torch.stack([each.sounds["generated"] for each in module.examples(batch(3))])
+    )
 
 
 def test_schedules() -> None:

@@ -73,6 +73,19 @@ def test_chunks_in_a_row_are_what_generate_returns(model: AudioGen, settings: di
     assert not any(chunk.samples.is_inference() or chunk.codes.is_inference() for chunk in chunks)
 
 
+def test_the_shipped_model_streams_what_it_generates() -> None:
+    """Its codec adds phases up: see "Streams" in docs/compression.md for the tolerances."""
+    model = AudioGen.from_pretrained()
+    prompts = ["an acoustic guitar", "a church bell", "heavy rain", "a police siren"]
+    whole = model.generate(prompts, 1.0, seed=0)
+    samples, codes = joined(list(model.stream(prompts, 1.0, seed=0, chunk_seconds=0.3)))
+    assert torch.equal(codes, whole.codes)
+    assert samples.shape == whole.samples.shape and float(whole.samples.abs().max()) <= 1
+    errors = (samples - whole.samples).abs().amax((1, 2))
+    assert float(errors.max()) < 8e-3
+    assert float(errors.median()) < 1e-5
+
+
 def test_chunks_have_the_lengths_asked_for_and_the_first_comes_first(model: AudioGen) -> None:
     calls: list[int] = []
     stream = model.stream(

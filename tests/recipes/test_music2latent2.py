@@ -61,9 +61,9 @@ def test_sizes(name: str) -> None:
         model = Music2Latent2(**recipe["model"]["init_args"]["settings"])
     assert least < sum(weight.numel() for weight in model.parameters()) / 1e6 < most
     data = recipe["data"]["init_args"]
-    assert data["sample_rate"] == settings.sample_rate
+    assert data["sample_rate"] == "${model.init_args.settings.sample_rate}"
     wanted = 2 * settings.chunk_samples + settings.edge
-    assert wanted <= round(data["segment_seconds"] * data["sample_rate"]) < 1.03 * wanted
+    assert wanted <= round(data["segment_seconds"] * settings.sample_rate) < 1.03 * wanted
     if name.startswith("codicodec"):
         assert settings == config_from_published({})
 
@@ -89,7 +89,7 @@ def test_two_steps(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.chdir(tmp_path)
     recipe = arguments(name)
     smaller = SMALLER_ENVELOPE if name == "music2latent2_small" else SMALLER
-    rate = recipe["data"]["init_args"]["sample_rate"]
+    rate = recipe["model"]["init_args"]["settings"]["sample_rate"]
     sounds = tmp_path / "sounds"
     sounds.mkdir()
     for index in range(2):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -69,15 +70,22 @@ def test_silence_has_no_level_to_keep() -> None:
 
 
 def test_files_hold_the_same_gain_and_pipes_none(tmp_path: Path) -> None:
-    codec, samples = seanet(), sound(3.3, 8000)
+    codec, samples = seanet(), sound(1.1, 8000)
     soundfile.write(tmp_path / "a.wav", samples.T.numpy(), 8000, subtype="FLOAT")
     encode_file(tmp_path / "a.wav", tmp_path / "a.loom", codec)
     encode_file(tmp_path / "a.wav", tmp_path / "plain.loom", codec, level=False)
+    reading, writing = os.pipe()
+    with os.fdopen(reading, "rb") as pipe:
+        os.write(writing, (tmp_path / "a.wav").read_bytes())  # fewer bytes than a pipe holds
+        os.close(writing)
+        encode_file(pipe, tmp_path / "piped.loom", codec)
     compressed = codec.compress(samples, 8000)
     assert compressed.header.settings["gain_db"]
     assert describe_file(tmp_path / "a.loom").header == compressed.header
-    assert torch.equal(Compressed.load(tmp_path / "a.loom").frames, compressed.frames)
-    assert "gain_db" not in Compressed.load(tmp_path / "plain.loom").header.settings
+    for name in ("a", "plain", "piped"):
+        held = Compressed.load(tmp_path / f"{name}.loom")
+        assert torch.equal(held.frames, compressed.frames)
+        assert ("gain_db" in held.header.settings) == (name == "a")
 
 
 @pytest.mark.parametrize("name", ["seanet", "latents"])

@@ -186,7 +186,7 @@ def test_compressed_sounds_come_back_through_load_codec(name: str, tmp_path: Pat
     codec = load_codec(tmp_path / "model")
     assert isinstance(codec, Music2Latent2) and codec.settings == model.settings
     audio = sound(model, 500)[0]
-    codec.compress(audio, 8000).save(tmp_path / "sound.loom")
+    codec.compress(audio, 8000, level=False).save(tmp_path / "sound.loom")
     decoded, rate = codec.decompress(Compressed.load(tmp_path / "sound.loom"))
     assert rate == 8000 and decoded.shape == audio.shape
     if model.discrete:
