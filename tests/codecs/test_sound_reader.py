@@ -258,6 +258,23 @@ def test_flac_that_tells_no_length_or_a_shorter_one(told: int) -> None:
         assert torch.equal(sound.read(20_000, 1000), expected[:, 20_000:21_000])
 
 
+def test_joined_flac_is_read_to_its_end() -> None:
+    first, second = encoded(noise(2), "FLAC", "PCM_16"), encoded(noise(1), "FLAC", "PCM_16")
+    expected = torch.cat([read_audio(first)[0], read_audio(second)[0]], dim=-1)
+    joined = first + flac_with_length(second, 0)
+    torch.testing.assert_close(read_audio(joined)[0], expected)
+    with open_sound(joined) as sound:
+        torch.testing.assert_close(sound.read(31_000, 2000), expected[:, 31_000:33_000])
+    with pytest.raises(TruncatedAudioError, match="3.00 s"):
+        read_audio((first + second)[:-5000])
+    part = read_audio((first + second)[:-5000], allow_truncated=True)[0]
+    assert 2 * RATE <= part.shape[-1] < 3 * RATE and torch.equal(part, expected[:, : part.shape[-1]])
+    spoiled = bytearray(first + second)
+    spoiled[len(first) // 2] ^= 255
+    with pytest.raises(AudioError, match="damaged"):
+        read_audio(bytes(spoiled))
+
+
 def patched(data: bytes, *fields: tuple[bytes, int, bytes]) -> bytes:
     """Bytes with others in place of those at a distance from the first occurrence of a name."""
     changed = bytearray(data)
