@@ -71,7 +71,8 @@ def in_short(message: str) -> str:
         return f"{(option[1] or option[2])!r} is not a setting of {kind}; those of it: --{keys[0]}.help"
     value = re.search(r"(?:Got|Given) value: (.*)", text)
     types = re.findall(r"Expected an? (.+?)(?:\. Got value: .*)?$", text, re.MULTILINE)
-    if not keys or not types or not value:
+    other = not problem and re.search(r"^ +- (?!Expected)", text, re.MULTILINE)
+    if not keys or not types or not value or other:
         return message
     known = [
         re.sub(r"^(?:<class '(?:\w+\.)*(\w+)'>|typing\.Literal\[(.*)\])$", r"\1\2", name) for name in types

@@ -198,11 +198,11 @@ def _decode(path: Path) -> _Decoded | str:
     digest = hashlib.blake2b(digest_size=16)
     frames, peak = 0, 0.0
     try:
-        with open_sound(path, name="it") as sound:
+        with open_sound(path, name=path.name) as sound:
             rate = sound.sample_rate
             digest.update(f"{rate} {sound.channels}".encode())
             for block in sound.blocks(_BLOCK):
-                check_sound(block, "it")
+                check_sound(block, path.name)
                 frames += block.shape[-1]
                 peak = max(peak, float(block.abs().max()))
                 digest.update(np.ascontiguousarray(block.T).data)

@@ -188,8 +188,9 @@ class Header:
 def config_hash(codec: Any) -> str:
     """Tell configurations apart: 16 hexadecimal digits of the SHA-256 of a codec's configuration.
 
-    What is hashed is `codec.config` as JSON with sorted keys and no spaces; keys that start with "_" are left
-    out.
+    What is hashed is `codec.config` as JSON with sorted keys and no spaces. Keys that start with "_" are left
+    out, and so are settings that a codec's class got later (`LATER_SETTINGS`, with the values that stand for
+    what was before them) where they have these values: files that were written before still name their codec.
 
     Raises:
         TypeError: the codec has no `config` mapping, or one that JSON cannot hold.
@@ -197,7 +198,12 @@ def config_hash(codec: Any) -> str:
     config = getattr(codec, "config", None)
     if not isinstance(config, Mapping):
         raise TypeError(f"{type(codec).__name__} has no `config` mapping to tell its versions apart by")
-    kept = {key: value for key, value in config.items() if not key.startswith("_")}
+    later = getattr(codec, "LATER_SETTINGS", {})
+    kept = {
+        key: value
+        for key, value in config.items()
+        if not key.startswith("_") and not (key in later and later[key] == value)
+    }
     text = json.dumps(kept, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return hashlib.sha256(text.encode("ascii")).hexdigest()[:16]
 

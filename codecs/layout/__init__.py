@@ -4,7 +4,7 @@ libsndfile's number of samples is a hint only: it guesses that of an mp3 from it
 first part of joined files, and takes what is left of a file that was cut off for all of it. So the size
 fields of the common containers are read here, and libsndfile is given the file as if they were right.
 
-    chunks    wav, RF64, W64, AIFF, 8SVX, CAF, AU: the size of the chunk with the samples
+    chunks    wav, RF64, W64, AIFF, 8SVX, CAF, AU, VOC: the size of the chunk with the samples
     mpeg      mp3: every frame, and the Xing, Info or VBRI header
     ogg       the pages, the parts of a chained file, and the page that ends each
     flac      STREAMINFO

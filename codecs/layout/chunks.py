@@ -1,7 +1,7 @@
 """Files whose samples lie in one stretch, of which the header tells the size: wav and its kin, AIFF, CAF, AU.
 
 Formats: RIFF (Microsoft 1991) and its 64 bit forms RF64 (EBU Tech 3306) and Wave64 (Sony), AIFF-C (Apple
-1991), 8SVX (Commodore 1985), Core Audio Format (Apple), Sun's .au.
+1991), 8SVX (Commodore 1985), Core Audio Format (Apple), Sun's .au, Creative's .voc.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ class _Samples:
         sizes: where the header tells sizes: offset -> (format of struct, what to add to that of the samples).
         tag: of a wav, the encoding of the samples.
         last: whether what a decoder needs comes before the samples.
+        end: what has to stand behind them.
     """
 
     start: int
@@ -40,6 +41,7 @@ class _Samples:
     sizes: dict[int, tuple[str, int]] = field(default_factory=dict)
     tag: int = 0
     last: bool = True
+    end: bytes = b""
 
 
 def find_chunks(window: Window) -> Layout | None:
@@ -79,6 +81,8 @@ def _find(window: Window) -> _Samples | None:
         return _wave64(window)
     if head[:4] == b"caff":
         return _caf(window)
+    if head.startswith(b"Creative Voice File"):
+        return _voc(window)
     if head[:4] in (b".snd", b"dns.") and len(head) >= 12:
         order = ">" if head[:4] == b".snd" else "<"
         start, size = struct.unpack_from(f"{order}II", head, 4)
@@ -142,6 +146,21 @@ def _caf(window: Window) -> _Samples | None:
     return None
 
 
+def _voc(window: Window) -> _Samples | None:
+    """The first block with samples; libsndfile refuses files with anything but an end behind it."""
+    place = int.from_bytes(window.peek(20, 2), "little")
+    for _ in range(MAX_CHUNKS):
+        head = window.peek(place, 4)
+        if len(head) < 4 or head[0] == 0:
+            return None
+        size = int.from_bytes(head[1:], "little")
+        described = {1: 2, 9: 12}.get(head[0])
+        if described is not None:
+            return _Samples(place + 4 + described, max(0, size - described), end=b"\0")
+        place += 4 + size
+    return None
+
+
 def _chunks(window: Window, place: int, layout: str) -> Iterator[tuple[bytes, int, int]]:
     """Names, first bytes and sizes of chunks."""
     width = struct.calcsize(layout)
@@ -185,3 +204,4 @@ def _patched(found: _Samples, stop: int) -> Iterator[Piece]:
         yield struct.pack(layout, size)
         place = offset + struct.calcsize(layout)
     yield place, stop
+    yield found.end

@@ -240,7 +240,8 @@ def _info(window: Window, place: int) -> _Info | None:
         at += (100 if flags & 4 else 0) + (4 if flags & 8 else 0)
         if len(head) >= at + 24 and head[at : at + 4] in (b"LAME", b"Lavf", b"Lavc", b"L3.9"):
             fields[place + at + 21] = "padding"
-        return _Info(place, frames, fields)
+        # mpg123 takes it for sound, and guesses, if anything stands before the name.
+        return _Info(place, frames, {} if any(head[4 : frame.info]) else fields)
     if head[36:40] == b"VBRI" and len(head) >= 54:
         fields = {place + 46: "bytes", place + 50: "frames"}
         return _Info(place, int.from_bytes(head[50:54], "big"), fields)

@@ -15,6 +15,7 @@ def find_ogg(window: Window) -> Layout | None:
     The end is missing when the last page of a part is not marked as that, or is not complete.
     """
     starts: list[int] = []
+    stops: list[int] = []  # behind the last whole page of each part: a decoder stumbles over what follows
     ended = True  # whether the part before ended as it should
     whole = True
     serial = b""  # of the stream with which the part begins
@@ -31,16 +32,18 @@ def find_ogg(window: Window) -> Layout | None:
         if flags & _FIRST and not within_heads:
             whole &= ended
             starts.append(place)
+            stops.append(place)
             serial, ended = head[14:18], False
         within_heads = bool(flags & _FIRST)
         if head[14:18] == serial:
             ended = bool(flags & _LAST) and complete
+        if complete and stops:
+            stops[-1] = place + size
         place += size if complete else 1
         if not complete or window.peek(place, 4) != b"OggS":
             place = window.find(b"OggS", place, window.stop)
     if not starts:
         return None
     whole &= ended
-    stops = [*starts[1:], window.stop]
     segments_found = tuple(Segment(((start, stop),)) for start, stop in zip(starts, stops, strict=True))
     return Layout(segments_found, 1.0 if whole else None, kind="Ogg")

@@ -1,6 +1,7 @@
-"""Multi-scale STFT discriminator: one small 2-d convolutional network per FFT size.
+"""Discriminators: one small 2-d convolutional network per FFT size, or one for magnitudes alone.
 
-Source: EnCodec (Defossez et al. 2022), section 3.4 and figure 2.
+Source: EnCodec (Defossez et al. 2022), section 3.4 and figure 2. The one for magnitudes is not in the papers:
+it serves codecs whose decoder makes no waveform in training (see spectral.py).
 """
 
 from __future__ import annotations
@@ -106,6 +107,53 @@ class MultiScaleSTFTDiscriminator(nn.Module):
         return DiscriminatorOutput(list(scores), list(features))
 
 
+class MagnitudeDiscriminator(nn.Module):
+    """Judges the power of every bin of a spectrogram, `[B, bins, T]`; layout [frequency, time].
+
+    The lowest fifth of the bins is seen one by one, the next fifth in pairs, the rest in fours, all as
+    logarithms; a second channel tells the network how high a row is.
+
+    Args:
+        n_filters: channels of the second layer; half of them in the first, twice as many in the last ones.
+    """
+
+    def __init__(self, *, n_filters: int = 32) -> None:
+        super().__init__()
+        widths = [2, max(1, n_filters // 2), n_filters, 2 * n_filters, 2 * n_filters]
+        kernels = [(5, 3), (5, 3), (3, 3), (3, 3)]
+        strides = [(2, 1), (2, 2), (2, 2), (2, 1)]
+        self.layers = nn.ModuleList(
+            weight_norm(
+                nn.Conv2d(width, wider, kernel, stride=stride, padding=(kernel[0] // 2, kernel[1] // 2))
+            )
+            for width, wider, kernel, stride in zip(widths[:-1], widths[1:], kernels, strides, strict=True)
+        )
+        self.output = weight_norm(nn.Conv2d(widths[-1], 1, 3, padding=1))
+
+    def forward(self, power: Tensor) -> DiscriminatorOutput:
+        """Judge `[B, bins, T]`."""
+        with torch.autocast(power.device.type, enabled=False):
+            rows = self._rows(power.float())
+            x = 0.25 * (rows + 1e-7).log10() + 1  # half decades around a magnitude of 0.01
+            height = torch.linspace(-1, 1, x.shape[1], device=x.device)[None, :, None].expand_as(x)
+        x = torch.stack([x, height], dim=1)  # [B, 2, rows, T]
+        features = []
+        for layer in self.layers:
+            x = F.leaky_relu(layer(x), 0.2)
+            features.append(x)
+        return DiscriminatorOutput([self.output(x)], [features])
+
+    @staticmethod
+    def _rows(power: Tensor) -> Tensor:
+        """`[B, bins, T]` -> `[B, rows, T]`, with wider rows the higher they are."""
+        fifth = power.shape[1] // 5
+        parts = [power[:, :fifth]]
+        for first, last, width in ((fifth, 2 * fifth, 2), (2 * fifth, power.shape[1], 4)):
+            part = power[:, first:last].transpose(1, 2)
+            parts.append(F.avg_pool1d(part, width, ceil_mode=True).transpose(1, 2))
+        return torch.cat(parts, dim=1)
+
+
 def discriminator_loss(real: DiscriminatorOutput, fake: DiscriminatorOutput) -> Tensor:
     """Hinge loss of the discriminator, averaged over scales."""
     losses = [
@@ -121,9 +169,11 @@ def adversarial_loss(fake: DiscriminatorOutput) -> Tensor:
 
 
 def feature_matching_loss(real: DiscriminatorOutput, fake: DiscriminatorOutput) -> Tensor:
-    """L1 distance between the discriminator's activations, averaged over layers and scales."""
+    """L1 distance between the discriminator's activations in units of the real ones' mean size, averaged over
+    layers and scales.
+    """
     losses = [
-        F.l1_loss(f.float(), r.detach().float())
+        F.l1_loss(f.float(), r.detach().float()) / r.detach().float().abs().mean().clamp_min(1e-6)
         for real_scale, fake_scale in zip(real.features, fake.features, strict=True)
         for r, f in zip(real_scale, fake_scale, strict=True)
     ]

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from textwrap import shorten
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -52,10 +52,14 @@ class DescriptionOutput:
 
     Attributes:
         losses: scalars by name, see SpectralTransform.losses.
+        described: what the decoder says, `[B, 2 bins, T]`.
+        magnitude: of the sound, `[B, bins, T]`.
         codes, commitment: as in CodecOutput.
     """
 
     losses: dict[str, Tensor]
+    described: Tensor
+    magnitude: Tensor
     codes: Tensor | None
     commitment: Tensor
 
@@ -76,12 +80,17 @@ class SEANetCodec(SharedWeights, ModelMixin, ConfigMixin, Codec):
         transform: "none" feeds the waveform to the network, "spectral" magnitudes (see spectral.py; mono
             only).
         transform_hop: samples per frame of the transform.
+        look_ahead: frames of codes after one that the decoder sees when it makes its sound; with transform
+            "spectral" only.
+        griffin_lim_rounds: rounds that make the phases of a spectral transform agree; each adds 3 frames of
+            the transform to the latency.
         linear_path: give both networks a linear path, which can start from principal components (see
             components.py); with transform "spectral" only.
         threshold_dead, kmeans_iterations, codebook_decay: see EuclideanCodebook; used in training only.
     """
 
     config_name = "config.json"
+    LATER_SETTINGS: ClassVar = {"look_ahead": 0, "griffin_lim_rounds": 0}  # see config_hash
 
     @register_to_config
     def __init__(
@@ -110,6 +119,8 @@ class SEANetCodec(SharedWeights, ModelMixin, ConfigMixin, Codec):
         decoder_overrides: Mapping[str, Any] | None = None,
         transform: str = "none",
         transform_hop: int = 160,
+        look_ahead: int = 0,
+        griffin_lim_rounds: int = 0,
         linear_path: bool = False,
         threshold_dead: float = 2.0,
         kmeans_iterations: int = 50,
@@ -140,7 +151,17 @@ class SEANetCodec(SharedWeights, ModelMixin, ConfigMixin, Codec):
             raise ValueError(f"transform 'spectral' is for 1 channel, not {channels}; use 'none'")
         if linear_path and transform != "spectral":
             raise ValueError("linear_path starts from components of magnitudes: set transform='spectral' too")
-        self.spectral = SpectralTransform(transform_hop, sample_rate) if transform == "spectral" else None
+        if transform != "spectral" and (look_ahead or griffin_lim_rounds):
+            raise ValueError(
+                "look_ahead and griffin_lim_rounds need transform='spectral'; set it, or both to 0"
+            )
+        self.spectral = (
+            SpectralTransform(
+                transform_hop, sample_rate, ahead=look_ahead * math.prod(ratios), rounds=griffin_lim_rounds
+            )
+            if transform == "spectral"
+            else None
+        )
         seen: dict[str, Any] = {"channels": channels}
         made: dict[str, Any] = {"channels": channels}
         if self.spectral is not None:
@@ -196,22 +217,35 @@ class SEANetCodec(SharedWeights, ModelMixin, ConfigMixin, Codec):
         latent, codes, commitment = self._quantize(self.encode_latent(audio), quantize)
         return CodecOutput(self.decode_latent(latent)[..., : audio.shape[-1]], codes, commitment)
 
-    def describe(self, audio: Tensor, *, quantize: bool = True) -> DescriptionOutput:
-        """Training pass of a codec with a transform: `[B, 1, N]` -> how well the decoder describes it."""
+    def describe(
+        self, audio: Tensor, *, quantize: bool = True, num_codebooks: Tensor | None = None
+    ) -> DescriptionOutput:
+        """Training pass of a codec with a transform: `[B, 1, N]` -> how well the decoder describes it.
+
+        `num_codebooks` `[B]`: how many codebooks each sound keeps, see ResidualVectorQuantizer.
+        """
         assert self.spectral is not None
         with torch.autocast(audio.device.type, enabled=False):
             magnitude = self.spectral.magnitude(self._whole(audio.float()))
             features = self.spectral.features(magnitude)
-        latent, codes, commitment = self._quantize(self.encoder(features), quantize)
-        described = self.decoder(latent)
+        latent, codes, commitment = self._quantize(self.encoder(features), quantize, num_codebooks)
+        described = self._describe(latent).float()
         with torch.autocast(audio.device.type, enabled=False):
-            losses = self.spectral.losses(described.float(), magnitude)
-        return DescriptionOutput(losses, codes, commitment)
+            losses = self.spectral.losses(described, magnitude)
+        return DescriptionOutput(losses, described, magnitude, codes, commitment)
 
-    def _quantize(self, latent: Tensor, quantize: bool) -> tuple[Tensor, Tensor | None, Tensor]:
+    def _describe(self, latent: Tensor) -> Tensor:
+        """Latent `[B, dimension, T]` -> what the decoder says of its frames, `[B, 2 bins, frames]`."""
+        assert self.spectral is not None
+        ends = [latent[..., -1:]] * self.config["look_ahead"]
+        return self.decoder(torch.cat([latent, *ends], dim=-1))[..., self.spectral.ahead :]
+
+    def _quantize(
+        self, latent: Tensor, quantize: bool, num_codebooks: Tensor | None = None
+    ) -> tuple[Tensor, Tensor | None, Tensor]:
         if not quantize:
             return latent, None, latent.new_zeros(())
-        output = self.quantizer(latent)
+        output = self.quantizer(latent, num_codebooks)
         return output.quantized, output.codes, output.commitment
 
     def _whole(self, audio: Tensor) -> Tensor:

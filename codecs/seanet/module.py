@@ -16,7 +16,7 @@ from typing import Any, Self
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 from torchmetrics.functional.audio import scale_invariant_signal_distortion_ratio
 
 from ..example import AudioFormat, Example
@@ -25,6 +25,7 @@ from ..principal_components import training_examples
 from ..schedule import warmup_cosine
 from .components import start_from_components
 from .discriminator import (
+    MagnitudeDiscriminator,
     MultiScaleSTFTDiscriminator,
     adversarial_loss,
     discriminator_loss,
@@ -36,7 +37,7 @@ from .model import SEANetCodec
 logger = logging.getLogger(__name__)
 
 WAVEFORM_WEIGHTS = {"adversarial": 4.0, "features": 4.0, "waveform": 0.1, "mel": 2.0}
-SPECTRAL_WEIGHTS = {"likelihood": 1.0, "mel": 3.0}
+SPECTRAL_WEIGHTS = {"likelihood": 1.0, "mel": 3.0, "level": 0.0, "adversarial": 3.0, "features": 8.0}
 LINEAR_SHARE = 0.1  # of the learning rate, for linear paths
 
 
@@ -53,26 +54,29 @@ class SEANetModule(ExportsModel):
         warmup_steps: linear warm-up.
         decay_steps: total steps of a cosine decay to a tenth after the warm-up, or None for a constant rate.
         weights: of the losses. For codecs of the waveform, shares of the gradient (see Balancer) by the names
-            adversarial, features, waveform, mel; with a spectral transform, factors for likelihood, mel (see
-            SpectralTransform.losses).
+            adversarial, features, waveform, mel; with a spectral transform, factors for likelihood, mel,
+            level (see SpectralTransform.losses), adversarial and features.
         mel_floor: added to mel magnitudes before the logarithm; below it a difference counts little.
         AudioGen's
             1e-5 lets digital silence, of which procedural sound is full, dominate the gradient.
         commitment_weight: of the quantizer's loss, which stays outside the balancer.
         quantizer_start: step from which on latents are quantized; before it the network trains as a plain
             autoencoder, so that k-means meets latents that mean something.
-        discriminator_filters: width of the discriminator; 0 trains without one, as codecs with a spectral
-            transform must: they make no waveform in training.
-        discriminator_ffts: FFT sizes of its scales.
+        discriminator_filters: width of the discriminator; 0 trains without one. Codecs with a spectral
+            transform make no waveform in training: theirs judges magnitudes.
+        discriminator_ffts: FFT sizes of its scales; for codecs of the waveform.
         discriminator_start: step from which on it takes part.
         gradient_clip: maximal norm of the codec's gradient, None for no clipping.
+        codebook_choices: numbers of codebooks of which each example of a batch is given one at random, so
+            that sounds decode well from the first few (a number that is named twice is drawn twice as often);
+            None: all codebooks always. For codecs with a spectral transform.
         component_examples: segments from which a codec with a linear path takes its principal components and
             codebooks before training.
         export_to: folder for the trained codec (as `save_pretrained` writes it) when training ends.
 
     Raises:
-        ValueError: not one of codec and init_from, unknown weights, or a discriminator for a codec with a
-            spectral transform.
+        ValueError: not one of codec and init_from, unknown weights, or numbers of codebooks that the codec
+            does not have.
     """
 
     def __init__(
@@ -93,6 +97,7 @@ class SEANetModule(ExportsModel):
         discriminator_ffts: Sequence[int] = (1024, 2048, 512, 256, 128),
         discriminator_start: int = 0,
         gradient_clip: float | None = None,
+        codebook_choices: Sequence[int] | None = None,
         component_examples: int = 3000,
         export_to: str | None = None,
     ) -> None:
@@ -125,20 +130,22 @@ class SEANetModule(ExportsModel):
         defaults = WAVEFORM_WEIGHTS if codec.spectral is None else SPECTRAL_WEIGHTS
         if unknown := set(weights or {}) - set(defaults):
             raise ValueError(f"unknown weights {sorted(unknown)}; allowed: {sorted(defaults)}")
-        if codec.spectral is not None and discriminator_filters:
+        choices = list(codebook_choices or [])
+        if choices and (codec.spectral is None or not all(1 <= n <= codec.num_codebooks for n in choices)):
             raise ValueError(
-                f"discriminator_filters is {discriminator_filters}, but a codec with a spectral transform "
-                "makes no waveform in training: use 0"
+                f"codebook_choices are {choices}; they must be between 1 and {codec.num_codebooks}, and are "
+                "for codecs with transform 'spectral' only"
             )
+        self.codebook_choices = choices
         self.weights = {**defaults, **(weights or {})}
         self.balancer = Balancer(self.weights)
-        self.discriminator = (
-            MultiScaleSTFTDiscriminator(
+        self.discriminator: nn.Module | None = None
+        if discriminator_filters and codec.spectral is not None:
+            self.discriminator = MagnitudeDiscriminator(n_filters=discriminator_filters)
+        elif discriminator_filters:
+            self.discriminator = MultiScaleSTFTDiscriminator(
                 channels=codec.channels, n_ffts=discriminator_ffts, n_filters=discriminator_filters
             )
-            if discriminator_filters
-            else None
-        )
         self.steps_taken = 0
 
     def train(self, mode: bool = True) -> Self:
@@ -155,7 +162,7 @@ class SEANetModule(ExportsModel):
         if linear is None or linear.conv.weight.any():
             return
         debugging = bool(getattr(self.trainer, "fast_dev_run", False))
-        wanted = 8 if debugging else self.component_examples
+        wanted = 16 if debugging else self.component_examples
         batch_sizes = []
 
         def take(batch: Tensor | dict[str, Tensor]) -> Tensor:
@@ -180,10 +187,7 @@ class SEANetModule(ExportsModel):
         if self.codec.spectral is None:
             losses, commitment, total = self._waveform_losses(audio, quantize, both)
         else:
-            described = self.codec.describe(audio, quantize=quantize)
-            losses, commitment = described.losses, described.commitment
-            weighted = [self.weights[name] * loss for name, loss in losses.items()]
-            total = torch.stack(weighted).sum() + self.commitment_weight * commitment
+            losses, commitment, total = self._spectral_losses(audio, quantize, both)
         both[0].zero_grad()
         self.manual_backward(total)
         if self.gradient_clip is not None:
@@ -204,23 +208,53 @@ class SEANetModule(ExportsModel):
             "waveform": F.l1_loss(estimate, audio),
             "mel": self.mel_loss(estimate, audio),
         }
-        # Absent before discriminator_start: two adversaries that know nothing teach each other nothing.
-        if self.discriminator is not None and self.steps_taken >= self.discriminator_start:
-            real, fake = self.discriminator(audio), self.discriminator(estimate.detach())
-            judged = discriminator_loss(real, fake)
-            optimizers[1].zero_grad()
-            self.manual_backward(judged)
-            optimizers[1].step()
-            self.log("train/discriminator", judged)
-            self.discriminator.requires_grad_(False)
-            fake, real = self.discriminator(estimate), self.discriminator(audio)
-            losses["adversarial"] = adversarial_loss(fake)
-            losses["features"] = feature_matching_loss(real, fake)
-            self.discriminator.requires_grad_(True)
+        losses |= self._adversarial_losses(audio, estimate, optimizers)
         gradient = self.balancer.gradient(losses, estimate)
         # One backward pass: the balanced gradient enters at the output, the quantizer's loss beside it.
         total = (estimate * gradient).sum() + self.commitment_weight * output.commitment
         return losses, output.commitment, total
+
+    def _spectral_losses(
+        self, audio: Tensor, quantize: bool, optimizers: list[Any]
+    ) -> tuple[dict[str, Tensor], Tensor, Tensor]:
+        """As _waveform_losses, for a codec with a spectral transform."""
+        kept = None
+        if self.codebook_choices:
+            drawn = torch.randint(len(self.codebook_choices), (len(audio),))
+            kept = torch.tensor(self.codebook_choices)[drawn].to(audio.device)
+        output = self.codec.describe(audio, quantize=quantize, num_codebooks=kept)
+        losses = dict(output.losses)
+        if self.discriminator is not None:
+            assert self.codec.spectral is not None
+            made = self.codec.spectral.drawn_power(output.described)
+            losses |= self._adversarial_losses(output.magnitude.square(), made, optimizers)
+        weighted = [self.weights[name] * loss for name, loss in losses.items()]
+        return (
+            losses,
+            output.commitment,
+            torch.stack(weighted).sum() + self.commitment_weight * output.commitment,
+        )
+
+    def _adversarial_losses(self, real: Tensor, made: Tensor, optimizers: list[Any]) -> dict[str, Tensor]:
+        """Losses by what the discriminator thinks of `made` beside `real`; it takes a step before.
+
+        Absent before discriminator_start: two adversaries that know nothing teach each other nothing.
+        """
+        if self.discriminator is None or self.steps_taken < self.discriminator_start:
+            return {}
+        judged = discriminator_loss(self.discriminator(real), self.discriminator(made.detach()))
+        optimizers[1].zero_grad()
+        self.manual_backward(judged)
+        optimizers[1].step()
+        self.log("train/discriminator", judged)
+        self.discriminator.requires_grad_(False)
+        seen_made, seen_real = self.discriminator(made), self.discriminator(real)
+        losses = {
+            "adversarial": adversarial_loss(seen_made),
+            "features": feature_matching_loss(seen_real, seen_made),
+        }
+        self.discriminator.requires_grad_(True)
+        return losses
 
     def validation_step(self, batch: Tensor | dict[str, Tensor], batch_idx: int) -> None:
         self._measure(batch, "val")

@@ -177,23 +177,34 @@ class ResidualVectorQuantizer(nn.Module):
     def codebooks(self) -> list[EuclideanCodebook]:
         return [layer.codebook for layer in self.vq.layers]  # type: ignore[union-attr]
 
-    def forward(self, latent: Tensor) -> QuantizerOutput:
-        """Quantize with a straight-through gradient; in training mode also start and move the codebooks."""
+    def forward(self, latent: Tensor, num_codebooks: Tensor | None = None) -> QuantizerOutput:
+        """Quantize with a straight-through gradient; in training mode also start and move the codebooks.
+
+        Args:
+            latent: `[B, D, T]`.
+            num_codebooks: how many codebooks each of the B sounds keeps, integers `[B]`; None: all. The
+                others neither add to its sum nor learn from it (quantizer dropout, SoundStream, III.C).
+        """
         # Distances between bf16 vectors pick wrong codes: leave autocast and work in float32.
         with torch.autocast(latent.device.type, enabled=False):
             latent = latent.float()
             residual = latent
             total = torch.zeros_like(latent)
             losses, codes = [], []
-            for codebook in self.codebooks:
+            for k, codebook in enumerate(self.codebooks):
+                kept = None if num_codebooks is None else num_codebooks > k
                 vectors = residual.detach().permute(0, 2, 1).flatten(0, 1)
                 if self.training and not bool(codebook.inited):
                     codebook.start(vectors)
                 index = nearest(vectors, codebook.embed)
                 code = F.embedding(index, codebook.embed)
                 code = code.view(residual.shape[0], -1, residual.shape[1]).permute(0, 2, 1)
+                if kept is not None:
+                    code = code * kept[:, None, None]
                 if self.training:
-                    codebook.update(vectors, index)
+                    learnt = slice(None) if kept is None else kept.repeat_interleave(residual.shape[2])
+                    if len(vectors[learnt]):
+                        codebook.update(vectors[learnt], index[learnt])
                 losses.append(F.mse_loss(residual, code.detach()))
                 codes.append(index.view(latent.shape[0], -1))
                 residual = residual - code.detach()

@@ -24,11 +24,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..mel import mel_filters
+from .griffin_lim import AROUND, GriffinLimRound, overlap_add
 
 FLOOR = 2e-4  # smallest magnitude told apart from silence
 GATE = 3 * FLOOR  # taken off every amplitude
 MAX_LOG = 6.0  # natural logarithm of the largest magnitude
 FLATTEST = 0.5  # bend of log amplitudes at a peak, nepers, that still is a tone's; a Hann window's is above 1
+SILENT = 1e-3  # power of a frame below which a difference of levels hardly counts
 LOUDEST = 0.5  # mean square of a frame's magnitudes for a sine of full scale
 
 
@@ -69,18 +71,6 @@ class ShortTimeSpectrum(nn.Module):
         """Frames back in time, windowed again: complex `[B, bins, T]` -> `[B, T, size]`."""
         scaled = F.pad(spectrum.transpose(1, 2) * self.window.square().sum().sqrt(), (0, 1))
         return torch.fft.irfft(scaled, n=self.size).roll(self.size // 2, dims=-1) * self.window
-
-
-def overlap_add(frames: Tensor, hop: int) -> Tensor:
-    """Sum of frames `[B, T, 4 * hop]` laid `hop` apart: `[B, (T + 3) * hop]`.
-
-    Every sample adds its frames from the oldest to the newest, so that a stream gives the very same sums.
-    """
-    quarters = frames.unflatten(2, (4, hop))
-    total = frames.new_zeros(frames.shape[0], frames.shape[1] + 3, hop)
-    for i in reversed(range(4)):
-        total[:, i : i + frames.shape[1]] += quarters[:, :, i]
-    return total.flatten(1)
 
 
 def rice_loss(magnitude: Tensor, log_tone: Tensor, log_noise: Tensor) -> Tensor:
@@ -183,6 +173,9 @@ class SpectralTransform(nn.Module):
     Args:
         hop: samples from frame to frame of the transform; the networks see 2 * hop bins.
         sample_rate: Hz; places the mel bands of the loss.
+        ahead: frames by which the decoder's output is late, so that it has seen what follows a frame when it
+            describes it.
+        rounds: rounds of Griffin and Lim's algorithm that make the phases agree; each looks 3 frames ahead.
         period: frames after which the noise repeats. It is one fixed piece of white noise, placed by the
             frame's number, so that the same codes always give the same sound.
     """
@@ -190,8 +183,14 @@ class SpectralTransform(nn.Module):
     noise: Tensor
     filters: Tensor
 
-    def __init__(self, hop: int, sample_rate: int, period: int = 997) -> None:
+    def __init__(
+        self, hop: int, sample_rate: int, *, ahead: int = 0, rounds: int = 0, period: int = 997
+    ) -> None:
         super().__init__()
+        if ahead < 0 or rounds < 0:
+            raise ValueError(f"ahead is {ahead} and rounds {rounds}; both must be 0 or more")
+        self.ahead = ahead
+        self.rounds = rounds
         self.spectrum = ShortTimeSpectrum(hop)
         self.hop = hop
         self.bins = self.spectrum.bins
@@ -204,8 +203,8 @@ class SpectralTransform(nn.Module):
 
     @property
     def extra_frames(self) -> int:
-        """Frames after a block that still reach into it."""
-        return 2
+        """Frames of the decoder's output after a block that still reach into it."""
+        return self.ahead + AROUND * self.rounds + 2
 
     def magnitude(self, audio: Tensor) -> Tensor:
         """Waveform `[B, 1, N]` -> magnitudes `[B, bins, ceil(N / hop)]`, at least FLOOR."""
@@ -222,6 +221,7 @@ class SpectralTransform(nn.Module):
         "likelihood": mean negative log likelihood of a bin, nats, most of it weighted by the root of the
         magnitude, or else the few bins of a tone would not count among all those around it. "mel": distance
         of log power in mel bands (nepers), at the transform's own resolution in time and at a quarter of it.
+        "level": distance of the log power of all bins together (nepers), of frames, of eight, of the whole.
         """
         log_tone, log_noise = split_description(described)
         root = magnitude.sqrt()
@@ -232,23 +232,50 @@ class SpectralTransform(nn.Module):
         surprise = torch.where(surprise < 4, surprise, 4 + 4 * torch.log1p((surprise - 4).clamp_min(0) / 4))
         likelihood = (weight * surprise).mean()
         power, expected = magnitude.square(), (2 * log_tone).exp() + 2 * (2 * log_noise).exp()
-        distances = []
+        distances, levels = [], []
         for frames in (1, 4):
             wanted, made = (F.avg_pool1d(p, frames, frames) for p in (power, expected))
             if wanted.shape[-1]:
                 wanted, made = ((self.filters.t() @ p + 1e-7).log() for p in (wanted, made))
                 distances.append(0.5 * (wanted - made).abs().mean())
-        return {"likelihood": likelihood, "mel": torch.stack(distances).mean()}
+        for frames in (1, min(8, power.shape[-1]), power.shape[-1]):
+            wanted, made = (
+                (F.avg_pool1d(p.sum(1, keepdim=True), frames, frames) + SILENT).log()
+                for p in (power, expected)
+            )
+            levels.append(0.5 * (wanted - made).abs().mean())
+        return {
+            "likelihood": likelihood,
+            "mel": torch.stack(distances).mean(),
+            "level": torch.stack(levels).mean(),
+        }
+
+    def drawn_power(self, described: Tensor) -> Tensor:
+        """Draw a power `[B, bins, T]` of those that the decoder's output `[B, 2 bins, T]` stands for.
+
+        Tones get random phases in place of those that go on from frame to frame, noise a random place in the
+        fixed piece of noise, as sounds have it. Differentiable; for discriminators.
+        """
+        log_tone, log_noise = split_description(described)
+        batch, _, count = log_tone.shape
+        first = torch.randint(0, max(1, self.noise.shape[1] - count), (batch, 1), device=described.device)
+        places = (first + torch.arange(count, device=described.device)) % self.noise.shape[1]
+        # noise [bins, period, 2] -> [B, bins, T, 2]
+        real, imaginary = self.noise[:, places].transpose(0, 1).unbind(-1)
+        phase = 2 * math.pi * torch.rand_like(log_tone)
+        tone, loudness = log_tone.exp(), log_noise.exp()
+        return (tone * phase.cos() + loudness * real).square() + (
+            tone * phase.sin() + loudness * imaginary
+        ).square()
 
     def synthesise(self, described: Tensor, tracker: PhaseTracker, first_frame: int = 0) -> Tensor:
-        """The decoder's output `[B, 2 bins, T]` -> windowed frames `[B, T, 4 * hop]` to be overlapped."""
+        """The decoder's output `[B, 2 bins, T]` -> complex spectrum `[B, bins, T]` before any round."""
         log_tone, log_noise = within_full_scale(*split_description(described))
         frames = torch.arange(first_frame, first_frame + described.shape[-1], device=described.device)
         noise = torch.view_as_complex(self.noise[:, frames % self.noise.shape[1]].contiguous())
         # What was learned from silence is a little above it: make it silent again.
         tone, loudness = ((level.exp() - GATE).clamp_min(0.0) for level in (log_tone, log_noise))
-        spectrum = torch.polar(tone, tracker(log_tone)) + loudness * noise
-        return self.spectrum.windowed(spectrum)
+        return torch.polar(tone, tracker(log_tone)) + loudness * noise
 
     def audio(self, described: Tensor) -> Tensor:
         """The decoder's output `[B, 2 bins, T]` -> waveform `[B, 1, (T - extra_frames) * hop]`."""
@@ -299,6 +326,9 @@ class SynthesisStream:
     def __init__(self, transform: SpectralTransform) -> None:
         self._transform = transform
         self._tracker = PhaseTracker(transform.hop)
+        self._rounds = [GriffinLimRound(transform.spectrum) for _ in range(transform.rounds)]
+        self._late = transform.ahead  # frames of the decoder's output that describe nothing, still to come
+        self._described = 0
         self._recent: Tensor | None = None  # the last three frames, which later ones overlap
         self._held: Tensor | None = None
         self._frames = 0
@@ -306,10 +336,23 @@ class SynthesisStream:
 
     def push(self, described: Tensor) -> Tensor:
         """`[B, 2 bins, t]` -> samples `[B, 1, n]`: all blocks that no later frame reaches; n may be 0."""
-        transform, hop, (batch, _, count) = self._transform, self._transform.hop, described.shape
+        late = min(self._late, described.shape[-1])
+        self._late -= late
+        described = described[..., late:]
+        spectrum = described.new_zeros(len(described), self._transform.bins, 0, dtype=torch.complex64)
+        if described.shape[-1]:
+            spectrum = self._transform.synthesise(described, self._tracker, self._described)
+        self._described += described.shape[-1]
+        for phase_round in self._rounds:
+            spectrum = phase_round.push(spectrum)
+        return self._overlap(spectrum)
+
+    def _overlap(self, spectrum: Tensor) -> Tensor:
+        """Complex frames `[B, bins, t]` -> samples `[B, 1, n]` of all blocks that no later frame reaches."""
+        transform, hop, (batch, _, count) = self._transform, self._transform.hop, spectrum.shape
         if not count:
-            return described.new_zeros(batch, 1, 0, dtype=torch.float32)
-        frames = transform.synthesise(described, self._tracker, self._frames)
+            return torch.zeros(batch, 1, 0, device=spectrum.device)
+        frames = transform.spectrum.windowed(spectrum)
         recent = frames.new_zeros(batch, 3, frames.shape[2]) if self._recent is None else self._recent
         frames = torch.cat([recent, frames], dim=1)
         exists = torch.arange(self._frames - 3, self._frames + count, device=frames.device) >= 0
@@ -320,8 +363,8 @@ class SynthesisStream:
         skipped = min(self._skip, ready.shape[1])
         self._skip -= skipped
         ready = ready[:, skipped:] if self._held is None else torch.cat([self._held, ready[:, skipped:]], 1)
-        done = max(0, self._frames - transform.extra_frames)
+        done = max(0, self._frames - 2)
         self._frames += count
-        blocks = max(0, self._frames - transform.extra_frames) - done
+        blocks = max(0, self._frames - 2) - done
         self._held = ready[:, blocks * hop :]
         return ready[:, : blocks * hop].unsqueeze(1)

@@ -37,6 +37,7 @@ SIZED = {
     ".au": ("AU", "FLOAT"),
     ".caf": ("CAF", "PCM_16"),
     ".svx": ("SVX", "PCM_16"),
+    ".voc": ("VOC", "PCM_U8"),
     ".flac": ("FLAC", "PCM_16"),
     ".mp3": ("MP3", "MPEG_LAYER_III"),
     ".ogg": ("OGG", "VORBIS"),

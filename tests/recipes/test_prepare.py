@@ -403,7 +403,7 @@ def test_half_a_file_is_listed_as_unreadable_and_not_encoded(tmp_path: Path, suf
     assert [recording.name for recording in report.usable] == ["whole.wav"] and report.files == 3
     details = {problem.file: problem.detail for problem in report.problems}
     assert "breaks off early" in details[half.name]
-    assert "no decoder" in details["song.m4a"] and "ffmpeg -i FILE FILE.wav" in details["song.m4a"]
+    assert "no decoder" in details["song.m4a"] and "ffmpeg -i song.m4a song.wav" in details["song.m4a"]
     sink = FolderSink(tmp_path)
     counts = encode_recordings(list_folder(folder).recordings, sink, PeakCodec())
     sink.close()

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from soundloom.codecs.seanet.discriminator import (
+    MagnitudeDiscriminator,
     MultiScaleSTFTDiscriminator,
     adversarial_loss,
     discriminator_loss,
@@ -76,6 +77,23 @@ def test_discriminator_learns_to_tell_two_sounds_apart():
     assert float(loss) < 0.7 * first
     assert float(adversarial_loss(judge(fake))) > float(adversarial_loss(judge(real)))
     assert float(feature_matching_loss(judge(real), judge(real))) == 0.0
+
+
+def test_the_discriminator_of_magnitudes_tells_smooth_noise_from_noise():
+    torch.manual_seed(0)
+    judge = MagnitudeDiscriminator(n_filters=8)
+    optimizer = torch.optim.Adam(judge.parameters(), lr=1e-2)
+    real = torch.randn(4, 45, 32, 2).square().sum(-1)
+    fake = torch.full_like(real, 2.0)
+    assert judge(real).scores[0].shape[0] == 4
+    for _ in range(100):
+        loss = discriminator_loss(judge(real), judge(fake))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert float(loss) < 1.0  # of 2 for one who knows nothing
+    assert float(feature_matching_loss(judge(real), judge(real))) == 0.0
+    assert float(feature_matching_loss(judge(real), judge(fake))) > 0.0
 
 
 def test_discriminator_takes_sounds_shorter_than_its_window():

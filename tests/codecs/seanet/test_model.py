@@ -110,3 +110,21 @@ def test_truncated_published_file_is_named(tmp_path):
     (tmp_path / "compression_state_dict.bin").write_bytes(b"PK\x03\x04 not a checkpoint")
     with pytest.raises(OSError, match=r"compression_state_dict\.bin"):
         SEANetCodec.from_pretrained(tmp_path)
+
+
+def test_settings_that_came_later_leave_the_digits_of_older_files_alone():
+    from soundloom.codecs import load_codec
+    from soundloom.codecs.container import config_hash
+
+    assert config_hash(load_codec("seanet-16khz")) == "2f9d5245b92dc4f9"  # as in files of version 0.1.0
+    spectral = {
+        **TINY,
+        "causal": True,
+        "lstm": 0,
+        "ratios": (2,),
+        "transform": "spectral",
+        "transform_hop": 8,
+    }
+    plain = config_hash(SEANetCodec(**spectral))
+    assert config_hash(SEANetCodec(**spectral, look_ahead=0, griffin_lim_rounds=0)) == plain
+    assert config_hash(SEANetCodec(**spectral, griffin_lim_rounds=2)) != plain

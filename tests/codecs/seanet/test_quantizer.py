@@ -85,3 +85,23 @@ def test_a_first_batch_smaller_than_the_codebook_works(vectors):
     quantizer = ResidualVectorQuantizer(num_codebooks=2, bins=16, dimension=3).train()
     output = quantizer(torch.randn(1, 3, vectors))
     assert torch.isfinite(output.quantized).all()
+
+
+def test_sounds_keep_the_first_codebooks_that_they_are_given():
+    torch.manual_seed(0)
+    quantizer = ResidualVectorQuantizer(num_codebooks=3, bins=8, dimension=4).eval()
+    latent = torch.randn(3, 4, 5)
+    output = quantizer(latent, torch.tensor([1, 2, 3]))
+    for row, kept in enumerate((1, 2, 3)):
+        codes = quantizer.encode(latent[row : row + 1])[:, :kept]
+        torch.testing.assert_close(output.quantized[row : row + 1], quantizer.decode(codes))
+
+
+def test_a_codebook_learns_only_from_the_sounds_that_keep_it():
+    torch.manual_seed(0)
+    quantizer = ResidualVectorQuantizer(num_codebooks=2, bins=4, dimension=2, threshold_dead=0).train()
+    quantizer(torch.randn(4, 2, 16))
+    first, second = (codebook.embed.clone() for codebook in quantizer.codebooks)
+    quantizer(torch.randn(4, 2, 16), torch.tensor([1, 1, 1, 1]))
+    assert not torch.equal(quantizer.codebooks[0].embed, first)
+    assert torch.equal(quantizer.codebooks[1].embed, second)

@@ -256,10 +256,30 @@ def test_training_lowers_the_losses():
 
 
 def test_the_module_refuses_what_a_spectral_codec_cannot_use():
-    with pytest.raises(ValueError, match="discriminator_filters is 8"):
-        SEANetModule(SEANetCodec(**TINY), discriminator_filters=8)
-    with pytest.raises(ValueError, match=r"unknown weights \['waveform'\]; allowed: \['likelihood', 'mel'\]"):
+    with pytest.raises(ValueError, match=r"unknown weights \['waveform'\]; allowed: .*'likelihood', 'mel'\]"):
         SEANetModule(SEANetCodec(**TINY), discriminator_filters=0, weights={"waveform": 1.0})
+    for choices in ([0, 3], [4]):
+        with pytest.raises(ValueError, match=r"codebook_choices are .*between 1 and 3"):
+            SEANetModule(SEANetCodec(**TINY), discriminator_filters=0, codebook_choices=choices)
+
+
+def test_drawn_powers_are_those_of_the_sound_that_is_made():
+    torch.manual_seed(0)
+    transform = SpectralTransform(160, 16000)
+    for ratio in (-2.0, 0.0, 2.0):
+        described = describe(torch.full((8, 320, 200), 0.05), ratio)
+        drawn = transform.drawn_power(described)
+        assert drawn.shape == (8, 320, 200)
+        assert float(drawn.mean()) == pytest.approx(0.05**2, rel=0.05)
+        spread = float(drawn.std() / drawn.mean())  # 1 for noise, 0 for tones
+        assert spread == pytest.approx({-2.0: 1.0, 0.0: 0.87, 2.0: 0.19}[ratio], abs=0.06)
+
+
+def test_the_level_is_a_loss_of_its_own():
+    transform = SpectralTransform(160, 16000)
+    magnitude = transform.magnitude(torch.randn(1, 1, 16000))
+    louder = transform.losses(describe(magnitude * 10 ** (6 / 20), 0.0), magnitude)
+    assert float(louder["level"]) == pytest.approx(6 / 8.686, rel=0.02)
 
 
 def test_unknown_transforms_are_refused():

@@ -39,6 +39,8 @@ KINDS = {
 }
 KINDS["trimmed on both sides"] = {"causal": True, "decoder_overrides": {"trim_right_ratio": 0.5}}
 KINDS["spectral"] = {"causal": True, "lstm": 0, "transform": "spectral", "transform_hop": 8}
+KINDS["look ahead"] = {**KINDS["spectral"], "look_ahead": 1}
+KINDS["rounds"] = {**KINDS["spectral"], "look_ahead": 2, "griffin_lim_rounds": 3}
 CODECS = {name: build(**settings) for name, settings in KINDS.items()}
 every_codec = pytest.mark.parametrize("kind", CODECS)
 
