@@ -274,7 +274,7 @@ def _run_batch(
     """Do the jobs of `encode` or `decode`, or the one of a pipe, and say what was done."""
     import torch
 
-    from ..codecs.failures import Failure, attempt
+    from ..codecs.failures import Failure, attempt, said
     from ..codecs.files.batch import run_jobs
 
     if options.jobs > 1:
@@ -298,7 +298,7 @@ def _run_batch(
         def done(job: Job, outcome: FileReport | Failure) -> None:
             if isinstance(outcome, Failure):
                 if len(jobs) > 1:
-                    say(f"soundloom: {outcome}", error=True)
+                    say(f"soundloom: {said(outcome)}", error=True)
             elif not options.quiet:
                 say(line(outcome))
 

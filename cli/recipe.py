@@ -52,7 +52,33 @@ class RecipeParser(LightningArgumentParser):
         parser = getattr(ex, "subcommand_parser", None) or self
         prog = parser.prog.replace(" [options]", "")
         hint = nearest_setting(message, parser.format_usage())
-        self.exit(2, f"{prog.split()[0]}: error: {message}\n{hint}(see: {prog} --help)\n")
+        self.exit(2, f"{prog.split()[0]}: error: {in_short(message)}\n{hint}(see: {prog} --help)\n")
+
+
+def in_short(message: str) -> str:
+    """What jsonargparse says at length about a setting, in one sentence; other messages as they are.
+
+    Args:
+        message: of jsonargparse: names a class and the setting that it does not take, or a setting, the types
+            that it may have, and its value.
+    """
+    problem = re.search(r"class_path '([\w.]+)':\n(.*?)(?:\n    - Expected|\Z)", message, re.DOTALL)
+    keys = re.findall(r'Parser key "([\w.]+)":', message)
+    text = problem[2] if problem else message
+    unknown = r"Option '([\w.]+)' is not accepted|unrecognized arguments: --([\w.]+)"
+    if problem and keys and (option := re.search(unknown, text)):
+        kind = problem[1].rpartition(".")[2]
+        return f"{(option[1] or option[2])!r} is not a setting of {kind}; those of it: --{keys[0]}.help"
+    value = re.search(r"(?:Got|Given) value: (.*)", text)
+    types = re.findall(r"Expected an? (.+?)(?:\. Got value: .*)?$", text, re.MULTILINE)
+    other = not problem and re.search(r"^ +- (?!Expected)", text, re.MULTILINE)
+    if not keys or not types or not value or other:
+        return message
+    known = [
+        re.sub(r"^(?:<class '(?:\w+\.)*(\w+)'>|typing\.Literal\[(.*)\])$", r"\1\2", name) for name in types
+    ]
+    allowed = " or ".join(known).replace("NoneType", "null")
+    return f"--{'.'.join(keys)} is {value[1]}; allowed: {allowed}"
 
 
 def nearest_setting(message: str, usage: str) -> str:

@@ -8,9 +8,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from .command import did_you_mean, run_guarded
+from .command import CommandError, did_you_mean, run_guarded
 from .threads import sleep_while_waiting
-from .training_help import bundled_recipe, command_help, overview, with_model_class
+from .training_help import bundled_recipe, command_help, overview, recipes, with_model_class
 
 TRAINING_COMMANDS = {
     "fit": "train a model from a YAML recipe",
@@ -81,16 +81,16 @@ def _train(words: list[str]) -> int:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     words = ["--help" if word == "--help-all" else word for word in words]
-    for place, word in enumerate(words):
-        option, equals, value = word.partition("=")
-        if option in ("-c", "--config") and equals:
-            words[place] = f"{option}={_recipe(value)}"
-        elif option in ("-c", "--config") and place + 1 < len(words):
-            words[place + 1] = _recipe(words[place + 1])
-    # What runs reads sys.argv, as do the processes that Lightning starts beside this one.
-    sys.argv = [sys.argv[0], *with_model_class(words)]
 
     def run() -> int:
+        for place, word in enumerate(words):
+            option, equals, value = word.partition("=")
+            if option in ("-c", "--config") and equals:
+                words[place] = f"{option}={_recipe(value)}"
+            elif option in ("-c", "--config") and place + 1 < len(words):
+                words[place + 1] = _recipe(words[place + 1])
+        # What runs reads sys.argv, as do the processes that Lightning starts beside this one.
+        sys.argv = [sys.argv[0], *with_model_class(words)]
         from .recipe import run_recipe
 
         return run_recipe(EXAMPLES, verbose=debug)
@@ -100,8 +100,14 @@ def _train(words: list[str]) -> int:
 
 def _recipe(name: str) -> str:
     """A recipe of the package for its name or recipes/NAME.yaml, where there is no file of that name."""
-    found = None if Path(name).exists() else bundled_recipe(name)
-    return name if found is None else str(found)
+    if Path(name).exists():
+        return name
+    found = bundled_recipe(name)
+    if found is None:
+        known = list(recipes())
+        hint = did_you_mean(name, known) or f"; use a .yaml file, or one of {', '.join(known)}"
+        raise CommandError(f"there is no recipe {name!r}{hint}")
+    return str(found)
 
 
 def _other_lightning_command() -> Callable[[], Any] | None:

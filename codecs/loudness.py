@@ -12,6 +12,7 @@ import torch
 from scipy.signal import sosfilt
 from torch import Tensor
 
+from ..errors import ArgumentError
 from .limiter import limit
 
 STEP_SECONDS = 0.1  # gating blocks of 0.4 s begin so far apart
@@ -99,7 +100,7 @@ def integrated_loudness(samples: Tensor, sample_rate: int) -> float:
 def check_loudness(lufs: float) -> float:
     """Return a loudness that is asked for; ValueError unless it is from -70 to 0 LUFS."""
     if not LOWEST <= lufs <= HIGHEST:
-        raise ValueError(f"loudness is {lufs}; use {LOWEST:g} to {HIGHEST:g} LUFS, for example -23")
+        raise ArgumentError(f"loudness is {lufs}; use {LOWEST:g} to {HIGHEST:g} LUFS, for example -23")
     return float(lufs)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ..errors import ArgumentError
 from .audio import as_samples
 
 Method = TypeVar("Method", bound=Callable[..., Any])
@@ -57,7 +58,7 @@ def check_float32(codec: nn.Module) -> None:
     dtypes = {parameter.dtype for parameter in codec.parameters() if parameter.is_floating_point()}
     others = dtypes - {torch.float32}
     if others:
-        raise ValueError(
+        raise ArgumentError(
             f"this codec was turned to {', '.join(sorted(map(str, others)))}, in which it would give other "
             "codes; call codec.float() first (decoding works in any precision)"
         )

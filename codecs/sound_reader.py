@@ -330,9 +330,10 @@ class SoundReader:
                 stack.enter_context(file)
             place = _go_to(file, start)
             skip = start - place
+            length = part.segment.length if self.length is None else self.length
             while True:
                 # No further than to where a file is known to be intact: libsndfile goes on into the damage.
-                room = size if self.length is None else min(size, self.length - place)
+                room = size if length is None else min(size, length - place)
                 frames = np.empty((max(0, room), part.channels), dtype=np.float32)
                 try:
                     given = len(file.read(out=frames)) if room > 0 else 0
@@ -351,6 +352,11 @@ class SoundReader:
                 skip -= dropped
                 if dropped < given:
                     yield torch.from_numpy(frames[dropped:given]).T
+            if part.segment.length is not None and place < part.segment.length:
+                raise AudioError(
+                    f"{self.name} is damaged: of {part.segment.length} samples of one of the sounds that it "
+                    f"is made of {place} could be read; fetch it again, or take it out"
+                )
             told = part.frames * part.channels * SAMPLE_BYTES.get(file.subtype, 1)
             if self.pipe and place < part.frames and told < UNKNOWN_BYTES:
                 self.truncated = True

@@ -70,7 +70,8 @@ class Evaluation:
             notes += filter(None, [result["fad"].pop("warning")])
         else:
             notes.append(
-                f"no FAD: it needs 2 sounds and 2 references, there are {generated} and {real}; KAD does, too"
+                f"no FAD: it needs 2 sounds and 2 references, there are {generated} and {real} pieces; "
+                "KAD does, too"
             )
         if int(self.divergence.pairs):
             result["kl"] = self.divergence.report()

@@ -127,7 +127,8 @@ class Compressed:
     @classmethod
     def _read(cls, stream: BinaryIO, name: str) -> Compressed:
         reader = ContainerReader(stream, name=name)
-        assert reader.frames is not None  # a file, or bytes
+        if reader.frames is None:
+            raise ContainerError(f"{name} cannot seek; give its content (Compressed.load(stream.read()))")
         reader.check_claims(reader.frames)
         memory = BYTES_EACH * reader.frames * math.prod(reader.header.shape)
         if memory > MAX_GROWTH * reader.size + MUCH_MEMORY:

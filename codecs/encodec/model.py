@@ -20,7 +20,7 @@ from diffusers.configuration_utils import ConfigMixin, register_to_config
 from diffusers.models.modeling_utils import ModelMixin
 from torch import Tensor
 
-from ...errors import ModelError
+from ...errors import ArgumentError, ModelError
 from ..base import BUNDLED_MODELS, CODEC_FILES, HUB_CODECS, Codec, resolve_model
 from ..precision import check_float32, gives_audio, takes_audio
 from ..safetensors_files import SharedWeights, check_folder
@@ -189,7 +189,7 @@ class EnCodec(SharedWeights, ModelMixin, ConfigMixin, Codec):
     def bandwidth(self, value: float) -> None:
         if isinstance(value, bool) or not isinstance(value, (int, float)) or value not in self.bandwidths:
             allowed = ", ".join(f"{rate:g}" for rate in self.bandwidths)
-            raise ValueError(f"bandwidth is {value!r} kbit/s; this model has {allowed}")
+            raise ArgumentError(f"bandwidth is {value!r} kbit/s; this model has {allowed}")
         self.model.set_target_bandwidth(float(value))
 
     @property
@@ -294,25 +294,25 @@ class EnCodec(SharedWeights, ModelMixin, ConfigMixin, Codec):
     def check_audio(self, audio: Tensor) -> None:
         """Raise ValueError unless audio can be encoded: `[B, C, N]`, N > 0, finite."""
         if audio.ndim != 3 or audio.shape[1] != self.channels or audio.shape[2] == 0:
-            raise ValueError(
+            raise ArgumentError(
                 f"audio has shape {list(audio.shape)}; expected [batch, {self.channels}, samples > 0]: "
                 "use codec.prepare(audio, sample_rate) to resample and mix"
             )
         if not bool(torch.isfinite(audio).all()):
-            raise ValueError("audio has NaN or infinite samples; replace them, e.g. with torch.nan_to_num")
+            raise ArgumentError("audio has NaN or infinite samples; replace them, e.g. with torch.nan_to_num")
 
     def check_codes(self, codes: Tensor) -> None:
         """Raise ValueError unless codes can be decoded."""
         least = 2 if self.model.normalize else 1
         if codes.is_floating_point() or codes.ndim != 3 or not least <= codes.shape[1] <= self.max_codebooks:
-            raise ValueError(
+            raise ArgumentError(
                 f"codes have shape {list(codes.shape)} and dtype {codes.dtype}; expected an integer tensor "
                 f"[batch, {least}..{self.max_codebooks}, frames]"
             )
         if codes.shape[2] == 0:
-            raise ValueError("codes have 0 frames; at least one is needed")
+            raise ArgumentError("codes have 0 frames; at least one is needed")
         if codes.min() < 0 or codes.max() >= self.codebook_size:
-            raise ValueError(
+            raise ArgumentError(
                 f"codes span {int(codes.min())}..{int(codes.max())}; allowed: 0..{self.codebook_size - 1}"
             )
 
@@ -329,7 +329,7 @@ class EnCodec(SharedWeights, ModelMixin, ConfigMixin, Codec):
         """
         if num_codebooks is not None and num_codebooks not in self.codebook_choices:
             known = ", ".join(map(str, self.codebook_choices))
-            raise ValueError(f"num_codebooks is {num_codebooks}; this model has {known}")
+            raise ArgumentError(f"num_codebooks is {num_codebooks}; this model has {known}")
         kind = CausalEncoder if self.segment_length is None else SegmentEncoder
         return kind(self, num_codebooks)
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from ...errors import ArgumentError
 from ..failures import Failure, attempt
 from .places import Progress, check_output
 from .walk import broken_link, match, not_a_file, walk
@@ -121,7 +122,7 @@ def run_jobs(
         ValueError: fewer than one worker.
     """
     if workers < 1:
-        raise ValueError(f"jobs is {workers}; it must be 1 or more")
+        raise ArgumentError(f"jobs is {workers}; it must be 1 or more")
     stopped = threading.Event()
     lock = threading.Lock()
 

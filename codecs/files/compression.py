@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ...errors import ArgumentError
 from ..audio import (
     AudioError,
     as_samples,
@@ -254,11 +255,11 @@ def check_part(start: float | None, stop: float | None, seconds: float | None) -
     """Raise ValueError unless there is a part between two times of a sound of that length, None: unknown."""
     for name, value in (("start", start), ("stop", stop)):
         if value is not None and (not math.isfinite(value) or value < 0):
-            raise ValueError(f"{name} is {value}; it is a time in seconds, 0 or more")
+            raise ArgumentError(f"{name} is {value}; it is a time in seconds, 0 or more")
     if start is not None and stop is not None and stop <= start:
-        raise ValueError(f"stop is {stop} s, which is not after start, {start} s")
+        raise ArgumentError(f"stop is {stop} s, which is not after start, {start} s")
     if start is not None and seconds is not None and start >= seconds:
-        raise ValueError(f"start is {start} s, but the sound ends at {seconds:g} s")
+        raise ArgumentError(f"start is {start} s, but the sound ends at {seconds:g} s")
 
 
 def decode_blocks(

@@ -11,6 +11,7 @@ from typing import Any, BinaryIO, cast
 import torch
 from torch import Tensor
 
+from ...errors import ArgumentError
 from ..audio import check_destination, resampled_length
 from ..base import Codec
 from ..container import ContainerError, ContainerReader
@@ -99,7 +100,7 @@ def decode_file(
             decoding = open_sound()
         else:
             if not file.seekable():
-                raise ValueError(
+                raise ArgumentError(
                     f"{shown} is a pipe, and the loudness of a sound is known at its end: give a file, or "
                     "leave the loudness out"
                 )

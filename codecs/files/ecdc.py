@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from torch import Tensor
 
+from ...errors import ArgumentError
 from ..audio import AudioError, check_rate, check_sound, mix, resampled_length
 from ..base import Codec
 from ..encodec.ecdc_header import EcdcHeader
@@ -35,7 +36,7 @@ def check_encodec(codec: Codec, path: Path) -> EnCodec:
     from ..encodec.model import EnCodec
 
     if not isinstance(codec, EnCodec):
-        raise ValueError(
+        raise ArgumentError(
             f"{path}: an .ecdc file holds what EnCodec made, and {codec.name or type(codec).__name__!r} is "
             "another codec; use --codec encodec-24khz or encodec-48khz, or a .loom file"
         )

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ...errors import ArgumentError
 from ..audio import check_rate
 from ..container import Header, config_hash
 from ..container.header import MAX_CODED, MAX_VALUES
@@ -74,22 +75,22 @@ def choose_storage(
         fitting = [s for s in offered if s.precision == precision]
         if not fitting:
             known = ", ".join(dict.fromkeys(s.precision for s in offered))
-            raise ValueError(f"precision is {precision!r}; {kind} has: {known}")
+            raise ArgumentError(f"precision is {precision!r}; {kind} has: {known}")
         offered = fitting
     if codebooks is not None:
         if bitrate is not None:
-            raise ValueError("bitrate and codebooks say the same in two ways; give one of them")
+            raise ArgumentError("bitrate and codebooks say the same in two ways; give one of them")
         fitting = [s for s in offered if s.kind == "codes" and s.shape == (codebooks,)]
         if not fitting:
             known = ", ".join(str(s.shape[0]) for s in offered if s.kind == "codes")
-            raise ValueError(f"codebooks is {codebooks}; {kind} has: {known or 'none, only latents'}")
+            raise ArgumentError(f"codebooks is {codebooks}; {kind} has: {known or 'none, only latents'}")
         return fitting[0]
     if bitrate is not None:
         if not math.isfinite(bitrate) or bitrate <= 0:
-            raise ValueError(f"bitrate is {bitrate}; it is a number of bits per second above 0")
+            raise ArgumentError(f"bitrate is {bitrate}; it is a number of bits per second above 0")
         fitting = [s for s in offered if s.bitrate <= bitrate * (1 + TOLERANCE)]
         if not fitting:
-            raise ValueError(
+            raise ArgumentError(
                 f"bitrate {bitrate / 1000:g} kbit/s is too low for {kind}, which has: "
                 + ", ".join(map(str, offered))
             )
@@ -127,10 +128,10 @@ def make_header(
         ValueError: a value outside of what a file can hold, or a codec without a name.
     """
     if entropy not in ("auto", "none"):
-        raise ValueError(f"entropy is {entropy!r}; allowed: auto, none")
+        raise ArgumentError(f"entropy is {entropy!r}; allowed: auto, none")
     name = codec.name if name is None else name
     if not name:
-        raise ValueError(
+        raise ArgumentError(
             "the codec has no name that decoding could find it by: load it with load_codec, or give name"
         )
     weights = weights_hash(codec)

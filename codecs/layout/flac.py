@@ -1,6 +1,11 @@
-"""FLAC files (RFC 9639): the number of samples in STREAMINFO may be 0, which means unknown, or wrong."""
+"""FLAC files (RFC 9639): the number of samples in STREAMINFO may be 0, which means unknown, or wrong.
+
+Files that were joined (`cat one.flac two.flac`) are decoded one by one.
+"""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import soundfile
 
@@ -8,38 +13,58 @@ from .decoder import Sequential
 from .segments import Layout, Segment
 from .spliced import Piece, Spliced, Window
 
-_BEGINNING = b"fLaC\0\0\0\x22"  # and STREAMINFO, which always has 34 bytes
-_LAST_BEGINNING = b"fLaC\x80\0\0\x22"  # with no other metadata behind it
+# Where a file begins: the marker, and the head of STREAMINFO (alone, or followed by others), 34 bytes long.
+_BEGINNINGS = (b"fLaC\0\0\0\x22", b"fLaC\x80\0\0\x22")
 
 
 def find_flac(window: Window, start: int) -> Layout | None:
-    """The layout of a FLAC file, or of several that were joined.
+    """The layout of a FLAC file: a segment for each of those that were joined.
 
     Args:
         window: on the file.
         start: where "fLaC" stands, behind tags.
     """
-    starts = [start]
-    for beginning in (_BEGINNING, _LAST_BEGINNING):
-        place = start
-        while (place := window.find(beginning, place + 1, window.stop)) >= 0:
-            starts.append(place)
-    starts.sort()
-    stops = [*starts[1:], window.stop]
-    parts = [_find_one(Window(window.file, *part), part[0]) for part in zip(starts, stops, strict=True)]
+    starts = [start, *_further(window, start)]
+    parts = [
+        _find_one(Window(window.file, begin, stop), begin)
+        for begin, stop in zip(starts, [*starts[1:], window.stop], strict=True)
+    ]
+    if parts[0] is None or len(parts) == 1:
+        return parts[0]
     found = [part for part in parts if part is not None]
-    if len(found) < 2:
-        return found[0] if found else None
-    shares = [part.share for part in found if part.share is not None]
-    return Layout(tuple(part.segments[0] for part in found), min(shares), kind="FLAC")
+    there = sum(part.length or 0 for part in found)
+    told = sum(
+        max(part.length or 0, _declared(window, begin))
+        for begin, part in zip(starts, parts, strict=True)
+        if part
+    )
+    whole = all(part.share == 1.0 for part in found)
+    segments = tuple(replace(segment, length=part.length) for part in found for segment in part.segments)
+    return Layout(segments, 1.0 if whole else there / told, kind="FLAC")
+
+
+def _further(window: Window, start: int) -> list[int]:
+    """Where other files begin behind the first one."""
+    places: list[int] = []
+    place = window.find(b"fLaC", start + 4, window.stop)
+    while place >= 0:
+        if window.peek(place, 8) in _BEGINNINGS:
+            places.append(place)
+        place = window.find(b"fLaC", place + 4, window.stop)
+    return places
+
+
+def _declared(window: Window, start: int) -> int:
+    """The number of samples that STREAMINFO tells, 0 for unknown."""
+    return int.from_bytes(window.peek(start + 18, 8), "big") & 0xFFFFFFFFF
 
 
 def _find_one(window: Window, start: int) -> Layout | None:
-    """The layout of a file that was not joined."""
+    """The layout of one FLAC file that fills the window from `start` on."""
     head = window.peek(start, 26)
     if len(head) < 26 or head[4] & 0x7F != 0:
         return None
-    declared = int.from_bytes(head[18:26], "big") & 0xFFFFFFFFF
+    declared = _declared(window, start)
     as_it_is = Layout((Segment(((start, window.stop),)),), length=declared or None, kind="FLAC")
     unknown = _with_length(window, start, 0)
     if not declared:

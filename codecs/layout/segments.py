@@ -14,10 +14,12 @@ class Segment:
     Attributes:
         pieces: what the decoder is given.
         hole: see `Spliced`.
+        length: samples, where one of several segments tells them; a decoder might go on into damage.
     """
 
     pieces: tuple[Piece, ...]
     hole: int = 0
+    length: int | None = None
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ import torch
 from diffusers import ConfigMixin, ModelMixin
 from torch import Tensor
 
-from ...errors import ModelError
+from ...errors import ArgumentError, ModelError
 from ..base import BUNDLED_MODELS, Codec, resolve_model
 from ..precision import gives_audio, takes_audio
 from ..safetensors_files import SharedWeights, check_folder
@@ -217,7 +217,9 @@ class Music2Latent2(SharedWeights, ModelMixin, ConfigMixin, Codec):
             1 - 2 * exact_edges
         )
         if length is not None and not 0 <= length <= available:
-            raise ValueError(f"length is {length}; {latents.shape[1]} chunks hold 0 to {available} samples")
+            raise ArgumentError(
+                f"length is {length}; {latents.shape[1]} chunks hold 0 to {available} samples"
+            )
         pieces = [stream.push(chunk) for chunk in latents.split(1, dim=1)]
         return torch.cat((*pieces, stream.flush()), dim=-1)[..., :length]
 
@@ -249,7 +251,7 @@ class Music2Latent2(SharedWeights, ModelMixin, ConfigMixin, Codec):
             decoder = AutoregressiveDecoder(*common, steps=steps, prompt_time=prompt_time)
         elif decoding == "two_step":
             if steps not in (None, 2):
-                raise ValueError(f"steps is {steps}; two_step decoding always takes 2")
+                raise ArgumentError(f"steps is {steps}; two_step decoding always takes 2")
             decoder = TwoStepDecoder(*common, prompt_time=prompt_time)
         elif decoding == "parallel":
             steps = config.parallel_steps if steps is None else steps
@@ -257,7 +259,7 @@ class Music2Latent2(SharedWeights, ModelMixin, ConfigMixin, Codec):
             max_pairs = 1 if self.device.type == "cpu" else 4
             decoder = ParallelDecoder(*common, steps=steps, blank=zeros, max_pairs=max_pairs)
         else:
-            raise ValueError(f"decoding is {decoding!r}; allowed: autoregressive, two_step, parallel")
+            raise ArgumentError(f"decoding is {decoding!r}; allowed: autoregressive, two_step, parallel")
         return StreamDecoder(self, decoder, exact_edges=exact_edges)
 
     # The steps of encoding and decoding
@@ -276,7 +278,7 @@ class Music2Latent2(SharedWeights, ModelMixin, ConfigMixin, Codec):
         if chunks_at_once is None:
             chunks_at_once = 1 if self.device.type == "cpu" else 16
         if chunks_at_once < 1:
-            raise ValueError(f"chunks_at_once is {chunks_at_once}; it must be at least 1")
+            raise ArgumentError(f"chunks_at_once is {chunks_at_once}; it must be at least 1")
         config = self.settings
         encoded: list[Tensor] = []
         waiting = iter(chunks)
@@ -363,7 +365,9 @@ class Music2Latent2(SharedWeights, ModelMixin, ConfigMixin, Codec):
 
     def _want_discrete(self, discrete: bool | None) -> bool:
         if discrete and not self.discrete:
-            raise ValueError("this model has no codes (its bottleneck is a tanh); encode with discrete=False")
+            raise ArgumentError(
+                "this model has no codes (its bottleneck is a tanh); encode with discrete=False"
+            )
         return self.discrete if discrete is None else discrete
 
     def compile_repeated_blocks(self, *args: Any, **options: Any) -> None:

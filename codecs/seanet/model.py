@@ -19,7 +19,7 @@ from diffusers.models.modeling_utils import ModelMixin
 from torch import Tensor
 from torch.nn.utils import parametrize
 
-from ...errors import ModelError
+from ...errors import ArgumentError, ModelError
 from ..base import BUNDLED_MODELS, DEFAULT_CODEC, Codec, resolve_model
 from ..precision import check_float32, gives_audio, takes_audio
 from ..safetensors_files import SharedWeights, check_folder
@@ -329,24 +329,24 @@ class SEANetCodec(SharedWeights, ModelMixin, ConfigMixin, Codec):
     def check_audio(self, audio: Tensor) -> None:
         """Raise ValueError unless audio is `[B, C, N]` with N >= 1 and finite samples."""
         if audio.ndim != 3 or audio.shape[1] != self.channels or audio.shape[2] == 0:
-            raise ValueError(
+            raise ArgumentError(
                 f"audio has shape {tuple(audio.shape)}; expected [batch, {self.channels}, samples > 0]: "
                 "use codec.prepare(audio, sample_rate) to resample and mix"
             )
         if not torch.isfinite(audio).all():
-            raise ValueError("audio has NaN or infinite samples; replace them, e.g. with torch.nan_to_num")
+            raise ArgumentError("audio has NaN or infinite samples; replace them, e.g. with torch.nan_to_num")
 
     def check_codes(self, codes: Tensor) -> None:
         """Raise ValueError unless codes are integers `[B, k, T]`, T >= 1, within the codebooks."""
         if codes.is_floating_point() or codes.ndim != 3 or not 1 <= codes.shape[1] <= self.num_codebooks:
-            raise ValueError(
+            raise ArgumentError(
                 f"codes have shape {tuple(codes.shape)} and dtype {codes.dtype}; expected an integer tensor "
                 f"[batch, 1..{self.num_codebooks}, frames]"
             )
         if codes.shape[2] == 0:
-            raise ValueError("codes have 0 frames; at least one is needed")
+            raise ArgumentError("codes have 0 frames; at least one is needed")
         if codes.min() < 0 or codes.max() >= self.codebook_size:
-            raise ValueError(
+            raise ArgumentError(
                 f"codes span {int(codes.min())}..{int(codes.max())}; allowed: 0..{self.codebook_size - 1}"
             )
 

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import lightning.pytorch  # noqa: F401  # its log keeps the stderr of its import: before any is captured
 import pytest
 import yaml
 
@@ -87,7 +88,6 @@ def test_the_seed_of_a_run_is_a_fixed_integer(toy: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "parts"),
     [
-        (["--config", "nothing.yaml"], ["nothing.yaml"]),
         (
             ["--config", "toy.yaml", "--trainer.max_stepz", "3"],
             ["--trainer.max_stepz", "mean --trainer.max_steps"],
@@ -118,6 +118,33 @@ def test_the_help_ends_with_examples(name: str, capsys: pytest.CaptureFixture[st
     assert cli.lightning([name, "--help"]) == 0
     examples = capsys.readouterr().out.split("examples:\n")[1].splitlines()
     assert examples and all(line.startswith(f"  soundloom {name} --config recipes/") for line in examples)
+
+
+@pytest.mark.parametrize(
+    ("name", "part"), [("nothing.yaml", "audiogen_finetune"), ("juge", "did you mean judge?")]
+)
+def test_a_recipe_that_is_not_there(name: str, part: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.lightning(["fit", "--config", name]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"lightning: error: there is no recipe {name!r}") and part in said
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--data.batch_size", "abc"], "--data.batch_size is abc; allowed: int"),
+        (["--data.foldrs", "x"], "'foldrs' is not a setting of AudioDataModule; "),
+        (["--model.init_args.settings.rate", "1"], "'settings.rate' is not a setting of SEANetModule; "),
+        (["--trainer.precision", "33"], "--trainer.precision is 33; allowed: 64, 32, 16 or "),
+    ],
+)
+def test_a_setting_that_cannot_be_is_one_sentence(
+    words: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        cli.lightning(["fit", "--config", "seanet_finetune", *words])
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0].startswith(f"lightning: error: {said}") and len(lines) <= 3
 
 
 def test_only_what_is_near_is_suggested() -> None:

@@ -214,15 +214,6 @@ def test_chained_ogg_files(subtype: str) -> None:
         torch.testing.assert_close(sound.read(2 * RATE + 5, RATE), alone[:, 2 * RATE + 5 : 3 * RATE + 5])
 
 
-def test_joined_flac_files() -> None:
-    parts = [encoded(noise(s, seed=s), "FLAC", "PCM_16") for s in (2, 1)]
-    alone = torch.cat([read_audio(part)[0] for part in parts], dim=-1)
-    assert torch.equal(read_audio(b"".join(parts))[0], alone)
-    assert torch.equal(read_audio(flac_with_length(parts[0], 0) + parts[1])[0], alone)
-    with pytest.raises(TruncatedAudioError):
-        read_audio(parts[0] + parts[1][:-5000])
-
-
 def test_chained_ogg_files_of_two_rates_are_brought_to_the_first() -> None:
     data = encoded(noise(2), "OGG", "VORBIS") + encoded(
         noise(1, rate=44100, channels=2), "OGG", "VORBIS", 44100
@@ -266,6 +257,23 @@ def test_flac_that_tells_no_length_or_a_shorter_one(told: int) -> None:
         assert sound.length == (None if told == 0 else 32000)
         assert sound.count() == 32000
         assert torch.equal(sound.read(20_000, 1000), expected[:, 20_000:21_000])
+
+
+def test_joined_flac_is_read_to_its_end() -> None:
+    first, second = encoded(noise(2), "FLAC", "PCM_16"), encoded(noise(1), "FLAC", "PCM_16")
+    expected = torch.cat([read_audio(first)[0], read_audio(second)[0]], dim=-1)
+    joined = first + flac_with_length(second, 0)
+    torch.testing.assert_close(read_audio(joined)[0], expected)
+    with open_sound(joined) as sound:
+        torch.testing.assert_close(sound.read(31_000, 2000), expected[:, 31_000:33_000])
+    with pytest.raises(TruncatedAudioError, match="3.00 s"):
+        read_audio((first + second)[:-5000])
+    part = read_audio((first + second)[:-5000], allow_truncated=True)[0]
+    assert 2 * RATE <= part.shape[-1] < 3 * RATE and torch.equal(part, expected[:, : part.shape[-1]])
+    spoiled = bytearray(first + second)
+    spoiled[len(first) // 2] ^= 255
+    with pytest.raises(AudioError, match="damaged"):
+        read_audio(bytes(spoiled))
 
 
 def patched(data: bytes, *fields: tuple[bytes, int, bytes]) -> bytes:
