@@ -7,7 +7,7 @@ rest of `__all__`. Each is imported when it is first asked for, so that `import 
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from .errors import ArgumentError, ModelError, ModelNotFoundError, SoundloomError
+from .core.errors import ArgumentError, ModelError, ModelNotFoundError, SoundloomError
 
 if TYPE_CHECKING:
     from . import codecs as codecs

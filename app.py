@@ -33,7 +33,7 @@ MAX_UPLOAD = "512mb"  # ten minutes of the largest usual format fit
 
 def model_card(name: str) -> str:
     """The MODEL_CARD.md of a model's folder or of a bundled model; empty if it has none here."""
-    from soundloom.gen.weights import BUNDLED_MODELS
+    from soundloom.core.checkpoint import BUNDLED_MODELS
 
     for folder in (Path(name).expanduser(), BUNDLED_MODELS / name):
         if (folder / "MODEL_CARD.md").is_file():

@@ -80,7 +80,7 @@ def cold_runs(model: str, duration: float, seed: int, runs: int) -> list[float]:
     Raises:
         RuntimeError: the command failed or wrote a sound of another length; its error output is quoted.
     """
-    from soundloom.codecs.audio import read_audio
+    from soundloom.core.audio import read_audio
 
     script = Path(sys.executable).with_name("soundloom")
     # The console script is what a user starts; without it, do what it does.

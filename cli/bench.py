@@ -60,8 +60,8 @@ def run_bench_codecs(options: argparse.Namespace) -> int:
     from ..codecs.bench.contenders import codec_contenders, opus_contenders
     from ..codecs.bench.reports import write_report
     from ..codecs.bench.run import run_bench
-    from ..codecs.failures import Failure, failure_lines
-    from ..codecs.resolve import BUNDLED_MODELS, bundled_names
+    from ..core.failures import Failure, failure_lines
+    from ..core.hub import BUNDLED_MODELS, bundled_names
     from ..gen.embedders import Judge
     from ..gen.metrics import JudgeScores
     from ..recipes.evaluation import bench_sounds, folder_examples, folder_failures

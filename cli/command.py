@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from ..errors import SoundloomError
+from ..core.errors import SoundloomError
 
 
 class CommandError(SoundloomError, ValueError):
@@ -100,6 +100,6 @@ def run_guarded(command: Callable[[], int | None], *, debug: bool, name: str = "
 def _said(error: Exception) -> str:
     if isinstance(error, CommandError):
         return str(error)
-    from ..codecs.failures import reason_of  # imports torch, for which a mistyped word must not wait
+    from ..core.failures import reason_of  # imports torch, for which a mistyped word must not wait
 
     return reason_of(error)

@@ -139,10 +139,10 @@ def add_info_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run_encode(options: argparse.Namespace) -> int:
     """Compress everything; returns 0, or raises what went wrong."""
-    from ..codecs.audio import SOUND_SUFFIXES, UNDECODED_SUFFIXES
     from ..codecs.files import encode_file, sound_seconds
     from ..codecs.files.storage import choose_storage
-    from ..codecs.sound_reader import RawFormat
+    from ..core.audio import SOUND_SUFFIXES, UNDECODED_SUFFIXES
+    from ..core.sound_reader import RawFormat
 
     raw = None if options.raw is None else RawFormat.parse(options.raw, reading=True)
     jobs = _plan(options, suffixes={*SOUND_SUFFIXES, *UNDECODED_SUFFIXES}, new_suffix=f".{options.format}")
@@ -184,7 +184,7 @@ def run_decode(options: argparse.Namespace) -> int:
     from ..codecs.container import SUFFIX
     from ..codecs.encodec.ecdc_header import SUFFIX as ECDC_SUFFIX
     from ..codecs.files import CodecShelf, decode_file, described_seconds
-    from ..codecs.sound_reader import RawFormat
+    from ..core.sound_reader import RawFormat
 
     raw = None if options.raw is None else RawFormat.parse(options.raw, reading=False)
     if raw is not None and options.destination != "-":
@@ -233,8 +233,8 @@ def run_info(options: argparse.Namespace) -> None:
     """Describe every file; those that cannot be read are named, and the others described all the same."""
     import json
 
-    from ..codecs.failures import Failure, attempt, said
     from ..codecs.files import describe_file
+    from ..core.failures import Failure, attempt, said
 
     failed = 0
     for name in options.files:
@@ -274,8 +274,8 @@ def _run_batch(
     """Do the jobs of `encode` or `decode`, or the one of a pipe, and say what was done."""
     import torch
 
-    from ..codecs.failures import Failure, attempt, said
     from ..codecs.files.batch import run_jobs
+    from ..core.failures import Failure, attempt, said
 
     if options.jobs > 1:
         torch.set_num_threads(max(1, torch.get_num_threads() // options.jobs))

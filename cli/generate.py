@@ -25,7 +25,7 @@ from .options import (
 from .terminal import progress_bar, standard_output
 
 if TYPE_CHECKING:
-    from ..codecs.audio import Audio
+    from ..core.audio import Audio
     from ..gen.pipeline import AudioGen
 
 TO_A_PLAYER = 'soundloom generate "rain" -o - --stream | aplay'
@@ -107,7 +107,7 @@ def run_generate(options: argparse.Namespace) -> None:
     """Check where the sounds go, make them, write them, and say what was made."""
     files = _destinations(options)
     if options.loudness is not None:
-        from ..codecs.loudness import check_loudness
+        from ..core.loudness import check_loudness
 
         check_loudness(options.loudness)
     settings: dict[str, Any] = {
@@ -190,7 +190,7 @@ def plan_outputs(output: str | None, prompts: Sequence[str], num_samples: int, *
             folder is not writable.
         ValueError, OSError: the folder does not exist, or the suffix is unknown.
     """
-    from ..codecs.audio import check_destination
+    from ..core.audio import check_destination
 
     sounds = len(prompts) * num_samples
     target = Path.cwd() if output is None else Path(output)
@@ -227,7 +227,7 @@ def slug(prompt: str) -> str:
 
 
 def _read(path: str) -> Audio:
-    from ..codecs.audio import Audio, read_audio
+    from ..core.audio import Audio, read_audio
 
     samples, sample_rate = read_audio(path)
     return Audio(samples=samples[None], sample_rate=sample_rate)
@@ -241,7 +241,7 @@ def _pipe(audio: Audio) -> None:
 
 def _stream(model: AudioGen, options: argparse.Namespace, settings: dict[str, Any]) -> list[str]:
     """Write a sound to the standard output while it is being made; returns what to say about it."""
-    from ..codecs.files.soundio import PipeWriter
+    from ..core.audio_blocks import PipeWriter
 
     chunks = model.stream(options.prompts, **settings)
     rate, length = model.codec.sample_rate, model.count_samples(options.duration)

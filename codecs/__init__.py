@@ -3,7 +3,7 @@
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from .audio import (
+from ..core.audio import (
     Audio,
     AudioError,
     check_destination,
@@ -14,8 +14,8 @@ from .audio import (
     rms_db,
     write_audio,
 )
+from ..core.hub import resolve_model
 from .base import Codec, load_codec
-from .resolve import resolve_model
 
 if TYPE_CHECKING:
     from .container import Compressed, ContainerError, ContainerReader, ContainerWriter

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 from torch import Tensor
 
-from ..errors import ModelError, ModelNotFoundError
-from .audio import AudioError, as_samples, check_axes, check_sound, mix, resample
-from .resolve import (
+from ..core.audio import AudioError, as_samples, check_axes, check_sound, mix, resample
+from ..core.errors import ModelError, ModelNotFoundError
+from ..core.hub import (
     BUNDLED_MODELS,
     CODEC_FILES,
     CODEC_NAME,

@@ -18,7 +18,7 @@ from torchmetrics import Metric
 from torchmetrics.audio import ScaleInvariantSignalDistortionRatio as SISDR
 from torchmetrics.functional.audio import scale_invariant_signal_distortion_ratio
 
-from .audio import AudioError, as_samples, check_finite, check_rate
+from ..core.audio import AudioError, as_samples, check_finite, check_rate
 from .seanet.losses import MelSpectrogram
 
 __all__ = [

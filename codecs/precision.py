@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..errors import ArgumentError
-from .audio import as_samples
+from ..core.audio import as_samples
+from ..core.errors import ArgumentError
 
 Method = TypeVar("Method", bound=Callable[..., Any])
 _DEVICES = ("cpu", "cuda", "mps", "xpu")

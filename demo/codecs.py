@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import threading
 
-from ..codecs.base import BUNDLED_MODELS, HUB_CODECS, Codec, bundled_names, load_codec, resolve_model
+from ..codecs.base import Codec, load_codec
 from ..codecs.encodec.weights import find_checkpoint
 from ..codecs.files.storage import Storage, choose_storage, storages
-from ..codecs.resolve import DEFAULT_CODEC
+from ..core.hub import BUNDLED_MODELS, DEFAULT_CODEC, HUB_CODECS, bundled_names, resolve_model
 
 
 def is_local(name: str) -> bool:

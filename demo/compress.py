@@ -9,8 +9,8 @@ from typing import Any
 import gradio as gr
 
 from ..cli.generate import slug
-from ..codecs.audio import write_audio
 from ..codecs.container import SUFFIX
+from ..core.audio import write_audio
 from .codecs import Codecs
 from .input import say_seconds
 from .pictures import Spectrum, spectrogram

@@ -11,7 +11,7 @@ import gradio as gr
 import torch
 
 from ..cli.generate import slug
-from ..codecs.audio import resample
+from ..core.audio import resample
 from ..gen.generation import GenerationCancelled
 from ..gen.pipeline import GeneratedAudio
 from ..gen.rerank import JudgeScorer

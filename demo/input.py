@@ -8,8 +8,8 @@ from pathlib import Path
 
 from torch import Tensor
 
-from ..codecs.audio import AudioError, check_sound
-from ..codecs.sound_reader import open_sound
+from ..core.audio import AudioError, check_sound
+from ..core.sound_reader import open_sound
 
 
 def say_seconds(seconds: float) -> str:

@@ -17,7 +17,7 @@ import gradio as gr
 import numpy as np
 from torch import Tensor
 
-from ..codecs.files.soundio import to_pcm
+from ..core.audio_blocks import to_pcm
 
 WAIT_SECONDS = 1.0  # how long a question for more samples is left open
 KEEP_SECONDS = 60.0  # how long samples wait for a page that has fallen behind

@@ -7,11 +7,11 @@ from pathlib import Path
 
 from torch import Tensor
 
-from ..codecs.audio import read_audio
 from ..codecs.container import SUFFIX, ContainerError
 from ..codecs.encodec.ecdc_header import SUFFIX as ECDC_SUFFIX
 from ..codecs.encodec.ecdc_header import EcdcError, EcdcHeader
 from ..codecs.files import decode_file, describe_file
+from ..core.audio import read_audio
 from .codecs import Codecs
 from .input import say_seconds
 from .roundtrip import MAX_SECONDS, Progress, add_up

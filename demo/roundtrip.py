@@ -11,11 +11,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ..codecs.audio import mix, read_audio, resample
 from ..codecs.base import Codec
 from ..codecs.files import decode_file, encode_file
 from ..codecs.files.storage import Storage
 from ..codecs.metrics import MIN_RATE, reconstruction_metrics
+from ..core.audio import mix, read_audio, resample
 from .input import read_upload, say_seconds
 
 Progress = Callable[[float, str], None]  # share done from 0 to 1, and what is being done

@@ -3,7 +3,8 @@
 The file is a torch.save of a plain dict: `best_state` (the state dict) and `xp.cfg` (the training run's YAML,
 unresolved). Sizes come from the tensors; only settings that the tensors do not show are read from the YAML,
 and only those that change the computation are required to have the values that this implementation covers.
-The first load converts the weights to safetensors in the cache (cache.py), later ones map those into memory.
+The first load converts the weights to safetensors in the cache (core/cache.py), later ones map those into
+memory.
 """
 
 from __future__ import annotations
@@ -21,11 +22,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..codecs.audiocraft import PublishedConfig
-from ..errors import ModelError, ModelNotFoundError
-from .cache import converted
+from ..core.audiocraft import PublishedConfig
+from ..core.cache import converted
+from ..core.checkpoint import MAX_SHARD_BYTES, read_json, write_shards
+from ..core.errors import ModelError, ModelNotFoundError
 from .lm import AudioLM
-from .weights import MAX_SHARD_BYTES, read_json, write_shards
 
 logger = logging.getLogger(__name__)
 

@@ -19,10 +19,10 @@ from safetensors import SafetensorError
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
-from ..codecs.safetensors_files import SharedWeights, check_folder, load_safetensors
-from ..errors import ModelError, ModelNotFoundError
+from ..core.checkpoint import part_folder
+from ..core.errors import ModelError, ModelNotFoundError
+from ..core.safetensors_files import SharedWeights, check_folder, load_safetensors
 from .text import TextEncoder, TextStates, as_utf8, check_prompts
-from .weights import part_folder
 
 logger = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from torch import Tensor
 
-from ..codecs.failures import Failure, failure_lines
+from ..core.failures import Failure, failure_lines
 from .embedders import Embedder, Judge
 from .kernel_distance import KernelAudioDistance
 from .metrics import FrechetAudioDistance, KLDivergence, PromptAccuracy

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from ..codecs.export import EXPORT_KEY, ExportsModel, check_folder, model_folder
+from ..core.exports_model import EXPORT_KEY, ExportsModel, check_folder, model_folder
 
 # Class of a LightningModule -> module (relative to this package) that holds it.
 MODULES = {

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
-from ..codecs.threads import is_small, one_thread
-from ..errors import SoundloomError
+from ..core.errors import SoundloomError
+from ..core.threads import is_small, one_thread
 from .lm import AudioLM
 from .sampling import guide
 from .text import TextStates

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Self, TypedDict
 
 from torch import Tensor
 
-from ..codecs.threads import is_small, one_thread
+from ..core.threads import is_small, one_thread
 from .generation import CodeGenerator, Progress
 from .request import (
     Guidance,

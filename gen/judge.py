@@ -17,11 +17,11 @@ from diffusers.configuration_utils import register_to_config
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..codecs.mel import mel_filters
-from ..codecs.resolve import resolve_model
-from ..codecs.safetensors_files import SharedWeights
-from ..errors import ModelError
-from .weights import BUNDLED_MODELS, fill, read_json, read_weights
+from ..core.checkpoint import BUNDLED_MODELS, fill, read_json, read_weights
+from ..core.errors import ModelError
+from ..core.hub import resolve_model
+from ..core.safetensors_files import SharedWeights
+from ..core.spectra import mel_filters
 
 
 class LogMel(nn.Module):

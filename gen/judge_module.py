@@ -12,9 +12,9 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 from torchmetrics.classification import MulticlassAccuracy, MulticlassConfusionMatrix
 
-from ..codecs.example import AudioFormat, Example
-from ..codecs.export import ExportsModel, float_only, part_of
-from ..codecs.schedule import warmup_cosine
+from ..core.example import AudioFormat, Example
+from ..core.exports_model import ExportsModel, float_only, part_of
+from ..core.schedule import warmup_cosine
 from .judge import SoundClassifier
 
 

@@ -16,14 +16,14 @@ from typing import Any
 import torch
 
 from ..codecs.base import Codec, load_codec
-from ..codecs.resolve import resolve_model
-from ..errors import ModelError
-from .cache import converted
+from ..core.cache import converted
+from ..core.checkpoint import BUNDLED_MODELS, MAX_SHARD_BYTES, MODEL_FILES, read_json
+from ..core.errors import ModelError
+from ..core.hub import resolve_model
 from .convert import PUBLISHED_CODEC_FILE, PUBLISHED_FILE, load_published_lm
 from .lm import AudioLM
 from .quantize import save_int8
 from .text import TextEncoder, load_text_encoder
-from .weights import BUNDLED_MODELS, MAX_SHARD_BYTES, MODEL_FILES, read_json
 
 logger = logging.getLogger(__name__)
 

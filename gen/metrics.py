@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
-from ..codecs.audio import AudioError, as_samples, check_finite, mix, resample
 from ..codecs.metrics import Float64Metric
+from ..core.audio import AudioError, as_samples, check_finite, mix, resample
 from .embedders import Classifier, Embedder, Judge
 
 logger = logging.getLogger(__name__)

@@ -17,10 +17,10 @@ import torch
 from torch import Tensor
 
 from ..codecs.base import Codec, load_codec
-from ..codecs.example import AudioFormat, Example
-from ..codecs.export import EXPORT_KEY, ExportsModel
-from ..codecs.resolve import DEFAULT_CODEC
-from ..codecs.schedule import warmup_cosine
+from ..core.example import AudioFormat, Example
+from ..core.exports_model import EXPORT_KEY, ExportsModel
+from ..core.hub import DEFAULT_CODEC
+from ..core.schedule import warmup_cosine
 from .embedded_text import EmbeddedTextEncoder
 from .generation import CodeGenerator
 from .lm import AudioLM

@@ -16,9 +16,10 @@ from typing import Any, Self, Unpack
 import torch
 from torch import Tensor
 
-from ..codecs.audio import Audio
 from ..codecs.base import Codec
-from ..errors import ModelError
+from ..core.audio import Audio
+from ..core.checkpoint import MAX_SHARD_BYTES
+from ..core.errors import ModelError
 from .generation import Progress
 from .job import CodeSettings, Job, Options, Settings
 from .lm import AudioLM
@@ -39,7 +40,6 @@ from .request import (
 from .rerank import Scorer, keep_best
 from .streaming import LimitedDecoder, decode_codes, decode_while
 from .text import TextEncoder
-from .weights import MAX_SHARD_BYTES
 
 DEFAULT_TOP_K = 250
 

@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..codecs.audio import Audio, read_audio
-from ..errors import ArgumentError
+from ..core.audio import Audio, read_audio
+from ..core.errors import ArgumentError
 from .generation import Schedule
 from .sampling import MAX_SEED, check_number, variation_seed
 from .text import check_prompts

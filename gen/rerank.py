@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..codecs.audio import mix, resample
+from ..core.audio import mix, resample
 from .embedded_text import EmbeddedTextEncoder
 from .judge import SoundClassifier
 

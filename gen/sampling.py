@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..errors import ArgumentError
+from ..core.errors import ArgumentError
 
 MAX_SEED = 2**63 - 1
 

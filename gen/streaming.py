@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from ..codecs.base import Codec
-from ..codecs.limiter import Limiter, limit
 from ..codecs.streams import CodecStream
+from ..core.limiter import Limiter, limit
 
 # Seconds of sound that a codec decodes at once: its activations take megabytes a second.
 DECODE_SECONDS = 30.0

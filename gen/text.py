@@ -17,10 +17,10 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from ..codecs._torchaudio import shield_transformers
-from ..codecs.safetensors_files import check_folder, follow_umask
-from ..errors import ModelError
-from .weights import part_folder, read_json
+from ..core._torchaudio import shield_transformers
+from ..core.checkpoint import part_folder, read_json
+from ..core.errors import ModelError
+from ..core.safetensors_files import check_folder, follow_umask
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase, T5EncoderModel

@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..codecs.resolve import resolve_model
+from ..core.hub import resolve_model
 
 ENVIRONMENT = "SOUNDLOOM_YAMNET"
 BANDS, FRAMES, HOP_FRAMES = 64, 96, 48  # of a patch: 0.96 s, half overlapping

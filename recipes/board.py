@@ -13,10 +13,10 @@ import lightning
 import torch
 from torch import Tensor
 
-from ..codecs.audio import write_audio
-from ..codecs.example import Example
-from ..codecs.export import ExportsModel
 from ..codecs.music2latent2.reconstruction import spectrogram_figure
+from ..core.audio import write_audio
+from ..core.example import Example
+from ..core.exports_model import ExportsModel
 
 logger = logging.getLogger(__name__)
 

@@ -22,9 +22,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from ..codecs.audio import AudioError, mix
-from ..codecs.failures import Failure, attempt, said
-from ..codecs.safetensors_files import load_safetensors
+from ..core.audio import AudioError, mix
+from ..core.failures import Failure, attempt, said
+from ..core.safetensors_files import load_safetensors
 from ..gen.mixing import Clips, Mixing
 from .datasets import HOLD_OUT_EVERY, RenderedFolder, read_metadata
 from .encoded_files import CODES, PREPARED, TEXT

@@ -36,7 +36,7 @@ from safetensors.torch import save
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
-from ..codecs._torchaudio import shield_transformers
+from ..core._torchaudio import shield_transformers
 
 logger = logging.getLogger(__name__)
 

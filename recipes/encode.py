@@ -25,7 +25,7 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from ..codecs.base import Codec, load_codec
-from ..codecs.failures import Failure, attempt
+from ..core.failures import Failure, attempt
 from ..gen.text import TextEncoder
 from .datasets import RenderedFolder
 from .encoded_files import CODES, Sink, describe, write_prepared

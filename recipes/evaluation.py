@@ -18,13 +18,13 @@ from typing import Any, ParamSpec, TypeVar
 import torch
 from torch import Tensor
 
-from ..codecs.audio import AudioError, check_finite, check_sound, mix, read_audio, resample
 from ..codecs.base import Codec
 from ..codecs.bench.run import BenchSound
-from ..codecs.failures import Failure, attempt, said
-from ..codecs.filenames import same_name
 from ..codecs.metrics import LogSpectralDistance, MultiResolutionMelDistance, si_sdr
-from ..codecs.sound_reader import open_sound
+from ..core.audio import AudioError, check_finite, check_sound, mix, read_audio, resample
+from ..core.failures import Failure, attempt, said
+from ..core.filenames import same_name
+from ..core.sound_reader import open_sound
 from ..gen.embedders import Embedder, Judge
 from ..gen.evaluation import Evaluation, named_class
 from ..gen.metrics import PromptAccuracy

@@ -13,7 +13,7 @@ from typing import Any
 import lightning
 from lightning.fabric.plugins.environments import SLURMEnvironment
 
-from ..errors import SoundloomError
+from ..core.errors import SoundloomError
 from .checkpoints import last_checkpoint
 
 _NOTE = b"\nstopping after this step; a second Ctrl+C stops at once\n"

@@ -23,10 +23,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..codecs.audio import AudioError, check_sound
 from ..codecs.base import Codec, load_codec
-from ..codecs.failures import Failure, attempt, failure_lines
-from ..codecs.sound_reader import open_sound
+from ..core.audio import AudioError, check_sound
+from ..core.failures import Failure, attempt, failure_lines
+from ..core.sound_reader import open_sound
 from ..gen.start import build_text_encoder
 from ..gen.text import TextEncoder
 from .captions import normalize_caption

@@ -10,7 +10,7 @@ from typing import Any
 import lightning
 from torch.utils.data import DataLoader, Dataset
 
-from ..codecs.export import ExportsModel
+from ..core.exports_model import ExportsModel
 from .datasets import HOLD_OUT_EVERY, RenderedFolder
 from .resume import ResumableLoader
 

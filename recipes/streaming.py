@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
-from ..codecs.audio import AudioError
-from ..codecs.failures import Failure, attempt, said
+from ..core.audio import AudioError
+from ..core.failures import Failure, attempt, said
 from .captioned import Item
 from .resume import mixed_seed
 from .shards import Sample, read_shard

@@ -17,10 +17,10 @@ from urllib.request import Request, urlopen
 import pytest
 
 from soundloom import app
+from soundloom.core.checkpoint import BUNDLED_MODELS
 from soundloom.demo import shelf as shelves
 from soundloom.demo.codecs import Codecs
 from soundloom.demo.shelf import Shelf, failure
-from soundloom.gen.weights import BUNDLED_MODELS
 
 
 class Idle:

@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import Tensor
 
-from ..audio import AudioError, mix, read_audio, resample, rms_db
+from ...core.audio import AudioError, mix, read_audio, resample, rms_db
 from ..container import SUFFIX, Compressed
 from ..encodec.ecdc_header import SUFFIX as ECDC_SUFFIX
 from ..files import CodecShelf

@@ -19,7 +19,7 @@ import soundfile
 import torch
 from torch import Tensor
 
-from ..audio import resample
+from ...core.audio import resample
 
 CLOCK = 48000  # Hz of the lengths in an Opus file, and of what decoders give
 MIN_KBPS, MAX_KBPS = 6, 256  # per channel

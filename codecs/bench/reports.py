@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..atomic import atomic_write
+from ...core.atomic import atomic_write
 
 
 def check_report(path: str | os.PathLike[str], *, force: bool = False) -> Path:

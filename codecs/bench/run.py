@@ -15,7 +15,7 @@ from typing import Protocol
 
 from torch import Tensor
 
-from ..audio import check_finite, check_rate
+from ...core.audio import check_finite, check_rate
 from ..metrics import LogSpectralDistance, MultiResolutionMelDistance, align, si_sdr
 from .contenders import Contender
 from .result import BenchResult, BenchRow

@@ -16,7 +16,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from ...errors import SoundloomError
+from ...core.errors import SoundloomError
 from .entropy import decode_adaptive, encode_adaptive
 from .fields import READ_AHEAD, ContainerError, Fields, pack_varint
 from .header import MAX_CHUNKS, Header

@@ -12,8 +12,8 @@ from typing import BinaryIO, overload
 import torch
 from torch import Tensor
 
-from ..atomic import atomic_write
-from ..sound_reader import stream_name
+from ...core.atomic import atomic_write
+from ...core.sound_reader import stream_name
 from .fields import ContainerError
 from .header import SUFFIX, Header
 from .reader import ContainerReader

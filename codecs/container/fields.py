@@ -5,7 +5,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Mapping
 
-from ...errors import SoundloomError
+from ...core.errors import SoundloomError
 
 MAX_VARINT = 2**63 - 1
 READ_AHEAD = 65536  # bytes that are asked for at once, however many are claimed to come

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Any
 
-from ..resolve import CODEC_NAME
+from ...core.hub import CODEC_NAME
 from .fields import ContainerError
 
 SUFFIX = ".loom"

@@ -18,7 +18,7 @@ from typing import Any, BinaryIO
 import torch
 from torch import Tensor, nn
 
-from ..audio import Audio
+from ...core.audio import Audio
 from ..base import load_codec
 from .ecdc_codes import load_language_model, read_coded, unpack_codes
 from .ecdc_header import PREFIX, EcdcError, EcdcHeader, read_fully, read_header

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .._torchaudio import import_encodec
+from ...core._torchaudio import import_encodec
 from .weights import read_th
 
 if TYPE_CHECKING:

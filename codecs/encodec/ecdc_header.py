@@ -11,7 +11,7 @@ import struct
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from ...errors import SoundloomError
+from ...core.errors import SoundloomError
 
 SUFFIX = ".ecdc"
 MAGIC = b"ECDC"

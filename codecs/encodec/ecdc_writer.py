@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..atomic import atomic_write
+from ...core.atomic import atomic_write
 from .ecdc_codes import CodedPacker, PlainPacker
 from .ecdc_header import MODELS, SUFFIX, EcdcHeader, pack_header
 from .model import EnCodec

@@ -20,10 +20,11 @@ from diffusers.configuration_utils import ConfigMixin, register_to_config
 from diffusers.models.modeling_utils import ModelMixin
 from torch import Tensor
 
-from ...errors import ArgumentError, ModelError
-from ..base import BUNDLED_MODELS, CODEC_FILES, HUB_CODECS, Codec, resolve_model
+from ...core.errors import ArgumentError, ModelError
+from ...core.hub import BUNDLED_MODELS, CODEC_FILES, HUB_CODECS, resolve_model
+from ...core.safetensors_files import SharedWeights, check_folder
+from ..base import Codec
 from ..precision import check_float32, gives_audio, takes_audio
-from ..safetensors_files import SharedWeights, check_folder
 from .network import build_network
 from .segments import Segment
 from .streaming import (

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from .._torchaudio import import_encodec
+from ...core._torchaudio import import_encodec
 
 
 def build_network(

@@ -16,8 +16,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ...errors import ModelError, ModelNotFoundError
-from ..safetensors_files import load_safetensors
+from ...core.errors import ModelError, ModelNotFoundError
+from ...core.safetensors_files import load_safetensors
 from ..weights import fold_weight_norm
 
 # Settings of the two published models, by the name that load_codec takes.

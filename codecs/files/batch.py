@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from ...errors import ArgumentError
-from ..failures import Failure, attempt
-from .places import Progress, check_output
-from .walk import broken_link, match, not_a_file, walk
+from ...core.errors import ArgumentError
+from ...core.failures import Failure, attempt
+from ...core.files import Progress, check_output
+from ...core.walk import broken_link, match, not_a_file, walk
 
 Result = TypeVar("Result")
 

@@ -18,22 +18,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...errors import ArgumentError
-from ..audio import (
-    AudioError,
-    as_samples,
-    check_axes,
-    check_rate,
-    check_sound,
-    mix,
-    resampled_length,
-)
+from ...core.audio import AudioError, as_samples, check_axes, check_rate, check_sound, mix, resampled_length
+from ...core.errors import ArgumentError
+from ...core.limiter import Limiter, limit_blocks
+from ...core.resampler import Resampler, cut
 from ..container import Compressed, ContainerError, Header, config_hash
-from ..limiter import Limiter, limit_blocks
 from ..streams import CodecStream
 from ..weights import weights_hash
 from .level import LevelMatch, match_level
-from .pieces import Resampler, cut
 from .storage import Storage, make_header
 
 if TYPE_CHECKING:

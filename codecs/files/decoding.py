@@ -11,21 +11,21 @@ from typing import Any, BinaryIO, cast
 import torch
 from torch import Tensor
 
-from ...errors import ArgumentError
-from ..audio import check_destination, resampled_length
+from ...core.audio import check_destination, resampled_length
+from ...core.audio_blocks import FileWriter, PipeWriter, SoundWriter
+from ...core.errors import ArgumentError
+from ...core.files import Place, Progress, Tally, open_input, open_output
+from ...core.limiter import CEILING, Limiter
+from ...core.loudness import LoudnessMeter, check_loudness, loudness_gain
+from ...core.sound_reader import RawFormat
 from ..base import Codec
 from ..container import ContainerError, ContainerReader
 from ..container.reader import LONG_SECONDS
 from ..encodec.ecdc_header import EcdcError, starts_ecdc
-from ..limiter import CEILING, Limiter
-from ..loudness import LoudnessMeter, check_loudness, loudness_gain
-from ..sound_reader import RawFormat
 from .compression import FrameSource, check_codec, decode_blocks, other_weights, plan_span
 from .ecdc import open_ecdc
-from .places import Place, Progress, Tally, open_input, open_output
 from .report import Decoding, FileReport
 from .shelf import CodecShelf
-from .soundio import FileWriter, PipeWriter, SoundWriter
 
 UNLIMITED = 1e30  # a ceiling that no sound reaches
 

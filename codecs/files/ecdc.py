@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from torch import Tensor
 
-from ...errors import ArgumentError
-from ..audio import AudioError, check_rate, check_sound, mix, resampled_length
+from ...core.audio import AudioError, check_rate, check_sound, mix, resampled_length
+from ...core.errors import ArgumentError
+from ...core.limiter import CEILING, Limiter, limit_blocks
+from ...core.resampler import Resampler, cut
+from ...core.sound_reader import SoundReader
 from ..base import Codec
 from ..encodec.ecdc_header import EcdcHeader
-from ..limiter import CEILING, Limiter, limit_blocks
-from ..sound_reader import SoundReader
 from .compression import check_part
-from .pieces import Resampler, cut
 from .report import Decoding
 from .shelf import CodecShelf
 

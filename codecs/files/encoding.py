@@ -12,16 +12,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..audio import AudioError
+from ...core.audio import AudioError
+from ...core.files import Place, Progress, Tally, open_output
+from ...core.sound_reader import RawFormat, SoundSource, open_sound
 from ..base import Codec
 from ..container import SUFFIX, ContainerError, ContainerWriter, Header
 from ..encodec.ecdc_header import SUFFIX as ECDC_SUFFIX
 from ..encodec.ecdc_header import EcdcHeader
-from ..sound_reader import RawFormat, SoundSource, open_sound
 from .compression import BLOCK_SECONDS, encode_blocks
 from .ecdc import check_encodec, encode_ecdc
 from .level import LevelMatch, match_level
-from .places import Place, Progress, Tally, open_output
 from .report import FileReport
 from .storage import choose_storage, make_header
 

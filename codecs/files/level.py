@@ -11,9 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ...core.limiter import RELEASE
 from ..base import Codec
 from ..container import Header
-from ..limiter import RELEASE
 
 BLOCK_SECONDS = 0.02  # over which a peak counts
 LOWEST_DB, HIGHEST_DB, STEP_DB = -120.0, 60.0, 0.5  # peaks that are told apart

@@ -9,11 +9,11 @@ from typing import Any, BinaryIO, cast
 
 from torch import Tensor
 
+from ...core.files import Place, Tally, open_input
+from ...core.limiter import Limiter
 from ..container import ContainerReader, Header
 from ..container.fields import READ_AHEAD
 from ..encodec.ecdc_header import EcdcHeader, read_header, starts_ecdc
-from ..limiter import Limiter
-from .places import Place, Tally, open_input
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ...errors import ArgumentError
-from ..audio import check_rate
+from ...core.audio import check_rate
+from ...core.errors import ArgumentError
 from ..container import Header, config_hash
 from ..container.header import MAX_CODED, MAX_VALUES
 from ..weights import weights_hash

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ...errors import ModelError
+from ...core.errors import ModelError
 from .config import Music2Latent2Config
 
 PUBLISHED_FILE = "codicodec.pt"

@@ -18,11 +18,12 @@ import torch
 from diffusers import ConfigMixin, ModelMixin
 from torch import Tensor
 
-from ...errors import ArgumentError, ModelError
-from ..base import BUNDLED_MODELS, Codec, resolve_model
+from ...core.errors import ArgumentError, ModelError
+from ...core.hub import BUNDLED_MODELS, resolve_model
+from ...core.safetensors_files import SharedWeights, check_folder
+from ...core.threads import is_small, one_thread
+from ..base import Codec
 from ..precision import gives_audio, takes_audio
-from ..safetensors_files import SharedWeights, check_folder
-from ..threads import is_small, one_thread
 from .bottleneck import FSQ, Tanh
 from .config import Decoding, Music2Latent2Config
 from .consistency import NoiseSchedule

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from ...core.threads import is_small, one_thread
 from ..precision import full_precision
-from ..threads import is_small, one_thread
 from .decoding import ChunkDecoder
 from .representation import OverlapAdd
 

@@ -15,8 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ...errors import ModelError
-from ..audiocraft import PublishedConfig
+from ...core.audiocraft import PublishedConfig
+from ...core.errors import ModelError
 from ..weights import fold_weight_norm
 
 logger = logging.getLogger(__name__)

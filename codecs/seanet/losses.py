@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..mel import mel_filters
+from ...core.spectra import mel_filters
 
 
 class MelSpectrogram(nn.Module):

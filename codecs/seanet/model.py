@@ -19,11 +19,12 @@ from diffusers.models.modeling_utils import ModelMixin
 from torch import Tensor
 from torch.nn.utils import parametrize
 
-from ...errors import ArgumentError, ModelError
-from ..base import BUNDLED_MODELS, DEFAULT_CODEC, Codec, resolve_model
+from ...core.errors import ArgumentError, ModelError
+from ...core.hub import BUNDLED_MODELS, DEFAULT_CODEC, resolve_model
+from ...core.safetensors_files import SharedWeights, check_folder
+from ...core.threads import is_small, one_thread
+from ..base import Codec
 from ..precision import check_float32, gives_audio, takes_audio
-from ..safetensors_files import SharedWeights, check_folder
-from ..threads import is_small, one_thread
 from .convert import PUBLISHED_FILE, load_published
 from .quantizer import ResidualVectorQuantizer
 from .seanet import SEANetDecoder, SEANetEncoder

@@ -19,10 +19,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchmetrics.functional.audio import scale_invariant_signal_distortion_ratio
 
-from ..example import AudioFormat, Example
-from ..export import EXPORT_KEY, ExportsModel, codec_to_train, codec_usage, float_only, part_of
+from ...core.example import AudioFormat, Example
+from ...core.exports_model import EXPORT_KEY, ExportsModel, float_only, part_of
+from ...core.schedule import warmup_cosine
+from ..codec_to_train import codec_to_train, codec_usage
 from ..principal_components import training_examples
-from ..schedule import warmup_cosine
 from .components import start_from_components
 from .discriminator import (
     MagnitudeDiscriminator,

@@ -23,7 +23,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..mel import mel_filters
+from ...core.spectra import mel_filters
 from .griffin_lim import AROUND, GriffinLimRound, overlap_add
 
 FLOOR = 2e-4  # smallest magnitude told apart from silence

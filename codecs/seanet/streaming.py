@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from ...core.threads import is_small, one_thread
 from ..precision import check_float32, full_precision
-from ..threads import is_small, one_thread
 from .layers import Conv, ConvTranspose, ResidualBlock, StreamState
 
 if TYPE_CHECKING:

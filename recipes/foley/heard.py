@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ...codecs.audio import read_audio
+from ...core.audio import read_audio
 from ...gen.tags import TagAccuracy, Tagger, first_tags
 from ..evaluation import spread
 from .corpus import FoleyCorpus

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import torch
 
-from soundloom.codecs.audio import write_audio
 from soundloom.codecs.seanet.model import SEANetCodec
+from soundloom.core.audio import write_audio
 from soundloom.gen.judge import SoundClassifier
 from soundloom.gen.pipeline import AudioGen
 from soundloom.recipes.foley import FoleyCorpus

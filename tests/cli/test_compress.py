@@ -18,7 +18,7 @@ import soundfile
 import torch
 
 from soundloom.codecs import describe_file
-from soundloom.codecs.loudness import integrated_loudness
+from soundloom.core.loudness import integrated_loudness
 from tests.cli.running import refused, run
 from tests.codecs.encodec.small import make_small
 from tests.tiny_codecs import music2latent2, seanet, write_sound

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from soundloom.codecs.export import EXPORT_KEY
+from soundloom.core.exports_model import EXPORT_KEY
 from soundloom.gen.judge import SoundClassifier
 from soundloom.gen.judge_module import SoundClassifierModule
 from tests.cli.running import refused, run

@@ -10,8 +10,8 @@ import pytest
 import soundfile
 import torch
 
-from soundloom.codecs.audio import WRITE_FORMATS
-from soundloom.codecs.loudness import integrated_loudness
+from soundloom.core.audio import WRITE_FORMATS
+from soundloom.core.loudness import integrated_loudness
 from soundloom.gen.pipeline import AudioGen
 from tests.cli.running import refused, run
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from soundloom import __version__
-from soundloom.codecs.audio import write_audio
+from soundloom.core.audio import write_audio
 from soundloom.gen.yamnet import YAMNet
 from soundloom.recipes.foley import CLASSES, FoleyCorpus
 from tests.cli.running import refused, run

@@ -15,7 +15,8 @@ import soundfile
 
 from soundloom.codecs import files
 from soundloom.recipes import evaluation, prepare
-from soundloom.recipes.data import AudioDataModule, AudioGenDataModule
+from soundloom.recipes.captioned_data import AudioGenDataModule
+from soundloom.recipes.data import AudioDataModule
 from soundloom.recipes.datasets import AudioFiles
 from tests.cli.running import refused, run
 

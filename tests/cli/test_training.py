@@ -235,7 +235,7 @@ def test_debug_shows_the_traceback(
 
 
 def test_the_error_of_a_loading_process_is_its_sentence_alone() -> None:
-    from soundloom.codecs.failures import reason_of
+    from soundloom.core.failures import reason_of
 
     message = (
         "Caught ValueError in DataLoader worker process 0.\nOriginal Traceback (most recent call last):\n"

@@ -15,8 +15,8 @@ from torch import Tensor
 
 from soundloom import codecs
 from soundloom.codecs import base
-from soundloom.codecs.audio import AudioError
 from soundloom.codecs.base import Codec, codec_class, load_codec
+from soundloom.core.audio import AudioError
 from tests.fixture_paths import FIXTURES
 
 

@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from soundloom.codecs.audio import as_samples
 from soundloom.codecs.encodec.segments import Segment
 from soundloom.codecs.metrics import LogSpectralDistance
 from soundloom.codecs.seanet.model import SEANetCodec
+from soundloom.core.audio import as_samples
 from soundloom.gen.metrics import FrechetAudioDistance, KLDivergence, PromptAccuracy
 from soundloom.gen.pipeline import AudioGen
 

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from soundloom.codecs import metrics
-from soundloom.codecs.audio import AudioError
 from soundloom.codecs.metrics import (
     SISDR,
     LogSpectralDistance,
@@ -18,6 +17,7 @@ from soundloom.codecs.metrics import (
     reconstruction_metrics,
     si_sdr,
 )
+from soundloom.core.audio import AudioError
 
 
 def noise(*shape: int, seed: int = 0) -> Tensor:

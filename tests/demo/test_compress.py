@@ -16,11 +16,11 @@ from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from playwright.sync_api import Page
 
-from soundloom.codecs.audio import write_audio
 from soundloom.codecs.container import Compressed
 from soundloom.codecs.encodec import EnCodec
 from soundloom.codecs.encodec.ecdc_writer import write_ecdc
 from soundloom.codecs.metrics import reconstruction_metrics
+from soundloom.core.audio import write_audio
 from soundloom.demo import roundtrip
 from soundloom.demo.codecs import Codecs
 from soundloom.demo.restore import restore

@@ -19,7 +19,7 @@ from gradio_client.exceptions import AppError
 from playwright.sync_api import Page
 
 from soundloom import app
-from soundloom.codecs.audio import write_audio
+from soundloom.core.audio import write_audio
 from soundloom.demo.codecs import Codecs
 from soundloom.demo.generate import Cancels, make_sound
 from soundloom.gen.generation import GenerationCancelled

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import soundfile
 
-from soundloom.codecs.audio import AudioError, TruncatedAudioError
+from soundloom.core.audio import AudioError, TruncatedAudioError
 from soundloom.demo.input import read_upload
 from tests.tiny_codecs import write_sound
 

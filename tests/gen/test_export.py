@@ -14,12 +14,12 @@ import torch
 from torch.utils.data import DataLoader
 
 from soundloom.codecs.base import load_codec
-from soundloom.codecs.export import model_folder
 from soundloom.codecs.music2latent2.config import Music2Latent2Config
 from soundloom.codecs.music2latent2.model import Music2Latent2
 from soundloom.codecs.music2latent2.module import Music2Latent2Module
 from soundloom.codecs.seanet.model import SEANetCodec
 from soundloom.codecs.seanet.module import SEANetModule
+from soundloom.core.exports_model import model_folder
 from soundloom.gen.ema import ExponentialMovingAverage
 from soundloom.gen.export import export_checkpoint
 from soundloom.gen.judge import SoundClassifier

@@ -11,8 +11,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from soundloom.core.checkpoint import BUNDLED_MODELS
 from soundloom.gen.lm import AudioLM
-from soundloom.gen.weights import BUNDLED_MODELS
 
 SETTINGS: dict[str, Any] = {
     "num_codebooks": 3,

@@ -11,7 +11,7 @@ import scipy.linalg
 import torch
 from torch import Tensor
 
-from soundloom.codecs.audio import AudioError
+from soundloom.core.audio import AudioError
 from soundloom.gen.embedders import Judge, LogMelStatistics
 from soundloom.gen.evaluation import Evaluation, named_class, report_lines
 from soundloom.gen.judge import SoundClassifier

@@ -13,8 +13,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from soundloom.codecs.audio import Audio, AudioError, write_audio
 from soundloom.codecs.seanet.model import SEANetCodec
+from soundloom.core.audio import Audio, AudioError, write_audio
 from soundloom.gen.lm import AudioLM
 from soundloom.gen.loading import show_licence
 from soundloom.gen.pipeline import AudioGen, GeneratedAudio

@@ -12,9 +12,9 @@ import torch
 from omegaconf import OmegaConf
 from torch import Tensor
 
-from soundloom.codecs.audiocraft import PublishedConfig
 from soundloom.codecs.seanet.convert import fold_state, parse_settings
 from soundloom.codecs.seanet.model import SEANetCodec
+from soundloom.core.audiocraft import PublishedConfig
 from soundloom.gen.convert import (
     PUBLISHED_CODEC_FILE,
     PUBLISHED_FILE,

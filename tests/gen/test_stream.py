@@ -11,8 +11,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from soundloom.codecs.limiter import limit
 from soundloom.codecs.seanet.model import SEANetCodec
+from soundloom.core.limiter import limit
 from soundloom.gen.generation import GenerationCancelled
 from soundloom.gen.lm import AudioLM
 from soundloom.gen.pipeline import AudioGen, GeneratedAudio

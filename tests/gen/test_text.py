@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from soundloom.core.checkpoint import BUNDLED_MODELS
 from soundloom.gen.embedded_text import EmbeddedTextEncoder
 from soundloom.gen.text import T5TextEncoder, TextEncoder, TextStates, load_text_encoder
-from soundloom.gen.weights import BUNDLED_MODELS
 
 T5 = Path(__file__).resolve().parents[1] / "fixtures" / "audiogen_tiny" / "t5"
 

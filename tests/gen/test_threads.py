@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from soundloom.codecs import threads
+from soundloom.core import threads
 from soundloom.gen.generation import CodeGenerator, GenerationCancelled
 from soundloom.gen.pipeline import AudioGen
 from soundloom.gen.text import TextStates

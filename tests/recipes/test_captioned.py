@@ -16,11 +16,11 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from safetensors.numpy import save
 
 from soundloom import cli
-from soundloom.codecs.audio import AudioError
+from soundloom.core.audio import AudioError
 from soundloom.gen.mixing import Mixing
 from soundloom.recipes.captioned import Item, ItemDataset, RecordingSource, collate_items, hold_out
-from soundloom.recipes.captioned_data import held_out
-from soundloom.recipes.data import AudioDataModule, AudioGenDataModule
+from soundloom.recipes.captioned_data import AudioGenDataModule, held_out
+from soundloom.recipes.data import AudioDataModule
 from soundloom.recipes.folder import read_folder
 from soundloom.recipes.shards import ShardWriter
 

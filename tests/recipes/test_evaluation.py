@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from soundloom.codecs.audio import AudioError, write_audio
 from soundloom.codecs.base import Codec
+from soundloom.core.audio import AudioError, write_audio
 from soundloom.gen.embedders import Judge, LogMelStatistics
 from soundloom.gen.judge import SoundClassifier
 from soundloom.gen.pipeline import AudioGen, GeneratedAudio

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from soundloom.codecs.audio import write_audio
+from soundloom.core.audio import write_audio
 from soundloom.gen.embedders import Judge
 from soundloom.gen.judge import SoundClassifier
 from soundloom.recipes.evaluation import Example

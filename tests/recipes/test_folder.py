@@ -14,7 +14,7 @@ import pytest
 import soundfile
 import torch
 
-from soundloom.codecs.audio import AudioError
+from soundloom.core.audio import AudioError
 from soundloom.recipes.folder import (
     BAD_CAPTIONS,
     MAX_SIDE_CAR_BYTES,

@@ -10,9 +10,9 @@ import torch
 import yaml
 
 from soundloom.cli import lightning as lightning_command
-from soundloom.codecs.audio import write_audio
 from soundloom.codecs.music2latent2 import Music2Latent2, Music2Latent2Config
 from soundloom.codecs.music2latent2.convert import config_from_published
+from soundloom.core.audio import write_audio
 
 RECIPES = Path(__file__).resolve().parents[2] / "recipes"
 # Recipe -> audio samples to a latent value, and millions of weights.

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from soundloom.codecs.base import Codec
 from soundloom.gen.text import TextEncoder, TextStates
-from soundloom.recipes.data import AudioGenDataModule
+from soundloom.recipes.captioned_data import AudioGenDataModule
 from soundloom.recipes.encode import encode_captions, encode_recordings
 from soundloom.recipes.encoded_files import FolderSink
 from soundloom.recipes.folder import list_folder

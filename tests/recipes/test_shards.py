@@ -18,7 +18,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from soundloom.codecs.audio import AudioError
+from soundloom.core.audio import AudioError
 from soundloom.recipes.captioned import Item
 from soundloom.recipes.shards import (
     Sample,

@@ -11,13 +11,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from soundloom.codecs.audio import AudioError
 from soundloom.codecs.bench.contenders import (
     codec_contenders,
 )
 from soundloom.codecs.bench.reports import to_json
 from soundloom.codecs.bench.run import BenchSound, run_bench
 from soundloom.codecs.metrics import reconstruction_metrics
+from soundloom.core.audio import AudioError
 from tests.codecs.bench.stand_ins import RATE, Stub, Toy, sounds
 
 

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from soundloom.codecs import EnCodec
-from soundloom.codecs._torchaudio import import_encodec
 from soundloom.codecs.encodec.weights import PUBLISHED, randomize
+from soundloom.core._torchaudio import import_encodec
 
 NAMES = sorted(PUBLISHED)
 SMALL: dict[str, Any] = {"n_filters": 4, "dimension": 8}

@@ -22,7 +22,6 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from soundloom.codecs import EnCodec, read_ecdc, write_ecdc
-from soundloom.codecs._torchaudio import import_encodec
 from soundloom.codecs.encodec import ecdc, ecdc_codes
 from soundloom.codecs.encodec.ecdc import EcdcReader
 from soundloom.codecs.encodec.ecdc_codes import (
@@ -34,6 +33,7 @@ from soundloom.codecs.encodec.ecdc_codes import (
 from soundloom.codecs.encodec.ecdc_header import EcdcError
 from soundloom.codecs.encodec.ecdc_writer import dump_ecdc, expected_frames
 from soundloom.codecs.encodec.weights import PUBLISHED, randomize
+from soundloom.core._torchaudio import import_encodec
 
 NAMES = sorted(PUBLISHED)
 

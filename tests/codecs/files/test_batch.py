@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from soundloom.codecs.failures import Failure
 from soundloom.codecs.files.batch import Job, plan_jobs, run_jobs
-from soundloom.codecs.files.places import Progress
+from soundloom.core.failures import Failure
+from soundloom.core.files import Progress
 
 
 def tree(root: Path, *names: str) -> None:

@@ -15,11 +15,11 @@ import pytest
 import torch
 
 from soundloom.codecs import ContainerError, decode_file, encode_file
-from soundloom.codecs.audio import AudioError
 from soundloom.codecs.container import Compressed, ContainerReader, ContainerWriter, Header
 from soundloom.codecs.container.blocks import pack_chunk, pack_end
 from soundloom.codecs.container.header import MAX_CODED
 from soundloom.codecs.container.header_bytes import header_seed, pack_header
+from soundloom.core.audio import AudioError
 from tests.codecs.files.pipe import Pipe, samples
 from tests.tiny_codecs import codecs, seanet, sound, write_sound
 

@@ -21,12 +21,12 @@ from soundloom.codecs import (
     read_ecdc,
     write_ecdc,
 )
-from soundloom.codecs.audio import mix, resample
 from soundloom.codecs.bench.compare import compare_files
 from soundloom.codecs.encodec.ecdc_codes import new_language_model
 from soundloom.codecs.encodec.ecdc_header import EcdcError
 from soundloom.codecs.files import CodecShelf, described_seconds
-from soundloom.codecs.limiter import limit
+from soundloom.core.audio import mix, resample
+from soundloom.core.limiter import limit
 from tests.codecs.encodec.small import NAMES, make_small
 from tests.codecs.files.pipe import Pipe, samples
 from tests.tiny_codecs import seanet, sound, write_sound

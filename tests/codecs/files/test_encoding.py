@@ -11,8 +11,8 @@ import pytest
 import soundfile
 
 from soundloom.codecs import ContainerError, decode_file, describe_file, encode_file
-from soundloom.codecs.audio import AudioError
 from soundloom.codecs.container import Compressed
+from soundloom.core.audio import AudioError
 from tests.codecs.files.pipe import samples
 from tests.tiny_codecs import codecs, seanet, write_sound
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from soundloom.codecs import Codec, Compressed, decode_file, describe_file, encode_file, load_codec
 from soundloom.codecs.container import ContainerError, Header
-from soundloom.codecs.loudness import integrated_loudness
+from soundloom.core.loudness import integrated_loudness
 from tests.tiny_codecs import codecs, music2latent2, seanet, sound
 
 

@@ -12,8 +12,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from soundloom.codecs.audio import read_audio, write_audio
 from soundloom.codecs.music2latent2 import Music2Latent2
+from soundloom.core.audio import read_audio, write_audio
 from tests.codecs.music2latent2.small import DECODINGS, MODELS, MONO, every_model, sound
 
 

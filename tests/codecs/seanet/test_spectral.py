@@ -7,6 +7,7 @@ import math
 import pytest
 import torch
 
+from soundloom.codecs.seanet.griffin_lim import overlap_add
 from soundloom.codecs.seanet.model import SEANetCodec
 from soundloom.codecs.seanet.module import SEANetModule
 from soundloom.codecs.seanet.spectral import (
@@ -16,7 +17,6 @@ from soundloom.codecs.seanet.spectral import (
     PhaseTracker,
     ShortTimeSpectrum,
     SpectralTransform,
-    overlap_add,
     rice_loss,
     split_description,
     within_full_scale,

@@ -13,7 +13,6 @@ from soundloom.recipes.foley import CLASSES, english
 from soundloom.recipes.foley.corpus import FoleyCorpus
 from soundloom.recipes.foley.grammar import (
     SPLITS,
-    TEMPLATES,
     Grammar,
     Part,
     labels,
@@ -22,6 +21,7 @@ from soundloom.recipes.foley.grammar import (
     stable_fraction,
 )
 from soundloom.recipes.foley.registry import SoundClass
+from soundloom.recipes.foley.templates import TEMPLATES
 
 Toys = dict[str, SoundClass]
 

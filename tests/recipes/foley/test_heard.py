@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from soundloom.codecs.audio import write_audio
+from soundloom.core.audio import write_audio
 from soundloom.gen.tags import check_tags
 from soundloom.gen.yamnet import YAMNet
 from soundloom.recipes.foley import CLASSES

@@ -1,0 +1,37 @@
+"""What the trainings of codecs share: a codec to go on with, and how to try the result."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from torch import nn
+
+from .base import load_codec
+
+TrainableCodec = TypeVar("TrainableCodec")
+
+
+def codec_to_train(name: str, kind: type[TrainableCodec]) -> TrainableCodec:
+    """Load a codec by bundled name, folder or hub id, to train it further.
+
+    Raises:
+        ValueError: it is of another kind.
+    """
+    codec = load_codec(name)
+    if not isinstance(codec, kind):
+        raise ValueError(
+            f"init_from is {name!r}, a {type(codec).__name__}, but this trains a "
+            f"{kind.__name__}; name one of those, or take the recipe of the other kind"
+        )
+    assert isinstance(codec, nn.Module)
+    codec.requires_grad_(True).train()
+    return codec
+
+
+def codec_usage(folder: str) -> list[str]:
+    """Commands that try the codec in a folder."""
+    return [
+        f"soundloom encode in.wav out.loom --codec {folder}",
+        f"soundloom decode out.loom out.wav --codec {folder}",
+        f"soundloom evaluate FOLDER --codec {folder}",
+    ]

@@ -1,0 +1,127 @@
+"""Sound files and pipes written block by block: `write_audio` for sounds that do not fit in memory.
+
+Letters: C channels, N samples.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+from pathlib import Path
+from typing import BinaryIO, Protocol
+
+import numpy as np
+import soundfile
+from torch import Tensor
+
+from .audio import WRITE_BLOCK, WRITE_FORMATS, AudioError
+from .filenames import native
+from .sound_reader import RAW_SUBTYPES, RawFormat
+
+# What a wav header says of its length when that is not known; ffmpeg and sox read and write the same.
+UNKNOWN_SIZE = 0xFFFFFFFF
+
+
+class SoundWriter(Protocol):
+    """Takes a sound block by block; samples beyond -1 to 1 are clipped, so put a `Limiter` before it."""
+
+    def write(self, samples: Tensor) -> None:
+        """Write samples `[C, N]`."""
+
+
+class FileWriter:
+    """Writes a sound file, in the format of a suffix; see `write_audio` for the formats.
+
+    Args:
+        path: the file to write.
+        suffix: ".wav", ".flac", ".ogg" or ".mp3".
+        sample_rate: Hz.
+        channels: C.
+        shown: path for messages.
+    """
+
+    def __init__(self, path: Path, suffix: str, *, sample_rate: int, channels: int, shown: Path) -> None:
+        self._shown = shown
+        container, subtype = WRITE_FORMATS[suffix]
+        try:
+            self._file = soundfile.SoundFile(
+                native(path), "w", sample_rate, channels, subtype, format=container
+            )
+        except (soundfile.SoundFileError, OverflowError) as error:
+            raise AudioError(
+                f"{suffix} cannot hold {channels} channels at {sample_rate} Hz ({shown}); use .wav, or "
+                "another sample rate (mp3: 1 or 2 channels, 8000 to 48000 Hz)"
+            ) from error
+
+    def write(self, samples: Tensor) -> None:
+        frames = _within(samples)
+        for start in range(0, len(frames), WRITE_BLOCK):
+            try:
+                self._file.write(frames[start : start + WRITE_BLOCK])
+            except (
+                soundfile.SoundFileError,
+                AssertionError,
+            ) as error:  # soundfile asserts that all was written
+                raise OSError(f"cannot write {self._shown}: is the disk full? ({error})") from error
+
+    def close(self) -> None:
+        """Finish the file."""
+        self._file.close()
+
+
+class PipeWriter:
+    """Writes 16 bit wav, or raw samples, to a stream that cannot seek, and pushes every block on at once.
+
+    Args:
+        stream: binary, for example `sys.stdout.buffer`.
+        sample_rate: Hz.
+        channels: C.
+        length: N; None while unknown, which the header then says as other programs do.
+        raw: write samples without a header.
+    """
+
+    def __init__(
+        self,
+        stream: BinaryIO,
+        *,
+        sample_rate: int,
+        channels: int,
+        length: int | None,
+        raw: RawFormat | None = None,
+    ) -> None:
+        self._stream = stream
+        self._subtype = "PCM_16" if raw is None else RAW_SUBTYPES[raw.encoding]
+        if raw is None:
+            stream.write(wav_header(sample_rate, channels, length))
+
+    def write(self, samples: Tensor) -> None:
+        self._stream.write(to_pcm(samples, self._subtype))
+        self._stream.flush()
+
+
+def to_pcm(samples: Tensor, subtype: str = "PCM_16") -> bytes:
+    """Samples `[C, N]` without a header, interleaved and little-endian, to the bit as files hold them.
+
+    Args:
+        samples: float; what is beyond -1 to 1 is clipped.
+        subtype: a value of RAW_SUBTYPES.
+    """
+    buffer = io.BytesIO()
+    # By the library that writes files: it has its own way of rounding.
+    soundfile.write(buffer, _within(samples), 1, subtype=subtype, endian="LITTLE", format="RAW")
+    return buffer.getvalue()
+
+
+def wav_header(sample_rate: int, channels: int, length: int | None) -> bytes:
+    """The first 44 bytes of a 16 bit wav of `length` samples; None, or more than fit: no length."""
+    frame = 2 * channels
+    size = UNKNOWN_SIZE if length is None or 36 + length * frame >= UNKNOWN_SIZE else length * frame
+    total = UNKNOWN_SIZE if size == UNKNOWN_SIZE else 36 + size
+    layout = struct.pack("<IHHIIHH", 16, 1, channels, sample_rate, sample_rate * frame, frame, 16)
+    return b"RIFF" + struct.pack("<I", total) + b"WAVEfmt " + layout + b"data" + struct.pack("<I", size)
+
+
+def _within(samples: Tensor) -> np.ndarray:
+    """Samples `[C, N]` as frames `[N, C]` within -1 to 1."""
+    frames: np.ndarray = samples.clamp(-1.0, 1.0).T.contiguous().numpy()
+    return frames

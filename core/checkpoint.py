@@ -1,0 +1,196 @@
+"""Weight files of a model folder: read, check and write safetensors, in one file or in shards.
+
+The names are diffusers': `diffusion_pytorch_model.safetensors`, or numbered shards with an index beside them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from textwrap import shorten
+
+import torch
+from huggingface_hub import split_torch_state_dict_into_shards
+from safetensors import safe_open
+from torch import Tensor, nn
+
+from .errors import ModelError, ModelNotFoundError
+from .hub import bundled_names, resolve_model
+from .safetensors_files import check_safetensors, save_safetensors
+
+BUNDLED_MODELS = Path(__file__).resolve().parents[1] / "gen" / "models"
+# What is fetched of a model on the hub.
+MODEL_FILES = ("*.json", "*.safetensors", "*/*.json", "*/*.safetensors", "*/*.model", "*.bin")
+SINGLE_FILE = "diffusion_pytorch_model.safetensors"
+INDEX_FILE = "diffusion_pytorch_model.safetensors.index.json"
+SHARD_PATTERN = "diffusion_pytorch_model{suffix}.safetensors"
+MAX_SHARD_BYTES = 16_000_000
+
+
+def read_json(path: Path) -> dict[str, object]:
+    """Read a JSON object.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is not a JSON object; the message names the file.
+    """
+    if not path.is_file():
+        raise ModelNotFoundError(
+            f"{path} is missing; the model folder is incomplete, copy or download it again"
+        )
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ModelError(f"{path} is damaged ({error}); copy or download the model again") from error
+    if not isinstance(content, dict):
+        raise ModelError(f"{path} should hold a JSON object, not a {type(content).__name__}")
+    return content
+
+
+def part_folder(name: str | os.PathLike[str], part: str) -> Path:
+    """The folder of one part of an AudioGen, without going online.
+
+    Args:
+        name: folder or bundled name of an AudioGen, or the part's own folder.
+        part: "lm" or "text_encoder".
+
+    Returns:
+        The part's folder; `name` as a path where there is no such model.
+    """
+    folder = Path(name).expanduser()
+    if os.fspath(name) in bundled_names(BUNDLED_MODELS):
+        folder = resolve_model(name, BUNDLED_MODELS)
+    return folder / part if (folder / part / "config.json").is_file() else folder
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The weight files of a model folder, each checked to be there and whole.
+
+    Raises:
+        FileNotFoundError: a file is missing; the message names it.
+        ValueError: a file is truncated or is no safetensors file; the message names it.
+    """
+    index = folder / INDEX_FILE
+    if index.is_file():
+        names = read_json(index).get("weight_map")
+        if not isinstance(names, dict) or not names:
+            raise ModelError(f"{index} has no 'weight_map'; copy or download the model again")
+        files = [folder / name for name in sorted({str(name) for name in names.values()})]
+        if odd := next((file for file in files if file.parent != folder), None):
+            raise ModelError(f"{index} names {odd}, which is not beside it; copy or download the model again")
+    else:
+        files = [folder / SINGLE_FILE]
+    for file in files:
+        if not file.is_file():
+            raise ModelNotFoundError(
+                f"weight file {file} is missing; the model folder is incomplete, copy or download it again"
+            )
+        check_safetensors(file)
+    return files
+
+
+def read_weights(
+    folder: Path, dtype: torch.dtype | None = None, *, mapped: bool = False
+) -> dict[str, Tensor]:
+    """Read every tensor of a model folder, one file after the other; errors as for `weight_files`.
+
+    Args:
+        folder: of the weight files.
+        dtype: cast floating tensors to it; None keeps what is stored.
+        mapped: leave tensors that need no cast where they are: memory-mapped, read from the disk when they
+            are used, shared between processes. Their files must then never be overwritten in place.
+    """
+    state: dict[str, Tensor] = {}
+    for file in weight_files(folder):
+        with safe_open(file, framework="pt") as opened:
+            for name in opened.keys():  # noqa: SIM118 - safe_open is no dict
+                tensor = opened.get_tensor(name)
+                wanted = dtype if dtype is not None and tensor.is_floating_point() else tensor.dtype
+                state[name] = tensor.to(wanted, copy=not mapped)
+    return state
+
+
+def fill(model: nn.Module, state: dict[str, Tensor], where: Path) -> None:
+    """Give a model, on whatever device, these tensors as its weights; none is copied.
+
+    Raises:
+        ValueError: names or shapes are not the model's; the message names `where` and the first ones.
+    """
+    try:
+        model.load_state_dict(state, strict=True, assign=True)
+    except RuntimeError as error:
+        raise ModelError(
+            f"the weights in {where} are not those of its config.json ({shorten(str(error), 400)}); "
+            "copy or download the model again"
+        ) from error
+
+
+def write_weights(
+    state: dict[str, Tensor], folder: Path, max_shard_bytes: int = MAX_SHARD_BYTES
+) -> list[Path]:
+    """Write tensors as one safetensors file, or as shards of at most `max_shard_bytes` with an index.
+
+    A single tensor larger than that gets a file of its own. Weight files that the folder held before are
+    removed.
+
+    Returns:
+        The weight files written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    stale = set(folder.glob(SHARD_PATTERN.format(suffix="*"))) | {folder / INDEX_FILE}
+    plan = split_torch_state_dict_into_shards(
+        state, filename_pattern=SHARD_PATTERN, max_shard_size=max_shard_bytes
+    )
+    written = []
+    for name, keys in plan.filename_to_tensors.items():
+        save_safetensors({key: state[key].contiguous() for key in keys}, folder / name)
+        written.append(folder / name)
+    if plan.is_sharded:
+        index = {"metadata": plan.metadata, "weight_map": plan.tensor_to_filename}
+        (folder / INDEX_FILE).write_text(json.dumps(index, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+        stale.discard(folder / INDEX_FILE)
+    for file in stale - set(written):
+        file.unlink(missing_ok=True)
+    return written
+
+
+def write_shards(
+    tensors: Iterable[tuple[str, Tensor]], folder: Path, shard_bytes: int = MAX_SHARD_BYTES
+) -> list[Path]:
+    """Write tensors as they come, never holding more of them than one shard, and an index.
+
+    Args:
+        tensors: names and tensors, each made when it is asked for.
+        folder: a new folder.
+        shard_bytes: a shard is written when it would grow beyond this; a larger tensor gets its own.
+
+    Returns:
+        The weight files written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    written: list[Path] = []
+    names: dict[str, str] = {}
+    shard: dict[str, Tensor] = {}
+    total = held = 0
+
+    def flush() -> None:
+        file = folder / SHARD_PATTERN.format(suffix=f"-{len(written) + 1:05d}")
+        save_safetensors(shard, file)
+        names.update(dict.fromkeys(shard, file.name))
+        written.append(file)
+        shard.clear()
+
+    for name, tensor in tensors:
+        if shard and held + tensor.nbytes > shard_bytes:
+            flush()
+            held = 0
+        shard[name] = tensor.contiguous()
+        held += tensor.nbytes
+        total += tensor.nbytes
+    if shard:
+        flush()
+    index = {"metadata": {"total_size": total}, "weight_map": names}
+    (folder / INDEX_FILE).write_text(json.dumps(index, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    return written

@@ -1,0 +1,134 @@
+"""Where a model is, by its name: a folder, a bundled model, a model on the Hugging Face hub."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from .errors import ModelAccessError, ModelError, ModelFolderError
+
+# What is used where no codec is named.
+DEFAULT_CODEC = "seanet-16khz"
+BUNDLED_MODELS = Path(__file__).resolve().parents[1] / "codecs" / "models"
+# Codecs that are fetched from the hub, by the short name that load_codec takes.
+HUB_CODECS = {"encodec-24khz": "facebook/encodec_24khz", "encodec-48khz": "facebook/encodec_48khz"}
+# A folder with this file and no config.json is a codec as AudioCraft published it, which is a SEANetCodec.
+PUBLISHED_FILE = "compression_state_dict.bin"
+# A folder with this file is CoDiCodec as it was published, which is a Music2Latent2.
+CODICODEC_FILE = "codicodec.pt"
+
+CODEC_FILES = ("config.json", "*.safetensors", "*.safetensors.index.json", PUBLISHED_FILE, CODICODEC_FILE)
+MODEL_FILES = ("config.json", "state_dict.bin", PUBLISHED_FILE, CODICODEC_FILE)
+
+# What a compressed file may call its codec: a bundled name or a hub id, never a path.
+CODEC_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(?:/[A-Za-z0-9][A-Za-z0-9._-]*)?")
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+
+
+def bundled_names(bundled_root: Path) -> list[str]:
+    """Names of the models that ship in a folder, sorted."""
+    if not bundled_root.is_dir():
+        return []
+    return sorted(folder.name for folder in bundled_root.iterdir() if (folder / "config.json").is_file())
+
+
+def resolve_model(
+    name: str | os.PathLike[str],
+    bundled_root: Path,
+    *,
+    local_files_only: bool = False,
+    revision: str | None = None,
+    allow_patterns: Sequence[str] | None = None,
+) -> Path:
+    """Find the folder of a model: an existing folder, else a bundled name, else a hub id ("owner/name").
+
+    A bundled name yields to a folder of that name only if the folder holds a model, so that an unrelated
+    folder where the program happens to be started changes nothing.
+
+    Args:
+        name: folder, bundled name or hub id.
+        bundled_root: folder of the models that ship with the package.
+        local_files_only: take hub models from the local cache only.
+        revision: branch, tag or commit of a hub model; folders and bundled models have none.
+        allow_patterns: the files wanted of a hub model, as shell patterns; all when None.
+
+    Returns:
+        The folder, with everything local.
+
+    Raises:
+        ValueError: unknown name (the nearest bundled names are listed), or no such model on the hub.
+        NotADirectoryError: the name is that of a file.
+        OSError: the hub cannot be reached, or the model is not in the local cache.
+    """
+    text = os.fspath(name)
+    if not text.strip():
+        raise ModelError(f"the model name is empty; {_known(text, bundled_root)}")
+    folder = Path(text).expanduser()
+    bundled = bundled_root / text if text in bundled_names(bundled_root) else None
+    if folder.is_dir() and (bundled is None or any((folder / file).is_file() for file in MODEL_FILES)):
+        return folder
+    if bundled is not None:
+        return bundled
+    if folder.is_file():
+        raise ModelFolderError(f"{text} is a file; give the folder that holds the model: {folder.parent}")
+    if not _HUB_ID.fullmatch(text):
+        raise ModelError(
+            f"unknown model {text!r}: no such folder and no bundled model; {_known(text, bundled_root)}"
+        )
+    return _download(text, bundled_root, local_files_only, revision, allow_patterns)
+
+
+def _known(name: str, bundled_root: Path) -> str:
+    """The part of an error message that says what a name may be."""
+    names = bundled_names(bundled_root) + (sorted(HUB_CODECS) if bundled_root == BUNDLED_MODELS else [])
+    near = difflib.get_close_matches(name, names, n=3, cutoff=0.4)
+    hint = f"did you mean {' or '.join(repr(word) for word in near)}? " if near else ""
+    listed = ", ".join(names) or "none"
+    return f"{hint}use a folder, a bundled name ({listed}) or a hub id 'owner/name'"
+
+
+def _download(
+    hub_id: str,
+    bundled_root: Path,
+    local_files_only: bool,
+    revision: str | None,
+    allow_patterns: Sequence[str] | None,
+) -> Path:
+    """Fetch a hub model into the local cache, or find it there."""
+    # Here and not above: what is on disk already should not wait for the hub client's import.
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        HFValidationError,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
+
+    version = f" at revision {revision!r}" if revision else ""
+    try:
+        return Path(
+            snapshot_download(
+                hub_id,
+                revision=revision,
+                local_files_only=local_files_only,
+                allow_patterns=None if allow_patterns is None else list(allow_patterns),
+            )
+        )
+    except GatedRepoError as error:
+        raise ModelAccessError(
+            f"the hub model {hub_id!r} is gated; accept its terms on its page, then run `hf auth login`"
+        ) from error
+    except (RepositoryNotFoundError, RevisionNotFoundError, HFValidationError) as error:
+        raise ModelError(
+            f"unknown model {hub_id!r}{version}: no such folder here and nothing of that name on the hub; "
+            f"{_known(hub_id, bundled_root)}"
+        ) from error
+    except OSError as error:
+        raise ModelError(
+            f"cannot get the hub model {hub_id!r}{version}: it is not in the local cache and could not be "
+            "fetched (offline, HF_HUB_OFFLINE, or local_files_only); connect once to fetch it. If it was "
+            f"meant as a folder: there is none of that name; {_known(hub_id, bundled_root)}"
+        ) from error
