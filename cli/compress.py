@@ -24,8 +24,8 @@ from .options import (
 from .terminal import progress_bar, say, standard_output
 
 if TYPE_CHECKING:
-    from ..codecs.files import FileReport
-    from ..codecs.files.batch import Job
+    from ..codecs.compression import FileReport
+    from ..codecs.compression.jobs import Job
 
 Work = Callable[[Any, Any, Callable[[float], None]], "FileReport"]
 """Makes a destination of a source, each a path or a stream, and reports seconds of sound that are done."""
@@ -139,8 +139,8 @@ def add_info_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run_encode(options: argparse.Namespace) -> int:
     """Compress everything; returns 0, or raises what went wrong."""
-    from ..codecs.files import encode_file, sound_seconds
-    from ..codecs.files.storage import choose_storage
+    from ..codecs.compression import encode_file, sound_seconds
+    from ..codecs.compression.storage import choose_storage
     from ..core.audio import SOUND_SUFFIXES, UNDECODED_SUFFIXES
     from ..core.sound_reader import RawFormat
 
@@ -181,9 +181,9 @@ def run_encode(options: argparse.Namespace) -> int:
 
 def run_decode(options: argparse.Namespace) -> int:
     """Decompress everything; returns 0, or raises what went wrong."""
+    from ..codecs.compression import CodecShelf, decode_file, described_seconds
     from ..codecs.container import SUFFIX
-    from ..codecs.encodec.ecdc_header import SUFFIX as ECDC_SUFFIX
-    from ..codecs.files import CodecShelf, decode_file, described_seconds
+    from ..codecs.ecdc.ecdc_header import SUFFIX as ECDC_SUFFIX
     from ..core.sound_reader import RawFormat
 
     raw = None if options.raw is None else RawFormat.parse(options.raw, reading=False)
@@ -233,7 +233,7 @@ def run_info(options: argparse.Namespace) -> None:
     """Describe every file; those that cannot be read are named, and the others described all the same."""
     import json
 
-    from ..codecs.files import describe_file
+    from ..codecs.compression import describe_file
     from ..core.failures import Failure, attempt, said
 
     failed = 0
@@ -252,7 +252,7 @@ def run_info(options: argparse.Namespace) -> None:
 
 def _plan(options: argparse.Namespace, *, suffixes: Collection[str], new_suffix: str) -> list[Job]:
     """Jobs of `encode` and `decode`; none when there is a pipe at either end."""
-    from ..codecs.files.batch import plan_jobs
+    from ..codecs.compression.jobs import plan_jobs
 
     if "-" in options.sources or options.destination == "-":
         if len(options.sources) > 1:
@@ -274,7 +274,7 @@ def _run_batch(
     """Do the jobs of `encode` or `decode`, or the one of a pipe, and say what was done."""
     import torch
 
-    from ..codecs.files.batch import run_jobs
+    from ..codecs.compression.jobs import run_jobs
     from ..core.failures import Failure, attempt, said
 
     if options.jobs > 1:

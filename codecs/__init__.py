@@ -15,14 +15,15 @@ from ..core.audio import (
     write_audio,
 )
 from ..core.hub import resolve_model
-from .base import Codec, load_codec
+from .base import Codec
+from .registry import load_codec
 
 if TYPE_CHECKING:
+    from .compression import decode_file, describe_file, encode_file
     from .container import Compressed, ContainerError, ContainerReader, ContainerWriter
-    from .encodec.ecdc import read_ecdc
-    from .encodec.ecdc_writer import write_ecdc
+    from .ecdc.read_ecdc import read_ecdc
+    from .ecdc.write_ecdc import write_ecdc
     from .encodec.model import EnCodec
-    from .files import decode_file, describe_file, encode_file
     from .music2latent2.model import Music2Latent2
     from .seanet.model import SEANetCodec
 
@@ -35,11 +36,11 @@ _LAZY = {
     "EnCodec": ".encodec.model",
     "Music2Latent2": ".music2latent2.model",
     "SEANetCodec": ".seanet.model",
-    "decode_file": ".files",
-    "describe_file": ".files",
-    "encode_file": ".files",
-    "read_ecdc": ".encodec.ecdc",
-    "write_ecdc": ".encodec.ecdc_writer",
+    "decode_file": ".compression",
+    "describe_file": ".compression",
+    "encode_file": ".compression",
+    "read_ecdc": ".ecdc.read_ecdc",
+    "write_ecdc": ".ecdc.write_ecdc",
 }
 
 __all__ = [

@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from torch import nn
 
-from .base import load_codec
+from .registry import load_codec
 
 TrainableCodec = TypeVar("TrainableCodec")
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import threading
 
-from ..codecs.base import Codec, load_codec
-from ..codecs.encodec.weights import find_checkpoint
-from ..codecs.files.storage import Storage, choose_storage, storages
+from ..codecs.base import Codec
+from ..codecs.compression.storage import Storage, choose_storage, storages
+from ..codecs.encodec.convert import find_checkpoint
+from ..codecs.registry import load_codec
 from ..core.hub import BUNDLED_MODELS, DEFAULT_CODEC, HUB_CODECS, bundled_names, resolve_model
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from torch import Tensor
 
+from ..codecs.compression import decode_file, describe_file
 from ..codecs.container import SUFFIX, ContainerError
-from ..codecs.encodec.ecdc_header import SUFFIX as ECDC_SUFFIX
-from ..codecs.encodec.ecdc_header import EcdcError, EcdcHeader
-from ..codecs.files import decode_file, describe_file
+from ..codecs.ecdc.ecdc_header import SUFFIX as ECDC_SUFFIX
+from ..codecs.ecdc.ecdc_header import EcdcError, EcdcHeader
 from ..core.audio import read_audio
 from .codecs import Codecs
 from .input import say_seconds

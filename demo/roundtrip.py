@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from ..codecs.base import Codec
-from ..codecs.files import decode_file, encode_file
-from ..codecs.files.storage import Storage
+from ..codecs.compression import decode_file, encode_file
+from ..codecs.compression.storage import Storage
 from ..codecs.metrics import MIN_RATE, reconstruction_metrics
 from ..core.audio import mix, read_audio, resample
 from .input import read_upload, say_seconds

@@ -15,7 +15,8 @@ from typing import Any
 
 import torch
 
-from ..codecs.base import Codec, load_codec
+from ..codecs.base import Codec
+from ..codecs.registry import load_codec
 from ..core.cache import converted
 from ..core.checkpoint import BUNDLED_MODELS, MAX_SHARD_BYTES, MODEL_FILES, read_json
 from ..core.errors import ModelError

@@ -16,7 +16,8 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from ..codecs.base import Codec, load_codec
+from ..codecs.base import Codec
+from ..codecs.registry import load_codec
 from ..core.example import AudioFormat, Example
 from ..core.exports_model import EXPORT_KEY, ExportsModel
 from ..core.hub import DEFAULT_CODEC

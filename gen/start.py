@@ -7,7 +7,8 @@ from typing import Any
 
 import torch
 
-from ..codecs.base import Codec, load_codec
+from ..codecs.base import Codec
+from ..codecs.registry import load_codec
 from .embedded_text import TABLE_FILE, EmbeddedTextEncoder
 from .lm import AudioLM
 from .loading import load_parts

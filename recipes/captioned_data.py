@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader
 
-from ..codecs.base import load_codec
+from ..codecs.registry import load_codec
 from ..gen.mixing import Mixing
 from .captioned import (
     EncodedSource,

@@ -23,10 +23,11 @@ from typing import Any
 from torch import Tensor
 from tqdm import tqdm
 
-from ..codecs.base import Codec, load_codec
+from ..codecs.base import Codec
 from ..codecs.bench.reports import check_report, markdown_table, number, write_report
 from ..codecs.music2latent2 import Music2Latent2
 from ..codecs.music2latent2.config import Decoding
+from ..codecs.registry import load_codec
 from ..gen.embedders import Judge
 from .evaluation import Example, Progress, evaluate_codec, folder_examples
 from .foley.evaluate import held_out_examples

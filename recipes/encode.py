@@ -24,7 +24,8 @@ from torch import Tensor
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from ..codecs.base import Codec, load_codec
+from ..codecs.base import Codec
+from ..codecs.registry import load_codec
 from ..core.failures import Failure, attempt
 from ..gen.text import TextEncoder
 from .datasets import RenderedFolder

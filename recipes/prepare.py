@@ -23,7 +23,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..codecs.base import Codec, load_codec
+from ..codecs.base import Codec
+from ..codecs.registry import load_codec
 from ..core.audio import AudioError, check_sound
 from ..core.failures import Failure, attempt, failure_lines
 from ..core.sound_reader import open_sound

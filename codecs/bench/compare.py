@@ -11,9 +11,9 @@ from typing import Any
 from torch import Tensor
 
 from ...core.audio import AudioError, mix, read_audio, resample, rms_db
+from ..compression import CodecShelf
 from ..container import SUFFIX, Compressed
-from ..encodec.ecdc_header import SUFFIX as ECDC_SUFFIX
-from ..files import CodecShelf
+from ..ecdc.ecdc_header import SUFFIX as ECDC_SUFFIX
 from ..metrics import reconstruction_metrics
 from .reports import markdown_table, number
 
@@ -69,7 +69,7 @@ def compare_files(
 def _read(path: Path) -> tuple[Tensor, int]:
     suffix = path.suffix.lower()
     if suffix == ECDC_SUFFIX:
-        from ..encodec.ecdc import read_ecdc  # brings EnCodec along
+        from ..ecdc.read_ecdc import read_ecdc  # brings EnCodec along
 
         sound = read_ecdc(path, lambda header: CodecShelf().find_encodec(header.codec, str(path)))
         return sound.samples[0], sound.sample_rate

@@ -10,8 +10,8 @@ from typing import Any
 from torch import Tensor
 
 from ..base import Codec
+from ..compression.storage import Storage, choose_storage, storages
 from ..container import Compressed
-from ..files.storage import Storage, choose_storage, storages
 from .opus import CLOCK, MIN_KBPS, Opus, find_opus
 
 

@@ -1,4 +1,4 @@
-"""Meta's EnCodec through the `encodec` package, and its `.ecdc` files.
+"""Meta's EnCodec through the `encodec` package.
 
 The network (network) and its weights from wherever they are (weights) make the codec (model); sounds in
 segments (segments); codes while the sound comes in (stages, streaming); `.ecdc` files (ecdc_header,

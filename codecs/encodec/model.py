@@ -25,6 +25,15 @@ from ...core.hub import BUNDLED_MODELS, CODEC_FILES, HUB_CODECS, resolve_model
 from ...core.safetensors_files import SharedWeights, check_folder
 from ..base import Codec
 from ..precision import check_float32, gives_audio, takes_audio
+from .convert import (
+    LICENCE_NOTE,
+    PUBLISHED,
+    find_checkpoint,
+    is_ours,
+    load_checkpoint,
+    published_name,
+    randomize,
+)
 from .network import build_network
 from .segments import Segment
 from .streaming import (
@@ -35,15 +44,6 @@ from .streaming import (
     SegmentEncoder,
     StreamDecoder,
     StreamEncoder,
-)
-from .weights import (
-    LICENCE_NOTE,
-    PUBLISHED,
-    find_checkpoint,
-    is_ours,
-    load_checkpoint,
-    published_name,
-    randomize,
 )
 
 logger = logging.getLogger(__name__)

@@ -22,8 +22,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .blocks import ChannelNorm, ConvBlock, Downsample, Upsample
-from .transformer import Attention, GatedMLP
+from .chunk_transformer import Attention, GatedMLP
+from .frontends import ChannelNorm, ConvBlock, Downsample, Upsample
 
 LEVELS = 127  # on either side of 0
 ZERO = 128  # the byte that stands for 0 in a map

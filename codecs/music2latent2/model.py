@@ -25,16 +25,16 @@ from ...core.threads import is_small, one_thread
 from ..base import Codec
 from ..precision import gives_audio, takes_audio
 from .bottleneck import FSQ, Tanh
+from .chunk_decoders import AutoregressiveDecoder, ChunkDecoder, NoiseSource, ParallelDecoder, TwoStepDecoder
+from .chunk_transformer import KeyValue
 from .config import Decoding, Music2Latent2Config
 from .consistency import NoiseSchedule
 from .convert import PUBLISHED_FILE, is_published, load_published
-from .decoding import AutoregressiveDecoder, ChunkDecoder, NoiseSource, ParallelDecoder, TwoStepDecoder
 from .inputs import check_audio, to_generators, to_latents
 from .int8 import is_quantized, quantize_layers
 from .networks import ConsistencyNetwork, Context, Encoder, Upsampler
 from .representation import Representation
 from .streaming import StreamDecoder, StreamEncoder
-from .transformer import KeyValue
 
 _LARGEST_HEAP_BLOCK = 2**25 - 2**16  # bytes; glibc never takes blocks of 32 MB from the heap
 FILES = ("config.json", "*.safetensors", "*.safetensors.index.json", PUBLISHED_FILE)

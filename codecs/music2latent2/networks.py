@@ -15,10 +15,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .blocks import DownFrontend, UpFrontend, xavier_init, zero_init
+from .chunk_transformer import KeyValue, Transformer
 from .config import Music2Latent2Config
 from .envelope import EnvelopeReader, EnvelopeWriter, log_modulus, scale_of, with_logarithm
-from .transformer import KeyValue, Transformer
+from .frontends import DownFrontend, UpFrontend, xavier_init, zero_init
 
 
 @dataclass

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ...core.threads import is_small, one_thread
 from ..precision import full_precision
-from .decoding import ChunkDecoder
+from .chunk_decoders import ChunkDecoder
 from .representation import OverlapAdd
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from ...core.audiocraft import PublishedConfig
 from ...core.errors import ModelError
-from ..weights import fold_weight_norm
+from ..weights_hash import fold_weight_norm
 
 logger = logging.getLogger(__name__)
 

@@ -21,8 +21,8 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from ...codecs.base import load_codec
 from ...codecs.bench.reports import write_report
+from ...codecs.registry import load_codec
 from ...gen.embedders import Judge
 from ...gen.evaluation import report_lines
 from ...gen.pipeline import AudioGen

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from soundloom.codecs import files
+from soundloom.codecs import compression
 from soundloom.recipes import evaluation, prepare
 from soundloom.recipes.captioned_data import AudioGenDataModule
 from soundloom.recipes.data import AudioDataModule
@@ -206,8 +206,8 @@ def test_whatever_a_decoder_raises_is_the_matter_of_one_file(
     [failed] = json.loads(report.read_text())["failed"]
     assert failed["file"] == str(sounds / "dog.wav")
     assert str(error) in failed["reason"]
-    spoil(files, "encode_file")
-    spoil(files, "sound_seconds")
+    spoil(compression, "encode_file")
+    spoil(compression, "sound_seconds")
     capsys.readouterr()
     assert run("encode", sounds, tmp_path / "out", "--codec", models / "codec") == 2
     assert len(list((tmp_path / "out").iterdir())) == 2

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from soundloom import codecs
-from soundloom.codecs import base
-from soundloom.codecs.base import Codec, codec_class, load_codec
+from soundloom.codecs import registry
+from soundloom.codecs.base import Codec
+from soundloom.codecs.registry import codec_class, load_codec
 from soundloom.core.audio import AudioError
 from tests.fixture_paths import FIXTURES
 
@@ -123,7 +124,7 @@ def test_prepare_refuses_bad_rates() -> None:
 
 
 def test_every_listed_class_exists() -> None:
-    for name, module in base.CODEC_CLASSES.items():
+    for name, module in registry.CODEC_CLASSES.items():
         found = getattr(importlib.import_module(module, "soundloom.codecs"), name)
         assert issubclass(found, Codec)
 
@@ -176,7 +177,7 @@ def test_codecs_are_named_as_they_are_found(tmp_path: Path, monkeypatch: pytest.
     tiny = codecs.SEANetCodec(num_codebooks=2, codebook_size=16, dimension=8, n_filters=2, ratios=(4, 2))
     for folder in ("bundled/one", "mine", "odd name"):
         tiny.save_pretrained(tmp_path / folder)
-    monkeypatch.setattr(base, "BUNDLED_MODELS", tmp_path / "bundled")
+    monkeypatch.setattr(registry, "BUNDLED_MODELS", tmp_path / "bundled")
     assert load_codec("one").name == "one"
     assert load_codec(tmp_path / "mine").name == "mine"
     assert load_codec(tmp_path / "odd name").name == "", "no name that a file may hold"
@@ -202,7 +203,7 @@ def test_saved_codec_loads_and_codes_alike(tmp_path: Path) -> None:
 
 
 def test_load_codec_passes_names_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(base, "BUNDLED_MODELS", make_bundled(tmp_path, "seanet-16khz"))
+    monkeypatch.setattr(registry, "BUNDLED_MODELS", make_bundled(tmp_path, "seanet-16khz"))
     with pytest.raises(ValueError, match="did you mean 'seanet-16khz'"):
         load_codec("seanet-16")
 

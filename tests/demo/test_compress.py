@@ -17,8 +17,8 @@ from gradio_client.exceptions import AppError
 from playwright.sync_api import Page
 
 from soundloom.codecs.container import Compressed
+from soundloom.codecs.ecdc.write_ecdc import write_ecdc
 from soundloom.codecs.encodec import EnCodec
-from soundloom.codecs.encodec.ecdc_writer import write_ecdc
 from soundloom.codecs.metrics import reconstruction_metrics
 from soundloom.core.audio import write_audio
 from soundloom.demo import roundtrip

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from soundloom.codecs.base import load_codec
+from soundloom.codecs.registry import load_codec
 from soundloom.codecs.seanet.model import SEANetCodec
 from soundloom.gen.mixing import PEAK, REFERENCE_DB, Clips, Mixing, at_level, join_captions
 from soundloom.gen.module import AudioGenModule

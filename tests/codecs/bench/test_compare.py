@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from soundloom.codecs.base import load_codec
 from soundloom.codecs.bench.compare import compare_files, comparison_table
 from soundloom.codecs.bench.reports import to_json
 from soundloom.codecs.container import Compressed, ContainerError
+from soundloom.codecs.registry import load_codec
 from soundloom.core.audio import AudioError, write_audio
 from tests.codecs.bench.stand_ins import RATE, sound
 

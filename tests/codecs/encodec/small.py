@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from soundloom.codecs import EnCodec
-from soundloom.codecs.encodec.weights import PUBLISHED, randomize
+from soundloom.codecs.encodec.convert import PUBLISHED, randomize
 from soundloom.core._torchaudio import import_encodec
 
 NAMES = sorted(PUBLISHED)

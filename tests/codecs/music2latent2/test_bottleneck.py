@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from soundloom.codecs.music2latent2.bottleneck import FSQ, from_gaussian, to_gaussian
-from soundloom.codecs.music2latent2.decoding import draw_noise
+from soundloom.codecs.music2latent2.chunk_decoders import draw_noise
 
 
 @pytest.mark.parametrize("levels", [(11, 11, 11, 11), (4, 5, 8)])

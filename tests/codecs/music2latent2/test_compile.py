@@ -8,7 +8,7 @@ import shutil
 import pytest
 import torch
 
-from soundloom.codecs.music2latent2.blocks import ChannelNorm
+from soundloom.codecs.music2latent2.frontends import ChannelNorm
 from soundloom.codecs.music2latent2.int8 import quantize_layers
 from tests.codecs.music2latent2.small import MODELS, sound
 

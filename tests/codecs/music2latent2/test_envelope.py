@@ -10,7 +10,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from soundloom.codecs.base import load_codec
 from soundloom.codecs.music2latent2 import Music2Latent2, Music2Latent2Config
 from soundloom.codecs.music2latent2.consistency import NoiseSchedule
 from soundloom.codecs.music2latent2.envelope import (
@@ -21,6 +20,7 @@ from soundloom.codecs.music2latent2.envelope import (
     log_modulus,
     scale_of,
 )
+from soundloom.codecs.registry import load_codec
 
 from .small import MONO, sound
 

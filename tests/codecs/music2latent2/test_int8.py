@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from soundloom.codecs import Music2Latent2
-from soundloom.codecs.music2latent2.blocks import ChannelNorm
+from soundloom.codecs.music2latent2.frontends import ChannelNorm
 from soundloom.codecs.music2latent2.int8 import (
     ZERO,
     Int8Conv,

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from soundloom.codecs import Codec, Compressed, load_codec
 from soundloom.codecs.music2latent2 import Music2Latent2
-from soundloom.codecs.music2latent2.blocks import ConvBlock
+from soundloom.codecs.music2latent2.frontends import ConvBlock
 from tests.codecs.music2latent2.small import DECODINGS, MODELS, MONO, VARIANTS, build, every_model, sound
 
 

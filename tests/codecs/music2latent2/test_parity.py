@@ -20,8 +20,8 @@ from torch import Tensor
 
 from soundloom.codecs.music2latent2 import Music2Latent2
 from soundloom.codecs.music2latent2.bottleneck import from_gaussian, to_gaussian
+from soundloom.codecs.music2latent2.chunk_transformer import Layer
 from soundloom.codecs.music2latent2.networks import Context, to_tokens
-from soundloom.codecs.music2latent2.transformer import Layer
 from tests.fixture_paths import fixture_folders
 
 FOLDERS = fixture_folders("codicodec")

@@ -17,9 +17,9 @@ from torch.utils.data import DataLoader
 
 from soundloom.codecs.music2latent2 import Music2Latent2, Music2Latent2Config
 from soundloom.codecs.music2latent2.consistency import ConsistencyObjective, NoiseSchedule, pseudo_huber
-from soundloom.codecs.music2latent2.ema import WarmupEMA
 from soundloom.codecs.music2latent2.module import Music2Latent2Module
 from soundloom.codecs.music2latent2.reconstruction import log_spectral_distance, spectrogram_figure
+from soundloom.codecs.music2latent2.warmup_ema import WarmupEMA
 
 TINY = Music2Latent2Config(
     sample_rate=8000,

@@ -12,10 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from ...core._torchaudio import import_encodec
-from .weights import read_th
+from ..encodec.convert import read_th
 
 if TYPE_CHECKING:
-    from .model import EnCodec
+    from ..encodec.model import EnCodec
 
 LANGUAGE_MODELS = {
     "encodec_24khz": "encodec_lm_24khz-1608e3c0.th",
@@ -60,7 +60,7 @@ def load_language_model(
             if local_files_only:
                 raise OSError(
                     f"the language model {name} is not in {file.parent}; fetch it once, in Python with "
-                    "soundloom.codecs.encodec.ecdc_codes.load_language_model(codec)"
+                    "soundloom.codecs.ecdc.ecdc_codes.load_language_model(codec)"
                 )
             file.parent.mkdir(parents=True, exist_ok=True)
             digest = name.removesuffix(".th").rpartition("-")[2]

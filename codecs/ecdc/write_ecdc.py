@@ -1,4 +1,4 @@
-"""Writes `.ecdc` files, as `encodec.compress` does; see ecdc.py for the format."""
+"""Writes `.ecdc` files, as `encodec.compress` does; see read_ecdc.py for the format."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from ...core.atomic import atomic_write
+from ..encodec.model import EnCodec
+from ..encodec.segments import SCALE
 from .ecdc_codes import CodedPacker, PlainPacker
 from .ecdc_header import MODELS, SUFFIX, EcdcHeader, pack_header
-from .model import EnCodec
-from .segments import SCALE
 
 
 class _Packer(Protocol):

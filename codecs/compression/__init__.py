@@ -9,10 +9,10 @@ of a codec is stored (storage), sound to frames and back (compression); one file
 report), and many (batch). EnCodec's own format goes another way (ecdc).
 """
 
-from .decoding import decode_file
-from .encoding import encode_file, sound_seconds
-from .report import EcdcDescription, FileDescription, FileReport, describe_file, described_seconds
-from .shelf import CodecShelf
+from .decode_file import decode_file
+from .encode_file import encode_file, sound_seconds
+from .file_report import EcdcDescription, FileDescription, FileReport, describe_file, described_seconds
+from .loaded_codecs import CodecShelf
 
 __all__ = [
     "CodecShelf",

@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .blocks import xavier_init, zero_init
+from .frontends import xavier_init, zero_init
 
 EPS = 1e-4
 

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from soundloom.codecs.music2latent2.chunk_decoders import ParallelDecoder
 from soundloom.codecs.music2latent2.config import Decoding
-from soundloom.codecs.music2latent2.decoding import ParallelDecoder
 from soundloom.codecs.music2latent2.networks import Context
 from tests.codecs.music2latent2.small import DECODINGS, MODELS, VARIANTS, every_model, sound
 

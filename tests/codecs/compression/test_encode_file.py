@@ -13,7 +13,7 @@ import soundfile
 from soundloom.codecs import ContainerError, decode_file, describe_file, encode_file
 from soundloom.codecs.container import Compressed
 from soundloom.core.audio import AudioError
-from tests.codecs.files.pipe import samples
+from tests.codecs.compression.pipe import samples
 from tests.tiny_codecs import codecs, seanet, write_sound
 
 CODECS = codecs()

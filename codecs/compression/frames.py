@@ -24,7 +24,7 @@ from ...core.limiter import Limiter, limit_blocks
 from ...core.resampler import Resampler, cut
 from ..container import Compressed, ContainerError, Header, config_hash
 from ..streams import CodecStream
-from ..weights import weights_hash
+from ..weights_hash import weights_hash
 from .level import LevelMatch, match_level
 from .storage import Storage, make_header
 

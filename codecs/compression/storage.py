@@ -10,7 +10,7 @@ from ...core.audio import check_rate
 from ...core.errors import ArgumentError
 from ..container import Header, config_hash
 from ..container.header import MAX_CODED, MAX_VALUES
-from ..weights import weights_hash
+from ..weights_hash import weights_hash
 
 if TYPE_CHECKING:
     from ..base import Codec

@@ -18,9 +18,9 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from .chunk_transformer import KeyValue
 from .consistency import NoiseSchedule
 from .networks import Context
-from .transformer import KeyValue
 
 NoiseSource = torch.Generator | Sequence[torch.Generator] | Iterator[Tensor]
 

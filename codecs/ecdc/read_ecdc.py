@@ -19,12 +19,12 @@ import torch
 from torch import Tensor, nn
 
 from ...core.audio import Audio
-from ..base import load_codec
+from ..encodec.model import EnCodec
+from ..encodec.segments import SCALE, OverlapAdd, Segment
+from ..registry import load_codec
 from .ecdc_codes import load_language_model, read_coded, unpack_codes
 from .ecdc_header import PREFIX, EcdcError, EcdcHeader, read_fully, read_header
-from .ecdc_writer import check_codec, expected_frames
-from .model import EnCodec
-from .segments import SCALE, OverlapAdd, Segment
+from .write_ecdc import check_codec, expected_frames
 
 MAX_SCALE = 1e6
 # Frames that are read before they are decoded: a multiple of 8, so that they end with a byte at any K.

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from soundloom.codecs.files.batch import Job, plan_jobs, run_jobs
+from soundloom.codecs.compression.jobs import Job, plan_jobs, run_jobs
 from soundloom.core.failures import Failure
 from soundloom.core.files import Progress
 
@@ -153,7 +153,9 @@ def test_stopping_ends_all(monkeypatch: pytest.MonkeyPatch) -> None:
         if threading.current_thread() is threading.main_thread():
             raise KeyboardInterrupt
 
-    monkeypatch.setattr("soundloom.codecs.files.batch.as_completed", lambda futures: (stop(0.0), iter(()))[1])
+    monkeypatch.setattr(
+        "soundloom.codecs.compression.jobs.as_completed", lambda futures: (stop(0.0), iter(()))[1]
+    )
     with pytest.raises(KeyboardInterrupt):
         run_jobs(some_jobs(4), work, workers=2)
     assert 1 <= len(ended) <= 2, "those that ran have ended, the others never began"

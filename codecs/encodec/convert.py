@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from ...core.errors import ModelError, ModelNotFoundError
 from ...core.safetensors_files import load_safetensors
-from ..weights import fold_weight_norm
+from ..weights_hash import fold_weight_norm
 
 # Settings of the two published models, by the name that load_codec takes.
 PUBLISHED: dict[str, dict[str, Any]] = {

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 import soundfile
 
+from soundloom.codecs.compression import encode_file
 from soundloom.codecs.container import ContainerReader
-from soundloom.codecs.files import encode_file
 from soundloom.core.audio import AudioError, TruncatedAudioError, read_audio
 from soundloom.recipes.evaluation import folder_examples
 from soundloom.recipes.prepare import check_folder

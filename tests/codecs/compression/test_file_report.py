@@ -11,10 +11,10 @@ import pytest
 import torch
 
 from soundloom.codecs import ContainerError, decode_file, describe_file, encode_file
+from soundloom.codecs.compression import CodecShelf
 from soundloom.codecs.container import Compressed
-from soundloom.codecs.files import CodecShelf
-from soundloom.codecs.weights import weights_hash
-from tests.codecs.files.pipe import samples
+from soundloom.codecs.weights_hash import weights_hash
+from tests.codecs.compression.pipe import samples
 from tests.tiny_codecs import seanet, sound, write_sound
 
 

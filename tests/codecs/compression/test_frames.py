@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from soundloom.codecs import AudioError, Codec, Compressed, ContainerError
+from soundloom.codecs.compression.frames import decode_blocks, plan_span
+from soundloom.codecs.compression.storage import choose_storage, make_header, storages
 from soundloom.codecs.container import config_hash
-from soundloom.codecs.files.compression import decode_blocks, plan_span
-from soundloom.codecs.files.storage import choose_storage, make_header, storages
 from tests.tiny_codecs import codecs, music2latent2, seanet, sound
 
 CODECS = codecs()

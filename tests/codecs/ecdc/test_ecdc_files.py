@@ -22,13 +22,13 @@ from soundloom.codecs import (
     write_ecdc,
 )
 from soundloom.codecs.bench.compare import compare_files
-from soundloom.codecs.encodec.ecdc_codes import new_language_model
-from soundloom.codecs.encodec.ecdc_header import EcdcError
-from soundloom.codecs.files import CodecShelf, described_seconds
+from soundloom.codecs.compression import CodecShelf, described_seconds
+from soundloom.codecs.ecdc.ecdc_codes import new_language_model
+from soundloom.codecs.ecdc.ecdc_header import EcdcError
 from soundloom.core.audio import mix, resample
 from soundloom.core.limiter import limit
+from tests.codecs.compression.pipe import Pipe, samples
 from tests.codecs.encodec.small import NAMES, make_small
-from tests.codecs.files.pipe import Pipe, samples
 from tests.tiny_codecs import seanet, sound, write_sound
 
 
@@ -121,7 +121,7 @@ def test_the_codec_is_found_on_this_machine_only(tmp_path: Path, monkeypatch: py
         asked.append((name, settings))
         return codec
 
-    monkeypatch.setattr("soundloom.codecs.files.shelf.load_codec", load)
+    monkeypatch.setattr("soundloom.codecs.compression.loaded_codecs.load_codec", load)
     decode_file(path, tmp_path / "b.wav", CodecShelf())
     comparison = compare_files(tmp_path / "b.wav", path)
     assert comparison["si_sdr"] > 10 and comparison["notes"] == []  # the wav file is limited

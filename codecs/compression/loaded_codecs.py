@@ -5,8 +5,9 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Any
 
-from ..base import Codec, load_codec
+from ..base import Codec
 from ..container import ContainerError
+from ..registry import load_codec
 
 if TYPE_CHECKING:
     from ..encodec.model import EnCodec

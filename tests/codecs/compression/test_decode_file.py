@@ -20,7 +20,7 @@ from soundloom.codecs.container.blocks import pack_chunk, pack_end
 from soundloom.codecs.container.header import MAX_CODED
 from soundloom.codecs.container.header_bytes import header_seed, pack_header
 from soundloom.core.audio import AudioError
-from tests.codecs.files.pipe import Pipe, samples
+from tests.codecs.compression.pipe import Pipe, samples
 from tests.tiny_codecs import codecs, seanet, sound, write_sound
 
 CODECS = codecs()

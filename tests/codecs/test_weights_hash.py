@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from soundloom.codecs import load_codec
 from soundloom.codecs.seanet.model import SEANetCodec
-from soundloom.codecs.weights import fold_weight_norm, weights_hash
+from soundloom.codecs.weights_hash import fold_weight_norm, weights_hash
 from tests.codecs.encodec.small import make_small
 from tests.fixture_paths import FIXTURES
 from tests.tiny_codecs import codecs, seanet

@@ -22,17 +22,13 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from soundloom.codecs import EnCodec, read_ecdc, write_ecdc
-from soundloom.codecs.encodec import ecdc, ecdc_codes
-from soundloom.codecs.encodec.ecdc import EcdcReader
-from soundloom.codecs.encodec.ecdc_codes import (
-    load_language_model,
-    new_language_model,
-    pack_codes,
-    unpack_codes,
-)
-from soundloom.codecs.encodec.ecdc_header import EcdcError
-from soundloom.codecs.encodec.ecdc_writer import dump_ecdc, expected_frames
-from soundloom.codecs.encodec.weights import PUBLISHED, randomize
+from soundloom.codecs.ecdc import ecdc_codes
+from soundloom.codecs.ecdc import read_ecdc as ecdc
+from soundloom.codecs.ecdc.ecdc_codes import load_language_model, new_language_model, pack_codes, unpack_codes
+from soundloom.codecs.ecdc.ecdc_header import EcdcError
+from soundloom.codecs.ecdc.read_ecdc import EcdcReader
+from soundloom.codecs.ecdc.write_ecdc import dump_ecdc, expected_frames
+from soundloom.codecs.encodec.convert import PUBLISHED, randomize
 from soundloom.core._torchaudio import import_encodec
 
 NAMES = sorted(PUBLISHED)

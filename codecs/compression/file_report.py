@@ -13,7 +13,7 @@ from ...core.files import Place, Tally, open_input
 from ...core.limiter import Limiter
 from ..container import ContainerReader, Header
 from ..container.fields import READ_AHEAD
-from ..encodec.ecdc_header import EcdcHeader, read_header, starts_ecdc
+from ..ecdc.ecdc_header import EcdcHeader, read_header, starts_ecdc
 
 
 @dataclass(frozen=True)
