@@ -81,7 +81,7 @@ def train() -> Callable[[], float]:
     import torch
     from torch.nn import functional as F
 
-    from soundloom.gen.lm import AudioLM
+    from soundloom.gen.model.lm import AudioLM
 
     lm = AudioLM(dim=256, num_layers=6, num_heads=4).train()
     optimizer = torch.optim.AdamW(lm.parameters())

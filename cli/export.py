@@ -31,7 +31,7 @@ def add_export_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run_export(options: argparse.Namespace) -> None:
     """Write the folder and say what is in it."""
-    from ..gen.export import export_checkpoint
+    from ..gen.training.export_checkpoint import export_checkpoint
 
     done = export_checkpoint(
         options.checkpoint, options.output, weights=options.weights, ema=options.ema, force=options.force

@@ -26,7 +26,7 @@ from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint, Pr
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import TensorBoardLogger
 
-from ..gen import sharding
+from ..gen.training import fsdp
 from ..recipes.board import Board, PredictionFiles
 from ..recipes.checkpoints import Checkpoints, LastStep, check_folder_is_free, last_checkpoint
 from ..recipes.interrupt import RunStopped, StopSignals
@@ -205,7 +205,7 @@ def run_recipe(examples: Mapping[str, str], *, verbose: bool = False) -> int:
         examples: training commands, and what the help of each ends with.
         verbose: show all that Lightning says.
     """
-    sharding.register()  # --trainer.strategy fsdp2
+    fsdp.register()  # --trainer.strategy fsdp2
     _set_up_messages(verbose)
     # "omegaconf+" resolves ${…} after files and command line are merged, so that an override reaches every
     # value that depends on it; in a subcommand its paths count from that subcommand's own root.

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .generation import GenerationCancelled
-    from .lm import AudioLM
+    from .model.lm import AudioLM
     from .pipeline import AudioGen, GeneratedAudio
     from .rerank import JudgeScorer
 
@@ -12,7 +12,7 @@ __all__ = ["AudioGen", "AudioLM", "GeneratedAudio", "GenerationCancelled", "Judg
 
 _MODULES = {
     "AudioGen": "pipeline",
-    "AudioLM": "lm",
+    "AudioLM": "model.lm",
     "GeneratedAudio": "pipeline",
     "GenerationCancelled": "generation",
     "JudgeScorer": "rerank",

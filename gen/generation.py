@@ -12,9 +12,9 @@ from torch import Tensor
 
 from ..core.errors import SoundloomError
 from ..core.threads import is_small, one_thread
-from .lm import AudioLM
+from .model.lm import AudioLM
 from .sampling import guide
-from .text import TextStates
+from .text.encoder import TextStates
 
 Sample = Callable[[Tensor], Tensor]
 Progress = Callable[[int, int], None]

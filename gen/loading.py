@@ -1,6 +1,6 @@
 """Finding, loading and saving the parts of an AudioGen: language model, text encoder and codec.
 
-Two kinds of folder are known: ours, and the one that AudioCraft published (see convert.py).
+Two kinds of folder are known: ours, and the one that AudioCraft published (see published.py).
 """
 
 from __future__ import annotations
@@ -21,10 +21,11 @@ from ..core.cache import converted
 from ..core.checkpoint import BUNDLED_MODELS, MAX_SHARD_BYTES, MODEL_FILES, read_json
 from ..core.errors import ModelError
 from ..core.hub import resolve_model
-from .convert import PUBLISHED_CODEC_FILE, PUBLISHED_FILE, load_published_lm
-from .lm import AudioLM
-from .quantize import save_int8
-from .text import TextEncoder, load_text_encoder
+from .model.lm import AudioLM
+from .model.quantized import save_int8
+from .published import PUBLISHED_CODEC_FILE, PUBLISHED_FILE, load_published_lm
+from .text.encoder import TextEncoder
+from .text.loader import load_text_encoder
 
 logger = logging.getLogger(__name__)
 

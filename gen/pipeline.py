@@ -20,10 +20,11 @@ from ..codecs.base import Codec
 from ..core.audio import Audio
 from ..core.checkpoint import MAX_SHARD_BYTES
 from ..core.errors import ModelError
+from .decoding import LimitedDecoder, decode_codes, decode_while
 from .generation import Progress
 from .job import CodeSettings, Job, Options, Settings
-from .lm import AudioLM
 from .loading import Parts, load_parts, save_parts
+from .model.lm import AudioLM
 from .request import (
     AudioSource,
     Guidance,
@@ -38,8 +39,7 @@ from .request import (
     read_source,
 )
 from .rerank import Scorer, keep_best
-from .streaming import LimitedDecoder, decode_codes, decode_while
-from .text import TextEncoder
+from .text.encoder import TextEncoder
 
 DEFAULT_TOP_K = 250
 

@@ -17,7 +17,7 @@ from ..core.audio import Audio, read_audio
 from ..core.errors import ArgumentError
 from .generation import Schedule
 from .sampling import MAX_SEED, check_number, variation_seed
-from .text import check_prompts
+from .text.encoder import check_prompts
 
 MAX_SECONDS = 3600.0
 MAX_GUIDANCE = 100.0

@@ -16,8 +16,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..core.audio import mix, resample
-from .embedded_text import EmbeddedTextEncoder
 from .judge import SoundClassifier
+from .text.embedded import EmbeddedTextEncoder
 
 if TYPE_CHECKING:
     from .pipeline import GeneratedAudio

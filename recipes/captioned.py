@@ -25,7 +25,7 @@ from torch.utils.data import Dataset
 from ..core.audio import AudioError, mix
 from ..core.failures import Failure, attempt, said
 from ..core.safetensors_files import load_safetensors
-from ..gen.mixing import Clips, Mixing
+from ..gen.training.mixing import Clips, Mixing
 from .datasets import HOLD_OUT_EVERY, RenderedFolder, read_metadata
 from .encoded_files import CODES, PREPARED, TEXT
 from .folder import AUDIO_SUFFIXES, Recording, read_part, side_car_captions

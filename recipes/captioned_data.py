@@ -15,7 +15,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from ..codecs.registry import load_codec
-from ..gen.mixing import Mixing
+from ..gen.training.mixing import Mixing
 from .captioned import (
     EncodedSource,
     Item,
@@ -65,7 +65,7 @@ class AudioGenDataModule(RenderingDataModule):
         batch_size: B.
         sample_rate: Hz of the sound.
         channels: of the sound, 1 or 2.
-        mixing: AudioGen's augmentation, for sound only; null: none. See gen/mixing.py.
+        mixing: AudioGen's augmentation, for sound only; null: none. See gen/training/mixing.py.
         captions: off: train on sound without captions too (unconditionally).
         normalize_captions: reduce captions to key words as the paper does. Prompt in key words then.
         samples_per_epoch: items an epoch, with shards; default: as many as prepared.json says.

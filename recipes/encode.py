@@ -27,7 +27,7 @@ from tqdm import tqdm
 from ..codecs.base import Codec
 from ..codecs.registry import load_codec
 from ..core.failures import Failure, attempt
-from ..gen.text import TextEncoder
+from ..gen.text.encoder import TextEncoder
 from .datasets import RenderedFolder
 from .encoded_files import CODES, Sink, describe, write_prepared
 from .folder import Recording, read_part, sound_seconds

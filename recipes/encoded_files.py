@@ -20,7 +20,7 @@ import numpy as np
 from safetensors.numpy import save
 
 from ..codecs.base import Codec
-from ..gen.text import TextEncoder
+from ..gen.text.encoder import TextEncoder
 from .shards import ShardWriter
 
 CODES, TEXT, PREPARED = "codes.npy", "text.npy", "prepared.json"

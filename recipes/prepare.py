@@ -28,8 +28,8 @@ from ..codecs.registry import load_codec
 from ..core.audio import AudioError, check_sound
 from ..core.failures import Failure, attempt, failure_lines
 from ..core.sound_reader import open_sound
-from ..gen.start import build_text_encoder
-from ..gen.text import TextEncoder
+from ..gen.text.encoder import TextEncoder
+from ..gen.training.parts import build_text_encoder
 from .captions import normalize_caption
 from .encode import MIN_PIECE_SECONDS, encode_recordings
 from .encoded_files import CODES, PREPARED, TEXT, FolderSink, ShardSink, Sink, describe, write_prepared

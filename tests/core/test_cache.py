@@ -16,9 +16,9 @@ from torch import Tensor
 from soundloom.core import cache
 from soundloom.core.cache import CACHE_VARIABLE, cache_root, converted, file_key
 from soundloom.core.checkpoint import read_weights, write_shards, write_weights
-from soundloom.gen.convert import PUBLISHED_FILE, load_published_lm
-from soundloom.gen.lm import AudioLM
+from soundloom.gen.model.lm import AudioLM
 from soundloom.gen.pipeline import AudioGen
+from soundloom.gen.published import PUBLISHED_FILE, load_published_lm
 
 TINY = Path(__file__).resolve().parents[1] / "fixtures" / "audiogen_tiny"
 

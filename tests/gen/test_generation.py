@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from soundloom.gen.generation import CodeGenerator, GenerationCancelled
-from soundloom.gen.lm import AudioLM
+from soundloom.gen.model.lm import AudioLM
 from soundloom.gen.sampling import Sampler
-from soundloom.gen.text import TextStates
+from soundloom.gen.text.encoder import TextStates
 
 
 @pytest.fixture(params=["delay", "parallel", "flattened"])

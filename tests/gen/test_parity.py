@@ -18,7 +18,8 @@ from torch import Tensor
 
 from soundloom.gen.generation import CodeGenerator
 from soundloom.gen.pipeline import AudioGen
-from soundloom.gen.text import T5TextEncoder, TextStates
+from soundloom.gen.text.encoder import TextStates
+from soundloom.gen.text.t5 import T5TextEncoder
 from tests.fixture_paths import fixture_folders
 
 TOLERANCE = 2e-4

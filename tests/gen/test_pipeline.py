@@ -15,10 +15,10 @@ from torch import Tensor
 
 from soundloom.codecs.seanet.model import SEANetCodec
 from soundloom.core.audio import Audio, AudioError, write_audio
-from soundloom.gen.lm import AudioLM
 from soundloom.gen.loading import show_licence
+from soundloom.gen.model.lm import AudioLM
 from soundloom.gen.pipeline import AudioGen, GeneratedAudio
-from soundloom.gen.text import T5TextEncoder
+from soundloom.gen.text.t5 import T5TextEncoder
 
 TINY = Path(__file__).resolve().parents[1] / "fixtures" / "audiogen_tiny"
 RATE, HOP = 16000, 320

@@ -1,206 +1,275 @@
-"""The published format at full size, without the weights: names, shapes, counts, hub ids, memory."""
+"""The published format: odd configurations, odd state dicts, damaged files."""
 
 from __future__ import annotations
 
-import subprocess
-import sys
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from omegaconf import OmegaConf
-from torch import Tensor
 
-from soundloom.codecs.seanet.convert import fold_state, parse_settings
-from soundloom.codecs.seanet.model import SEANetCodec
-from soundloom.core.audiocraft import PublishedConfig
-from soundloom.gen.convert import (
-    PUBLISHED_CODEC_FILE,
-    PUBLISHED_FILE,
-    convert_state,
-    read_settings,
-)
-from soundloom.gen.lm import AudioLM
-from soundloom.gen.pipeline import AudioGen
+from soundloom.gen.model.pattern import CodePattern
+from soundloom.gen.published import PUBLISHED_FILE, load_published_lm
 
 TINY = Path(__file__).resolve().parents[1] / "fixtures" / "audiogen_tiny"
-FULL = {"dim": 1536, "num_layers": 48, "num_heads": 24, "card": 2048}
-LM_PARAMETERS = 1_839_131_136
-CODEC_PARAMETERS = 56_819_138
 
 
-def tensor(*shape: int) -> Tensor:
-    return torch.empty(shape, device="meta")
+@pytest.fixture
+def package() -> dict[str, Any]:
+    return torch.load(TINY / PUBLISHED_FILE, weights_only=True)
 
 
-def published_lm(
-    dim: int, num_layers: int, card: int, codebooks: int = 4, text: int = 1024
-) -> dict[str, Any]:
-    """Names and shapes of a published language model."""
-    state: dict[str, Tensor] = {}
-    for k in range(codebooks):
-        state[f"emb.{k}.weight"] = tensor(card + 1, dim)
-        state[f"linears.{k}.weight"] = tensor(card, dim)
-    for i in range(num_layers):
-        stem = f"transformer.layers.{i}."
-        for name in ("norm1", "norm_cross", "norm2"):
-            state |= {f"{stem}{name}.weight": tensor(dim), f"{stem}{name}.bias": tensor(dim)}
-        for name in ("self_attn", "cross_attention"):
-            state[f"{stem}{name}.in_proj_weight"] = tensor(3 * dim, dim)
-            state[f"{stem}{name}.out_proj.weight"] = tensor(dim, dim)
-        state |= {
-            f"{stem}linear1.weight": tensor(4 * dim, dim),
-            f"{stem}linear2.weight": tensor(dim, 4 * dim),
-        }
-    state |= {"out_norm.weight": tensor(dim), "out_norm.bias": tensor(dim)}
-    output = "condition_provider.conditioners.description.output_proj."
-    return state | {f"{output}weight": tensor(dim, text), f"{output}bias": tensor(dim)}
+def write(folder: Path, package: dict[str, Any]) -> Path:
+    torch.save(package, folder / PUBLISHED_FILE)
+    return folder
 
 
-def conv(name: str, inputs: int, outputs: int, kernel: int) -> dict[str, Tensor]:
-    return {
-        f"{name}.conv.conv.weight_g": tensor(outputs, 1, 1),
-        f"{name}.conv.conv.weight_v": tensor(outputs, inputs, kernel),
-        f"{name}.conv.conv.bias": tensor(outputs),
-    }
+def change(package: dict[str, Any], key: str, value: Any, remove: bool = False) -> None:
+    config = OmegaConf.create(package["xp.cfg"])
+    if remove:
+        parent, _, leaf = key.rpartition(".")
+        del (OmegaConf.select(config, parent) if parent else config)[leaf]
+    else:
+        OmegaConf.update(config, key, value, force_add=True)
+    package["xp.cfg"] = OmegaConf.to_yaml(config)
 
 
-def residual(name: str, width: int) -> dict[str, Tensor]:
-    return conv(f"{name}.block.1", width, width // 2, 3) | conv(f"{name}.block.3", width // 2, width, 1)
+def logits(folder: Path) -> torch.Tensor:
+    lm = load_published_lm(folder).lm
+    codes = torch.arange(4 * 9).view(1, 4, 9) % 64
+    with torch.inference_mode():
+        return lm(codes, torch.linspace(-1, 1, 2 * 48).view(1, 2, 48)).logits
 
 
-def lstm(name: str, width: int) -> dict[str, Tensor]:
-    state = {}
-    for layer in (0, 1):
-        for kind in ("ih", "hh"):
-            state[f"{name}.lstm.weight_{kind}_l{layer}"] = tensor(4 * width, width)
-            state[f"{name}.lstm.bias_{kind}_l{layer}"] = tensor(4 * width)
-    return state
+def test_what_the_configuration_says() -> None:
+    published = load_published_lm(TINY)
+    assert published.text_encoder == "t5-tiny"
+    assert published.max_seconds == 10.0
+    assert published.guidance_scale == 3.0
+    assert not published.lm.training
+    assert published.lm.dtype == torch.float32
+    assert load_published_lm(TINY, torch.bfloat16).lm.dtype == torch.bfloat16
 
 
-def published_codec(filters: int = 64, dimension: int = 128, bins: int = 2048) -> dict[str, Tensor]:
-    """Names and shapes of a published codec with the strides 8, 5, 4, 2."""
-    state = conv("encoder.model.0", 1, filters, 7)
-    width = filters
-    for place, ratio in zip((1, 4, 7, 10), (2, 4, 5, 8), strict=True):
-        state |= residual(f"encoder.model.{place}", width)
-        state |= conv(f"encoder.model.{place + 2}", width, 2 * width, 2 * ratio)
-        width *= 2
-    state |= lstm("encoder.model.13", width) | conv("encoder.model.15", width, dimension, 7)
-    state |= conv("decoder.model.0", dimension, width, 7) | lstm("decoder.model.1", width)
-    for place, ratio in zip((3, 6, 9, 12), (8, 5, 4, 2), strict=True):
-        name = f"decoder.model.{place}.convtr.convtr."
-        state[f"{name}weight_g"] = tensor(width, 1, 1)
-        state[f"{name}weight_v"] = tensor(width, width // 2, 2 * ratio)
-        state[f"{name}bias"] = tensor(width // 2)
-        width //= 2
-        state |= residual(f"decoder.model.{place + 1}", width)
-    state |= conv("decoder.model.15", width, 1, 7)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
+def test_any_stored_type_is_cast(tmp_path: Path, package: dict[str, Any], dtype: torch.dtype) -> None:
+    package["best_state"] = {name: tensor.to(dtype) for name, tensor in package["best_state"].items()}
+    torch.testing.assert_close(logits(write(tmp_path, package)), logits(TINY), atol=0.1, rtol=0.1)
+
+
+def test_attention_tensors_one_level_deeper(tmp_path: Path, package: dict[str, Any]) -> None:
+    state = package["best_state"]
+    for name in list(state):
+        for part in ("self_attn.", "cross_attention."):
+            if part in name:
+                state[name.replace(part, part + "mha.")] = state.pop(name)
+    assert torch.equal(logits(write(tmp_path, package)), logits(TINY))
+
+
+def test_biases_are_read_where_there_are_any(tmp_path: Path, package: dict[str, Any]) -> None:
+    state = package["best_state"]
+    for index in range(3):
+        stem = f"transformer.layers.{index}."
+        for part in ("self_attn", "cross_attention"):
+            state[f"{stem}{part}.in_proj_bias"] = torch.arange(192.0) / 192
+            state[f"{stem}{part}.out_proj.bias"] = torch.full((64,), 0.1)
+        state[f"{stem}linear1.bias"] = torch.full((256,), 0.2)
+        state[f"{stem}linear2.bias"] = torch.full((64,), 0.3)
     for k in range(4):
-        name = f"quantizer.vq.layers.{k}._codebook."
-        state |= {f"{name}embed": tensor(bins, dimension), f"{name}embed_avg": tensor(bins, dimension)}
-        state |= {f"{name}cluster_size": tensor(bins), f"{name}inited": tensor(1)}
-    return state
+        state[f"linears.{k}.bias"] = torch.full((64,), float(k))
+    lm = load_published_lm(write(tmp_path, package)).lm
+    cross: Any = lm.transformer.layers[1].cross_attention
+    assert torch.equal(cross.query.bias, torch.arange(64.0) / 192)
+    assert torch.equal(cross.key_value.bias, torch.arange(64.0, 192.0) / 192)
+    assert lm.heads.bias is not None
+    assert torch.equal(lm.heads.bias, torch.arange(4.0).repeat_interleave(64))
 
 
-def yaml(file: str, changes: dict[str, Any]) -> str:
-    """The configuration of the tiny fixture with other sizes."""
-    config = OmegaConf.create(torch.load(TINY / file, weights_only=True)["xp.cfg"])
-    for key, value in changes.items():
-        OmegaConf.update(config, key, value)
-    return OmegaConf.to_yaml(config)
+@pytest.mark.parametrize(
+    ("key", "value", "pattern"),
+    [
+        ("codebooks_pattern.delay.delays", [0, 0, 2, 5], CodePattern((0, 0, 2, 5))),
+        ("codebooks_pattern.modeling", "parallel", CodePattern.parallel(4)),
+        ("codebooks_pattern.modeling", None, CodePattern((0, 1, 2, 3))),
+    ],
+)
+def test_patterns(
+    tmp_path: Path, package: dict[str, Any], key: str, value: Any, pattern: CodePattern
+) -> None:
+    change(package, key, value)
+    assert load_published_lm(write(tmp_path, package)).lm.pattern == pattern
 
 
-def count(tensors: Any) -> int:
-    return sum(each.numel() for each in tensors)
+@pytest.mark.parametrize(
+    "key",
+    [
+        "codebooks_pattern",
+        "fuser",
+        "conditioners",
+        "dataset",
+        "classifier_free_guidance",
+        "transformer_lm.norm",
+        "lm_model",
+        "transformer_lm.dim",
+    ],
+)
+def test_absent_keys_have_defaults(tmp_path: Path, package: dict[str, Any], key: str) -> None:
+    change(package, key, None, remove=True)
+    assert torch.equal(logits(write(tmp_path, package)), logits(TINY))
 
 
-def test_the_full_language_model_has_the_published_names_and_shapes() -> None:
-    state = published_lm(FULL["dim"], FULL["num_layers"], FULL["card"])
-    assert len(state) == 588
-    assert count(state.values()) == LM_PARAMETERS
-    sizes = {f"transformer_lm.{key}": value for key, value in FULL.items()}
-    settings = read_settings(PublishedConfig(yaml(PUBLISHED_FILE, sizes), "file"), state)
-    with torch.device("meta"):
-        lm = AudioLM(**settings)
-    lm.load_state_dict(convert_state(state), strict=True, assign=True)
-    assert count(lm.parameters()) == LM_PARAMETERS
-    assert (lm.num_codebooks, lm.codebook_size, lm.text_dim) == (4, 2048, 1024)
-    assert lm.pattern.offsets == (0, 1, 2, 3)
+def test_unknown_keys_missing_values_and_references(tmp_path: Path, package: dict[str, Any]) -> None:
+    change(package, "something.new", {"deep": [1, "${oc.env:HOME}"]})
+    change(package, "dataset.segment_duration", "${seconds}")
+    change(package, "seconds", 4)
+    change(package, "classifier_free_guidance.inference_coef", "???")
+    published = load_published_lm(write(tmp_path, package))
+    assert published.max_seconds == 4.0
+    assert published.guidance_scale == 3.0
 
 
-def test_the_full_codec_has_the_published_names_and_shapes() -> None:
-    state = published_codec()
-    buffers = {name: each for name, each in state.items() if "_codebook" in name}
-    assert len(state) == 116
-    assert count(state.values()) - count(buffers.values()) == CODEC_PARAMETERS
-    assert count(buffers.values()) == 2_105_348
-    sizes = {"seanet.n_filters": 64, "seanet.dimension": 128, "rvq.bins": 2048}
-    settings = parse_settings(yaml(PUBLISHED_CODEC_FILE, sizes), "file")
-    with torch.device("meta"):
-        codec = SEANetCodec(**settings)
-        trained = SEANetCodec(**{**settings, "norm": "weight_norm"})
-    assert count(trained.parameters()) == CODEC_PARAMETERS
-    assert count(trained.encoder.parameters()) == 28_409_216
-    assert count(trained.decoder.parameters()) == 28_409_922
-    codec.load_state_dict(fold_state(state), strict=True, assign=True)
-    assert (codec.sample_rate, codec.frame_rate, codec.bitrate) == (16000, 50.0, 2200.0)
+def test_unknown_settings_that_may_matter_are_listed_at_every_load(
+    tmp_path: Path, package: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    change(package, "transformer_lm.swing", 3)
+    change(package, "fuser.twist", ["description"])
+    change(package, "transformer_lm.sleepy", None)
+    change(package, "optim.swagger", 5)
+    folder = write(tmp_path, package)
+    for _ in range(2):
+        caplog.clear()
+        load_published_lm(folder)
+        assert "transformer_lm.swing = 3, fuser.twist = ['description']. If" in caplog.text
+        assert "sleepy" not in caplog.text
+        assert "swagger" not in caplog.text
+    caplog.clear()
+    load_published_lm(TINY)
+    assert "does not know" not in caplog.text
 
 
-def test_a_hub_id_loads_offline_from_the_hub_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    repository = tmp_path / "models--facebook--audiogen-medium"
-    snapshot, blobs = repository / "snapshots" / ("0" * 40), repository / "blobs"
-    for folder in (snapshot, blobs, repository / "refs"):
-        folder.mkdir(parents=True)
-    (repository / "refs" / "main").write_text("0" * 40)
-    for number, file in enumerate((PUBLISHED_FILE, PUBLISHED_CODEC_FILE), start=1):
-        blob = blobs / (str(number) * 64)
-        blob.write_bytes((TINY / file).read_bytes())
-        (snapshot / file).symlink_to(blob)
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
-    name = "facebook/audiogen-medium"
-    model = AudioGen.from_pretrained(name, text_encoder=TINY / "t5", local_files_only=True)
-    known = AudioGen.from_pretrained(TINY, text_encoder=TINY / "t5")
-    found, expected = (each.generate("a dog", 0.2, seed=1).samples for each in (model, known))
-    assert torch.equal(found, expected)
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("lm_model", "transformer_magnet"),
+        ("transformer_lm.norm_first", False),
+        ("transformer_lm.positional_embedding", "rope"),
+        ("transformer_lm.activation", "relu"),
+        ("transformer_lm.qk_layer_norm", True),
+        ("transformer_lm.layer_scale", 0.1),
+        ("transformer_lm.kv_repeat", 2),
+        ("transformer_lm.past_context", 100),
+        ("codebooks_pattern.modeling", "coarse_first"),
+        ("codebooks_pattern.delay.flatten_first", 2),
+        ("fuser.prepend", ["description"]),
+        ("fuser.cross", ["wav"]),
+        ("conditioners.description.model", "clap"),
+        ("conditioners.description.t5.finetune", True),
+        ("interleave_stereo_codebooks.use", True),
+    ],
+)
+def test_unsupported_values_are_named(tmp_path: Path, package: dict[str, Any], key: str, value: Any) -> None:
+    change(package, key, value)
+    with pytest.raises(ValueError, match=f"{key.replace('.', '[.]')} is .*not supported") as caught:
+        load_published_lm(write(tmp_path, package))
+    assert repr(value) in str(caught.value)
+    assert PUBLISHED_FILE in str(caught.value)
 
 
-MEASURE = """
-import sys, torch
-from soundloom.gen.pipeline import AudioGen
-
-def mebibytes(name):
-    lines = open("/proc/self/status").read().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith(name)) / 1024
-
-tiny, folder, dtype = sys.argv[1:]
-AudioGen.from_pretrained(tiny, text_encoder=tiny + "/t5").generate("a", 0.1)  # imports and lazy beginnings
-open("/proc/self/clear_refs", "w").write("5")  # the peak starts anew
-before = mebibytes("VmRSS")
-model = AudioGen.from_pretrained(folder, text_encoder=tiny + "/t5", dtype=getattr(torch, dtype))
-model.generate("a", 0.1)
-parts = (model.lm, model.text_encoder, model.codec)
-weights = sum(each.nbytes for part in parts for each in [*part.parameters(), *part.buffers()]) / 2**20
-print((mebibytes("VmHWM") - before) / weights)
-"""
+def drop_head(package: dict[str, Any]) -> None:
+    del package["best_state"]["linears.2.weight"]
 
 
-@pytest.mark.slow
-@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="measures by Linux' /proc")
-@pytest.mark.parametrize("dtype", ["float32", "float16"])
-def test_the_first_and_later_loads_peak_below_1_3_times_the_weights(tmp_path: Path, dtype: str) -> None:
-    sizes = {"dim": 1024, "num_layers": 6, "num_heads": 16, "card": 64}
-    shapes = published_lm(sizes["dim"], sizes["num_layers"], sizes["card"], text=48)
-    generator = torch.Generator().manual_seed(0)
-    state = {
-        name: (0.02 * torch.randn(each.shape, generator=generator)).half() for name, each in shapes.items()
-    }
-    changes = {f"transformer_lm.{key}": value for key, value in sizes.items()}
-    torch.save({"best_state": state, "xp.cfg": yaml(PUBLISHED_FILE, changes)}, tmp_path / PUBLISHED_FILE)
-    (tmp_path / PUBLISHED_CODEC_FILE).write_bytes((TINY / PUBLISHED_CODEC_FILE).read_bytes())
-    for _ in ("converted", "from the cache"):
-        command = [sys.executable, "-c", MEASURE, str(TINY), str(tmp_path), dtype]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
-        assert float(done.stdout.split()[-1]) < 1.3
+def drop_norm(package: dict[str, Any]) -> None:
+    del package["best_state"]["out_norm.weight"]
+
+
+def drop_heads_setting(package: dict[str, Any]) -> None:
+    change(package, "transformer_lm.num_heads", None, remove=True)
+
+
+def contradict_width(package: dict[str, Any]) -> None:
+    change(package, "transformer_lm.dim", 128)
+
+
+def contradict_heads(package: dict[str, Any]) -> None:
+    change(package, "transformer_lm.num_heads", 7)
+
+
+def widen_a_head(package: dict[str, Any]) -> None:
+    package["best_state"]["linears.1.weight"] = torch.ones(64, 65)
+
+
+def widen_a_norm(package: dict[str, Any]) -> None:
+    package["best_state"]["transformer.layers.1.norm1.weight"] = torch.ones(65)
+
+
+def add_scale(package: dict[str, Any]) -> None:
+    package["best_state"]["transformer.layers.0.layer_scale_1.scale"] = torch.ones(64)
+
+
+def add_melody(package: dict[str, Any]) -> None:
+    package["best_state"]["condition_provider.conditioners.wav.output_proj.weight"] = torch.ones(64, 12)
+
+
+def drop_config(package: dict[str, Any]) -> None:
+    del package["xp.cfg"]
+
+
+def break_config(package: dict[str, Any]) -> None:
+    package["xp.cfg"] = "a: [1"
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (drop_head, "4 token tables and 2 heads"),
+        (drop_norm, r"out_norm\.weight"),
+        (drop_heads_setting, "num_heads is missing"),
+        (contradict_width, "transformer_lm.dim is 128, but the tensors say 64"),
+        (contradict_heads, "num_heads is 7; it must divide the width 64"),
+        (widen_a_head, "do not fit together"),
+        (widen_a_norm, r"do not fit together .*layers\.1\.norm1\.weight"),
+        (add_scale, "layer_scale_1"),
+        (add_melody, "exactly one text condition"),
+        (drop_config, "lacks the keys"),
+        (break_config, "cannot be read"),
+    ],
+)
+def test_incomplete_checkpoints_are_named(
+    tmp_path: Path, package: dict[str, Any], damage: Callable[[dict[str, Any]], None], message: str
+) -> None:
+    damage(package)
+    with pytest.raises(ValueError, match=message) as caught:
+        load_published_lm(write(tmp_path, package))
+    assert PUBLISHED_FILE in str(caught.value)
+
+
+@pytest.mark.parametrize("keep", [0, 10, 1000, 400_000])
+def test_truncated_files_are_named(tmp_path: Path, keep: int) -> None:
+    (tmp_path / PUBLISHED_FILE).write_bytes((TINY / PUBLISHED_FILE).read_bytes()[:keep])
+    with pytest.raises(ValueError, match=f"{PUBLISHED_FILE} is truncated"):
+        load_published_lm(tmp_path)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=PUBLISHED_FILE):
+        load_published_lm(tmp_path)
+
+
+def test_code_in_a_checkpoint_is_not_run(tmp_path: Path) -> None:
+    class Trap:
+        def __reduce__(self) -> Any:
+            return (Path.touch, (tmp_path / "trapped",))
+
+    torch.save({"best_state": Trap(), "xp.cfg": ""}, tmp_path / PUBLISHED_FILE)
+    with pytest.raises(ValueError, match=PUBLISHED_FILE):
+        load_published_lm(tmp_path)
+    assert not (tmp_path / "trapped").exists()
+
+
+def test_the_codec_file_is_left_alone(tmp_path: Path) -> None:
+    shutil.copy(TINY / PUBLISHED_FILE, tmp_path)
+    assert torch.equal(logits(tmp_path), logits(TINY))

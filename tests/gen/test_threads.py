@@ -11,7 +11,7 @@ from torch import nn
 from soundloom.core import threads
 from soundloom.gen.generation import CodeGenerator, GenerationCancelled
 from soundloom.gen.pipeline import AudioGen
-from soundloom.gen.text import TextStates
+from soundloom.gen.text.encoder import TextStates
 
 
 @pytest.fixture

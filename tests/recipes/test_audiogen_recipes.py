@@ -14,10 +14,10 @@ import yaml
 
 from soundloom import cli
 from soundloom.codecs.seanet.model import SEANetCodec
-from soundloom.gen.lm import AudioLM
-from soundloom.gen.lora import LoRASettings, add_lora
+from soundloom.gen.model.lm import AudioLM
+from soundloom.gen.model.lora import LoRASettings, add_lora
 from soundloom.gen.pipeline import AudioGen
-from soundloom.gen.text import load_text_encoder
+from soundloom.gen.text.loader import load_text_encoder
 
 ROOT = Path(__file__).resolve().parents[2]
 TINY_T5 = ROOT / "tests" / "fixtures" / "audiogen_tiny" / "t5"
@@ -60,7 +60,7 @@ def test_optimisation_is_that_of_audiogen(name: str) -> None:
     assert trainer["max_steps"] == 100 * 2000
     assert trainer["precision"] == "bf16-mixed"
     average = trainer["callbacks"][0]
-    assert average["class_path"] == "soundloom.gen.ema.ExponentialMovingAverage"
+    assert average["class_path"] == "soundloom.gen.training.ema.ExponentialMovingAverage"
     assert average["init_args"] == {"decay": 0.99, "every_n_steps": 10}
     mixing = {"probability": 0.5, "keep": 0.5}
     assert config["data"]["init_args"]["mixing"] == (None if name == "medium" else mixing)

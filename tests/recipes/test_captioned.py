@@ -17,7 +17,7 @@ from safetensors.numpy import save
 
 from soundloom import cli
 from soundloom.core.audio import AudioError
-from soundloom.gen.mixing import Mixing
+from soundloom.gen.training.mixing import Mixing
 from soundloom.recipes.captioned import Item, ItemDataset, RecordingSource, collate_items, hold_out
 from soundloom.recipes.captioned_data import AudioGenDataModule, held_out
 from soundloom.recipes.data import AudioDataModule
@@ -422,7 +422,7 @@ def test_codes_that_do_not_fit_the_model_are_refused_before_training(tmp_path: P
 RECIPE = """\
 seed_everything: 3
 model:
-  class_path: soundloom.gen.module.AudioGenModule
+  class_path: soundloom.gen.training.module.AudioGenModule
   init_args: {{text_encoder: {tiny}/t5, codec: {tiny}, codebook_size: 64, dim: 12, num_layers: 1}}
 data:
   class_path: soundloom.recipes.data.AudioGenDataModule

@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
 from soundloom.core._torchaudio import shield_transformers
-from soundloom.gen.embedded_text import EmbeddedTextEncoder
+from soundloom.gen.text.embedded import EmbeddedTextEncoder
 from soundloom.recipes import distil_text
 from soundloom.recipes.distil_text import (
     distil,

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from soundloom.codecs.base import Codec
-from soundloom.gen.text import TextEncoder, TextStates
+from soundloom.gen.text.encoder import TextEncoder, TextStates
 from soundloom.recipes.captioned_data import AudioGenDataModule
 from soundloom.recipes.encode import encode_captions, encode_recordings
 from soundloom.recipes.encoded_files import FolderSink

@@ -19,9 +19,9 @@ import yaml
 from soundloom import cli
 from soundloom.cli import recipe as recipe_command
 from soundloom.codecs.seanet.model import SEANetCodec
-from soundloom.gen.lm import AudioLM
+from soundloom.gen.model.lm import AudioLM
 from soundloom.gen.pipeline import AudioGen
-from soundloom.gen.text import load_text_encoder
+from soundloom.gen.text.loader import load_text_encoder
 from soundloom.recipes.foley.render import render_dataset
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -40,7 +40,7 @@ STEPS, EVERY, KILLED_AT = (
 RECIPE = f"""\
 seed_everything: 3
 model:
-  class_path: soundloom.gen.module.AudioGenModule
+  class_path: soundloom.gen.training.module.AudioGenModule
   init_args:
     text_encoder: {T5}
     num_codebooks: 2
@@ -72,7 +72,7 @@ trainer:
     class_path: lightning.pytorch.loggers.CSVLogger
     init_args: {{save_dir: "${{trainer.default_root_dir}}", name: null, flush_logs_every_n_steps: 1}}
   callbacks:
-    - class_path: soundloom.gen.ema.ExponentialMovingAverage
+    - class_path: soundloom.gen.training.ema.ExponentialMovingAverage
       init_args: {{decay: 0.9, every_n_steps: 2}}
     - class_path: lightning.pytorch.callbacks.ModelCheckpoint
       init_args:

@@ -13,8 +13,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 
-from soundloom.gen.embedded_text import EmbeddedTextEncoder
-from soundloom.gen.text import TextEncoder, TextStates
+from soundloom.gen.text.embedded import EmbeddedTextEncoder
+from soundloom.gen.text.encoder import TextEncoder, TextStates
 
 WORDS = (
     "[PAD]",

@@ -12,7 +12,7 @@ from lightning.pytorch.callbacks import EMAWeightAveraging
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from soundloom.gen.ema import CURRENT_KEY, ExponentialMovingAverage
+from soundloom.gen.training.ema import CURRENT_KEY, ExponentialMovingAverage
 
 
 class Toy(lightning.LightningModule):

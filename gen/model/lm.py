@@ -19,11 +19,11 @@ from diffusers.models.modeling_utils import ModelMixin
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..core.checkpoint import BUNDLED_MODELS, MODEL_FILES, fill, part_folder, read_json, read_weights
-from ..core.hub import resolve_model
-from ..core.safetensors_files import SharedWeights
+from ...core.checkpoint import BUNDLED_MODELS, MODEL_FILES, fill, part_folder, read_json, read_weights
+from ...core.hub import resolve_model
+from ...core.safetensors_files import SharedWeights
 from .pattern import CodePattern, build_pattern
-from .quantize import STORAGE_KEY, is_int8, load_int8
+from .quantized import STORAGE_KEY, is_int8, load_int8
 from .step import TransformerStep
 from .transformer import Condition, KVCache, Transformer, truncated_normal_
 

@@ -7,13 +7,14 @@ from typing import Any
 
 import torch
 
-from ..codecs.base import Codec
-from ..codecs.registry import load_codec
-from .embedded_text import TABLE_FILE, EmbeddedTextEncoder
-from .lm import AudioLM
-from .loading import load_parts
-from .text import TextEncoder, load_text_encoder
-from .transformer import TransformerLayer
+from ...codecs.base import Codec
+from ...codecs.registry import load_codec
+from ..loading import load_parts
+from ..model.lm import AudioLM
+from ..model.transformer import TransformerLayer
+from ..text.embedded import TABLE_FILE, EmbeddedTextEncoder
+from ..text.encoder import TextEncoder
+from ..text.loader import load_text_encoder
 
 
 class Start:

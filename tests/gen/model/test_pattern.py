@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from soundloom.gen.pattern import CodePattern, build_pattern
+from soundloom.gen.model.pattern import CodePattern, build_pattern
 
 SPECIAL = 50
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from soundloom.core.checkpoint import BUNDLED_MODELS
-from soundloom.gen.lm import AudioLM
+from soundloom.gen.model.lm import AudioLM
 
 SETTINGS: dict[str, Any] = {
     "num_codebooks": 3,

@@ -10,10 +10,12 @@ import pytest
 import torch
 
 from soundloom.core.checkpoint import BUNDLED_MODELS
-from soundloom.gen.embedded_text import EmbeddedTextEncoder
-from soundloom.gen.text import T5TextEncoder, TextEncoder, TextStates, load_text_encoder
+from soundloom.gen.text.embedded import EmbeddedTextEncoder
+from soundloom.gen.text.encoder import TextEncoder, TextStates
+from soundloom.gen.text.loader import load_text_encoder
+from soundloom.gen.text.t5 import T5TextEncoder
 
-T5 = Path(__file__).resolve().parents[1] / "fixtures" / "audiogen_tiny" / "t5"
+T5 = Path(__file__).resolve().parents[2] / "fixtures" / "audiogen_tiny" / "t5"
 
 
 @pytest.fixture(scope="module")

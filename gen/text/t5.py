@@ -1,92 +1,27 @@
-"""Text encoders: sentences to states that the language model attends to.
-
-`TextEncoder` is the contract, `T5TextEncoder` the encoder of the AudioGen paper. Letters: B prompts, L tokens
-of the longest, D width.
-"""
+"""T5, the text encoder of the AudioGen paper."""
 
 from __future__ import annotations
 
 import logging
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import torch
 from safetensors import SafetensorError
-from torch import Tensor, nn
+from torch import Tensor
 
-from ..core._torchaudio import shield_transformers
-from ..core.checkpoint import part_folder, read_json
-from ..core.errors import ModelError
-from ..core.safetensors_files import check_folder, follow_umask
+from ...core._torchaudio import shield_transformers
+from ...core.errors import ModelError
+from ...core.safetensors_files import check_folder, follow_umask
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase, T5EncoderModel
 
+from .encoder import TextEncoder, TextStates, as_utf8, check_prompts
+
 logger = logging.getLogger(__name__)
-
-
-@dataclass
-class TextStates:
-    """Encoded prompts.
-
-    Attributes:
-        states: float32 `[B, L, D]`, zero where the mask is false.
-        mask: bool `[B, L]`, true for real tokens; a row without any means "no prompt".
-    """
-
-    states: Tensor
-    mask: Tensor
-
-    def repeat(self, times: int) -> TextStates:
-        """Every row `times` times in a row: `[B * times, L, D]`."""
-        return TextStates(self.states.repeat_interleave(times, 0), self.mask.repeat_interleave(times, 0))
-
-    def rows(self, start: int, stop: int) -> TextStates:
-        """The rows from `start` to before `stop`, padded as they are."""
-        return TextStates(self.states[start:stop], self.mask[start:stop])
-
-    def null(self) -> TextStates:
-        """States of the same shape that stand for no prompt at all."""
-        return TextStates(torch.zeros_like(self.states), torch.zeros_like(self.mask))
-
-
-class TextEncoder(nn.Module):
-    """What every text encoder offers: `dim` (D) and a call on a list of prompts."""
-
-    dim: int
-
-    def forward(self, prompts: Sequence[str]) -> TextStates:
-        """Encode prompts; an empty or whitespace prompt gives a row of zero states whose mask is all false.
-
-        Raises:
-            TypeError: a prompt is not a string.
-        """
-        raise NotImplementedError(f"{type(self).__name__} has to say how it encodes prompts")
-
-
-def check_prompts(prompts: Sequence[str]) -> list[str]:
-    """Return prompts as a list.
-
-    Raises:
-        TypeError: one string where a list belongs, or an entry that is not a string.
-    """
-    if isinstance(prompts, str):
-        raise TypeError(f"prompts is the string {prompts[:40]!r}; give a list, [{prompts[:40]!r}]")
-    for index, prompt in enumerate(prompts):
-        if not isinstance(prompt, str):
-            raise TypeError(
-                f"prompt {index} is {prompt!r} ({type(prompt).__name__}); every prompt must be a string, "
-                "an empty one for no prompt"
-            )
-    return list(prompts)
-
-
-def as_utf8(text: str) -> str:
-    """The text without what no tokenizer takes: half of a surrogate pair (a cut emoji) becomes "?"."""
-    return text.encode("utf-8", "replace").decode()
 
 
 class T5TextEncoder(TextEncoder):
@@ -184,23 +119,3 @@ class T5TextEncoder(TextEncoder):
         ids, mask = self.tokenize(prompts)
         real = mask.bool()
         return TextStates(self.hidden(ids, mask).masked_fill(~real.unsqueeze(-1), 0.0), real)
-
-
-def load_text_encoder(name: str | os.PathLike[str], **kwargs: Any) -> TextEncoder:
-    """Load a text encoder: the embedded one or that of an AudioGen on this machine, else a T5.
-
-    Args:
-        name: folder or bundled name of an AudioGen, whose encoder is taken ("foley"); folder of an encoder;
-            hub id of a T5.
-        kwargs: `local_files_only` and `revision` of a T5.
-
-    Raises:
-        OSError: there is none, or it is damaged or cannot be reached; the message names it.
-    """
-    folder = part_folder(name, "text_encoder")
-    config = folder / "config.json"
-    if config.is_file() and read_json(config).get("_class_name") == "EmbeddedTextEncoder":
-        from .embedded_text import EmbeddedTextEncoder
-
-        return EmbeddedTextEncoder.from_pretrained(folder)
-    return T5TextEncoder.from_pretrained(folder if folder.is_dir() else name, **kwargs)

@@ -26,7 +26,7 @@ from ..core.audiocraft import PublishedConfig
 from ..core.cache import converted
 from ..core.checkpoint import MAX_SHARD_BYTES, read_json, write_shards
 from ..core.errors import ModelError, ModelNotFoundError
-from .lm import AudioLM
+from .model.lm import AudioLM
 
 logger = logging.getLogger(__name__)
 

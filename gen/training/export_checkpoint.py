@@ -10,14 +10,14 @@ from typing import Any
 
 import torch
 
-from ..core.exports_model import EXPORT_KEY, ExportsModel, check_folder, model_folder
+from ...core.exports_model import EXPORT_KEY, ExportsModel, check_folder, model_folder
 
 # Class of a LightningModule -> module (relative to this package) that holds it.
 MODULES = {
     "AudioGenModule": ".module",
-    "SoundClassifierModule": ".judge_module",
-    "SEANetModule": "..codecs.seanet.module",
-    "Music2Latent2Module": "..codecs.music2latent2.module",
+    "SoundClassifierModule": "..judge_module",
+    "SEANetModule": "...codecs.seanet.module",
+    "Music2Latent2Module": "...codecs.music2latent2.module",
 }
 WEIGHTS = ("float", "int8")
 
@@ -80,7 +80,7 @@ def export_checkpoint(
     if ema and not averaged:
         raise ValueError(
             f"{path} holds no moving average of its weights: leave out --ema, or train with the callback "
-            "soundloom.gen.ema.ExponentialMovingAverage"
+            "soundloom.gen.training.ema.ExponentialMovingAverage"
         )
     if averaged and ema is False:
         package["state_dict"], averaged = package["current_model_state"], False

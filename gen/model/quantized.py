@@ -16,7 +16,7 @@ from diffusers.configuration_utils import ConfigMixin
 from diffusers.models.modeling_utils import ModelMixin
 from torch import Tensor
 
-from ..core.checkpoint import MAX_SHARD_BYTES, fill, read_weights, write_weights
+from ...core.checkpoint import MAX_SHARD_BYTES, fill, read_weights, write_weights
 
 SCALE_SUFFIX = "_scale"
 STORAGE_KEY = "weights"

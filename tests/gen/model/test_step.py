@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from soundloom.gen.lm import AudioLM
-from soundloom.gen.lora import LoRASettings, add_lora
-from soundloom.gen.step import TransformerStep
+from soundloom.gen.model.lm import AudioLM
+from soundloom.gen.model.lora import LoRASettings, add_lora
+from soundloom.gen.model.step import TransformerStep
 
 
 def make(bias: bool = False) -> AudioLM:

@@ -20,15 +20,15 @@ from soundloom.codecs.registry import load_codec
 from soundloom.codecs.seanet.model import SEANetCodec
 from soundloom.codecs.seanet.module import SEANetModule
 from soundloom.core.exports_model import model_folder
-from soundloom.gen.ema import ExponentialMovingAverage
-from soundloom.gen.export import export_checkpoint
 from soundloom.gen.judge import SoundClassifier
 from soundloom.gen.judge_module import SoundClassifierModule
-from soundloom.gen.lora import LoRASettings
-from soundloom.gen.module import AudioGenModule
+from soundloom.gen.model.lora import LoRASettings
 from soundloom.gen.pipeline import AudioGen
+from soundloom.gen.training.ema import ExponentialMovingAverage
+from soundloom.gen.training.export_checkpoint import export_checkpoint
+from soundloom.gen.training.module import AudioGenModule
 
-T5 = Path(__file__).resolve().parents[1] / "fixtures" / "audiogen_tiny" / "t5"
+T5 = Path(__file__).resolve().parents[2] / "fixtures" / "audiogen_tiny" / "t5"
 SMALL_M2L2: dict[str, Any] = {
     "sample_rate": 8000, "channels": 1, "hop": 32, "frames_per_chunk": 8, "base_channels": 8,
     "multipliers": (1, 2), "encoder_blocks": (1, 1), "decoder_blocks": (1, 1), "strides": ((4, 4),),

@@ -13,11 +13,11 @@ from torch import Tensor
 
 from soundloom.codecs.registry import load_codec
 from soundloom.codecs.seanet.model import SEANetCodec
-from soundloom.gen.mixing import PEAK, REFERENCE_DB, Clips, Mixing, at_level, join_captions
-from soundloom.gen.module import AudioGenModule
-from soundloom.gen.objective import CodeBatch
+from soundloom.gen.training.mixing import PEAK, REFERENCE_DB, Clips, Mixing, at_level, join_captions
+from soundloom.gen.training.module import AudioGenModule
+from soundloom.gen.training.objective import CodeBatch
 
-TINY = Path(__file__).resolve().parents[1] / "fixtures" / "audiogen_tiny"
+TINY = Path(__file__).resolve().parents[2] / "fixtures" / "audiogen_tiny"
 
 
 def db(audio: Tensor) -> float:

@@ -21,12 +21,12 @@ from soundloom.gen.pipeline import AudioGen
 
 pytestmark = pytest.mark.slow
 
-T5 = Path(__file__).resolve().parents[1] / "fixtures" / "audiogen_tiny" / "t5"
+T5 = Path(__file__).resolve().parents[2] / "fixtures" / "audiogen_tiny" / "t5"
 STEPS = 6
 RECIPE = f"""\
 seed_everything: 3
 model:
-  class_path: soundloom.gen.module.AudioGenModule
+  class_path: soundloom.gen.training.module.AudioGenModule
   init_args:
     text_encoder: {T5}
     num_codebooks: 2
@@ -62,7 +62,7 @@ trainer:
     class_path: lightning.pytorch.loggers.CSVLogger
     init_args: {{save_dir: "${{trainer.default_root_dir}}", name: null}}
   callbacks:
-    - class_path: soundloom.gen.ema.ExponentialMovingAverage
+    - class_path: soundloom.gen.training.ema.ExponentialMovingAverage
       init_args: {{decay: 0.9, every_n_steps: 2}}
     - class_path: lightning.pytorch.callbacks.ModelCheckpoint
       init_args:

@@ -16,22 +16,22 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from ..codecs.base import Codec
-from ..codecs.registry import load_codec
-from ..core.example import AudioFormat, Example
-from ..core.exports_model import EXPORT_KEY, ExportsModel
-from ..core.hub import DEFAULT_CODEC
-from ..core.schedule import warmup_cosine
-from .embedded_text import EmbeddedTextEncoder
-from .generation import CodeGenerator
-from .lm import AudioLM
-from .lora import LoRASettings, add_lora, fingerprint, merge_lora, save_only_trained
+from ...codecs.base import Codec
+from ...codecs.registry import load_codec
+from ...core.example import AudioFormat, Example
+from ...core.exports_model import EXPORT_KEY, ExportsModel
+from ...core.hub import DEFAULT_CODEC
+from ...core.schedule import warmup_cosine
+from ..generation import CodeGenerator
+from ..model.lm import AudioLM
+from ..model.lora import LoRASettings, add_lora, fingerprint, merge_lora, save_only_trained
+from ..pipeline import DEFAULT_TOP_K, AudioGen
+from ..sampling import Sampler
+from ..text.embedded import EmbeddedTextEncoder
+from ..text.encoder import TextEncoder, TextStates
+from .fsdp import shard
 from .objective import CodeBatch, mean_entropy, share_weights, summed_entropies
-from .pipeline import DEFAULT_TOP_K, AudioGen
-from .sampling import Sampler
-from .sharding import shard
-from .start import Start, Unregistered, build_text_encoder, fitting_codec
-from .text import TextEncoder, TextStates
+from .parts import Start, Unregistered, build_text_encoder, fitting_codec
 
 
 class AudioGenModule(ExportsModel):
@@ -43,8 +43,8 @@ class AudioGenModule(ExportsModel):
         init_from: start from a model, by bundled name, folder or hub id (also Meta's published ones), instead
             of from random weights. The sizes of the network and, unless given here, text encoder, codec and
             export settings are then that model's.
-        lora: train LoRA layers beside a model that stays frozen (see lora.py); wants `init_from`. None:
-            train all of the language model.
+        lora: train LoRA layers beside a model that stays frozen (see gen/model/lora.py); wants `init_from`.
+            None: train all of the language model.
         text_encoder: a folder with a distilled token table (a new embedded encoder is built over it), a
             folder of a trained encoder, a T5 by folder or hub id, or an encoder; None: that of `init_from`.
         text_encoder_settings: for a new embedded encoder: dim, num_layers, num_heads, dropout, word_dropout
@@ -375,7 +375,7 @@ class AudioGenModule(ExportsModel):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
     def configure_model(self) -> None:
-        """Spread the weights over the processes if the strategy is to shard them (see sharding.py)."""
+        """Spread the weights over the processes if the strategy is to shard them (see fsdp.py)."""
         if self.device_mesh is not None:
             mesh = self.device_mesh["data_parallel"]
             shard(self.lm, mesh)

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from soundloom.gen.transformer import Transformer, sinusoidal_positions
+from soundloom.gen.model.transformer import Transformer, sinusoidal_positions
 
 DIM, HEADS, LAYERS = 32, 4, 3
 

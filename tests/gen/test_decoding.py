@@ -13,11 +13,11 @@ from torch import Tensor
 
 from soundloom.codecs.seanet.model import SEANetCodec
 from soundloom.core.limiter import limit
+from soundloom.gen.decoding import DECODE_SECONDS, decode_codes, decode_while
 from soundloom.gen.generation import GenerationCancelled
-from soundloom.gen.lm import AudioLM
+from soundloom.gen.model.lm import AudioLM
+from soundloom.gen.model.transformer import KVCache
 from soundloom.gen.pipeline import AudioGen, GeneratedAudio
-from soundloom.gen.streaming import DECODE_SECONDS, decode_codes, decode_while
-from soundloom.gen.transformer import KVCache
 
 RATE, HOP = 16000, 320
 # Convolutions over pieces of other lengths round differently.
@@ -228,7 +228,7 @@ def test_a_minute_takes_the_memory_of_a_window(tiny_model: AudioGen, monkeypatch
 def test_many_rows_and_long_rows_decode_as_they_would_whole(
     model: AudioGen, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("soundloom.gen.streaming.DECODE_SECONDS", 1.0)
+    monkeypatch.setattr("soundloom.gen.decoding.DECODE_SECONDS", 1.0)
     generator = torch.Generator().manual_seed(0)
     many = torch.randint(0, 64, (5, 4, 20), generator=generator)
     torch.testing.assert_close(

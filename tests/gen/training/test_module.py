@@ -16,12 +16,12 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from soundloom.codecs.seanet.model import SEANetCodec
-from soundloom.gen.module import AudioGenModule
-from soundloom.gen.objective import CodeBatch
 from soundloom.gen.pipeline import AudioGen
-from soundloom.gen.text import T5TextEncoder
+from soundloom.gen.text.t5 import T5TextEncoder
+from soundloom.gen.training.module import AudioGenModule
+from soundloom.gen.training.objective import CodeBatch
 
-T5 = str(Path(__file__).resolve().parents[1] / "fixtures" / "audiogen_tiny" / "t5")
+T5 = str(Path(__file__).resolve().parents[2] / "fixtures" / "audiogen_tiny" / "t5")
 SETTINGS: dict[str, Any] = {
     "text_encoder": T5,
     "num_codebooks": 2,

@@ -12,8 +12,8 @@ from typing import TypedDict
 from torch import Tensor
 from torch.nn import functional as F
 
-from .lm import AudioLM
-from .text import TextStates
+from ..model.lm import AudioLM
+from ..text.encoder import TextStates
 
 
 class CodeBatch(TypedDict, total=False):

@@ -13,9 +13,8 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from soundloom.codecs.seanet.model import SEANetCodec
-from soundloom.gen.ema import ExponentialMovingAverage
-from soundloom.gen.lm import AudioLM
-from soundloom.gen.lora import (
+from soundloom.gen.model.lm import AudioLM
+from soundloom.gen.model.lora import (
     DEFAULT_TARGETS,
     LoRALinear,
     LoRASettings,
@@ -24,12 +23,13 @@ from soundloom.gen.lora import (
     lora_layers,
     merge_lora,
 )
-from soundloom.gen.module import AudioGenModule
-from soundloom.gen.objective import CodeBatch
 from soundloom.gen.pipeline import AudioGen
-from soundloom.gen.text import load_text_encoder
+from soundloom.gen.text.loader import load_text_encoder
+from soundloom.gen.training.ema import ExponentialMovingAverage
+from soundloom.gen.training.module import AudioGenModule
+from soundloom.gen.training.objective import CodeBatch
 
-T5 = Path(__file__).resolve().parents[1] / "fixtures" / "audiogen_tiny" / "t5"
+T5 = Path(__file__).resolve().parents[2] / "fixtures" / "audiogen_tiny" / "t5"
 
 
 def small_lm(**changed: Any) -> AudioLM:

@@ -1,0 +1,1 @@
+"""Text encoders: sentences to states that the language model attends to."""

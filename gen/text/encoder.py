@@ -1,0 +1,74 @@
+"""Text encoders: sentences to states that the language model attends to.
+
+`TextEncoder` is the contract; t5.py and embedded.py keep it. Letters: B prompts, L tokens
+of the longest, D width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass
+class TextStates:
+    """Encoded prompts.
+
+    Attributes:
+        states: float32 `[B, L, D]`, zero where the mask is false.
+        mask: bool `[B, L]`, true for real tokens; a row without any means "no prompt".
+    """
+
+    states: Tensor
+    mask: Tensor
+
+    def repeat(self, times: int) -> TextStates:
+        """Every row `times` times in a row: `[B * times, L, D]`."""
+        return TextStates(self.states.repeat_interleave(times, 0), self.mask.repeat_interleave(times, 0))
+
+    def rows(self, start: int, stop: int) -> TextStates:
+        """The rows from `start` to before `stop`, padded as they are."""
+        return TextStates(self.states[start:stop], self.mask[start:stop])
+
+    def null(self) -> TextStates:
+        """States of the same shape that stand for no prompt at all."""
+        return TextStates(torch.zeros_like(self.states), torch.zeros_like(self.mask))
+
+
+class TextEncoder(nn.Module):
+    """What every text encoder offers: `dim` (D) and a call on a list of prompts."""
+
+    dim: int
+
+    def forward(self, prompts: Sequence[str]) -> TextStates:
+        """Encode prompts; an empty or whitespace prompt gives a row of zero states whose mask is all false.
+
+        Raises:
+            TypeError: a prompt is not a string.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has to say how it encodes prompts")
+
+
+def check_prompts(prompts: Sequence[str]) -> list[str]:
+    """Return prompts as a list.
+
+    Raises:
+        TypeError: one string where a list belongs, or an entry that is not a string.
+    """
+    if isinstance(prompts, str):
+        raise TypeError(f"prompts is the string {prompts[:40]!r}; give a list, [{prompts[:40]!r}]")
+    for index, prompt in enumerate(prompts):
+        if not isinstance(prompt, str):
+            raise TypeError(
+                f"prompt {index} is {prompt!r} ({type(prompt).__name__}); every prompt must be a string, "
+                "an empty one for no prompt"
+            )
+    return list(prompts)
+
+
+def as_utf8(text: str) -> str:
+    """The text without what no tokenizer takes: half of a surrogate pair (a cut emoji) becomes "?"."""
+    return text.encode("utf-8", "replace").decode()
