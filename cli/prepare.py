@@ -72,7 +72,7 @@ def run_prepare(options: argparse.Namespace) -> int:
     """Check, report and write; the exit status is that of the command's description."""
     _check(options)
     from ..codecs.bench.reports import check_report
-    from ..recipes.prepare import check_folder, check_output, load_encoders, prepare_folder
+    from ..recipes.data.prepare_folder import check_folder, check_output, load_encoders, prepare_folder
 
     if options.report is not None:
         try:

@@ -30,7 +30,7 @@ from ..gen.evaluation import Evaluation, named_class
 from ..gen.metrics import PromptAccuracy
 from ..gen.pipeline import AudioGen
 from ..gen.rerank import JudgeScorer
-from .folder import UNREADABLE, list_folder
+from .data.folder import UNREADABLE, list_folder
 
 Progress = Callable[[int, int], None]
 Item = TypeVar("Item")

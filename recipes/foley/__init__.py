@@ -6,7 +6,7 @@ Every module named sounds_*.py in this folder registers its sound classes when i
 import importlib
 import pkgutil
 
-from .registry import CLASSES
+from .sound_classes import CLASSES
 
 for _module in sorted(
     info.name for info in pkgutil.iter_modules(__path__) if info.name.startswith("sounds_")

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from .grammar import COMMON, COMPOSITIONS, SPLITS, Composition, Grammar, Part, Split, pick
-from .registry import CLASSES, SoundClass
 from .scene import place_sound, record_clip, set_level, sum_parts
+from .sound_classes import CLASSES, SoundClass
 
 DEFAULT_COMPOSITIONS: Mapping[Composition, float] = {
     "single": 0.7,

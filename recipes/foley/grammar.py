@@ -19,7 +19,7 @@ from typing import Literal, TypeVar
 import numpy as np
 
 from . import english
-from .registry import SoundClass
+from .sound_classes import SoundClass
 from .templates import CORE, TEMPLATES
 
 Split = Literal["train", "validation", "test"]

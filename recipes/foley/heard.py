@@ -23,7 +23,7 @@ from ...core.audio import read_audio
 from ...gen.tags import TagAccuracy, Tagger, first_tags
 from ..evaluation import spread
 from .corpus import FoleyCorpus
-from .registry import CLASSES
+from .sound_classes import CLASSES
 
 RENDERING_SEED = 80_000  # no training or held-out corpus has this one
 MOST_RECORDINGS = 60  # of a class

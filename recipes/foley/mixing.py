@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from .registry import CLASSES
+from .sound_classes import CLASSES
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import numpy as np
 
 from . import parametric
 from .events import Sound, between, choose, how_many, place, regular_times, ring
-from .registry import sound_class
+from .sound_classes import sound_class
 from .synth import (
     Array,
     Rng,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from .events import Sound, between, choose, ring, tone
-from .registry import sound_class
+from .sound_classes import sound_class
 from .synth import (
     Array,
     Rng,

@@ -17,7 +17,7 @@ from .events import (
     scrambled,
     tone,
 )
-from .registry import sound_class
+from .sound_classes import sound_class
 from .synth import (
     Array,
     Rng,

@@ -8,7 +8,7 @@ import numpy as np
 
 from . import synth
 from .events import Sound, between, choose, regular_times, ring
-from .registry import sound_class
+from .sound_classes import sound_class
 from .synth import Array, Rng
 
 _SPEED = {

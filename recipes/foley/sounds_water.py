@@ -6,8 +6,8 @@ import numpy as np
 
 from . import synth
 from .events import Sound, between, choose, how_many
-from .registry import sound_class
 from .repeat import repeated
+from .sound_classes import sound_class
 from .synth import Array, Rng
 
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from . import parametric, synth
 from .events import Sound, between, choose, option
-from .registry import sound_class
+from .sound_classes import sound_class
 from .synth import Array, Rng
 
 

@@ -14,10 +14,11 @@ import pytest
 import soundfile
 
 from soundloom.codecs import compression
-from soundloom.recipes import evaluation, prepare
-from soundloom.recipes.captioned_data import AudioGenDataModule
-from soundloom.recipes.data import AudioDataModule
-from soundloom.recipes.datasets import AudioFiles
+from soundloom.recipes import evaluation
+from soundloom.recipes.data import prepare_folder
+from soundloom.recipes.data.audiogen_module import AudioGenDataModule
+from soundloom.recipes.data.datasets import AudioFiles
+from soundloom.recipes.data.modules import AudioDataModule
 from tests.cli.running import refused, run
 
 ODD_NAME = "caf\udce9.wav"  # b"caf\xe9.wav"
@@ -194,7 +195,7 @@ def test_whatever_a_decoder_raises_is_the_matter_of_one_file(
 
         monkeypatch.setattr(module, name, work)
 
-    spoil(prepare, "_decode")
+    spoil(prepare_folder, "_decode")
     assert run("prepare", sounds) == 1
     printed = capsys.readouterr().out
     assert "2 of 3 sounds usable" in printed and "  dog.wav  (" in printed

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from soundloom.recipes import prepare as recipe
+from soundloom.recipes.data import prepare_folder as recipe
 from tests.cli.running import refused, run
 
 TINY = Path(__file__).resolve().parents[1] / "fixtures" / "audiogen_tiny"

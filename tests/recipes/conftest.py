@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from soundloom.recipes.foley.registry import SoundClass
+from soundloom.recipes.foley.sound_classes import SoundClass
 
 
 def render_bark(

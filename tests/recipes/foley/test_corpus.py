@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from soundloom.recipes.foley import CLASSES, Clip, FoleyCorpus
-from soundloom.recipes.foley.registry import SoundClass
 from soundloom.recipes.foley.scene import active_level, place_sound, record_clip, set_level, sum_parts
+from soundloom.recipes.foley.sound_classes import SoundClass
 
 Toys = dict[str, SoundClass]
 

@@ -20,7 +20,7 @@ from soundloom.recipes.foley.grammar import (
     plain_names,
     stable_fraction,
 )
-from soundloom.recipes.foley.registry import SoundClass
+from soundloom.recipes.foley.sound_classes import SoundClass
 from soundloom.recipes.foley.templates import TEMPLATES
 
 Toys = dict[str, SoundClass]

@@ -9,7 +9,7 @@ import pytest
 from scipy import signal
 
 import soundloom.recipes.foley  # noqa: F401  (registers the classes)
-from soundloom.recipes.foley.registry import CLASSES
+from soundloom.recipes.foley.sound_classes import CLASSES
 
 RATE = 16000
 MODULES = ("weather", "water", "animals", "wildlife", "body", "steps")

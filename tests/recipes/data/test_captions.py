@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from soundloom.recipes.captions import captions_of, join_tags, normalize_caption, split_tags
+from soundloom.recipes.data.captions import captions_of, join_tags, normalize_caption, split_tags
 
 
 @pytest.mark.parametrize(

@@ -19,8 +19,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from soundloom.core.audio import AudioError
-from soundloom.recipes.captioned import Item
-from soundloom.recipes.shards import (
+from soundloom.recipes.data.captioned import Item
+from soundloom.recipes.data.shard_stream import ShardStream, StreamLoader
+from soundloom.recipes.data.shards import (
     Sample,
     ShardWriter,
     describe_shards,
@@ -29,7 +30,6 @@ from soundloom.recipes.shards import (
     read_shard,
     split_name,
 )
-from soundloom.recipes.streaming import ShardStream, StreamLoader
 
 keys = st.text("abcXYZ019_-é/", min_size=1, max_size=12).filter(
     lambda key: not key.startswith("/") and not key.endswith("/") and "//" not in key

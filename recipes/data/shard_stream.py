@@ -12,10 +12,10 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
-from ..core.audio import AudioError
-from ..core.failures import Failure, attempt, said
+from ...core.audio import AudioError
+from ...core.failures import Failure, attempt, said
+from ..resume import mixed_seed
 from .captioned import Item
-from .resume import mixed_seed
 from .shards import Sample, read_shard
 
 logger = logging.getLogger(__name__)

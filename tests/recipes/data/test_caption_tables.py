@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from soundloom.recipes.caption_tables import MAX_CELL_LINES, Table, read_table
+from soundloom.recipes.data.caption_tables import MAX_CELL_LINES, Table, read_table
 
 SOUNDS = (".wav", ".flac")
 

@@ -10,9 +10,9 @@ from typing import Any
 import lightning
 from torch.utils.data import DataLoader, Dataset
 
-from ..core.exports_model import ExportsModel
+from ...core.exports_model import ExportsModel
+from ..resume import ResumableLoader
 from .datasets import HOLD_OUT_EVERY, RenderedFolder
-from .resume import ResumableLoader
 
 logger = logging.getLogger(__name__)
 
@@ -87,7 +87,7 @@ class RenderingDataModule(lightning.LightningDataModule):
             clips = max(HOLD_OUT_EVERY, clips // 10)
         if self.debugging:
             clips = min(clips, max(_DEBUG_CLIPS, 2 * self.batch_size))
-        from .foley.render import render_dataset  # only needed where something is missing
+        from ..foley.render import render_dataset  # only needed where something is missing
 
         def report(done: int, total: int) -> None:
             if done == total or done % max(32, total // 320 * 32) < 32:

@@ -14,8 +14,9 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader
 
-from ..codecs.registry import load_codec
-from ..gen.training.mixing import Mixing
+from ...codecs.registry import load_codec
+from ...gen.training.mixing import Mixing
+from ..resume import mixed_seed, run_seed
 from .captioned import (
     EncodedSource,
     Item,
@@ -33,13 +34,12 @@ from .datasets import HOLD_OUT_EVERY
 from .encoded_files import CODES
 from .folder import read_folder
 from .rendering import RenderingDataModule, loader, positive
-from .resume import mixed_seed, run_seed
+from .shard_stream import BUFFER, ShardStream, StreamLoader
 from .shards import Sample, describe_shards, find_shards, holds_shards
-from .streaming import BUFFER, ShardStream, StreamLoader
 
 logger = logging.getLogger(__name__)
 
-_PIECE = re.compile(r"(\d{8})-\d{3}")  # keys of encoded shards: recording and piece, see encode.py
+_PIECE = re.compile(r"(\d{8})-\d{3}")  # keys of encoded shards: recording and piece, see encoding.py
 
 
 class AudioGenDataModule(RenderingDataModule):
@@ -47,7 +47,7 @@ class AudioGenDataModule(RenderingDataModule):
 
     - folders of recordings with captions (see folder.py): "audio" batches, for which the model needs a codec;
     - rendered folders (audio.npy), also "audio", unless `codec` encodes them in advance;
-    - encoded folders (codes.npy, by `soundloom prepare` or recipes/encode.py): "codes" batches;
+    - encoded folders (codes.npy, by `soundloom prepare` or recipes/data/encoding.py): "codes" batches;
     - WebDataset shards, raw or encoded.
 
     Sound and codes do not mix in one run, nor do shards and folders.
@@ -144,7 +144,7 @@ class AudioGenDataModule(RenderingDataModule):
         path = self.locate(folder)
         if self.codec is None or (path / CODES).is_file() or not (path / "audio.npy").is_file():
             return
-        from .encode import encode_rendered
+        from .encoding import encode_rendered
 
         logger.info("encoding %s with %s", path, self.codec)
         encode_rendered(path, load_codec(self.codec), name=self.codec)

@@ -2,9 +2,9 @@
 
 A sample is a run of neighbouring members that share their name up to the first dot of its last part:
 "000017.flac" and "000017.json". Raw shards hold sound files with their side-cars (see folder.py), encoded
-ones "KEY.safetensors" and "KEY.json" (see encode.py). https://github.com/webdataset/webdataset describes the
-format. That package reads and writes the same files, but it opens addresses by way of a shell and unpickles
-by default, so here fsspec opens them and the standard library's tarfile reads them.
+ones "KEY.safetensors" and "KEY.json" (see encoding.py). https://github.com/webdataset/webdataset describes
+the format. That package reads and writes the same files, but it opens addresses by way of a shell and
+unpickles by default, so here fsspec opens them and the standard library's tarfile reads them.
 """
 
 from __future__ import annotations
@@ -184,7 +184,7 @@ def split_name(name: str) -> tuple[str, str]:
 
 
 def describe_shards(place: str | Path) -> dict[str, Any] | None:
-    """The prepared.json beside the shards (see encode.py), or None: not ours, or not to be had."""
+    """The prepared.json beside the shards (see encoding.py), or None: not ours, or not to be had."""
     import fsspec
 
     folder = str(place)

@@ -16,11 +16,11 @@ from torch import Tensor
 
 from soundloom.codecs.base import Codec
 from soundloom.gen.judge_module import SoundClassifierModule
-from soundloom.recipes import encode
-from soundloom.recipes.data import AudioDataModule, ClipDataModule, TokenDataModule
-from soundloom.recipes.datasets import SILENCE_RMS, AudioFiles, RenderedFolder
+from soundloom.recipes.data import encoding as encode
+from soundloom.recipes.data.datasets import SILENCE_RMS, AudioFiles, RenderedFolder
+from soundloom.recipes.data.modules import AudioDataModule, ClipDataModule, TokenDataModule
 from soundloom.recipes.foley.corpus import FoleyCorpus
-from soundloom.recipes.foley.registry import SoundClass
+from soundloom.recipes.foley.sound_classes import SoundClass
 
 RATE = 8000
 
@@ -310,7 +310,7 @@ def test_frames_of_padded_items_are_known(tmp_path: Path) -> None:
 def test_token_errors(tmp_path: Path) -> None:
     good = str(write_codes(tmp_path / "good", 2, 8))
     three = str(write_codes(tmp_path / "three", 2, 8, books=3))
-    with pytest.raises(FileNotFoundError, match=r"python -m soundloom\.recipes\.encode"):
+    with pytest.raises(FileNotFoundError, match=r"python -m soundloom\.recipes\.data\.encoding"):
         TokenDataModule([str(tmp_path / "none")], [good]).setup()
     with pytest.raises(ValueError, match="numbers of codebooks"):
         TokenDataModule([good], [three]).setup()

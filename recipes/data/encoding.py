@@ -1,7 +1,7 @@
 """Turn sound into codec tokens, and captions into text states, ahead of training.
 
-`soundloom prepare` encodes recordings (see prepare.py). Rendered folders (audio.npy, metadata.jsonl) gain a
-codes.npy by `python -m soundloom.recipes.encode FOLDER --codec NAME`.
+`soundloom prepare` encodes recordings (see prepare_folder.py). Rendered folders (audio.npy, metadata.jsonl)
+gain a codes.npy by `python -m soundloom.recipes.data.encoding FOLDER --codec NAME`.
 
 The files are described in encoded_files.py.
 """
@@ -24,10 +24,10 @@ from torch import Tensor
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from ..codecs.base import Codec
-from ..codecs.registry import load_codec
-from ..core.failures import Failure, attempt
-from ..gen.text.encoder import TextEncoder
+from ...codecs.base import Codec
+from ...codecs.registry import load_codec
+from ...core.failures import Failure, attempt
+from ...gen.text.encoder import TextEncoder
 from .datasets import RenderedFolder
 from .encoded_files import CODES, Sink, describe, write_prepared
 from .folder import Recording, read_part, sound_seconds
@@ -295,10 +295,10 @@ def _write_codes(path: Path, batches: Iterator[np.ndarray], total: int, progress
 def build_parser() -> argparse.ArgumentParser:
     """Return the command's argument parser."""
     parser = argparse.ArgumentParser(
-        prog="python -m soundloom.recipes.encode",
+        prog="python -m soundloom.recipes.data.encoding",
         description="Encode the sound of a rendered FOLDER (audio.npy) into FOLDER/codes.npy, int16 "
         "[n, K, T]. For recordings: soundloom prepare.",
-        epilog="example: python -m soundloom.recipes.encode data/foley/train --codec seanet-16khz",
+        epilog="example: python -m soundloom.recipes.data.encoding data/foley/train --codec seanet-16khz",
     )
     parser.add_argument("folder", metavar="FOLDER", help="rendered folder")
     parser.add_argument("--codec", required=True, help="name, folder or hub id of the codec")

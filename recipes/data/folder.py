@@ -22,11 +22,11 @@ from typing import BinaryIO
 
 from torch import Tensor
 
-from ..core.audio import SOUND_SUFFIXES, UNDECODED_SUFFIXES, AudioError, check_sound, mix, resample
-from ..core.failures import Failure, attempt
-from ..core.filenames import same_name
-from ..core.sound_reader import SoundReader, open_sound
-from ..core.walk import walk
+from ...core.audio import SOUND_SUFFIXES, UNDECODED_SUFFIXES, AudioError, check_sound, mix, resample
+from ...core.failures import Failure, attempt
+from ...core.filenames import same_name
+from ...core.sound_reader import SoundReader, open_sound
+from ...core.walk import walk
 from .caption_tables import SURROGATE, TABLES, Table, read_table
 from .captions import captions_of
 

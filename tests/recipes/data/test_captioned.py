@@ -18,11 +18,11 @@ from safetensors.numpy import save
 from soundloom import cli
 from soundloom.core.audio import AudioError
 from soundloom.gen.training.mixing import Mixing
-from soundloom.recipes.captioned import Item, ItemDataset, RecordingSource, collate_items, hold_out
-from soundloom.recipes.captioned_data import AudioGenDataModule, held_out
-from soundloom.recipes.data import AudioDataModule
-from soundloom.recipes.folder import read_folder
-from soundloom.recipes.shards import ShardWriter
+from soundloom.recipes.data.audiogen_module import AudioGenDataModule, held_out
+from soundloom.recipes.data.captioned import Item, ItemDataset, RecordingSource, collate_items, hold_out
+from soundloom.recipes.data.folder import read_folder
+from soundloom.recipes.data.modules import AudioDataModule
+from soundloom.recipes.data.shards import ShardWriter
 
 RATE = 8000
 
@@ -432,7 +432,7 @@ trainer: {{fast_dev_run: 2, accelerator: cpu, enable_progress_bar: false, enable
 
 
 def test_a_recipe_trains_on_a_folder_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    tiny = Path(__file__).resolve().parents[1] / "fixtures" / "audiogen_tiny"
+    tiny = Path(__file__).resolve().parents[2] / "fixtures" / "audiogen_tiny"
     recipe = tmp_path / "own.yaml"
     recipe.write_text(RECIPE.format(tiny=tiny, folder=levels(tmp_path / "sounds", 8, rate=16000)))
     monkeypatch.chdir(tmp_path)

@@ -1,4 +1,4 @@
-"""The files that hold encoded sound: written by encode.py, read by captioned.py.
+"""The files that hold encoded sound: written by encoding.py, read by captioned.py.
 
 An encoded folder holds codes.npy, int16 `[n, K, T]`; metadata.jsonl with a line for each of the n items
 (captions, frames that are no padding, file_name); prepared.json, which says what encoded them; and, if the
@@ -19,8 +19,8 @@ from typing import Any, Protocol
 import numpy as np
 from safetensors.numpy import save
 
-from ..codecs.base import Codec
-from ..gen.text.encoder import TextEncoder
+from ...codecs.base import Codec
+from ...gen.text.encoder import TextEncoder
 from .shards import ShardWriter
 
 CODES, TEXT, PREPARED = "codes.npy", "text.npy", "prepared.json"

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from ..core.failures import Failure, attempt, said
+from ...core.failures import Failure, attempt, said
 from .folder import UNREADABLE, list_folder, read_part, sound_seconds
 
 logger = logging.getLogger(__name__)

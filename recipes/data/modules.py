@@ -16,8 +16,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from ..resume import mixed_seed, run_seed
+from .audiogen_module import AudioGenDataModule, held_out
 from .captioned import EncodedSource, Item, item_of_sample
-from .captioned_data import AudioGenDataModule, held_out
 from .datasets import (
     GAIN_DB,
     HOLD_OUT_EVERY,
@@ -32,9 +33,8 @@ from .datasets import (
     with_gain,
 )
 from .rendering import RenderingDataModule, loader, positive
-from .resume import mixed_seed, run_seed
+from .shard_stream import ShardStream, StreamLoader
 from .shards import Sample, find_shards, holds_shards
-from .streaming import ShardStream, StreamLoader
 
 __all__ = ["AudioDataModule", "AudioGenDataModule", "ClipDataModule", "TokenDataModule"]
 

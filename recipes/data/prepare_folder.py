@@ -23,16 +23,16 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..codecs.base import Codec
-from ..codecs.registry import load_codec
-from ..core.audio import AudioError, check_sound
-from ..core.failures import Failure, attempt, failure_lines
-from ..core.sound_reader import open_sound
-from ..gen.text.encoder import TextEncoder
-from ..gen.training.parts import build_text_encoder
+from ...codecs.base import Codec
+from ...codecs.registry import load_codec
+from ...core.audio import AudioError, check_sound
+from ...core.failures import Failure, attempt, failure_lines
+from ...core.sound_reader import open_sound
+from ...gen.text.encoder import TextEncoder
+from ...gen.training.parts import build_text_encoder
 from .captions import normalize_caption
-from .encode import MIN_PIECE_SECONDS, encode_recordings
 from .encoded_files import CODES, PREPARED, TEXT, FolderSink, ShardSink, Sink, describe, write_prepared
+from .encoding import MIN_PIECE_SECONDS, encode_recordings
 from .folder import (
     DUPLICATE,
     NO_CAPTION,

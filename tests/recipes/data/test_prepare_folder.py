@@ -17,12 +17,12 @@ from torch import Tensor
 
 from soundloom.codecs.base import Codec
 from soundloom.gen.text.encoder import TextEncoder, TextStates
-from soundloom.recipes.captioned_data import AudioGenDataModule
-from soundloom.recipes.encode import encode_captions, encode_recordings
-from soundloom.recipes.encoded_files import FolderSink
-from soundloom.recipes.folder import list_folder
-from soundloom.recipes.prepare import check_folder, prepare_folder
-from soundloom.recipes.shards import find_shards, read_shard
+from soundloom.recipes.data.audiogen_module import AudioGenDataModule
+from soundloom.recipes.data.encoded_files import FolderSink
+from soundloom.recipes.data.encoding import encode_captions, encode_recordings
+from soundloom.recipes.data.folder import list_folder
+from soundloom.recipes.data.prepare_folder import check_folder, prepare_folder
+from soundloom.recipes.data.shards import find_shards, read_shard
 
 RATE = 8000
 
@@ -376,7 +376,7 @@ def test_captions_are_encoded_without_padding() -> None:
 
 
 def test_checking_uses_several_threads(sounds: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from soundloom.recipes import prepare
+    from soundloom.recipes.data import prepare_folder as prepare
 
     names, real, together = set(), prepare._decode, threading.Barrier(2, timeout=10)
 

@@ -15,7 +15,7 @@ import soundfile
 import torch
 
 from soundloom.core.audio import AudioError
-from soundloom.recipes.folder import (
+from soundloom.recipes.data.folder import (
     BAD_CAPTIONS,
     MAX_SIDE_CAR_BYTES,
     MISSING_FILE,

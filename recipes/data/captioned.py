@@ -1,8 +1,8 @@
 """Captioned sound, or its codes, as a torch dataset for the language model.
 
 A source is one folder: recordings (folder.py), rendered clips, or codes that `soundloom prepare` wrote. All
-random choices (the stretch of sound, which of its captions) come from torch's generator, which resume.py
-seeds for every item.
+random choices (the stretch of sound, which of its captions) come from torch's generator, which
+recipes/resume.py seeds for every item.
 
 Letters: B items, C channels, N samples, K codebooks, T frames, L text tokens, D width of text states.
 """
@@ -22,10 +22,10 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from ..core.audio import AudioError, mix
-from ..core.failures import Failure, attempt, said
-from ..core.safetensors_files import load_safetensors
-from ..gen.training.mixing import Clips, Mixing
+from ...core.audio import AudioError, mix
+from ...core.failures import Failure, attempt, said
+from ...core.safetensors_files import load_safetensors
+from ...gen.training.mixing import Clips, Mixing
 from .datasets import HOLD_OUT_EVERY, RenderedFolder, read_metadata
 from .encoded_files import CODES, PREPARED, TEXT
 from .folder import AUDIO_SUFFIXES, Recording, read_part, side_car_captions
@@ -144,7 +144,8 @@ class EncodedSource:
         path = self.folder / CODES
         if not path.is_file():
             raise FileNotFoundError(
-                f"{path} is missing; make it with: python -m soundloom.recipes.encode {self.folder} --codec "
+                f"{path} is missing; make it with: "
+                f"python -m soundloom.recipes.data.encoding {self.folder} --codec "
                 f"seanet-16khz (a rendered folder), or: soundloom prepare SOUNDS -o {self.folder} --codec "
                 "seanet-16khz"
             )
