@@ -20,8 +20,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from soundloom.gen.tags import first_tags
-from soundloom.gen.yamnet import YAMNet
+from soundloom.evaluation.tags import first_tags
+from soundloom.evaluation.yamnet import YAMNet
 from soundloom.recipes.foley import CLASSES, parametric
 from soundloom.recipes.foley.scene import place_sound, record_clip
 from soundloom.recipes.foley.synth import fit, scatter

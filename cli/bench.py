@@ -50,21 +50,21 @@ def add_bench_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run_bench_codecs(options: argparse.Namespace) -> int:
     """Try all codecs on all sounds, print the table, and write table, figures and plot; 1: some left out."""
-    from ..codecs.bench.contenders import parse_codecs, parse_rates
+    from ..evaluation.bench.contenders import parse_codecs, parse_rates
 
     opus_rates = [] if options.opus == "none" else parse_rates(options.opus)
     chosen = None if options.codecs is None else parse_codecs(options.codecs)
     files = _plan_files(options)
 
     from ..codecs import load_codec
-    from ..codecs.bench.contenders import codec_contenders, opus_contenders
-    from ..codecs.bench.reports import write_report
-    from ..codecs.bench.run import run_bench
     from ..core.failures import Failure, failure_lines
     from ..core.hub import BUNDLED_MODELS, bundled_names
-    from ..gen.embedders import Judge
-    from ..gen.metrics import JudgeScores
-    from ..recipes.evaluation import bench_sounds, folder_examples, folder_failures
+    from ..evaluation.bench.contenders import codec_contenders, opus_contenders
+    from ..evaluation.bench.run import run_bench
+    from ..evaluation.embedders import Judge
+    from ..evaluation.evaluate_sounds import bench_sounds, folder_examples, folder_failures
+    from ..evaluation.prompt_accuracy import JudgeScores
+    from ..evaluation.report import write_report
 
     examples = folder_examples(options.folder, limit=options.limit, seconds=options.seconds)
     codecs = [
@@ -104,7 +104,7 @@ def run_bench_codecs(options: argparse.Namespace) -> int:
 
 def _plan_files(options: argparse.Namespace) -> list[Path]:
     """The files that a bench writes, after checking that it can; its folder is made."""
-    from ..codecs.bench.reports import check_report
+    from ..evaluation.report import check_report
 
     if options.output is None:
         return []

@@ -131,7 +131,7 @@ def run_generate(options: argparse.Namespace) -> None:
             summary = _stream(model, options, settings)
         else:
             if options.candidates > 1:
-                from ..gen.rerank import JudgeScorer
+                from ..evaluation.scorer import JudgeScorer
 
                 settings |= {"candidates": options.candidates, "rerank": JudgeScorer()}
             audio = model.generate(options.prompts, **settings)

@@ -24,7 +24,7 @@ from .options import (
 from .terminal import progress_bar
 
 if TYPE_CHECKING:
-    from ..gen.embedders import Embedder
+    from ..evaluation.embedders import Embedder
 
 
 EMBEDDERS = ("judge", "log-mel", "yamnet")
@@ -97,8 +97,8 @@ def embedder(text: str) -> str:
 
 def load_embedder(text: str) -> Embedder | None:
     """The embedder of that name; None for the judge."""
-    from ..gen.embedders import LogMelStatistics
-    from ..gen.yamnet import YAMNet
+    from ..evaluation.embedders import LogMelStatistics
+    from ..evaluation.yamnet import YAMNet
 
     kind, _, name = text.partition(":")
     if kind == "yamnet":
@@ -109,10 +109,10 @@ def load_embedder(text: str) -> Embedder | None:
 def run_evaluate(options: argparse.Namespace) -> int:
     """Measure, print the table, and write the report; returns the exit status of the description."""
     _check_evaluate(options)
-    from ..codecs.bench.reports import check_report, write_report
-    from ..gen.evaluation import report_lines
-    from ..recipes.evaluation import folder_failures
-    from ..recipes.foley.heard import heard_lines
+    from ..evaluation.evaluate_sounds import folder_failures
+    from ..evaluation.evaluation import report_lines
+    from ..evaluation.heard_foley import heard_lines
+    from ..evaluation.report import check_report, write_report
 
     if options.output is not None:
         check_report(options.output, force=options.force)
@@ -158,11 +158,17 @@ def _check_evaluate(options: argparse.Namespace) -> None:
 
 def _measure(options: argparse.Namespace, progress: Callable[[int, int], None]) -> dict[str, Any]:
     """The report that the options ask for, beginning with its subject."""
-    from ..gen.embedders import Judge
-    from ..gen.yamnet import YAMNet
-    from ..recipes.evaluation import evaluate_codec, evaluate_model, evaluate_sounds, folder_examples, spread
-    from ..recipes.foley.heard import evaluate_renderings, recordings_by_class
-    from ..recipes.prompts import evaluate_prompts, read_prompts
+    from ..evaluation.embedders import Judge
+    from ..evaluation.evaluate_sounds import (
+        evaluate_codec,
+        evaluate_model,
+        evaluate_sounds,
+        folder_examples,
+        spread,
+    )
+    from ..evaluation.heard_foley import evaluate_renderings, recordings_by_class
+    from ..evaluation.prompts import evaluate_prompts, read_prompts
+    from ..evaluation.yamnet import YAMNet
 
     embedder = load_embedder(options.embedder)
     if isinstance(embedder, YAMNet) and options.renderings:
@@ -191,7 +197,7 @@ def _measure(options: argparse.Namespace, progress: Callable[[int, int], None]) 
             options.folder, captions=bool(options.model), limit=options.limit, **settings
         )
     else:
-        from ..recipes.foley.evaluate import held_out_examples
+        from ..evaluation.held_out_foley import held_out_examples
 
         per_class = options.per_class or 4
         examples = spread(held_out_examples(per_class), options.limit)
@@ -211,8 +217,8 @@ def _measure(options: argparse.Namespace, progress: Callable[[int, int], None]) 
 
 def run_compare(options: argparse.Namespace) -> None:
     """Measure two files and print the figures."""
-    from ..codecs.bench.compare import compare_files, comparison_table
-    from ..codecs.bench.reports import to_json
+    from ..evaluation.compare_files import compare_files, comparison_table
+    from ..evaluation.report import to_json
 
     comparison = compare_files(options.original, options.other, trim=options.trim)
     print(to_json(comparison) if options.json else comparison_table(comparison))

@@ -71,7 +71,7 @@ def add_prepare_arguments(parser: argparse.ArgumentParser) -> None:
 def run_prepare(options: argparse.Namespace) -> int:
     """Check, report and write; the exit status is that of the command's description."""
     _check(options)
-    from ..codecs.bench.reports import check_report
+    from ..evaluation.report import check_report
     from ..recipes.data.prepare_folder import check_folder, check_output, load_encoders, prepare_folder
 
     if options.report is not None:

@@ -12,9 +12,9 @@ import torch
 
 from ..cli.generate import slug
 from ..core.audio import resample
+from ..evaluation.scorer import JudgeScorer
 from ..gen.generation import GenerationCancelled
 from ..gen.pipeline import GeneratedAudio
-from ..gen.rerank import JudgeScorer
 from .input import read_upload
 from .live import HUSH, LiveSounds, live_player
 from .pictures import spectrogram

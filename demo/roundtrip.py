@@ -14,8 +14,8 @@ from torch import Tensor
 from ..codecs.base import Codec
 from ..codecs.compression import decode_file, encode_file
 from ..codecs.compression.storage import Storage
-from ..codecs.metrics import MIN_RATE, reconstruction_metrics
 from ..core.audio import mix, read_audio, resample
+from ..evaluation.spectral_distance import MIN_RATE, reconstruction_metrics
 from .input import read_upload, say_seconds
 
 Progress = Callable[[float, str], None]  # share done from 0 to 1, and what is being done

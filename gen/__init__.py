@@ -3,10 +3,10 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ..evaluation.scorer import JudgeScorer
     from .generation import GenerationCancelled
     from .model.lm import AudioLM
     from .pipeline import AudioGen, GeneratedAudio
-    from .rerank import JudgeScorer
 
 __all__ = ["AudioGen", "AudioLM", "GeneratedAudio", "GenerationCancelled", "JudgeScorer"]
 
@@ -15,7 +15,7 @@ _MODULES = {
     "AudioLM": "model.lm",
     "GeneratedAudio": "pipeline",
     "GenerationCancelled": "generation",
-    "JudgeScorer": "rerank",
+    "JudgeScorer": ".evaluation.scorer",
 }
 
 

@@ -5,30 +5,19 @@ Letters: B sounds, C channels, N samples.
 
 from __future__ import annotations
 
-import logging
-import re
 from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
-
-from ..core.audio import mix, resample
-from .judge import SoundClassifier
-from .text.embedded import EmbeddedTextEncoder
 
 if TYPE_CHECKING:
     from .pipeline import GeneratedAudio
 
-logger = logging.getLogger(__name__)
 
 # Audio [B, C, N], its sample rate in Hz and B prompts -> B scores, higher is better.
 Scorer = Callable[[Tensor, int, list[str]], Tensor]
-
-# What separates the sounds that a prompt names.
-_BETWEEN = re.compile(r"[,;.]|\b(?:and|then|while|with|before|after|as|over|followed by)\b", re.IGNORECASE)
 
 
 def keep_best(found: GeneratedAudio, candidates: int, scorer: Scorer) -> GeneratedAudio:
@@ -63,81 +52,3 @@ def keep_best(found: GeneratedAudio, candidates: int, scorer: Scorer) -> Generat
         prompts=[found.prompts[row] for row in chosen],
         scores=[float(groups.view(-1)[row]) for row in chosen],
     )
-
-
-class JudgeScorer:
-    """Scores a sound by the probability that a classifier gives to the classes that the prompt names.
-
-    A prompt is cut into parts ("a dog barks, then rain": two), and each part names the class whose name is
-    nearest in meaning, by the cosine of averaged word vectors; a part that is near none names none. On
-    held-out captions of the Foley corpus this finds exactly the right class for 87 % of those that name one.
-
-    It can tell that a dog was asked for and a bell came out. It can't tell how natural a sound is, in which
-    order two come, how often, how loud or how near. It knows the classes of its judge only (`class_names`)
-    and learned them from synthesised sounds. Prompts that name none of them score 0, so that the first
-    candidate stays.
-
-    Args:
-        judge: the classifier; None: the one that ships, "foley-judge".
-        text_encoder: has the word vectors; None: that of the model that ships.
-        threshold: least cosine, -1 to 1, at which a part names a class.
-    """
-
-    def __init__(
-        self,
-        judge: SoundClassifier | None = None,
-        text_encoder: EmbeddedTextEncoder | None = None,
-        *,
-        threshold: float = 0.25,
-    ) -> None:
-        if text_encoder is None:
-            text_encoder = EmbeddedTextEncoder.from_pretrained("foley")
-        self.judge = SoundClassifier.from_pretrained() if judge is None else judge
-        self.text_encoder = text_encoder
-        self.threshold = threshold
-        self.names = self.judge.class_names
-        self._vectors = self._embed([name.replace("_", " ") for name in self.names])
-
-    def classes_of(self, prompt: str) -> list[str]:
-        """Names of the judge's classes that a prompt names, in its order; perhaps none."""
-        parts = [part.strip() for part in _BETWEEN.split(prompt) if part.strip()]
-        if not parts:
-            return []
-        nearness, nearest = (self._embed(parts) @ self._vectors.T).max(dim=1)
-        near = [
-            index
-            for index, value in zip(nearest.tolist(), nearness.tolist(), strict=True)
-            if value >= self.threshold
-        ]
-        return [self.names[index] for index in dict.fromkeys(near)]
-
-    @torch.inference_mode()
-    def __call__(self, audio: Tensor, sample_rate: int, prompts: list[str]) -> Tensor:
-        """Score sounds.
-
-        Args:
-            audio: float `[B, C, N]`.
-            sample_rate: Hz.
-            prompts: B of them.
-
-        Returns:
-            Float32 `[B]`, probabilities: the sum over the classes that the prompt names.
-        """
-        named = {prompt: self.classes_of(prompt) for prompt in dict.fromkeys(prompts)}
-        for prompt in (prompt for prompt, classes in named.items() if not classes):
-            logger.warning(
-                "the judge knows no sound that %r names, so it cannot choose between candidates", prompt
-            )
-        mono = resample(mix(audio, 1)[:, 0], sample_rate, self.judge.sample_rate)
-        device = next(self.judge.parameters()).device
-        probabilities = self.judge(mono.to(device)).softmax(dim=1).cpu()
-        wanted = torch.zeros_like(probabilities)
-        for row, prompt in enumerate(prompts):
-            for name in named[prompt]:
-                wanted[row, self.names.index(name)] = 1.0
-        return (probabilities * wanted).sum(dim=1)
-
-    @torch.inference_mode()
-    def _embed(self, texts: list[str]) -> Tensor:
-        """Unit vectors `[B, E]`; zeros for a text without known words."""
-        return F.normalize(self.text_encoder.mean_vectors(texts).cpu(), dim=-1)

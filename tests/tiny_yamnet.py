@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from soundloom.gen.yamnet import CLASSES, FEATURES
+from soundloom.evaluation.yamnet import CLASSES, FEATURES
 
 
 class TinySession:

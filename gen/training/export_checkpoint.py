@@ -15,7 +15,7 @@ from ...core.exports_model import EXPORT_KEY, ExportsModel, check_folder, model_
 # Class of a LightningModule -> module (relative to this package) that holds it.
 MODULES = {
     "AudioGenModule": ".module",
-    "SoundClassifierModule": "..judge_module",
+    "SoundClassifierModule": "...evaluation.classifier_module",
     "SEANetModule": "...codecs.seanet.module",
     "Music2Latent2Module": "...codecs.music2latent2.module",
 }

@@ -42,7 +42,7 @@ class SoundClass:
     Attributes:
         name: label, snake_case, unique.
         kind: "event" has a beginning and an end and can be repeated; "texture" fills the time it is given.
-        tags: AudioSet's classes that are right for it (see gen/tags.py); () when nobody said.
+        tags: AudioSet's classes that are right for it (see evaluation/tags.py); () when nobody said.
         subjects: noun phrases with article ("a dog"), the first is the plainest.
         verbs: predicates for the subjects ("barks", "is barking").
         nouns: stand-alone names of the sound ("dog barking"), usable after "the sound of".

@@ -10,7 +10,7 @@ import torch
 
 from soundloom.codecs.seanet.model import SEANetCodec
 from soundloom.core.audio import write_audio
-from soundloom.gen.judge import SoundClassifier
+from soundloom.evaluation.classifier import SoundClassifier
 from soundloom.gen.pipeline import AudioGen
 from soundloom.recipes.foley import FoleyCorpus
 

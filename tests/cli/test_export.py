@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from soundloom.core.exports_model import EXPORT_KEY
-from soundloom.gen.judge import SoundClassifier
-from soundloom.gen.judge_module import SoundClassifierModule
+from soundloom.evaluation.classifier import SoundClassifier
+from soundloom.evaluation.classifier_module import SoundClassifierModule
 from tests.cli.running import refused, run
 
 

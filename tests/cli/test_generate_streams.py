@@ -56,7 +56,7 @@ def test_a_stream_gives_the_same_sound_in_pieces(
 
 
 def test_candidates_are_chosen_by_the_judge(tmp_path: Path, tiny_model: AudioGen) -> None:
-    from soundloom.gen.rerank import JudgeScorer
+    from soundloom.evaluation.scorer import JudgeScorer
 
     assert generate("-o", tmp_path / "best.wav", "--candidates", 3, "-q") == 0
     best = tiny_model.generate("a dog", 0.5, seed=7, candidates=3, rerank=JudgeScorer())

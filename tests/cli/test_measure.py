@@ -10,7 +10,7 @@ import torch
 
 from soundloom import __version__
 from soundloom.core.audio import write_audio
-from soundloom.gen.yamnet import YAMNet
+from soundloom.evaluation.yamnet import YAMNet
 from soundloom.recipes.foley import CLASSES, FoleyCorpus
 from tests.cli.running import refused, run
 from tests.tiny_yamnet import TinySession
@@ -138,7 +138,7 @@ def test_renderings_with_yamnet(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr("soundloom.recipes.foley.heard.CLASSES", {"dog": CLASSES["dog"]})
+    monkeypatch.setattr("soundloom.evaluation.heard_foley.CLASSES", {"dog": CLASSES["dog"]})
     out = tmp_path / "report.json"
     words = ("--renderings", "--per-class", 2, "--embedder", "yamnet", "-q", "-o", out)
     assert run("evaluate", *words) == 0

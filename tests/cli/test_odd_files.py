@@ -14,7 +14,7 @@ import pytest
 import soundfile
 
 from soundloom.codecs import compression
-from soundloom.recipes import evaluation
+from soundloom.evaluation import evaluate_sounds
 from soundloom.recipes.data import prepare_folder
 from soundloom.recipes.data.audiogen_module import AudioGenDataModule
 from soundloom.recipes.data.datasets import AudioFiles
@@ -199,7 +199,7 @@ def test_whatever_a_decoder_raises_is_the_matter_of_one_file(
     assert run("prepare", sounds) == 1
     printed = capsys.readouterr().out
     assert "2 of 3 sounds usable" in printed and "  dog.wav  (" in printed
-    spoil(evaluation, "open_sound")
+    spoil(evaluate_sounds, "open_sound")
     report = tmp_path / "report.json"
     assert (
         run("evaluate", sounds, "--codec", models / "codec", "--judge", models / "judge", "-o", report) == 1
@@ -218,14 +218,14 @@ def test_whatever_a_decoder_raises_is_the_matter_of_one_file(
 def test_an_interruption_of_evaluate_keeps_its_figures(
     sounds: Path, models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, out = evaluation.open_sound, tmp_path / "report.json"
+    real, out = evaluate_sounds.open_sound, tmp_path / "report.json"
 
     def open_sound(path: Path, *others: Any, **settings: Any) -> Any:
         if path.name == "rain.wav":
             raise KeyboardInterrupt
         return real(path, *others, **settings)
 
-    monkeypatch.setattr(evaluation, "open_sound", open_sound)
+    monkeypatch.setattr(evaluate_sounds, "open_sound", open_sound)
     words = ("evaluate", sounds, "--codec", models / "codec", "--judge", models / "judge", "-q", "-o", out)
     assert run(*words) == 130
     report = json.loads(out.read_text())

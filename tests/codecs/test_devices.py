@@ -10,10 +10,11 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from soundloom.codecs.encodec.segments import Segment
-from soundloom.codecs.metrics import LogSpectralDistance
 from soundloom.codecs.seanet.model import SEANetCodec
 from soundloom.core.audio import as_samples
-from soundloom.gen.metrics import FrechetAudioDistance, KLDivergence, PromptAccuracy
+from soundloom.evaluation.frechet import FrechetAudioDistance
+from soundloom.evaluation.prompt_accuracy import KLDivergence, PromptAccuracy
+from soundloom.evaluation.spectral_distance import LogSpectralDistance
 from soundloom.gen.pipeline import AudioGen
 
 

@@ -22,7 +22,7 @@ from soundloom.core.safetensors_files import (
     load_safetensors,
     save_safetensors,
 )
-from soundloom.gen.judge import SoundClassifier
+from soundloom.evaluation.classifier import SoundClassifier
 from soundloom.gen.text.loader import load_text_encoder
 
 FLOATS = {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]}

@@ -19,11 +19,11 @@ from playwright.sync_api import Page
 from soundloom.codecs.container import Compressed
 from soundloom.codecs.ecdc.write_ecdc import write_ecdc
 from soundloom.codecs.encodec import EnCodec
-from soundloom.codecs.metrics import reconstruction_metrics
 from soundloom.core.audio import write_audio
 from soundloom.demo import roundtrip
 from soundloom.demo.codecs import Codecs
 from soundloom.demo.restore import restore
+from soundloom.evaluation.spectral_distance import reconstruction_metrics
 
 WaitForSound = Callable[[Page, str], float]
 

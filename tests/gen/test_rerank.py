@@ -7,8 +7,8 @@ import logging
 import pytest
 import torch
 
+from soundloom.evaluation.scorer import JudgeScorer
 from soundloom.gen.pipeline import AudioGen
-from soundloom.gen.rerank import JudgeScorer
 from soundloom.recipes.foley import FoleyCorpus
 
 

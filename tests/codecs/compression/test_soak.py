@@ -17,8 +17,8 @@ import soundfile
 from soundloom.codecs.compression import encode_file
 from soundloom.codecs.container import ContainerReader
 from soundloom.core.audio import AudioError, TruncatedAudioError, read_audio
+from soundloom.evaluation.evaluate_sounds import folder_examples
 from soundloom.recipes.data.prepare_folder import check_folder
-from soundloom.recipes.evaluation import folder_examples
 from tests import tiny_codecs
 
 FILES = 2000

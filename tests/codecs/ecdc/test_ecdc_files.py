@@ -21,12 +21,12 @@ from soundloom.codecs import (
     read_ecdc,
     write_ecdc,
 )
-from soundloom.codecs.bench.compare import compare_files
 from soundloom.codecs.compression import CodecShelf, described_seconds
 from soundloom.codecs.ecdc.ecdc_codes import new_language_model
 from soundloom.codecs.ecdc.ecdc_header import EcdcError
 from soundloom.core.audio import mix, resample
 from soundloom.core.limiter import limit
+from soundloom.evaluation.compare_files import compare_files
 from tests.codecs.compression.pipe import Pipe, samples
 from tests.codecs.encodec.small import NAMES, make_small
 from tests.tiny_codecs import seanet, sound, write_sound

@@ -20,8 +20,8 @@ from soundloom.codecs.registry import load_codec
 from soundloom.codecs.seanet.model import SEANetCodec
 from soundloom.codecs.seanet.module import SEANetModule
 from soundloom.core.exports_model import model_folder
-from soundloom.gen.judge import SoundClassifier
-from soundloom.gen.judge_module import SoundClassifierModule
+from soundloom.evaluation.classifier import SoundClassifier
+from soundloom.evaluation.classifier_module import SoundClassifierModule
 from soundloom.gen.model.lora import LoRASettings
 from soundloom.gen.pipeline import AudioGen
 from soundloom.gen.training.ema import ExponentialMovingAverage

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from soundloom.codecs.base import Codec
-from soundloom.gen.judge_module import SoundClassifierModule
+from soundloom.evaluation.classifier_module import SoundClassifierModule
 from soundloom.recipes.data import encoding as encode
 from soundloom.recipes.data.datasets import SILENCE_RMS, AudioFiles, RenderedFolder
 from soundloom.recipes.data.modules import AudioDataModule, ClipDataModule, TokenDataModule

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from soundloom.gen.tags import check_tags
-from soundloom.gen.yamnet import YAMNet
+from soundloom.evaluation.tags import check_tags
+from soundloom.evaluation.yamnet import YAMNet
 from soundloom.recipes.foley import CLASSES
 from soundloom.recipes.foley.mixing import RECORDED, class_of_recording, mixing_classes
 from tests.tiny_yamnet import TinySession

@@ -1,0 +1,147 @@
+"""Codecs side by side on the same sounds: distances, bits really stored, speed.
+
+Every contender gets the same sound, at the rate at which it is compared, and gives back what a listener would
+hear after storing it in a file.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from torch import Tensor
+
+from ...core.audio import check_finite, check_rate
+from ..spectral_distance import LogSpectralDistance, MultiResolutionMelDistance, align, si_sdr
+from .contenders import Contender
+from .result import BenchResult, BenchRow
+
+
+@dataclass(frozen=True)
+class BenchSound:
+    """A sound to try codecs on: its name and samples `[C, N]` at the rate of the comparison."""
+
+    name: str
+    samples: Tensor
+
+
+class Scorer(Protocol):
+    """Further figures about a codec from all its reconstructions, such as `gen.metrics.JudgeScores`."""
+
+    def update(self, estimate: Tensor, target: Tensor, sample_rate: int) -> None:
+        """Take in a reconstruction and its original, `[C, N]` each."""
+        ...
+
+    def report(self) -> dict[str, float]:
+        """Figures by name; those in `FIGURES` appear in table and plot."""
+        ...
+
+    def notes(self) -> list[str]:
+        """What a reader of the figures has to know."""
+        ...
+
+
+def run_bench(
+    contenders: Sequence[Contender],
+    sounds: Iterable[BenchSound],
+    sample_rate: int,
+    *,
+    scorer: Callable[[], Scorer] | None = None,
+    notes: Sequence[str] = (),
+    progress: Callable[[str], None] | None = None,
+) -> BenchResult:
+    """Store every sound with every contender, and measure what comes back.
+
+    The mean over sounds for the two distances, the median for SI-SDR; each sound counts once whatever its
+    length. Before anything is measured a reconstruction is aligned, see `metrics.align`.
+
+    Args:
+        contenders: codecs at their settings.
+        sounds: read once, one after the other.
+        sample_rate: Hz of all sounds, and of the comparison.
+        scorer: makes a further measure for each contender.
+        notes: for the report.
+        progress: called with the name of each sound when it is done.
+
+    Raises:
+        ValueError: no contenders, two of one name, no sounds, or a sound with NaN or infinite samples.
+        RuntimeError: a contender failed; the message names it and the sound.
+    """
+    check_rate(sample_rate)
+    names = [contender.name for contender in contenders]
+    if not names or len(set(names)) != len(names):
+        raise ValueError(f"contenders are {names}; give at least one, each once")
+    tallies = [_Tally(contender, sample_rate, scorer() if scorer else None) for contender in contenders]
+    count, length, channels = 0, 0, 1
+    for sound in sounds:
+        check_finite(sound.samples, sound.name)
+        for tally in tallies:
+            try:
+                tally.add(sound.samples, warm_up=count == 0)
+            except Exception as error:
+                raise RuntimeError(f"{tally.contender.name} failed on {sound.name}: {error}") from error
+        channels = sound.samples.shape[0]
+        count, length = count + 1, length + sound.samples.shape[-1]
+        if progress is not None:
+            progress(sound.name)
+    if not count:
+        raise ValueError("there are no sounds to try the codecs on; give a folder with at least one")
+    seconds = length / sample_rate
+    rows = tuple(tally.row(seconds) for tally in tallies)
+    first = tallies[0].scorer
+    every = (*notes, *(first.notes() if first is not None else ()))
+    return BenchResult(rows, sample_rate, channels, count, seconds, every)
+
+
+class _Tally:
+    """What one contender has done so far."""
+
+    def __init__(self, contender: Contender, sample_rate: int, scorer: Scorer | None) -> None:
+        self.contender, self.sample_rate, self.scorer = contender, sample_rate, scorer
+        self.mel, self.spectral = MultiResolutionMelDistance(sample_rate), LogSpectralDistance()
+        self.ratios: list[float] = []
+        self.speeds: tuple[list[float], list[float]] = ([], [])
+        self.bytes = 0
+
+    def add(self, samples: Tensor, *, warm_up: bool) -> None:
+        rate, length = self.sample_rate, samples.shape[-1]
+        if warm_up:  # the first run of a network is slower than those that follow
+            self.contender.decode(self.contender.encode(samples, rate), rate, length)
+        started = time.perf_counter()
+        data = self.contender.encode(samples, rate)
+        stored = time.perf_counter()
+        decoded = self.contender.decode(data, rate, length)
+        ended = time.perf_counter()
+        self.bytes += len(data)
+        for speeds, seconds in zip(self.speeds, (stored - started, ended - stored), strict=True):
+            speeds.append(length / rate / max(seconds, 1e-9))
+        decoded = align(decoded.float(), samples, rate)
+        self.mel.update(decoded, samples)
+        self.spectral.update(decoded, samples)
+        ratio = float(si_sdr(decoded, samples))
+        if not math.isnan(ratio):  # one side is silent
+            self.ratios.append(ratio)
+        if self.scorer is not None:
+            self.scorer.update(decoded, samples, rate)
+
+    def row(self, seconds: float) -> BenchRow:
+        figures = {
+            "mel_distance": float(self.mel.compute()),
+            "log_spectral_distance": float(self.spectral.compute()),
+            "si_sdr": statistics.median(self.ratios) if self.ratios else math.nan,
+            **(self.scorer.report() if self.scorer is not None else {}),
+        }
+        encode_speed, decode_speed = (statistics.median(speeds) for speeds in self.speeds)
+        return BenchRow(
+            name=self.contender.name,
+            family=self.contender.family,
+            sample_rate=self.contender.sample_rate,
+            kbps=self.bytes * 8 / seconds / 1000,
+            figures={key: None if math.isnan(value) else value for key, value in figures.items()},
+            encode_speed=encode_speed,
+            decode_speed=decode_speed,
+        )

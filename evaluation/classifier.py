@@ -1,0 +1,190 @@
+"""A small sound classifier: it judges generated sounds, and its features measure distances between sets.
+
+Log-mel spectrogram, four stages of residual convolutions, mean and maximum over what is left of time and
+frequency. It is trained only on renderings of the Foley corpus (evaluation/classifier_module.py), never on
+generated sound.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Self
+
+import torch
+from diffusers import ConfigMixin, ModelMixin
+from diffusers.configuration_utils import register_to_config
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ..core.checkpoint import BUNDLED_MODELS, fill, read_json, read_weights
+from ..core.errors import ModelError
+from ..core.hub import resolve_model
+from ..core.safetensors_files import SharedWeights
+from ..core.spectra import mel_filters
+
+
+class LogMel(nn.Module):
+    """Waveform `[B, N]` -> log-mel power `[B, 1, n_mels, frames]`, about zero mean and unit spread.
+
+    Args:
+        sample_rate: Hz.
+        n_fft: window, samples.
+        hop: samples between frames.
+        n_mels: bands.
+    """
+
+    window: Tensor
+    filters: Tensor
+
+    def __init__(self, *, sample_rate: int, n_fft: int, hop: int, n_mels: int) -> None:
+        super().__init__()
+        self.n_fft, self.hop = n_fft, hop
+        self.register_buffer("window", torch.hann_window(n_fft), persistent=False)
+        band = (30.0, sample_rate / 2)
+        filters = mel_filters(sample_rate, n_fft, n_mels, *band, mean=True, dtype=torch.float64)
+        self.register_buffer("filters", filters, persistent=False)
+
+    def forward(self, audio: Tensor) -> Tensor:
+        audio = F.pad(audio.float(), (0, max(0, self.n_fft - audio.shape[-1])))
+        with torch.autocast(audio.device.type, enabled=False):
+            spectrum = torch.stft(audio, self.n_fft, self.hop, window=self.window, return_complex=True)
+            power = self.filters @ (spectrum.real.square() + spectrum.imag.square())
+            return (torch.log10(power + 1e-5).unsqueeze(1) + 1.5) / 2.0
+
+
+class ResidualBlock(nn.Module):
+    """Two 3x3 convolutions with batch norm beside a 1x1 shortcut; `stride` halves time and frequency."""
+
+    def __init__(self, channels_in: int, channels_out: int, stride: int) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Conv2d(channels_in, channels_out, 3, stride, 1, bias=False),
+            nn.BatchNorm2d(channels_out),
+            nn.ReLU(),
+            nn.Conv2d(channels_out, channels_out, 3, 1, 1, bias=False),
+            nn.BatchNorm2d(channels_out),
+        )
+        self.shortcut = nn.Sequential(
+            nn.AvgPool2d(stride, ceil_mode=True) if stride > 1 else nn.Identity(),
+            nn.Conv2d(channels_in, channels_out, 1, bias=False),
+            nn.BatchNorm2d(channels_out),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu(self.body(x) + self.shortcut(x))
+
+
+class SoundClassifier(SharedWeights, ModelMixin, ConfigMixin):
+    """Tells which class of sound a clip holds.
+
+    Args:
+        class_names: names of the classes, in the order of the logits.
+        sample_rate: Hz of the audio it takes.
+        widths: channels of the stages; each stage halves time and frequency.
+        n_fft: window of the spectrogram, samples.
+        hop: samples between its frames.
+        n_mels: its bands.
+        dropout: share of features dropped in training.
+
+    Raises:
+        ValueError: no class names, or doubled ones.
+    """
+
+    config_name = "config.json"
+
+    @register_to_config
+    def __init__(
+        self,
+        *,
+        class_names: Sequence[str],
+        sample_rate: int = 16000,
+        widths: Sequence[int] = (20, 40, 80, 128),
+        n_fft: int = 1024,
+        hop: int = 320,
+        n_mels: int = 64,
+        dropout: float = 0.1,
+    ) -> None:
+        super().__init__()
+        if not class_names or len(set(class_names)) != len(class_names):
+            raise ValueError(f"class_names must be distinct and at least one, got {list(class_names)}")
+        self.log_mel = LogMel(sample_rate=sample_rate, n_fft=n_fft, hop=hop, n_mels=n_mels)
+        self.stem = nn.Sequential(
+            nn.Conv2d(1, widths[0], 3, 2, 1, bias=False), nn.BatchNorm2d(widths[0]), nn.ReLU()
+        )
+        widths_in = (widths[0], *widths[:-1])
+        self.stages = nn.Sequential(
+            *(
+                ResidualBlock(before, after, stride=1 if i == 0 else 2)
+                for i, (before, after) in enumerate(zip(widths_in, widths, strict=True))
+            )
+        )
+        self.drop = nn.Dropout(dropout)
+        self.head = nn.Linear(2 * widths[-1], len(class_names))
+
+    @classmethod
+    def from_pretrained(  # type: ignore[override]
+        cls,
+        name: str | os.PathLike[str] = "foley-judge",
+        *,
+        revision: str | None = None,
+        local_files_only: bool = False,
+    ) -> Self:
+        """Load from a folder, a bundled name ("foley-judge") or a hub id; ready for inference.
+
+        Args:
+            name: folder, bundled name or hub id.
+            revision: of a hub model.
+            local_files_only: never go online.
+
+        Raises:
+            ValueError: unknown name; the message lists the nearest ones. Or the folder holds another kind of
+                model, or a damaged file.
+            FileNotFoundError: a file of the folder is missing.
+        """
+        folder = resolve_model(
+            name,
+            BUNDLED_MODELS,
+            allow_patterns=("*.json", "*.safetensors"),
+            revision=revision,
+            local_files_only=local_files_only,
+        )
+        config = read_json(folder / "config.json")
+        if (kind := config.get("_class_name", cls.__name__)) != cls.__name__:
+            raise ModelError(
+                f"{os.fspath(name)} is of the kind {kind}, not a classifier of sounds; foley-judge, which "
+                "ships, is one"
+            )
+        model = cls.from_config(config)
+        assert isinstance(model, cls)
+        fill(model, read_weights(folder), folder)
+        return model.eval()
+
+    @property
+    def class_names(self) -> list[str]:
+        """Names of the classes, in the order of the logits."""
+        return list(self.config["class_names"])
+
+    @property
+    def sample_rate(self) -> int:
+        """Hz of the audio it takes."""
+        return int(self.config["sample_rate"])
+
+    def features(self, audio: Tensor) -> Tensor:
+        """Audio `[B, N]` at `sample_rate` -> features `[B, F]`: what the last layer sees.
+
+        Any duration works; below one window the sound is padded with silence.
+
+        Raises:
+            ValueError: the audio is not `[B, N]` or is empty.
+        """
+        if audio.ndim != 2 or audio.shape[1] == 0:
+            raise ValueError(
+                f"audio must be [B, N] with N above 0, got {list(audio.shape)}; mix it to mono first"
+            )
+        x = self.stages(self.stem(self.log_mel(audio)))
+        return torch.cat([x.mean((2, 3)), x.amax((2, 3))], dim=1)
+
+    def forward(self, audio: Tensor) -> Tensor:
+        """Audio `[B, N]` at `sample_rate` -> logits `[B, classes]`."""
+        return self.head(self.drop(self.features(audio)))

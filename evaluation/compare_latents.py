@@ -1,0 +1,269 @@
+"""Compare Music2Latent2 models, and their ways of decoding, on held-out renderings and on recordings.
+
+    python -m soundloom.evaluation.compare_latents MODEL ... [--per-class 4] [--real FOLDER] --json OUT
+
+MODEL is a folder, a bundled name or a hub id. Every model decodes in one step, by the two-step procedure and
+autoregressively in several steps; "1 step" is the autoregressive procedure with one network pass a chunk, of
+which the two-step procedure refines the result. All rows hear the same sounds, and sound i has the noise of
+seed + i. Latents are continuous, also of a model that has codes: `soundloom evaluate --codec` measures those.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import itertools
+import math
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+from tqdm import tqdm
+
+from ..codecs.base import Codec
+from ..codecs.music2latent2 import Music2Latent2
+from ..codecs.music2latent2.config import Decoding
+from ..codecs.registry import load_codec
+from .embedders import Judge
+from .evaluate_sounds import Example, Progress, evaluate_codec, folder_examples
+from .held_out_foley import held_out_examples
+from .report import check_report, markdown_table, number, write_report
+
+HELD_OUT = "held-out renderings"
+HEADER = (
+    "model",
+    "decoding",
+    "mel distance (dB)",
+    "log-spectral distance (dB)",
+    "FAD",
+    "SI-SDR (dB)",
+    "judged as the original",
+)
+
+
+def way_name(steps: int | None) -> str:
+    """What a row calls a way of decoding: network passes, autoregressively; None: the two-step procedure."""
+    if steps is None:
+        return "two-step"
+    return f"{steps} step{'s' if steps > 1 else ''}"
+
+
+class DecodingWay(Codec):
+    """A Music2Latent2 that decodes in one way; its n-th sound gets the noise of `seed + n`.
+
+    Args:
+        model: the model.
+        steps: network passes a chunk, autoregressively; None: the two-step procedure.
+        seed: of the first sound.
+    """
+
+    def __init__(self, model: Music2Latent2, steps: int | None, *, seed: int = 0) -> None:
+        self.model, self.steps = model, steps
+        self.seeds = itertools.count(seed)
+
+    @property
+    def sample_rate(self) -> int:
+        return self.model.sample_rate
+
+    @property
+    def channels(self) -> int:
+        return self.model.channels
+
+    @property
+    def frame_rate(self) -> float:
+        return self.model.frame_rate
+
+    @property
+    def num_codebooks(self) -> int:
+        """None: what is decoded are latents."""
+        return 0
+
+    @property
+    def codebook_size(self) -> int:
+        """As `num_codebooks`."""
+        return 0
+
+    @property
+    def bitrate(self) -> float:
+        """Of latents in half precision."""
+        return values_per_second(self.model) * 16
+
+    def encode(self, audio: Tensor) -> Tensor:
+        """Latents, also of a model that has codes; see `Music2Latent2.encode`."""
+        return self.model.encode(audio, discrete=False)
+
+    def decode(self, codes: Tensor, length: int | None = None) -> Tensor:
+        """See `Music2Latent2.decode`."""
+        decoding: Decoding = "two_step" if self.steps is None else "autoregressive"
+        return self.model.decode(codes, length, decoding=decoding, steps=self.steps, seed=next(self.seeds))
+
+
+def decoding_ways(steps: Sequence[int]) -> list[int | None]:
+    """One step, the two-step procedure (None), and further steps in ascending order."""
+    return [1, None, *sorted(set(steps) - {1})]
+
+
+def values_per_second(model: Music2Latent2) -> float:
+    """Latent values for a second of sound."""
+    return math.prod(model.latent_shape) * model.frame_rate
+
+
+def compare_latents(
+    models: dict[str, Music2Latent2],
+    sets: dict[str, Sequence[Example]],
+    judge: Judge,
+    *,
+    steps: Sequence[int] = (2, 4),
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> list[dict[str, Any]]:
+    """Decode every set of sounds by every model in every way.
+
+    Args:
+        models: by the name that rows call them.
+        sets: of sounds, by name.
+        judge: for FAD, and for what it names sounds.
+        steps: network passes of the autoregressive ways beside 1; the two-step procedure is always there.
+        seed: of the noise of each set's first sound.
+        progress: called with the number of sounds decoded and to decode.
+
+    Returns:
+        A row for each set, model and way: what the model is, and `evaluate_codec`'s figures.
+    """
+    ways = decoding_ways(steps)
+    done, total = 0, len(models) * len(ways) * sum(map(len, sets.values()))
+    rows = []
+    for group, examples in sets.items():
+        # A held-out sound is rendered when it is read: once for all rows.
+        kept = [replace(example, read=functools.cache(example.read)) for example in examples]
+        for name, model in models.items():
+            for way in ways:
+                before = done
+
+                def step(count: int, _: int, before: int = before) -> None:
+                    nonlocal done
+                    done = before + count
+                    if progress is not None:
+                        progress(done, total)
+
+                report = evaluate_codec(DecodingWay(model, way, seed=seed), kept, judge, progress=step)
+                rows.append(
+                    {"set": group, "model": name, "decoding": way_name(way), **_about(model), **report}
+                )
+    return rows
+
+
+def _about(model: Music2Latent2) -> dict[str, Any]:
+    count, size = model.latent_shape
+    return {
+        "layout": model.settings.layout,
+        "latents": f"{count} x {size}",
+        "values_per_second": values_per_second(model),
+        "compression": model.settings.compression,
+        "parameters": sum(weight.numel() for weight in model.parameters()),
+    }
+
+
+def table(rows: Sequence[dict[str, Any]]) -> str:
+    """Rows of `compare_latents` as Markdown: a table for each set."""
+    parts = []
+    for group in dict.fromkeys(row["set"] for row in rows):
+        chosen = [row for row in rows if row["set"] == group]
+        lines = []
+        for row in chosen:
+            distances, fad = row["reconstruction"], row["fad"]
+            lines.append(
+                [
+                    row["model"],
+                    row["decoding"],
+                    number(distances["mel_distance"]),
+                    number(distances["log_spectral_distance"]),
+                    number(fad and fad["value"]),
+                    number(distances["si_sdr"]),
+                    f"{100 * row['kl']['same_class']:.0f} %",
+                ]
+            )
+        notes = dict.fromkeys(
+            note for row in chosen for note in row["notes"] if "prompt accuracy" not in note
+        )
+        parts.append(f"{group}, {chosen[0]['sounds']} sounds:\n\n{markdown_table(HEADER, lines)}")
+        parts += [f"Note: {note}" for note in notes]
+    return "\n\n".join(parts)
+
+
+def load_models(names: Sequence[str]) -> dict[str, Music2Latent2]:
+    """Load models by folder, bundled name or hub id.
+
+    Raises:
+        ValueError: a codec of another kind, or the same name twice.
+    """
+    models: dict[str, Music2Latent2] = {}
+    for name in names:
+        if name in models:
+            raise ValueError(f"{name} is there twice; name each model once")
+        codec = load_codec(name)
+        if not isinstance(codec, Music2Latent2):
+            raise ValueError(
+                f"{name} is a {type(codec).__name__}; a Music2Latent2 or CoDiCodec is wanted here, "
+                "soundloom evaluate --codec measures any codec"
+            )
+        models[name] = codec
+    return models
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m soundloom.evaluation.compare_latents", description=str(__doc__).split("\n")[0]
+    )
+    parser.add_argument("models", nargs="+", metavar="MODEL", help="folder, bundled name or hub id")
+    parser.add_argument(
+        "--per-class", type=int, default=4, help="held-out sounds of each class; 0: none (default: 4)"
+    )
+    parser.add_argument("--real", type=Path, help="also decode the recordings in this folder")
+    parser.add_argument("--limit", type=int, help="only so many recordings, spread over the folder")
+    parser.add_argument(
+        "--seconds", type=float, default=10.0, help="beginning of each recording (default: 10)"
+    )
+    parser.add_argument(
+        "--steps", type=int, nargs="+", default=[2, 4], help="autoregressive steps beside 1 (default: 2 4)"
+    )
+    parser.add_argument("--judge", default="foley-judge", help="classifier (default: foley-judge)")
+    parser.add_argument("--seed", type=int, default=0, help="of the first sound's noise (default: 0)")
+    parser.add_argument("--json", type=Path, help="also write the rows to this file")
+    parser.add_argument("--force", action="store_true", help="replace that file")
+    options = parser.parse_args(argv)
+    try:
+        if min(options.steps) < 1:
+            raise ValueError(f"--steps is {min(options.steps)}; at least 1")
+        if options.json is not None:
+            check_report(options.json, force=options.force)
+        sets: dict[str, Sequence[Example]] = {}
+        if options.per_class or options.real is None:
+            sets[HELD_OUT] = held_out_examples(options.per_class)
+        if options.real is not None:
+            sets[str(options.real)] = folder_examples(
+                options.real, limit=options.limit, seconds=options.seconds
+            )
+        models, judge = load_models(options.models), Judge.from_pretrained(options.judge)
+        total = len(models) * len(decoding_ways(options.steps)) * sum(map(len, sets.values()))
+        with tqdm(total=total, unit="sound", disable=not sys.stderr.isatty(), leave=False) as bar:
+            rows = compare_latents(
+                models,
+                sets,
+                judge,
+                steps=options.steps,
+                seed=options.seed,
+                progress=lambda done, _: bar.update(done - bar.n),
+            )
+    except (ValueError, OSError) as error:
+        parser.exit(1, f"error: {error}\n")
+    print(table(rows))
+    if options.json is not None:
+        write_report(options.json, {"seed": options.seed, "judge": options.judge, "rows": rows})
+
+
+if __name__ == "__main__":
+    main()

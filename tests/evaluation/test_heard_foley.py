@@ -1,0 +1,86 @@
+"""How often a tagger hears the corpus and recordings of its classes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from soundloom.core.audio import write_audio
+from soundloom.evaluation.heard_foley import evaluate_renderings, heard_lines, recordings_by_class
+from soundloom.evaluation.tags import check_tags
+from soundloom.evaluation.yamnet import YAMNet
+from soundloom.recipes.foley import CLASSES
+from tests.tiny_yamnet import TinySession
+
+RATE = 16000
+
+
+class Loudness:
+    """Hears a dog in what is loud, a hum in what is not, and nothing else."""
+
+    name, sample_rate, tag_names = "loudness", RATE, ["Dog", "Hum", "Rain", "Wind", "Bell", "Piano"]
+
+    def tags(self, audio: Tensor) -> Tensor:
+        loud = audio.abs().amax(1) > 0.2
+        return torch.stack([loud.float(), 1 - loud.float(), *(torch.full((4, len(loud)), 0.5))], dim=1)
+
+
+@pytest.fixture
+def recordings(tmp_path: Path) -> Path:
+    """Three recordings of a dog, of which two are for training, and one of rain."""
+    lines = ["file_name,sound_class,split", "a.wav,dog,train", "b.wav,dog,train", "c.wav,dog,test"]
+    for name, level in (("a", 0.9), ("b", 0.1), ("c", 0.9), ("d", 0.1)):
+        write_audio(tmp_path / f"{name}.wav", level * torch.ones(1, RATE // 4), RATE)
+    (tmp_path / "metadata.csv").write_text("\n".join([*lines, "d.wav,rain,train"]) + "\n")
+    return tmp_path
+
+
+def test_every_class_has_tags_that_yamnet_knows() -> None:
+    tagger = YAMNet(TinySession())
+    for sound in CLASSES.values():
+        check_tags(tagger, sound.tags)
+
+
+def test_recordings_are_those_of_the_training_split(recordings: Path) -> None:
+    files = recordings_by_class(recordings)
+    assert {name: [path.name for path in paths] for name, paths in files.items()} == {
+        "dog": ["a.wav", "b.wav"],
+        "rain": ["d.wav"],
+    }
+    (recordings / "a.wav").unlink()
+    with pytest.raises(FileNotFoundError, match=r"metadata\.csv names a\.wav"):
+        recordings_by_class(recordings)
+    (recordings / "metadata.csv").write_text("file_name,text\na.wav,dog\n")
+    with pytest.raises(ValueError, match="columns file_name and sound_class"):
+        recordings_by_class(recordings)
+    with pytest.raises(FileNotFoundError, match="there is no"):
+        recordings_by_class(recordings / "gone")
+
+
+def test_renderings_and_recordings_are_counted(recordings: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tags = {"dog": ("Dog",), "rain": ("Rain", "Piano")}
+    for name, right in tags.items():
+        monkeypatch.setitem(CLASSES, name, replace(CLASSES[name], tags=right))
+    steps: list[tuple[int, int]] = []
+    report = evaluate_renderings(
+        Loudness(),
+        recordings_by_class(recordings),
+        per_class=2,
+        classes=list(tags),
+        seconds=1.0,
+        progress=lambda *step: steps.append(step),
+    )
+    dog, rain = report["classes"]["dog"], report["classes"]["rain"]
+    assert dog["recordings"] == {"first": 0.5, "among_five": 0.5, "sounds": 2, "heard": {"Dog": 1, "Hum": 1}}
+    assert dog["renderings"]["sounds"] == rain["renderings"]["sounds"] == 2
+    assert rain["recordings"]["first"] == 0.0 and rain["recordings"]["among_five"] == 1.0
+    assert steps == [(i, 7) for i in range(1, 8)]
+    lines = heard_lines(report)
+    assert any(line.startswith("dog ") and "50%   50%    2" in line for line in lines)
+    assert lines[-1].startswith("mean of 2 classes, recordings: first 25%, among five 75%")
+    with pytest.raises(ValueError, match="--per-class is 0"):
+        evaluate_renderings(Loudness(), per_class=0)
