@@ -1,4 +1,4 @@
-"""`soundloom demo`: the page in app.py."""
+"""`soundloom demo`: the page in demo/page.py."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def add_demo_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run_demo(options: argparse.Namespace) -> None:
     """Load the model, start the demo and wait until it is stopped; see `add_demo_arguments`."""
-    from ..app import build_demo, serve
+    from ..demo.page import build_demo, serve
 
     print(f"loading {options.model!r} …", flush=True)
     model = load_model(options)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import re
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -27,6 +26,8 @@ from .terminal import progress_bar, standard_output
 if TYPE_CHECKING:
     from ..core.audio import Audio
     from ..gen.pipeline import AudioGen
+
+from ..core.slug import slug
 
 TO_A_PLAYER = 'soundloom generate "rain" -o - --stream | aplay'
 
@@ -219,11 +220,6 @@ def plan_outputs(output: str | None, prompts: Sequence[str], num_samples: int, *
     if not os.access(files[0].parent, os.W_OK):
         raise CommandError(f"the folder {files[0].parent} is not writable: choose another one with -o")
     return files
-
-
-def slug(prompt: str) -> str:
-    """Return a file name stem for a prompt: lower-case words joined by dashes, at most 60 characters."""
-    return re.sub(r"[\W_]+", "-", prompt.lower()).strip("-")[:60].rstrip("-") or "sound"
 
 
 def _read(path: str) -> Audio:

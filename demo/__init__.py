@@ -1,1 +1,1 @@
-"""The pages of the browser demo; app.py puts them together and serves them."""
+"""The browser demo: its page, and a file for each tab."""

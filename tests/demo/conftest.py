@@ -11,8 +11,8 @@ import pytest
 import torch
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from soundloom import app
 from soundloom.codecs.seanet.model import SEANetCodec
+from soundloom.demo import page as app
 from soundloom.demo.codecs import Codecs
 from soundloom.gen.pipeline import AudioGen
 

@@ -16,7 +16,7 @@ import torch
 
 from soundloom.codecs.seanet.model import SEANetCodec
 from soundloom.demo import live
-from soundloom.demo.generate import make_sound
+from soundloom.demo.generate_tab import make_sound
 from soundloom.demo.live import LiveSound, LiveSounds
 from soundloom.gen.pipeline import AudioGen
 

@@ -8,15 +8,15 @@ from typing import Any
 
 import gradio as gr
 
-from ..cli.generate import slug
 from ..codecs.container import SUFFIX
 from ..core.audio import write_audio
+from ..core.slug import slug
 from .codecs import Codecs
 from .input import say_seconds
 from .pictures import Spectrum, spectrogram
 from .restore import SUFFIXES, restore
 from .roundtrip import MAX_SECONDS, figures, round_trip, say_bytes, say_channels
-from .shelf import Shelf, failure
+from .temporary_files import Shelf, failure
 from .working import while_working
 
 ABOUT = f"""\

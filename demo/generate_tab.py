@@ -10,15 +10,15 @@ from typing import Any, Protocol
 import gradio as gr
 import torch
 
-from ..cli.generate import slug
 from ..core.audio import resample
+from ..core.slug import slug
 from ..evaluation.scorer import JudgeScorer
 from ..gen.generation import GenerationCancelled
 from ..gen.pipeline import GeneratedAudio
 from .input import read_upload
 from .live import HUSH, LiveSounds, live_player
 from .pictures import spectrogram
-from .shelf import Shelf, failure
+from .temporary_files import Shelf, failure
 from .working import while_working
 
 MAX_DURATION = 30.0  # seconds; longer sounds are made on the command line

@@ -18,10 +18,10 @@ from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from playwright.sync_api import Page
 
-from soundloom import app
 from soundloom.core.audio import write_audio
+from soundloom.demo import page as app
 from soundloom.demo.codecs import Codecs
-from soundloom.demo.generate import Cancels, make_sound
+from soundloom.demo.generate_tab import Cancels, make_sound
 from soundloom.gen.generation import GenerationCancelled
 from soundloom.gen.pipeline import AudioGen
 

@@ -16,11 +16,11 @@ from urllib.request import Request, urlopen
 
 import pytest
 
-from soundloom import app
 from soundloom.core.checkpoint import BUNDLED_MODELS
-from soundloom.demo import shelf as shelves
+from soundloom.demo import page
+from soundloom.demo import temporary_files as shelves
 from soundloom.demo.codecs import Codecs
-from soundloom.demo.shelf import Shelf, failure
+from soundloom.demo.temporary_files import Shelf, failure
 
 
 class Idle:
@@ -63,7 +63,7 @@ def test_messages_name_files_without_the_folders_of_this_machine() -> None:
 
 def test_the_text_about_a_model_is_that_of_its_card(tmp_path: Path) -> None:
     card = (BUNDLED_MODELS / "foley" / "MODEL_CARD.md").read_text(encoding="utf-8")
-    text = app.about("foley")
+    text = page.about("foley")
     assert "Apache-2.0" in text
     paragraphs = text.split("\n\n")
     assert paragraphs[0] == "**The model `foley`.**"
@@ -73,25 +73,25 @@ def test_the_text_about_a_model_is_that_of_its_card(tmp_path: Path) -> None:
 
     folder = tmp_path / "mine"
     folder.mkdir()
-    assert "in the folder `mine`" in app.about(str(folder))
+    assert "in the folder `mine`" in page.about(str(folder))
     (folder / "MODEL_CARD.md").write_text(
         "# mine\n\nIt barks.\n\n- more\n\n## Measured\n\nx\n", encoding="utf-8"
     )
-    assert app.about(str(folder)) == "**The model `mine`.**\n\nIt barks."
+    assert page.about(str(folder)) == "**The model `mine`.**\n\nIt barks."
 
 
 def test_models_without_a_card_have_their_licence_named(tmp_path: Path) -> None:
-    assert "CC BY-NC" in app.about("facebook/audiogen-medium")
-    assert "`mymodel`" not in app.about(str(tmp_path / "mymodel"))  # there is no such folder
+    assert "CC BY-NC" in page.about("facebook/audiogen-medium")
+    assert "`mymodel`" not in page.about(str(tmp_path / "mymodel"))  # there is no such folder
 
 
 def test_a_taken_port_is_a_clear_error(no_codecs: Codecs) -> None:
-    first, second = (app.build_demo(Idle(), codecs=no_codecs) for _ in range(2))
+    first, second = (page.build_demo(Idle(), codecs=no_codecs) for _ in range(2))
     try:
-        address = app.serve(first, open_browser=False, block=False)
+        address = page.serve(first, open_browser=False, block=False)
         port = urlsplit(address).port
         with pytest.raises(OSError, match=f"{port}.*--port"):
-            app.serve(second, port=port, open_browser=False, block=False)
+            page.serve(second, port=port, open_browser=False, block=False)
     finally:
         first.close(verbose=False)
         second.close(verbose=False)
@@ -99,9 +99,9 @@ def test_a_taken_port_is_a_clear_error(no_codecs: Codecs) -> None:
 
 def test_the_demo_keeps_no_record_of_what_was_made(no_codecs: Codecs) -> None:
     """Gradio's run history and its pages about visitors are off, whoever asks."""
-    demo = app.build_demo(Idle(), codecs=no_codecs)
+    demo = page.build_demo(Idle(), codecs=no_codecs)
     try:
-        address = app.serve(demo, open_browser=False, block=False).rstrip("/")
+        address = page.serve(demo, open_browser=False, block=False).rstrip("/")
 
         def status(path: str, body: bytes | None = None) -> int:
             request = Request(address + path, data=body, headers={"Content-Type": "application/json"})
@@ -135,12 +135,12 @@ def test_the_demo_keeps_no_record_of_what_was_made(no_codecs: Codecs) -> None:
 def test_nothing_needs_ffmpeg(no_codecs: Codecs, monkeypatch: pytest.MonkeyPatch) -> None:
     """Gradio's own streaming does: see soundloom.demo.live."""
     monkeypatch.setattr(shutil, "which", lambda *_, **__: None)
-    demo = app.build_demo(Idle(), codecs=no_codecs)
+    demo = page.build_demo(Idle(), codecs=no_codecs)
     assert not any(getattr(block, "streaming", False) for block in demo.blocks.values())
 
 
 def test_python_app_py_works_from_the_clone() -> None:
-    root = Path(app.__file__).parent
+    root = Path(page.__file__).parents[1]
     result = subprocess.run(
         [sys.executable, "app.py", "--help"], cwd=root, capture_output=True, text=True, check=True
     )
