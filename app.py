@@ -7,7 +7,7 @@ import sys
 
 from soundloom.cli.command import run_guarded
 from soundloom.cli.demo import add_demo_arguments, run_demo
-from soundloom.cli.threads import sleep_while_waiting
+from soundloom.cli.sleep_while_waiting import sleep_while_waiting
 
 
 def main() -> int:

@@ -110,7 +110,7 @@ WORK: dict[str, Callable[[], Callable[[], float]]] = {
 
 def serve(works: Sequence[str]) -> None:
     """Do what standard input names, a line each; answer with amount of work, seconds and CPU seconds."""
-    from soundloom.cli.threads import sleep_while_waiting
+    from soundloom.cli.sleep_while_waiting import sleep_while_waiting
 
     if os.environ.get("SOUNDLOOM_BENCHMARK") == "default":
         sleep_while_waiting()

@@ -8,15 +8,15 @@ import sys
 from collections.abc import Sequence
 
 from .. import __version__
-from . import bench, compress, demo, export, generate, measure, prepare
+from . import bench_codecs, compare, decode, demo, encode, evaluate, export, generate, info, prepare
 from .command import Parser, did_you_mean, run_guarded
+from .sleep_while_waiting import sleep_while_waiting
 from .terminal import show_any_name
-from .threads import sleep_while_waiting
 from .training import TRAINING_COMMANDS, lightning
 
 COMMANDS = {
     command.name: command
-    for family in (generate, demo, compress, measure, bench, prepare, export)
+    for family in (generate, demo, encode, decode, info, evaluate, compare, bench_codecs, prepare, export)
     for command in family.COMMANDS
 }
 EXAMPLES = """\

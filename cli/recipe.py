@@ -33,6 +33,7 @@ from ..recipes.interrupt import RunStopped, StopSignals
 from ..recipes.progress import StepProgress
 from ..recipes.resume import StepSeed
 from .command import did_you_mean
+from .moved_modules import know_moved_modules
 from .terminal import say
 
 # How jsonargparse begins when it wraps what the constructor of a class raised.
@@ -205,6 +206,7 @@ def run_recipe(examples: Mapping[str, str], *, verbose: bool = False) -> int:
         examples: training commands, and what the help of each ends with.
         verbose: show all that Lightning says.
     """
+    know_moved_modules()
     fsdp.register()  # --trainer.strategy fsdp2
     _set_up_messages(verbose)
     # "omegaconf+" resolves ${…} after files and command line are merged, so that an override reaches every

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from .command import CommandError, did_you_mean, run_guarded
-from .threads import sleep_while_waiting
+from .sleep_while_waiting import sleep_while_waiting
 from .training_help import bundled_recipe, command_help, overview, recipes, with_model_class
 
 TRAINING_COMMANDS = {

@@ -1,4 +1,4 @@
-"""`soundloom evaluate` and `compare`: how near sounds are to others, and to what was asked for."""
+"""`soundloom evaluate`: how near sounds are to others, and to what was asked for."""
 
 from __future__ import annotations
 
@@ -76,13 +76,6 @@ def add_evaluate_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--output", metavar="FILE", help="also write the report to this .json file")
     add_force(parser)
     add_quiet(parser, "no progress bar")
-
-
-def add_compare_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("original", metavar="A", help="the original, a sound or .loom file")
-    parser.add_argument("other", metavar="B", help="what is compared with it, a sound or .loom file")
-    parser.add_argument("--trim", action="store_true", help="cut the longer sound at its end")
-    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
 
 
 def embedder(text: str) -> str:
@@ -215,15 +208,6 @@ def _measure(options: argparse.Namespace, progress: Callable[[int, int], None]) 
     return {"subject": {"sounds": sounds, "reference": options.reference}, **report}
 
 
-def run_compare(options: argparse.Namespace) -> None:
-    """Measure two files and print the figures."""
-    from ..evaluation.compare_files import compare_files, comparison_table
-    from ..evaluation.report import to_json
-
-    comparison = compare_files(options.original, options.other, trim=options.trim)
-    print(to_json(comparison) if options.json else comparison_table(comparison))
-
-
 COMMANDS = (
     Command(
         name="evaluate",
@@ -245,17 +229,5 @@ Exit status: 0 all is well, 1 some sounds were left out, 2 nothing could be meas
 """,
         add_arguments=add_evaluate_arguments,
         run=run_evaluate,
-    ),
-    Command(
-        name="compare",
-        summary="measure how far a sound file is from another",
-        description="""\
-Print mel distance, log-spectral distance and SI-SDR, all in dB, between a sound file and its original.""",
-        examples="""\
-  soundloom compare original.wav decoded.wav
-  soundloom compare original.wav coded.loom
-""",
-        add_arguments=add_compare_arguments,
-        run=run_compare,
     ),
 )

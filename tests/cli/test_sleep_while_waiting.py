@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from soundloom.cli.threads import sleep_while_waiting
+from soundloom.cli.sleep_while_waiting import sleep_while_waiting
 
 NAMES = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME", "KMP_LIBRARY")
 
