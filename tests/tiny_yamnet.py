@@ -27,7 +27,9 @@ class TinySession:
 
     def run(self, names: Sequence[str] | None, feeds: dict[str, np.ndarray]) -> list[np.ndarray]:
         (patch,) = feeds.values()
-        assert list(feeds) == ["log_mel"] and patch.shape == (1, 1, 96, 64) and patch.dtype == np.float32
+        assert list(feeds) == ["log_mel"]
+        assert patch.shape == (1, 1, 96, 64)
+        assert patch.dtype == np.float32
         features = np.maximum(patch.mean(axis=(1, 2)) @ self.to_features, 0)
         made = {CLASSES: features @ self.to_logits, FEATURES: features}
         by_name = {entry.name: made[entry.shape[1]] for entry in self.outputs}

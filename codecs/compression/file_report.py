@@ -216,7 +216,8 @@ def describe_file(source: Place) -> FileDescription | EcdcDescription:
         if not file.seekable():
             for _ in reader:
                 pass
-        assert reader.length is not None and reader.frames is not None
+        assert reader.length is not None
+        assert reader.frames is not None
         return FileDescription(shown, reader.header, reader.length, reader.frames, tally.total())
 
 

@@ -159,7 +159,8 @@ class ContainerReader:
         if self._offsets is None:  # no index: look for the chunks once
             for _ in self.chunks():
                 pass
-        assert self._offsets is not None and self.frames is not None
+        assert self._offsets is not None
+        assert self.frames is not None
         stop = self.frames if stop is None else stop
         if not 0 <= start <= stop <= self.frames:
             raise ContainerError(

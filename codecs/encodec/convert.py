@@ -195,7 +195,7 @@ def transformers_settings(path: Path) -> dict[str, Any]:
 
 
 def rename(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """transformers' names -> the package's.
+    """Transformers' names -> the package's.
 
     `decoder.layers.3.conv.weight_v` -> `decoder.model.3.convtr.convtr.weight_v`, and so on: the package wraps
     every convolution twice and calls transposed ones otherwise, which only their place tells.

@@ -85,7 +85,8 @@ def pseudo_huber(prediction: Tensor, target: Tensor, factor: float = 0.00054) ->
 @dataclass
 class ConsistencyLoss:
     """`loss` scalar; `items [B]` the weighted loss of each chunk and `sigma [B]` its higher noise level;
-    `envelope` the mean of `envelope_loss`, where the model has one."""
+    `envelope` the mean of `envelope_loss`, where the model has one.
+    """
 
     loss: Tensor
     items: Tensor

@@ -268,7 +268,8 @@ class _Phrase:
 
     def _counted(self) -> str:
         before, _, place = self._modifiers(verbal=False)
-        assert self.sound.unit is not None and self.count is not None
+        assert self.sound.unit is not None
+        assert self.count is not None
         unit = english.with_adjectives(self.sound.unit[self.count != 1], before)
         if self.count == 1:
             amount = pick(self.rng, ("one", "a single", english.article(unit)))

@@ -20,7 +20,8 @@ def refused(capture: Any, *words: object) -> str:
     capture.readouterr()
     status = run(*words)
     err = capture.readouterr().err
-    assert status == 2 and "Traceback" not in err
+    assert status == 2
+    assert "Traceback" not in err
     lines = [line for line in err.splitlines() if line.startswith("soundloom: error: ")]
     assert len(lines) == 1, err
     return lines[0]

@@ -128,7 +128,8 @@ def test_info(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("info", "a.loom", "a.wav") == 2
     captured = capsys.readouterr()
     assert "0.500 s" in captured.out
-    assert "a.wav, byte 0" in captured.err and "1 of 2 files could not be read" in captured.err
+    assert "a.wav, byte 0" in captured.err
+    assert "1 of 2 files could not be read" in captured.err
     assert "a.wav, byte 0" in refused(capsys, "info", "a.wav")
 
 
@@ -142,7 +143,8 @@ def test_recover(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert not Path("b.wav").exists()
     assert decode("a.loom", "b.wav", "--recover") == 0
     out = capsys.readouterr().out
-    assert "b.wav  5.00 s" in out and "lost: 100 frames from frame" in out
+    assert "b.wav  5.00 s" in out
+    assert "lost: 100 frames from frame" in out
     assert soundfile.info("b.wav").frames == 40000
 
 
@@ -195,7 +197,8 @@ def test_what_is_refused(
 def test_a_codec_that_only_has_a_name_in_the_file(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     encode("a.wav", "a.loom", "-q")
     message = refused(capsys, "decode", "a.loom", "b.wav")  # "tiny" is in another folder
-    assert "made with the codec 'tiny', which is not here" in message and "--codec FOLDER" in message
+    assert "made with the codec 'tiny', which is not here" in message
+    assert "--codec FOLDER" in message
     os.chdir("codecs")
     assert run("decode", "../a.loom", "../b.wav") == 0
 
@@ -261,7 +264,8 @@ def test_no_level_leaves_the_gain_out(here: Path) -> None:
     write_sound(here / "b.wav", 1, 8000)
     assert encode("b.wav", "b.loom", "-q") == encode("b.wav", "plain.loom", "--no-level", "-q") == 0
     gained, plain = (describe_file(name).header.settings for name in ("b.loom", "plain.loom"))
-    assert gained["gain_db"] and {**plain, "gain_db": gained["gain_db"]} == gained
+    assert gained["gain_db"]
+    assert {**plain, "gain_db": gained["gain_db"]} == gained
     assert decode("b.loom", "back.wav", "-q") == decode("plain.loom", "plain.wav", "-q") == 0
     level, back, bare = (
         10 * np.log10(np.square(soundfile.read(name)[0]).mean())
@@ -301,7 +305,8 @@ def test_ecdc_files_there_and_back(here: Path, capsys: pytest.CaptureFixture[str
     assert soundfile.info("b.wav").frames == 9600
     assert run("info", "a.ecdc") == 0
     shown = capsys.readouterr().out
-    assert "0.500 s, 12000 samples at 24000 Hz, mono" in shown and "encodec-24khz" in shown
+    assert "0.500 s, 12000 samples at 24000 Hz, mono" in shown
+    assert "encodec-24khz" in shown
     assert run("info", "a.ecdc", "--json") == 0
     assert json.loads(capsys.readouterr().out)["bytes"] == size
     assert "an .ecdc file holds what EnCodec made" in refused(
@@ -312,7 +317,8 @@ def test_ecdc_files_there_and_back(here: Path, capsys: pytest.CaptureFixture[str
     )
     Path("a.ecdc").write_bytes(Path("a.ecdc").read_bytes()[:-1])
     assert "a.ecdc: byte" in refused(capsys, "decode", "a.ecdc", "c.wav", "--codec", "codecs/encodec")
-    assert not Path("c.wav").exists() and not Path("c.ecdc").exists()
+    assert not Path("c.wav").exists()
+    assert not Path("c.ecdc").exists()
 
 
 def test_folders_of_ecdc_files(here: Path) -> None:

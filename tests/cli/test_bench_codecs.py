@@ -27,7 +27,8 @@ def test_a_bench_prints_and_writes_table_data_and_plot(
     assert [row["family"] for row in report["rows"]] == [str(models / "codec")] * 2 + ["Opus"] * 2
     assert (report["sounds"], report["seconds"], report["sample_rate"]) == (2, 0.5, RATE)
     for row in report["rows"]:
-        assert row["kbps"] > 0 and row["encode_speed"] > 0
+        assert row["kbps"] > 0
+        assert row["encode_speed"] > 0
         assert set(row["figures"]) == {"mel_distance", "log_spectral_distance", "si_sdr", "fad", "same_class"}
     assert any("libsndfile" in note for note in report["notes"])
     assert "--force" in refused(capsys, *words, *options, "-o", out)
@@ -39,7 +40,8 @@ def test_a_bench_at_another_rate_and_without_opus(
     words = ("--codecs", f"{models / 'codec'}:0.2", "--judge", models / "judge", "--rate", 24000)
     assert run("bench-codecs", sounds, *words, "--opus", "none", "--limit", 1, "-q") == 0
     printed = capsys.readouterr().out
-    assert "compared at 24000 Hz" in printed and "Opus" not in printed
+    assert "compared at 24000 Hz" in printed
+    assert "Opus" not in printed
     assert sum(line.startswith("| /") for line in printed.splitlines()) == 1
 
 

@@ -30,9 +30,11 @@ def test_a_folder_against_a_reference(
     assert report["fad"]["value"] == pytest.approx(0.0, abs=1e-8)
     expected = {"embedder": "judge", "sample_rate": RATE, "sounds": 3, "reference_sounds": 3, "features": 8}
     assert expected.items() <= report["fad"].items()
-    assert report["kl"]["pairs"] == 3 and report["prompt_accuracy"]["clips"] == 3
+    assert report["kl"]["pairs"] == 3
+    assert report["prompt_accuracy"]["clips"] == 3
     printed = capsys.readouterr()
-    assert "FAD" in printed.out and "3 sounds (3 pieces) against 3 (3)" in printed.out
+    assert "FAD" in printed.out
+    assert "3 sounds (3 pieces) against 3 (3)" in printed.out
     assert "note: Frechet audio distance: only 3 pieces" in printed.out
     assert printed.err == ""
     assert "--force" in refused(capsys, *words, "-o", out)
@@ -70,7 +72,8 @@ def test_a_codec_on_own_sounds(sounds: Path, models: Path, tmp_path: Path) -> No
     words = ("--codec", models / "codec", "--judge", models / "judge", "-o", out)
     assert run("evaluate", sounds, *words) == 0
     report = json.loads(out.read_text())
-    assert report["reconstruction"]["mel_distance"] > 0 and report["bitrate"] == 300
+    assert report["reconstruction"]["mel_distance"] > 0
+    assert report["bitrate"] == 300
     assert report["accuracy_of_originals"]["clips"] == 3
 
 
@@ -100,7 +103,8 @@ def test_a_codec_with_yamnet(
     assert tiny_yamnet == ["some/file.onnx"]
     report = json.loads(out.read_text())
     assert report["fad"]["embedder"] == report["kad"]["embedder"] == report["tags"]["tagger"] == "yamnet"
-    assert report["tags"]["pairs"] == 3 and report["tags"]["tags"] == 521
+    assert report["tags"]["pairs"] == 3
+    assert report["tags"]["tags"] == 521
     printed = capsys.readouterr().out
     for part in ("KAD", "same first tag", "correlation of tags", "yamnet, 16000 Hz, 3 pairs"):
         assert part in printed
@@ -119,7 +123,8 @@ def test_prompts_with_yamnet(
     report = json.loads(out.read_text())
     assert tiny_yamnet == [None]
     assert report["subject"] == {"model": "foley", "prompts": "those that ship"}
-    assert len(report["prompts"]) == report["wanted_tags"]["sounds"] == 3 and report["fad"] is None
+    assert len(report["prompts"]) == report["wanted_tags"]["sounds"] == 3
+    assert report["fad"] is None
     assert "among the first five" in capsys.readouterr().out
     table = tmp_path / "mine.csv"
     table.write_text("prompt,tags\na dog,Dog;Bark\na bell,Bell\n")
@@ -128,7 +133,8 @@ def test_prompts_with_yamnet(
     )
     report = json.loads(out.read_text())
     assert [row["prompt"] for row in report["prompts"]] == ["a dog", "a bell"]
-    assert report["subject"]["prompts"] == str(table) and report["candidates"] == 2
+    assert report["subject"]["prompts"] == str(table)
+    assert report["candidates"] == 2
     assert report["fad"]["reference_sounds"] == 3
 
 
@@ -151,7 +157,8 @@ def test_renderings_with_yamnet(
 def test_two_files(sounds: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("compare", sounds / "dog.wav", sounds / "rain.wav", "--json") == 0
     found = json.loads(capsys.readouterr().out)
-    assert found["mel_distance"] > 1 and found["files"][1]["file"] == str(sounds / "rain.wav")
+    assert found["mel_distance"] > 1
+    assert found["files"][1]["file"] == str(sounds / "rain.wav")
     assert run("compare", sounds / "dog.wav", sounds / "dog.wav") == 0
     assert "mel distance           0.00 dB" in capsys.readouterr().out
 

@@ -75,7 +75,8 @@ def test_quiet_prints_nothing_and_force_replaces(
     assert export(checkpoint, out, "-q") == 0
     assert capsys.readouterr().out == ""
     message = refused(capsys, "export", checkpoint, out, "-q")
-    assert str(out) in message and "--force" in message
+    assert str(out) in message
+    assert "--force" in message
     assert export(checkpoint, out, "--no-ema", "--force", "-q") == 0
     assert value(out) == 0.0
 

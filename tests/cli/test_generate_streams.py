@@ -107,7 +107,8 @@ def test_bad_input_is_one_clear_line_and_no_sound(
     assert run("generate", "--duration", 0.5, *words, "a dog") == 2
     out, err = capfd.readouterr()
     lines = [line for line in err.splitlines() if line.startswith("soundloom: error: ")]
-    assert len(lines) == 1 and "Traceback" not in err
+    assert len(lines) == 1
+    assert "Traceback" not in err
     assert all(part in lines[0] for part in parts)
     assert out == ""
     assert list(tmp_path.iterdir()) == []

@@ -80,14 +80,16 @@ def test_encode_and_decode_do_the_others(
     assert run("encode", odd, out, "--codec", models / "codec", "-q") == 2
     err = capsys.readouterr().err
     assert sorted(path.name for path in out.iterdir()) == ["bell.loom", "dog.loom", "rain.loom"]
-    assert all(err.count(f"{odd / name}") == 1 for name in NAMES) and "Traceback" not in err
+    assert all(err.count(f"{odd / name}") == 1 for name in NAMES)
+    assert "Traceback" not in err
     assert f"{len(NAMES)} of {len(NAMES) + 3} files could not be done" in err
     (out / "bad.loom").symlink_to("gone.loom")
     (out / "junk.loom").write_bytes(b"\x00" * 50)
     assert run("decode", out, back, "--codec", models / "codec", "-q") == 2
     assert sorted(path.name for path in back.iterdir()) == ["bell.wav", "dog.wav", "rain.wav"]
     err = capsys.readouterr().err
-    assert "bad.loom: a broken link: it leads to gone.loom" in err and "2 of 5 files" in err
+    assert "bad.loom: a broken link: it leads to gone.loom" in err
+    assert "2 of 5 files" in err
     assert run("info", out / "junk.loom", out / "dog.loom") == 2
     assert "0.500 s" in capsys.readouterr().out
 
@@ -108,7 +110,8 @@ def test_what_a_shell_makes_of_a_pattern_is_like_a_folder(
 def test_prepare_lists_them(odd: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("prepare", odd, "--report", tmp_path / "report.json") == 1
     report = json.loads((tmp_path / "report.json").read_text())
-    assert report["usable"] == 3 and report["counts"]["unreadable"] == len(NAMES)
+    assert report["usable"] == 3
+    assert report["counts"]["unreadable"] == len(NAMES)
     assert {entry["file"] for entry in report["problems"] if entry["problem"] == "unreadable"} == NAMES
     assert "3 of 6 sounds usable" in capsys.readouterr().out
 
@@ -128,7 +131,9 @@ def test_evaluate_keeps_the_figures_of_the_others(
         assert all(entry["reason"] for entry in report["failed"])
         assert report["sounds"] == report["fad"]["sounds"] == report["kl"]["pairs"] == 3
         printed = capsys.readouterr().out
-        assert "FAD" in printed and "left out: " in printed and "broken_link.wav  (a broken link" in printed
+        assert "FAD" in printed
+        assert "left out: " in printed
+        assert "broken_link.wav  (a broken link" in printed
 
 
 def test_bench_codecs_compares_on_the_others(
@@ -137,7 +142,8 @@ def test_bench_codecs_compares_on_the_others(
     chosen = ("--codecs", f"{models / 'codec'}:0.2", "--judge", models / "judge", "--opus", "none")
     assert run("bench-codecs", odd, *chosen, "-o", tmp_path / "bench") == 1
     report = json.loads((tmp_path / "bench" / "bench.json").read_text())
-    assert report["sounds"] == 3 and len(report["failed"]) == len(NAMES)
+    assert report["sounds"] == 3
+    assert len(report["failed"]) == len(NAMES)
     assert f"left out: {len(NAMES)}" in capsys.readouterr().out
 
 
@@ -166,7 +172,8 @@ def test_nothing_but_odd_files_is_one_clear_error(
     folder.mkdir()
     words(folder / "a.wav")
     message = refused(capsys, "evaluate", folder, "--judge", models / "judge", "-q")
-    assert "none of the 1 sounds can be measured" in message and "a.wav" in message
+    assert "none of the 1 sounds can be measured" in message
+    assert "a.wav" in message
     broken_link(folder / "b.wav")
     assert run("prepare", folder, "--no-captions") == 2
     (folder / "a.wav").unlink()
@@ -198,7 +205,8 @@ def test_whatever_a_decoder_raises_is_the_matter_of_one_file(
     spoil(prepare_folder, "_decode")
     assert run("prepare", sounds) == 1
     printed = capsys.readouterr().out
-    assert "2 of 3 sounds usable" in printed and "  dog.wav  (" in printed
+    assert "2 of 3 sounds usable" in printed
+    assert "  dog.wav  (" in printed
     spoil(evaluate_sounds, "open_sound")
     report = tmp_path / "report.json"
     assert (
@@ -229,7 +237,8 @@ def test_an_interruption_of_evaluate_keeps_its_figures(
     words = ("evaluate", sounds, "--codec", models / "codec", "--judge", models / "judge", "-q", "-o", out)
     assert run(*words) == 130
     report = json.loads(out.read_text())
-    assert report["sounds"] == report["kl"]["pairs"] == 2 and report["stopped"] is True
+    assert report["sounds"] == report["kl"]["pairs"] == 2
+    assert report["stopped"] is True
     assert "stopped after 2 of 3 sounds" in report["notes"]
 
 
@@ -276,4 +285,5 @@ def test_debug_shows_the_traceback_of_a_file(
     assert run(*command) == 2
     assert "Traceback" not in caplog.text
     assert run("--debug", *command, "-f") == 2
-    assert "Traceback" in caplog.text and "dog.wav" in caplog.text
+    assert "Traceback" in caplog.text
+    assert "dog.wav" in caplog.text

@@ -48,8 +48,10 @@ def test_problems_are_status_1_and_listed(
     assert prepare(sounds, "--report", tmp_path / "report.json") == 1
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].endswith("2 of 4 sounds usable, 0.0 minutes")
-    assert lines[1] == "no caption: 1" and lines[2].startswith("  extra.wav  (")
-    assert lines[3] == "unreadable: 1" and lines[4].startswith("  1.wav  (")
+    assert lines[1] == "no caption: 1"
+    assert lines[2].startswith("  extra.wav  (")
+    assert lines[3] == "unreadable: 1"
+    assert lines[4].startswith("  1.wav  (")
     assert json.loads((tmp_path / "report.json").read_text())["counts"] == {"no caption": 1, "unreadable": 1}
     assert prepare(sounds, "--no-captions", "-q") == 1
     (sounds / "1.wav").unlink()
@@ -72,7 +74,8 @@ def test_codes_and_captions_are_written(
     assert capsys.readouterr().out.splitlines()[-1] == f"wrote {out}"
     assert np.load(out / "codes.npy").shape == (3, 4, 25)
     prepared = json.loads((out / "prepared.json").read_text())
-    assert prepared["codec"] == str(TINY) and prepared["text_encoder"] == str(TINY / "t5")
+    assert prepared["codec"] == str(TINY)
+    assert prepared["text_encoder"] == str(TINY / "t5")
     assert np.load(out / "text.npy").shape[1] == prepared["text_dim"]
     assert prepare(sounds, "-o", out, "--shards", "--shard-size", "0.01", "--force", "-q") == 0
     assert sorted(path.name for path in out.glob("*.tar")) == [f"shard-00000{n}.tar" for n in range(3)]
@@ -112,7 +115,8 @@ def test_bad_input_is_one_clear_line(
     message = refused(capsys, "prepare", "sounds", *words)
     for part in parts:
         assert part in message
-    assert not Path("new").exists() and Path("full/keep.txt").read_text() == "mine"
+    assert not Path("new").exists()
+    assert Path("full/keep.txt").read_text() == "mine"
 
 
 def test_a_missing_folder_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -107,7 +107,8 @@ def test_bad_settings_are_an_error_with_a_hint(
         run(["fit", *words])
     error = capsys.readouterr().err
     assert stop.value.code == 2
-    assert error.startswith("lightning: error: ") and "usage:" not in error
+    assert error.startswith("lightning: error: ")
+    assert "usage:" not in error
     for part in parts:
         assert part in error
     assert not (toy / "seen.txt").exists()
@@ -117,7 +118,8 @@ def test_bad_settings_are_an_error_with_a_hint(
 def test_the_help_ends_with_examples(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.lightning([name, "--help"]) == 0
     examples = capsys.readouterr().out.split("examples:\n")[1].splitlines()
-    assert examples and all(line.startswith(f"  soundloom {name} --config recipes/") for line in examples)
+    assert examples
+    assert all(line.startswith(f"  soundloom {name} --config recipes/") for line in examples)
 
 
 @pytest.mark.parametrize(
@@ -126,7 +128,8 @@ def test_the_help_ends_with_examples(name: str, capsys: pytest.CaptureFixture[st
 def test_a_recipe_that_is_not_there(name: str, part: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.lightning(["fit", "--config", name]) == 2
     said = capsys.readouterr().err
-    assert said.startswith(f"lightning: error: there is no recipe {name!r}") and part in said
+    assert said.startswith(f"lightning: error: there is no recipe {name!r}")
+    assert part in said
 
 
 @pytest.mark.parametrize(
@@ -144,7 +147,8 @@ def test_a_setting_that_cannot_be_is_one_sentence(
     with pytest.raises(SystemExit):
         cli.lightning(["fit", "--config", "seanet_finetune", *words])
     lines = capsys.readouterr().err.splitlines()
-    assert lines[0].startswith(f"lightning: error: {said}") and len(lines) <= 3
+    assert lines[0].startswith(f"lightning: error: {said}")
+    assert len(lines) <= 3
 
 
 def test_only_what_is_near_is_suggested() -> None:
@@ -231,7 +235,8 @@ def test_debug_shows_the_traceback(
     for words in (["--debug", "fit"], ["fit", "--debug"]):
         assert cli.main([*words, "--config", "judge", "--data.render_clips", "1"]) == 2
         said = capsys.readouterr().err
-        assert "Traceback" in said and "lightning: error: render_clips must be" in said
+        assert "Traceback" in said
+        assert "lightning: error: render_clips must be" in said
 
 
 def test_the_error_of_a_loading_process_is_its_sentence_alone() -> None:
@@ -249,7 +254,8 @@ def test_the_help_is_short_and_names_recipes_and_what_people_change(
 ) -> None:
     assert cli.main(["fit", "--help"]) == 0
     said = capsys.readouterr().out
-    assert len(said.splitlines()) < 50 and max(map(len, said.splitlines())) <= 130
+    assert len(said.splitlines()) < 50
+    assert max(map(len, said.splitlines())) <= 130
     for path in RECIPES:
         assert f"  {path.stem} " in said
     options = said.partition("what people change:\n")[2].partition("\n\n")[0].splitlines()
@@ -292,4 +298,6 @@ def test_the_whole_help_is_behind_a_flag(capsys: pytest.CaptureFixture[str]) -> 
         cli.lightning(["fit", "--help-all"])
     assert not stop.value.code
     said = capsys.readouterr().out
-    assert "--trainer.max_time" in said and "--checkpoint.save_top_k" in said and "--board.prompts" in said
+    assert "--trainer.max_time" in said
+    assert "--checkpoint.save_top_k" in said
+    assert "--board.prompts" in said

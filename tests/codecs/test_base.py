@@ -166,11 +166,13 @@ def test_published_codicodec_is_a_music2latent2(tmp_path: Path, config: str | No
 
 def test_the_published_codicodec_of_the_fixtures_loads_and_compresses() -> None:
     codec = load_codec(FIXTURES / "codicodec_tiny")
-    assert isinstance(codec, codecs.Music2Latent2) and codec.name == "codicodec_tiny"
+    assert isinstance(codec, codecs.Music2Latent2)
+    assert codec.name == "codicodec_tiny"
     samples = torch.rand(2, 5000) - 0.5
     for precision in ("exact", "float16"):
         decoded, rate = codec.decompress(codec.compress(samples, 44100, precision=precision))
-        assert decoded.shape == (2, 5000) and rate == 44100
+        assert decoded.shape == (2, 5000)
+        assert rate == 44100
 
 
 def test_codecs_are_named_as_they_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -195,7 +197,8 @@ def test_saved_codec_loads_and_codes_alike(tmp_path: Path) -> None:
     assert isinstance(loaded, codecs.SEANetCodec)
     audio = codec.prepare(torch.rand(2, 500) - 0.5, 44100)
     codes = loaded.encode(audio)
-    assert codes.dtype == torch.int64 and torch.equal(codes, codec.encode(audio))
+    assert codes.dtype == torch.int64
+    assert torch.equal(codes, codec.encode(audio))
     length = audio.shape[-1]
     decoded = loaded.decode(codes, length=length)
     assert decoded.shape == audio.shape

@@ -65,7 +65,8 @@ def test_the_loudness_of_a_segment_survives_to_the_last_bit_of_its_codes() -> No
     codes = torch.zeros(3, 2, 5, dtype=torch.int64)
     segment = Segment(codes, torch.tensor([[1e-3], [0.5], [2.0]]))
     unpacked = Segment.unpack(segment.pack(1024), 1024)
-    assert unpacked.scale is not None and segment.scale is not None
+    assert unpacked.scale is not None
+    assert segment.scale is not None
     torch.testing.assert_close(unpacked.scale, segment.scale, rtol=3e-5, atol=0)
     assert torch.equal(Segment.unpack(unpacked.pack(1024), 1024).scale, unpacked.scale)
 

@@ -32,7 +32,8 @@ def test_autocast_changes_nothing(codec: Codec) -> None:
     sound = codec.decode(codes)
     with torch.autocast("cpu", torch.bfloat16):
         assert torch.equal(codec.encode(audio), codes)
-        assert torch.equal(codec.decode(codes), sound) and sound.dtype == torch.float32
+        assert torch.equal(codec.decode(codes), sound)
+        assert sound.dtype == torch.float32
         streamed = torch.cat([stream.push(audio), stream.flush()], dim=2 if codes.ndim == 3 else 1)
         compressed = codec.compress(audio, 8000)
     torch.testing.assert_close(streamed, codes)
@@ -59,7 +60,8 @@ def test_half_precision_works_or_is_refused(codec: Codec, dtype: torch.dtype) ->
     assert isinstance(half, torch.nn.Module)
     torch.nn.Module.to(half, dtype)
     decoded = half.decode(codes)
-    assert decoded.dtype == torch.float32 and decoded.shape == sound.shape
+    assert decoded.dtype == torch.float32
+    assert decoded.shape == sound.shape
     assert float((decoded - sound).abs().max()) < 0.1 * float(sound.abs().max()) + 0.05
     if codec.latent_shape is None:
         for encode in (lambda: half.encode(audio), half.stream_encoder, lambda: half.compress(audio, 8000)):
@@ -83,7 +85,8 @@ def test_compressed_sounds_in_memory(tmp_path: Path) -> None:
         assert torch.equal(Compressed.load(file).frames, compressed.frames)
     for content in (data, io.BytesIO(data)):
         restored, found = codec.decompress(content, start=0.1, stop=0.2)
-        assert found == rate and torch.equal(restored, codec.decompress(compressed, start=0.1, stop=0.2)[0])
+        assert found == rate
+        assert torch.equal(restored, codec.decompress(compressed, start=0.1, stop=0.2)[0])
     assert torch.equal(codec.decompress(data)[0], expected)
     with pytest.raises(ContainerError):
         codec.decompress(b"no such file")

@@ -57,7 +57,8 @@ def test_lossless_round_trip(
     path = write_audio(tmp_path / f"sound{suffix}", samples, rate, force=True)
     back, back_rate = read_audio(path)
     assert back_rate == rate
-    assert back.dtype == torch.float32 and back.shape == samples.shape
+    assert back.dtype == torch.float32
+    assert back.shape == samples.shape
     torch.testing.assert_close(back, samples, atol=1 / 32767, rtol=0)
 
 
@@ -73,7 +74,8 @@ def test_lossy_round_trip_keeps_rate_channels_and_length(
 ) -> None:
     path = write_audio(tmp_path / f"sound{suffix}", tone(length, rate, channels), rate, force=True)
     back, back_rate = read_audio(path)
-    assert back_rate == rate and back.shape == (channels, length)
+    assert back_rate == rate
+    assert back.shape == (channels, length)
 
 
 @pytest.mark.parametrize("suffix", [".ogg", ".mp3"])
@@ -103,7 +105,8 @@ def test_loud_sound_is_limited_not_clipped(tmp_path: Path, caplog: pytest.LogCap
     loud = 4 * tone(4000, 16000, 2)
     with caplog.at_level(logging.WARNING):
         back, _ = read_audio(write_audio(tmp_path / "loud.wav", loud, 16000))
-    assert "loud.wav" in caplog.text and "limited" in caplog.text
+    assert "loud.wav" in caplog.text
+    assert "limited" in caplog.text
     torch.testing.assert_close(back, limit(loud, 16000), atol=1 / 32767, rtol=0)
 
 
@@ -241,7 +244,8 @@ def test_failed_write_leaves_the_old_file_and_no_other(
     before = path.read_bytes()
 
     def fail(source: Path, target: Path) -> None:
-        assert Path(source).parent == tmp_path and Path(source).stat().st_size > 0
+        assert Path(source).parent == tmp_path
+        assert Path(source).stat().st_size > 0
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(audio_module.os, "replace", fail)
@@ -317,7 +321,8 @@ def test_types_that_hold_no_sound(dtype: type) -> None:
 def test_resample_length_is_exact(length: int, from_rate: int, to_rate: int, shape: tuple[int, ...]) -> None:
     result = resample(torch.full((*shape, length), 0.25), from_rate, to_rate)
     assert result.shape == (*shape, math.ceil(length * to_rate / from_rate))
-    assert result.dtype == torch.float32 and torch.isfinite(result).all()
+    assert result.dtype == torch.float32
+    assert torch.isfinite(result).all()
     # There and back never comes out shorter: cutting to the old length restores it.
     assert length <= resample(result, to_rate, from_rate).shape[-1]
 
@@ -357,7 +362,8 @@ def test_mix_rules() -> None:
     eight = torch.randn(2, 8, 100, generator=torch.Generator().manual_seed(0))
     torch.testing.assert_close(mix(eight, 1), eight.mean(dim=1, keepdim=True))
     stereo = mix(eight, 2)
-    assert stereo.shape == (2, 2, 100) and torch.equal(stereo[:, 0], stereo[:, 1])
+    assert stereo.shape == (2, 2, 100)
+    assert torch.equal(stereo[:, 0], stereo[:, 1])
     torch.testing.assert_close(stereo[:, :1], eight.mean(dim=1, keepdim=True))
     one = eight[:, :1]
     assert torch.equal(mix(one, 2), torch.cat([one, one], dim=1))

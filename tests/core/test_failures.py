@@ -38,7 +38,9 @@ def raising(error: BaseException) -> Failure | None:
 )
 def test_whatever_is_raised_is_a_failure_with_a_reason(error: Exception, reason: str) -> None:
     failure = raising(error)
-    assert failure is not None and failure.error is error and failure.file == "a.wav"
+    assert failure is not None
+    assert failure.error is error
+    assert failure.file == "a.wav"
     assert failure.reason.startswith(reason)
 
 
@@ -52,7 +54,8 @@ def test_a_result_is_passed_on_and_the_traceback_is_to_be_had(caplog: pytest.Log
     assert attempt("a.wav", lambda: 5) == 5
     with caplog.at_level(logging.DEBUG, "soundloom"):
         raising(KeyError("x"))
-    assert "Traceback" in caplog.text and "a.wav" in caplog.text
+    assert "Traceback" in caplog.text
+    assert "a.wav" in caplog.text
 
 
 def test_many_failures_are_counted() -> None:

@@ -38,7 +38,8 @@ def by_definition(samples: Tensor) -> np.ndarray:
 def test_the_gain_is_what_its_definition_says(channels: int) -> None:
     samples = loud(channels)
     limited = limit(samples, RATE)
-    assert limited.shape == samples.shape and float(limited.abs().max()) <= 1
+    assert limited.shape == samples.shape
+    assert float(limited.abs().max()) <= 1
     np.testing.assert_allclose(limited.numpy(), samples.numpy() * by_definition(samples), atol=2e-4)
 
 
@@ -74,7 +75,8 @@ def test_a_stream_is_the_whole_to_the_bit(sizes: list[int]) -> None:
 def test_rows_are_limited_each_by_itself() -> None:
     rows = torch.stack([loud(1, 1), 0.5 * loud(1, 2).clamp(-1, 1)])
     limited = limit(rows, RATE)
-    assert torch.equal(limited[1], rows[1]) and torch.equal(limited[0], limit(rows[0], RATE))
+    assert torch.equal(limited[1], rows[1])
+    assert torch.equal(limited[0], limit(rows[0], RATE))
 
 
 def test_peaks_are_forgotten_after_the_memory() -> None:
@@ -95,8 +97,10 @@ def test_gain_reduction_is_in_decibels() -> None:
 
 def test_nothing_in_nothing_out() -> None:
     limiter = Limiter(RATE)
-    assert limiter.push(torch.zeros(2, 0)).shape == (2, 0) and limiter.flush().shape == (2, 0)
-    assert Limiter(RATE).flush().shape == (1, 0) and limit(torch.zeros(1, 0), RATE).shape == (1, 0)
+    assert limiter.push(torch.zeros(2, 0)).shape == (2, 0)
+    assert limiter.flush().shape == (2, 0)
+    assert Limiter(RATE).flush().shape == (1, 0)
+    assert limit(torch.zeros(1, 0), RATE).shape == (1, 0)
 
 
 @pytest.mark.parametrize(

@@ -118,7 +118,8 @@ def test_wav_from_a_pipe(tmp_path: Path, subtype: str, size: str) -> None:
         place = data.index(b"data") + 4
         data[4:8] = data[place : place + 4] = b"\xff" * 4
     with pipe(bytes(data)) as stream, open_sound(stream) as reader:
-        assert reader.length is None and reader.seconds is None
+        assert reader.length is None
+        assert reader.seconds is None
         samples = torch.cat(list(reader.blocks(1000)), dim=-1)
     np.testing.assert_array_equal(samples.T.numpy(), soundfile.read(path, dtype="float32")[0])
 
@@ -197,7 +198,8 @@ def test_joined_mp3_files_of_two_kinds_are_brought_to_the_first(rate: int) -> No
     one = encoded(noise(2), "MP3", "MPEG_LAYER_III")
     two = encoded(noise(3, rate=rate, channels=2), "MP3", "MPEG_LAYER_III", rate)
     samples, found = read_audio(one + two)
-    assert found == RATE and samples.shape[0] == 1
+    assert found == RATE
+    assert samples.shape[0] == 1
     assert abs(samples.shape[1] - 5 * RATE) < 4 * 1152
     assert float(samples[:, 4 * RATE :].std()) > 0.05
 
@@ -227,7 +229,8 @@ def test_a_part_is_a_part_of_the_whole(suffix: str) -> None:
     data = encoded(noise(2), *SIZED[suffix])
     with open_sound(data) as sound:
         whole = sound.read()
-        assert sound.about is not None and abs(sound.about - whole.shape[1]) < 1200
+        assert sound.about is not None
+        assert abs(sound.about - whole.shape[1]) < 1200
         assert sound.length in (None, whole.shape[1])
         torch.testing.assert_close(sound.read(), whole)  # each reading begins anew
         part = sound.read(9000, 3000)
@@ -269,7 +272,8 @@ def test_joined_flac_is_read_to_its_end() -> None:
     with pytest.raises(TruncatedAudioError, match="3.00 s"):
         read_audio((first + second)[:-5000])
     part = read_audio((first + second)[:-5000], allow_truncated=True)[0]
-    assert 2 * RATE <= part.shape[-1] < 3 * RATE and torch.equal(part, expected[:, : part.shape[-1]])
+    assert 2 * RATE <= part.shape[-1] < 3 * RATE
+    assert torch.equal(part, expected[:, : part.shape[-1]])
     spoiled = bytearray(first + second)
     spoiled[len(first) // 2] ^= 255
     with pytest.raises(AudioError, match="damaged"):
@@ -354,7 +358,8 @@ def test_half_a_file_breaks_off_early(tmp_path: Path, suffix: str, caplog: pytes
     assert "allow_truncated=True" in str(caught.value)
     if suffix not in (".ogg", ".opus"):  # whose header does not tell
         told = re.search(r"its header tells of ([0-9.]+) s", str(caught.value))
-        assert told is not None and float(told[1]) == pytest.approx(6, abs=0.3)
+        assert told is not None
+        assert float(told[1]) == pytest.approx(6, abs=0.3)
     assert not caplog.records
     samples, _ = read_audio(path, allow_truncated=True)
     assert (0.5 if suffix in (".ogg", ".opus") else 0.9) * 3 < samples.shape[1] / RATE < 3.1
@@ -477,21 +482,25 @@ def test_spliced_bytes() -> None:
     spliced = Spliced(io.BytesIO(bytes(range(100))), ((10, 20), b"abc", (50, 52)), hole=200)
     assert spliced.read(12) == bytes(range(10, 20)) + b"ab"
     assert spliced.seek(-2, os.SEEK_CUR) == 10
-    assert spliced.read(100) == b"abc" + bytes((50, 51)) and spliced.ended
+    assert spliced.read(100) == b"abc" + bytes((50, 51))
+    assert spliced.ended
     assert spliced.seek(-128, os.SEEK_END) == 15 + 200 - 128
     assert spliced.read(200) == bytes(128)
     closed = io.BytesIO(b"abc")
     broken = Spliced(closed, ((0, 3),))
     closed.close()
-    assert broken.read(3) == b"" and broken.error is not None
+    assert broken.read(3) == b""
+    assert broken.error is not None
 
 
 def test_window_and_tags() -> None:
     data = bytes(5000) + b"needle" + bytes(5000)
     window = Window(io.BytesIO(data), 0, len(data), size=64)
     assert window.find(b"needle", 0, len(data)) == 5000
-    assert window.find(b"needle", 0, 5000) == -1 and window.find(b"needle", 5001, len(data)) == -1
-    assert window.peek(5000, 6) == b"needle" and window.peek(len(data) - 2, 6) == bytes(2)
+    assert window.find(b"needle", 0, 5000) == -1
+    assert window.find(b"needle", 5001, len(data)) == -1
+    assert window.peek(5000, 6) == b"needle"
+    assert window.peek(len(data) - 2, 6) == bytes(2)
     assert window.peek(-1, 6) == window.peek(len(data), 6) == window.peek(2**63, 6) == b""
     ape = b"APETAGEX" + struct.pack("<IIII", 2000, 500, 1, 0xA0000000) + bytes(8)
     assert tag_size(Window(io.BytesIO(ape), 0, 32), 0) == 532

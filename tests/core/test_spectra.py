@@ -13,13 +13,16 @@ def test_centres_are_evenly_spaced_in_mel() -> None:
     hertz = filters.argmax(1) * 16000 / 16384
     mel = 2595 * torch.log10(1 + hertz / 700)
     torch.testing.assert_close(mel.diff(), mel.diff().mean().expand(9), atol=1.0, rtol=0)
-    assert hertz[0] > 100 and hertz[-1] < 8000
+    assert hertz[0] > 100
+    assert hertz[-1] < 8000
 
 
 def test_peaks_of_one_share_every_bin_between_neighbours() -> None:
     filters = mel_filters(16000, 2048, 32, 64.0, 8000.0)
-    assert filters.shape == (32, 1025) and filters.dtype == torch.float32
-    assert filters.amax(1).min() > 0.7 and filters.max() <= 1
+    assert filters.shape == (32, 1025)
+    assert filters.dtype == torch.float32
+    assert filters.amax(1).min() > 0.7
+    assert filters.max() <= 1
     first, last = filters[0].argmax() + 1, filters[-1].argmax()
     torch.testing.assert_close(filters[:, first:last].sum(0), torch.ones(last - first))
     assert not filters[:, : 64 * 2048 // 16000].any()

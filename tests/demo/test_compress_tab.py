@@ -187,7 +187,8 @@ def test_files_of_encodec_open_where_its_weights_are(tmp_path: Path) -> None:
 
 def test_codecs_that_would_have_to_be_fetched_are_not_offered() -> None:
     names = Codecs().names
-    assert names[0] == "seanet-16khz" and "music2latent2" in names
+    assert names[0] == "seanet-16khz"
+    assert "music2latent2" in names
     assert not {"encodec-24khz", "encodec-48khz"} & set(names)
     with pytest.raises(ValueError, match="'encodec-24khz', which this machine does not have"):
         Codecs().get("encodec-24khz")

@@ -42,13 +42,15 @@ def test_size_and_shapes() -> None:
     full.eval()
     assert full(torch.randn(2, 16000)).shape == (2, 60)
     assert full.features(torch.randn(2, 16000)).shape == (2, 256)
-    assert full.class_names[59] == "class 59" and full.sample_rate == 16000
+    assert full.class_names[59] == "class 59"
+    assert full.sample_rate == 16000
 
 
 @pytest.mark.parametrize("samples", [1, 100, 1024, 16000, 160001])
 def test_any_duration(model: SoundClassifier, samples: int) -> None:
     logits = model(torch.randn(1, samples))
-    assert logits.shape == (1, 3) and logits.isfinite().all()
+    assert logits.shape == (1, 3)
+    assert logits.isfinite().all()
 
 
 def test_silence_is_finite(model: SoundClassifier) -> None:
@@ -78,7 +80,8 @@ def test_save_and_load(model: SoundClassifier, tmp_path: Path) -> None:
     loaded = SoundClassifier.from_pretrained(tmp_path / "judge")
     audio = torch.randn(2, 16000)
     assert torch.equal(loaded(audio), model(audio))
-    assert loaded.class_names == NAMES and not loaded.training
+    assert loaded.class_names == NAMES
+    assert not loaded.training
 
 
 @pytest.mark.parametrize(
@@ -123,7 +126,8 @@ def test_the_spectrogram_finds_a_tone() -> None:
         .argmax()
         for hertz in (200.0, 4000.0)
     )
-    assert low < 15 and 40 < high < 60
+    assert low < 15
+    assert 40 < high < 60
 
 
 def test_faster_than_50_times_real_time() -> None:
@@ -149,10 +153,13 @@ def test_augmentation_keeps_shape_and_sound() -> None:
     out = module.augment(audio)
     assert out.shape == audio.shape
     place = out.abs().argmax(1)
-    assert ((place - 4000).abs() <= 1600).all() and len(place.unique()) > 30
+    assert ((place - 4000).abs() <= 1600).all()
+    assert len(place.unique()) > 30
     assert (out.abs().amax(1) > 0.9).all()
     loud = SoundClassifierModule(class_names=NAMES, gain_db=10.0).augment(audio).abs().amax(1)
-    assert loud.max() > 1.5 and loud.min() < 0.7 and loud.max() < 10**0.5 * 1.1
+    assert loud.max() > 1.5
+    assert loud.min() < 0.7
+    assert loud.max() < 10**0.5 * 1.1
 
 
 def test_it_learns_and_exports(tmp_path: Path) -> None:

@@ -26,7 +26,8 @@ def test_two_files(tmp_path: Path) -> None:
     assert found["mel_distance"] == pytest.approx(6.02, rel=0.03)
     assert (found["sample_rate"], found["channels"], found["notes"]) == (RATE, 1, [])
     facts = found["files"][0]
-    assert facts["bytes"] == a.stat().st_size and facts["kbps"] == pytest.approx(256.4, abs=0.1)
+    assert facts["bytes"] == a.stat().st_size
+    assert facts["kbps"] == pytest.approx(256.4, abs=0.1)
     assert facts["peak_db"] - found["files"][1]["peak_db"] == pytest.approx(6.02, abs=0.01)
     printed = comparison_table(found)
     for part in (str(a), str(b), f"{found['mel_distance']:.2f} dB", "16000 Hz, mono"):
@@ -40,7 +41,8 @@ def test_files_of_other_rates_and_channels_meet_in_the_middle(tmp_path: Path) ->
     b = write_audio(tmp_path / "b.wav", tone[None, ::3], RATE)
     found = compare_files(a, b)
     assert (found["sample_rate"], found["channels"]) == (RATE, 1)
-    assert "48000 and 16000 Hz" in found["notes"][0] and "2 and 1" in found["notes"][1]
+    assert "48000 and 16000 Hz" in found["notes"][0]
+    assert "2 and 1" in found["notes"][1]
     assert found["si_sdr"] > 40
 
 
@@ -50,7 +52,8 @@ def test_files_of_other_lengths_are_refused_or_cut(tmp_path: Path) -> None:
     with pytest.raises(AudioError, match="16000 samples at 16000 Hz.*12000.*--trim"):
         compare_files(a, b)
     found = compare_files(a, b, trim=True)
-    assert found["si_sdr"] > 60 and found["notes"] == ["the longer one was cut by 4000 samples at its end"]
+    assert found["si_sdr"] > 60
+    assert found["notes"] == ["the longer one was cut by 4000 samples at its end"]
 
 
 def test_a_compressed_file_is_decoded_first(tmp_path: Path) -> None:

@@ -78,7 +78,8 @@ def test_rows_are_what_each_model_gives_in_each_way(judge: Judge, loud: Music2La
             assert row["reconstruction"][key] == pytest.approx(expected[key], abs=1e-3)
         assert row["fad"]["sounds"] == row["kl"]["pairs"] == 2
     text = table(rows)
-    assert "made, 2 sounds:" in text and text.count("| loud ") == 3
+    assert "made, 2 sounds:" in text
+    assert text.count("| loud ") == 3
     assert f"{rows[4]['reconstruction']['mel_distance']:.2f}" in text
 
 
@@ -107,7 +108,8 @@ def test_the_command(tmp_path: Path, judge: Judge, capsys: pytest.CaptureFixture
     main(words)
     assert "| two-step |" in capsys.readouterr().out
     written = json.loads((tmp_path / "out.json").read_text())
-    assert [row["sounds"] for row in written["rows"]] == [2, 2] and written["seed"] == 0
+    assert [row["sounds"] for row in written["rows"]] == [2, 2]
+    assert written["seed"] == 0
     for more, message in (
         ([], "out.json exists"),
         (["--force", "--steps", "0"], "--steps is 0"),

@@ -67,7 +67,8 @@ def test_examples_of_a_folder(folder: Path) -> None:
     assert [example.caption for example in examples] == ["a low hum", "a dog barks", "something else", ""]
     assert [example.label for example in examples] == ["hum", "dog", None, None]
     samples, rate = examples[0].read()
-    assert samples.shape == (1, 8000) and rate == RATE
+    assert samples.shape == (1, 8000)
+    assert rate == RATE
     short, _ = folder_examples(folder, seconds=0.1)[1].read()
     torch.testing.assert_close(short, folder_examples(folder)[1].read()[0][:, :1600])
     assert len(folder_examples(folder, captions=True)) == 3
@@ -106,17 +107,21 @@ def test_sounds_meet_the_reference_of_their_name(folder: Path, judge: Judge, tmp
         folder_examples(made), references, judge, progress=lambda *step: steps.append(step)
     )
     assert (report["sounds"], report["references"]) == (2, 4)
-    assert report["fad"]["sounds"] == 2 and report["fad"]["reference_sounds"] == 4
+    assert report["fad"]["sounds"] == 2
+    assert report["fad"]["reference_sounds"] == 4
     assert report["kl"]["pairs"] == 1
-    assert report["prompt_accuracy"] is None and "no caption" in report["notes"][-1]
+    assert report["prompt_accuracy"] is None
+    assert "no caption" in report["notes"][-1]
     assert steps == [(i, 6) for i in range(1, 7)]
 
 
 def test_a_set_compared_with_itself_is_at_distance_zero(folder: Path, judge: Judge) -> None:
     examples = folder_examples(folder, class_names=judge.class_names)
     report = evaluate_sounds(examples, examples, judge, embedder=LogMelStatistics())
-    assert report["fad"]["value"] == pytest.approx(0.0, abs=1e-8) and report["fad"]["embedder"] == "log-mel"
-    assert report["kl"]["value"] == pytest.approx(0.0, abs=1e-12) and report["kl"]["same_class"] == 1.0
+    assert report["fad"]["value"] == pytest.approx(0.0, abs=1e-8)
+    assert report["fad"]["embedder"] == "log-mel"
+    assert report["kl"]["value"] == pytest.approx(0.0, abs=1e-12)
+    assert report["kl"]["same_class"] == 1.0
     assert report["prompt_accuracy"]["clips"] == 2
 
 
@@ -130,7 +135,8 @@ def test_a_model_is_asked_for_every_caption_with_its_own_seed(
     settings: dict[str, Any] = {"duration": 0.2, "seed": 5}
     whole = evaluate_model(tiny_model, examples, judge, **settings)
     assert (whole["sounds"], whole["duration"], whole["seed"]) == (3, 0.2, 5)
-    assert whole["kl"]["pairs"] == 3 and whole["prompt_accuracy"]["clips"] == 2
+    assert whole["kl"]["pairs"] == 3
+    assert whole["prompt_accuracy"]["clips"] == 2
     assert whole["fad"]["sounds"] == whole["fad"]["reference_sounds"] == 3
     asked: list[tuple[list[str], list[int]]] = []
     generate = tiny_model.generate
@@ -158,7 +164,8 @@ def test_a_codec_that_loses_nothing_scores_as_the_originals(judge: Judge) -> Non
     report = evaluate_codec(Exact(), examples, judge)
     assert report["reconstruction"]["mel_distance"] == report["reconstruction"]["log_spectral_distance"] == 0
     assert report["reconstruction"]["si_sdr"] > 80
-    assert report["kl"]["same_class"] == 1.0 and report["fad"]["value"] == pytest.approx(0.0, abs=1e-8)
+    assert report["kl"]["same_class"] == 1.0
+    assert report["fad"]["value"] == pytest.approx(0.0, abs=1e-8)
     assert report["prompt_accuracy"]["accuracy"] == report["accuracy_of_originals"]["accuracy"]
     assert (report["sample_rate"], report["bitrate"], report["sounds"]) == (8000, 100.0, 3)
 
@@ -171,11 +178,13 @@ def test_a_codec_that_loses_half_is_told_apart(judge: Judge) -> None:
     examples = [Example(f"{i}", lambda i=i: (tone(300 + 50 * i), RATE)) for i in range(3)]
     report = evaluate_codec(Half(), examples, judge)
     assert 1 < report["reconstruction"]["mel_distance"] < 6.1
-    assert report["fad"]["value"] > 0 and report["prompt_accuracy"] is None
+    assert report["fad"]["value"] > 0
+    assert report["prompt_accuracy"] is None
 
 
 def test_sounds_for_the_bench_are_resampled_and_mixed() -> None:
     stereo = torch.cat([tone(300, rate=48000), torch.zeros(1, 24000)])
     (sound,) = bench_sounds([Example("x", lambda: (stereo, 48000))], RATE, 1)
-    assert sound.name == "x" and sound.samples.shape == (1, 8000)
+    assert sound.name == "x"
+    assert sound.samples.shape == (1, 8000)
     torch.testing.assert_close(sound.samples[:, 500:-500], tone(300)[:, 500:-500] / 2, atol=1e-3, rtol=0)

@@ -80,8 +80,10 @@ def test_recordings_get_one_length() -> None:
         Example("long", lambda: (tone(300), RATE)),
     ]
     sounds = recorded(examples, 0.25, RATE)
-    assert sounds.audio.shape == (2, 4000) and sounds.sample_rate == RATE
-    assert sounds.audio[0, :1600].abs().max() > 0.2 and not sounds.audio[0, 1600:].any()
+    assert sounds.audio.shape == (2, 4000)
+    assert sounds.sample_rate == RATE
+    assert sounds.audio[0, :1600].abs().max() > 0.2
+    assert not sounds.audio[0, 1600:].any()
     torch.testing.assert_close(sounds.audio[1], tone(300)[0, :4000])
 
 
@@ -106,10 +108,10 @@ def test_two_models_beside_recordings(
     figures = found["figures"]
     assert figures["before"] == figures["after"], "the same model with the same seeds"
     real = figures["recordings"]
-    assert real["fad"]["value"] == pytest.approx(0, abs=1e-6) and real["kl"]["value"] == pytest.approx(
-        0, abs=1e-9
-    )
-    assert real["nearest_group"]["accuracy"] == 1.0 and real["nearest_group"]["sounds"] == 3
+    assert real["fad"]["value"] == pytest.approx(0, abs=1e-6)
+    assert real["kl"]["value"] == pytest.approx(0, abs=1e-9)
+    assert real["nearest_group"]["accuracy"] == 1.0
+    assert real["nearest_group"]["sounds"] == 3
     through = figures["recordings through the codec"]
     assert 0 < through["fad_log_mel"]["value"] < figures["before"]["fad_log_mel"]["value"]
     assert (found["subject"]["after"], found["captions"], found["duration"]) == ("foley", 3, 0.3)
@@ -118,9 +120,8 @@ def test_two_models_beside_recordings(
     assert made["nearest_group"]["sounds"] == 6
     assert picture.read_bytes().startswith(b"\x89PNG")
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].startswith("| sounds |") and lines[-1].startswith(
-        "| recordings | 0.0 | 0.00 | 0.00 | 100 %"
-    )
+    assert lines[0].startswith("| sounds |")
+    assert lines[-1].startswith("| recordings | 0.0 | 0.00 | 0.00 | 100 %")
 
 
 @pytest.mark.parametrize(

@@ -123,13 +123,15 @@ def test_fad_without_full_rank_is_finite_and_warned_about(caplog: pytest.LogCapt
     metric.update(points(gaussian(100, 8, 1)), RATE, real=True)
     with caplog.at_level(logging.WARNING):
         assert 0 < float(metric.compute()) < math.inf
-    assert "only 3 pieces" in caplog.text and "8 features" in caplog.text
+    assert "only 3 pieces" in caplog.text
+    assert "8 features" in caplog.text
     assert "only 3 pieces" in metric.report()["warning"]
     metric.update(points(gaussian(97, 8, 3)), RATE, real=False)
     caplog.clear()
     metric._computed = None
     metric.compute()
-    assert caplog.text == "" and metric.report()["warning"] is None
+    assert caplog.text == ""
+    assert metric.report()["warning"] is None
 
 
 @pytest.mark.parametrize(
@@ -256,7 +258,9 @@ def test_prompt_accuracy_counts_right_answers_per_class() -> None:
     metric.update(heard[:, None], RATE, ["a", "a", "b", "b"])
     assert float(metric.compute()) == 0.75
     report = metric.report()
-    assert report["accuracy"] == 0.75 and report["clips"] == 4 and report["chance"] == pytest.approx(1 / 3)
+    assert report["accuracy"] == 0.75
+    assert report["clips"] == 4
+    assert report["chance"] == pytest.approx(1 / 3)
     assert report["classes"] == {
         "a": {"accuracy": 0.5, "clips": 2, "mistaken for": "b"},
         "b": {"accuracy": 1.0, "clips": 2, "mistaken for": None},
@@ -297,12 +301,14 @@ def test_judge_scores_of_a_codec(judge: Judge) -> None:
     scores = JudgeScores(judge)
     first = sounds(1, 0)[0]
     scores.update(first, first, RATE)
-    assert math.isnan(scores.report()["fad"]) and scores.report()["same_class"] == 1.0
+    assert math.isnan(scores.report()["fad"])
+    assert scores.report()["same_class"] == 1.0
     for seed in (1, 2):
         sound = sounds(1, seed)[0]
         scores.update(sound, sound, RATE)
     assert scores.report()["fad"] == pytest.approx(0.0, abs=1e-9)
-    assert "tiny" in scores.notes()[0] and "3 sounds" in scores.notes()[0]
+    assert "tiny" in scores.notes()[0]
+    assert "3 sounds" in scores.notes()[0]
     assert "only 3 pieces" in scores.notes()[1]
 
 
@@ -341,9 +347,12 @@ def test_an_evaluation_gives_what_can_be_measured_and_says_what_cannot(judge: Ju
         evaluation.add_reference(sounds(1, seed)[0], RATE)
     evaluation.add_pair(sounds(1, 0)[0], RATE, sounds(1, 2)[0])
     report = evaluation.report()
-    assert report["fad"]["sounds"] == 2 and report["fad"]["reference_sounds"] == 3
-    assert report["kl"]["pairs"] == 1 and report["prompt_accuracy"]["clips"] == 1
-    assert len(report["notes"]) == 1 and "only 2 pieces" in report["notes"][0]
+    assert report["fad"]["sounds"] == 2
+    assert report["fad"]["reference_sounds"] == 3
+    assert report["kl"]["pairs"] == 1
+    assert report["prompt_accuracy"]["clips"] == 1
+    assert len(report["notes"]) == 1
+    assert "only 2 pieces" in report["notes"][0]
     printed = "\n".join(report_lines(report))
     for part in (
         "FAD",

@@ -77,7 +77,8 @@ def test_renderings_and_recordings_are_counted(recordings: Path, monkeypatch: py
     dog, rain = report["classes"]["dog"], report["classes"]["rain"]
     assert dog["recordings"] == {"first": 0.5, "among_five": 0.5, "sounds": 2, "heard": {"Dog": 1, "Hum": 1}}
     assert dog["renderings"]["sounds"] == rain["renderings"]["sounds"] == 2
-    assert rain["recordings"]["first"] == 0.0 and rain["recordings"]["among_five"] == 1.0
+    assert rain["recordings"]["first"] == 0.0
+    assert rain["recordings"]["among_five"] == 1.0
     assert steps == [(i, 7) for i in range(1, 8)]
     lines = heard_lines(report)
     assert any(line.startswith("dog ") and "50%   50%    2" in line for line in lines)

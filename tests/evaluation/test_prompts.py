@@ -106,7 +106,9 @@ def test_a_model_is_asked_for_every_prompt_and_the_right_tags_are_counted(tiny_m
     assert report["wanted_tags"]["first"] == pytest.approx(1 / 3)
     assert report["wanted_tags"]["among_five"] == pytest.approx(2 / 3)
     assert report["prompt_accuracy"]["clips"] == 2
-    assert report["fad"]["sounds"] == 3 and report["kad"]["reference_pieces"] == 3
-    assert 0 <= report["beyond_full_scale"] <= 1 and steps[-1] == (4, 4)
+    assert report["fad"]["sounds"] == 3
+    assert report["kad"]["reference_pieces"] == 3
+    assert 0 <= report["beyond_full_scale"] <= 1
+    assert steps[-1] == (4, 4)
     with pytest.raises(ValueError, match="yamnet knows no tag 'Dogs'; did you mean 'Dog'"):
         evaluate_prompts(tiny_model, [TaggedPrompt("x", ("Dogs",))], judge, tagger)

@@ -34,7 +34,8 @@ def yamnet() -> YAMNet:
 def test_patches_are_log_mel_of_half_overlapping_windows() -> None:
     seconds = np.arange(2 * RATE) / RATE
     patches = log_mel_patches(np.sin(2 * np.pi * 1000 * seconds).astype(np.float32))
-    assert patches.shape == (3, 1, 96, 64) and patches.dtype == np.float32
+    assert patches.shape == (3, 1, 96, 64)
+    assert patches.dtype == np.float32
     np.testing.assert_array_equal(patches[0, 0, 48:], patches[1, 0, :48])
     # 1000 Hz is 1000 mel; the bands are centred at 185 + 39.8 (band + 1) mel, from 0, so it is in the 20th
     assert patches.mean((0, 1, 2)).argmax() == 19
@@ -51,8 +52,10 @@ def test_the_number_of_patches(samples: int, count: int) -> None:
 def test_the_largest_score_of_all_patches_counts_and_silence_never(yamnet: YAMNet) -> None:
     audio = sounds(2, 3 * RATE)
     scores, features = yamnet.hear(audio)
-    assert scores.shape == (2, 521) and features.shape == (2, 5, 1024)
-    assert bool((scores >= 0).all()) and bool((scores <= 1).all())
+    assert scores.shape == (2, 521)
+    assert features.shape == (2, 5, 1024)
+    assert bool((scores >= 0).all())
+    assert bool((scores <= 1).all())
     silence = yamnet.tag_names.index("Silence")
     assert bool((scores[:, silence] == 0).all())
     parts = [yamnet.tags(audio[:, start : start + SHORTEST]) for start in range(0, 5 * 7680, 7680)]
@@ -135,7 +138,8 @@ def reference_and_ours() -> tuple[Any, YAMNet]:
     if not PUBLISHED.is_file():
         return None, YAMNet(TinySession())
     spec = importlib.util.spec_from_file_location("published_yamnet", PUBLISHED.with_name("yamnet.py"))
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module, YAMNet.from_pretrained(PUBLISHED)

@@ -80,7 +80,8 @@ def test_the_shipped_model_streams_what_it_generates() -> None:
     whole = model.generate(prompts, 1.0, seed=0)
     samples, codes = joined(list(model.stream(prompts, 1.0, seed=0, chunk_seconds=0.3)))
     assert torch.equal(codes, whole.codes)
-    assert samples.shape == whole.samples.shape and float(whole.samples.abs().max()) <= 1
+    assert samples.shape == whole.samples.shape
+    assert float(whole.samples.abs().max()) <= 1
     errors = (samples - whole.samples).abs().amax((1, 2))
     assert float(errors.max()) < 8e-3
     assert float(errors.median()) < 1e-5
@@ -122,7 +123,8 @@ def test_leaving_early_gives_the_memory_back(model: AudioGen, monkeypatch: pytes
     stream: Any = model.stream("a dog", 5.0, seed=0)
     next(stream)
     cache = caches[0]()
-    assert cache is not None and cache.memory
+    assert cache is not None
+    assert cache.memory
     stream.close()
     assert cache.memory == []
     for _ in range(2):  # by the end of a loop's scope, without close

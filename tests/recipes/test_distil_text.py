@@ -82,7 +82,8 @@ def test_table_keeps_the_geometry_of_the_encoder(tiny_bert: Path, tmp_path: Path
                 for i in range(len(WORDS))
             ]
         ).double()
-    assert stored["table"].dtype == torch.int8 and stored["scale"].dtype == torch.float32
+    assert stored["table"].dtype == torch.int8
+    assert stored["scale"].dtype == torch.float32
     torch.testing.assert_close(torch.cdist(rows, rows), torch.cdist(expected, expected), atol=0.05, rtol=0.02)
 
 
@@ -96,13 +97,14 @@ def test_tokenizer_neither_cuts_nor_pads(tiny_bert: Path, tmp_path: Path) -> Non
 def test_output_trains_an_encoder_and_says_where_it_is_from(tiny_bert: Path, tmp_path: Path) -> None:
     out = distil(tiny_bert, tmp_path / "table", dim=4)
     encoder = EmbeddedTextEncoder.from_table(out, dim=8, num_heads=2)
-    assert encoder.config.vocab_size == len(WORDS) and encoder.config.table_dim == 4
+    assert encoder.config.vocab_size == len(WORDS)
+    assert encoder.config.table_dim == 4
     assert encoder(["dog barks", "rain"]).states.shape == (2, 3, 8)
     config = json.loads((out / "config.json").read_text())
     assert config["source_sha256"] == distil_text.file_sha256(tiny_bert / "model.safetensors")
-    assert (
-        config["vocab_size"] == len(WORDS) and config["table_dim"] == 4 and 0 < config["variance_kept"] <= 1
-    )
+    assert config["vocab_size"] == len(WORDS)
+    assert config["table_dim"] == 4
+    assert 0 < config["variance_kept"] <= 1
     assert "MiniLM" not in config["source"], "only the reviewed weights may carry that name"
 
 
@@ -153,11 +155,13 @@ def test_quantize_rows_error_and_scales() -> None:
     vectors = torch.randn(50, 64, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     vectors[7] = 0
     table, scale = quantize_rows(vectors)
-    assert table.dtype == torch.int8 and table.min() >= -127
+    assert table.dtype == torch.int8
+    assert table.min() >= -127
     error = (table * scale.double().unsqueeze(1) - vectors).abs() / scale.double().unsqueeze(1)
     assert error.max() <= 0.51
     assert torch.equal(scale.to(torch.bfloat16).float(), scale)
-    assert (table[7] == 0).all() and scale.isfinite().all()
+    assert (table[7] == 0).all()
+    assert scale.isfinite().all()
 
 
 def test_missing_package_names_the_fix(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -182,7 +186,8 @@ def test_weights_with_another_hash_are_refused(
         find_minilm()
     with pytest.raises(SystemExit) as stopped:
         distil_text.main([str(tmp_path / "out")])
-    assert stopped.value.code == 1 and "sha256" in capsys.readouterr().err
+    assert stopped.value.code == 1
+    assert "sha256" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 

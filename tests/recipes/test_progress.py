@@ -58,9 +58,11 @@ def test_a_log_file_gets_lines_over_all_steps(settings: dict[str, int]) -> None:
     said = trained(io.StringIO(), **settings)
     total = settings.get("max_steps", 6)
     lines = said.splitlines()
-    assert "\r" not in said and "\x1b" not in said
+    assert "\r" not in said
+    assert "\x1b" not in said
     steps = [int(line.split()[2]) for line in lines if line.startswith("training: step")]
-    assert steps == sorted(steps) and set(steps) == set(range(1, total + 1))  # goes on over epochs
+    assert steps == sorted(steps)
+    assert set(steps) == set(range(1, total + 1))
     assert all(f" of {total} " in line for line in lines if line.startswith("training"))
     assert re.search(r"a second, \d+ s left: train/loss [\d.e-]+, val/loss", said)
     assert lines[-1].startswith("testing: batch 3 of 3 (100 %)")
@@ -74,7 +76,8 @@ def test_lines_are_few_where_steps_are_fast() -> None:
 
 def test_a_terminal_gets_one_bar() -> None:
     said = trained(Terminal(), max_steps=6)
-    assert "6/6" in said and "/3 " not in said.partition("testing")[0].replace("6/6", "")
+    assert "6/6" in said
+    assert "/3 " not in said.partition("testing")[0].replace("6/6", "")
     assert said.partition("testing")[0].count("\n") == 1, "one bar, ended once"
     assert "validating" in said
 

@@ -285,10 +285,13 @@ def test_a_short_run_validates_and_shows_and_keeps_what_it_made(
     capsys.readouterr()
     assert cli.lightning(["fit", *words]) == 0
     said = capsys.readouterr()
-    assert "training: step 2 of 2 (100 %)" in said.err and "\r" not in said.err
-    assert "the model is in elsewhere/model" in said.out and "soundloom " in said.out
+    assert "training: step 2 of 2 (100 %)" in said.err
+    assert "\r" not in said.err
+    assert "the model is in elsewhere/model" in said.out
+    assert "soundloom " in said.out
     run = tmp_path / "elsewhere"
-    assert (run / "model" / "config.json").is_file() and (run / "checkpoints" / "last.ckpt").is_file()
+    assert (run / "model" / "config.json").is_file()
+    assert (run / "checkpoints" / "last.ckpt").is_file()
     assert {path.name for path in tmp_path.iterdir()} <= {"data", "elsewhere"}
     found = logged(run)
     assert [tag for tag in found["scalars"] if tag.startswith("val/")]
@@ -299,8 +302,10 @@ def test_a_short_run_validates_and_shows_and_keeps_what_it_made(
     before = {path: path.stat().st_mtime_ns for path in run.rglob("*") if path.is_file()}
     assert cli.lightning(["fit", *words]) == 2
     error = capsys.readouterr().err
-    assert "elsewhere holds an earlier run" in error and "--ckpt_path last" in error
-    assert "--trainer.default_root_dir elsewhere-2" in error and "Traceback" not in error
+    assert "elsewhere holds an earlier run" in error
+    assert "--ckpt_path last" in error
+    assert "--trainer.default_root_dir elsewhere-2" in error
+    assert "Traceback" not in error
     assert {path: path.stat().st_mtime_ns for path in before} == before
 
     if name != "judge":  # going on is what was asked for; test and predict read what was kept
@@ -321,7 +326,8 @@ def test_a_short_run_validates_and_shows_and_keeps_what_it_made(
     assert "elsewhere/predictions" in capsys.readouterr().out
     assert {path.stem.partition("-")[2] for path in (run / "predictions").glob("*.wav")} == sounds
     rows = (run / "predictions" / "metadata.csv").read_text().splitlines()
-    assert rows[0].startswith("file_name") and len(rows) == 1 + len(list((run / "predictions").glob("*.wav")))
+    assert rows[0].startswith("file_name")
+    assert len(rows) == 1 + len(list((run / "predictions").glob("*.wav")))
 
 
 @pytest.mark.parametrize(

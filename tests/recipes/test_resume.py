@@ -143,7 +143,8 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, one_thread: None)
 def test_a_run_killed_while_it_writes_a_checkpoint_goes_on_the_same(workplace: Path) -> None:
     fit()
     whole = losses(workplace / "runs" / "whole")
-    assert len(whole) == STEPS and all(train for train, _ in whole.values())
+    assert len(whole) == STEPS
+    assert all(train for train, _ in whole.values())
     assert len({train for train, _ in whole.values()}) == STEPS
 
     again = "--trainer.default_root_dir=runs/again"
@@ -222,7 +223,8 @@ def test_a_stopped_run_keeps_what_it_has_and_goes_on_the_same(
         assert {number: signal.getsignal(number) for number in handlers} == handlers
         fit(root, *few, "--ckpt_path", "last")
         after = losses(workplace / "runs" / name)
-        assert sorted(after)[-1] == STEPS - 1 and len(after) >= STEPS - step
+        assert sorted(after)[-1] == STEPS - 1
+        assert len(after) >= STEPS - step
         assert {at: train for at, (train, _) in after.items()} == {at: whole[at][0] for at in after}
 
     words = ["--config", "tiny.yaml", "--trainer.default_root_dir=runs/twice", *few]
@@ -261,7 +263,8 @@ def test_an_epoch_is_every_item_once_and_another_one_another_order() -> None:
         assert sorted(index for batch in batches for index in batch[0]) == list(range(12))
     assert [batch[0] for batch in first] != [batch[0] for batch in second]
     draws = [{value for batch in batches for value in batch[1]} for batches in (first, second)]
-    assert len(draws[0]) == len(draws[1]) == 12 and not draws[0] & draws[1]
+    assert len(draws[0]) == len(draws[1]) == 12
+    assert not draws[0] & draws[1]
     assert epoch(loader, 0) == first  # a function of the epoch, whatever was drawn in between
     other = ResumableLoader(Draws(12), 4, seed=2, collate_fn=noisy)
     assert [batch[0] for batch in epoch(other, 0)] != [batch[0] for batch in first]

@@ -28,8 +28,11 @@ def test_description(tmp_path: Path) -> None:
     for part in ("2.000 s", "44100 Hz, mono", "2 codebooks of 16", "100 a second", f"{size} bytes", "tiny"):
         assert part in text
     record = found.to_dict()
-    assert record["codec"] == "tiny" and record["shape"] == [2] and record["seconds"] == 2.0
-    assert record["bitrate"] == found.bitrate and record["bytes"] == size
+    assert record["codec"] == "tiny"
+    assert record["shape"] == [2]
+    assert record["seconds"] == 2.0
+    assert record["bitrate"] == found.bitrate
+    assert record["bytes"] == size
 
 
 def test_the_codec_is_found_by_the_name_in_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -83,7 +86,8 @@ def test_a_file_that_does_not_say_its_weights_is_decoded_by_any(tmp_path: Path) 
     made = seanet().compress(sound(0.2, 8000), 8000)
     path = Compressed(replace(made.header, settings={}), made.frames).save(tmp_path / "old.loom")
     found = describe_file(path)
-    assert found.header.weights is None and "weights unknown" in "\n".join(found.lines())
+    assert found.header.weights is None
+    assert "weights unknown" in "\n".join(found.lines())
     assert not decode_file(path, tmp_path / "b.wav", seanet()).other_weights
     assert len(samples(tmp_path / "b.wav")) == 1600
 

@@ -93,7 +93,8 @@ def test_only_what_is_needed_is_decoded() -> None:
 
     span = plan_span(codec, compressed.header, 10.0, 11.0, None)
     list(decode_blocks(codec, compressed.header, frames, lambda: 160000, span))
-    assert min(asked) >= 800 and max(asked) <= 1150
+    assert min(asked) >= 800
+    assert max(asked) <= 1150
 
 
 def test_bytes_and_files_keep_everything(tmp_path: object) -> None:
@@ -263,7 +264,8 @@ def test_another_codec_is_named_with_both_configurations() -> None:
     compressed = one.compress(sound(0.1, 8000), 8000)
     with pytest.raises(ContainerError) as caught:
         other.decompress(compressed)
-    assert config_hash(one) in str(caught.value) and config_hash(other) in str(caught.value)
+    assert config_hash(one) in str(caught.value)
+    assert config_hash(other) in str(caught.value)
     assert "'tiny'" in str(caught.value)
 
 
@@ -317,5 +319,6 @@ def test_every_codec_keeps_the_contract() -> None:
         assert isinstance(codec, Codec)
         assert codec.samples_per_frame == pytest.approx(codec.sample_rate / codec.frame_rate)
         assert codec.discrete or codec.latent_shape is not None
-        assert codec.warm_up_frames >= 1 and codec.seek_frames == 1
+        assert codec.warm_up_frames >= 1
+        assert codec.seek_frames == 1
         assert np.isfinite(codec.stream_encoder().latency + codec.stream_decoder().latency)

@@ -72,7 +72,8 @@ def test_a_file_with_wildcards_in_its_name_is_that_file(here: Path) -> None:
 def test_files_that_would_become_one_keep_their_suffix(here: Path) -> None:
     tree(here, "s/b.flac")
     planned = plan("s")
-    assert planned["s/b.wav"] == "out/b.wav.loom" and planned["s/b.flac"] == "out/b.flac.loom"
+    assert planned["s/b.wav"] == "out/b.wav.loom"
+    assert planned["s/b.flac"] == "out/b.flac.loom"
     assert planned["s/t/d.flac"] == "out/t/d.loom"
     tree(here, "other/b.wav")
     with pytest.raises(
@@ -125,7 +126,8 @@ def test_one_failure_keeps_nobody_else_from_being_done(workers: int) -> None:
         some_jobs(5), work, workers=workers, progress=seconds.append, done=lambda job, _: ended.append(job)
     )
     assert [str(outcome) for outcome in outcomes] == ["0", "1", "2.wav: bad sound", "3", "4"]
-    assert isinstance(outcomes[2], Failure) and isinstance(outcomes[2].error, ValueError)
+    assert isinstance(outcomes[2], Failure)
+    assert isinstance(outcomes[2].error, ValueError)
     assert seconds == [0.5] * 5
     assert len(ended) == 5
     assert Path("made/1/3.loom").read_text() == "done"
@@ -173,7 +175,8 @@ def test_what_cannot_be_a_source_is_a_job_that_fails(here: Path) -> None:
     for source in ("s", "s/**/*", "s/**"):
         jobs = plan_jobs([source], "out", suffixes={".wav", ".flac"}, new_suffix=".loom")
         failed = {job.source.name for job in jobs if job.failure is not None}
-        assert {"gone.wav"} <= failed <= {"gone.wav", "notes"} and len(jobs) - len(failed) == 3
+        assert {"gone.wav"} <= failed <= {"gone.wav", "notes"}
+        assert len(jobs) - len(failed) == 3
         outcomes = run_jobs(jobs, lambda job, progress: job.source.name)
         assert sorted(str(outcome) for outcome in outcomes if not isinstance(outcome, Failure)) == [
             "b.wav",
@@ -187,5 +190,7 @@ def test_a_linked_folder_keeps_its_place(here: Path) -> None:
     (here / "s" / "near").symlink_to("../far")
     (here / "s" / "up").symlink_to("..")
     planned = plan("s")
-    assert planned["s/near/e.wav"] == "out/near/e.loom" and planned["s/b.wav"] == "out/b.loom"
-    assert planned["s/up/a.wav"] == "out/up/a.loom" and len(planned) == 5
+    assert planned["s/near/e.wav"] == "out/near/e.loom"
+    assert planned["s/b.wav"] == "out/b.loom"
+    assert planned["s/up/a.wav"] == "out/up/a.loom"
+    assert len(planned) == 5

@@ -59,7 +59,8 @@ def test_every_kind_of_codec_keeps_the_level(name: str) -> None:
     samples = sound(1.5, codec.sample_rate, codec.channels)
     compressed = codec.compress(samples, codec.sample_rate)
     plain = codec.compress(samples, codec.sample_rate, level=False)
-    assert plain.header.gain == 1.0 and torch.equal(plain.frames, compressed.frames)
+    assert plain.header.gain == 1.0
+    assert torch.equal(plain.frames, compressed.frames)
     off = abs(level(codec.decompress(plain)[0]) - level(samples))
     left = abs(level(codec.decompress(compressed)[0]) - level(samples))
     assert left < 0.5 or (abs(compressed.header.settings.get("gain_db", 0.0)) == 24.0 and left < off)  # type: ignore[arg-type]
@@ -93,7 +94,8 @@ def test_files_and_memory_are_limited_alike(tmp_path: Path, name: str) -> None:
     codec: Codec = seanet() if name == "seanet" else music2latent2()
     compressed = louder(codec.compress(sound(1.0, 8000), 8000), 30.0)
     whole, _ = codec.decompress(compressed)
-    assert float(whole.abs().max()) == pytest.approx(1.0, abs=1e-3) and float(whole.abs().max()) <= 1
+    assert float(whole.abs().max()) == pytest.approx(1.0, abs=1e-3)
+    assert float(whole.abs().max()) <= 1
     compressed.save(tmp_path / "a.loom")
     report = decode_file(tmp_path / "a.loom", tmp_path / "a.wav", codec)
     assert report.gain_reduction > 1
@@ -128,7 +130,8 @@ def test_a_sound_beyond_full_scale_may_come_back_so() -> None:
 
 def test_headers_without_a_level_are_as_before() -> None:
     header = seanet().compress(sound(0.2, 8000), 8000, level=False).header
-    assert (header.gain, header.peak) == (1.0, 1.0) and set(header.settings) == {"weights"}
+    assert (header.gain, header.peak) == (1.0, 1.0)
+    assert set(header.settings) == {"weights"}
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,8 @@ def test_silence_and_clipping(name: str) -> None:
     model = MODELS[name]
     for audio in (torch.zeros(1, model.channels, 200), 10 * sound(model, 200).sign()):
         decoded = model.decode(model.encode(audio), 200)
-        assert torch.isfinite(decoded).all() and decoded.abs().max() <= 1
+        assert torch.isfinite(decoded).all()
+        assert decoded.abs().max() <= 1
 
 
 def test_audio_that_is_refused() -> None:
@@ -195,7 +196,7 @@ def test_settings_that_are_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    "changes, message",
+    ("changes", "message"),
     [
         ({"channels": 3}, "channels is 3"),
         ({"dim": 24}, "must equal dim"),

@@ -19,7 +19,8 @@ def test_fsq_indices_are_a_bijection(levels: tuple[int, ...]) -> None:
     assert codes.unique(dim=0).shape[0] == count
     torch.testing.assert_close(fsq.quantize(codes), codes)
     bounded = fsq.bound(10 * torch.randn(500, len(levels)))
-    assert fsq.to_indices(bounded).min() >= 0 and fsq.to_indices(bounded).max() < count
+    assert fsq.to_indices(bounded).min() >= 0
+    assert fsq.to_indices(bounded).max() < count
 
 
 def test_fsq_dropout_leaves_a_share_unrounded() -> None:

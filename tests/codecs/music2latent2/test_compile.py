@@ -50,7 +50,8 @@ def test_compiled_blocks_say_the_same(name):
     torch.compiler.reset()
     model.compile_repeated_blocks()
     blocks = [module for module in model.modules() if type(module).__name__ in model._repeated_blocks]
-    assert blocks and all(block._compiled_call_impl is not None for block in blocks)
+    assert blocks
+    assert all(block._compiled_call_impl is not None for block in blocks)
     got = WORK[name](model, audio, latents)
     # The last digits of a float decide which level it is rounded to.
     assert float((got - wanted).norm() / wanted.norm()) < 0.05

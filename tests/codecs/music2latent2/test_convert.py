@@ -52,11 +52,12 @@ def test_without_config_the_published_sizes_are_meant(folder: Path) -> None:
         Music2Latent2.from_pretrained(folder)
     published = config_from_published({})
     assert (published.dim, published.num_latents, published.tokens) == (512, 128, 512)
-    assert published.fsq_levels == (11, 11, 11, 11) and published.codebook_size == 14641
+    assert published.fsq_levels == (11, 11, 11, 11)
+    assert published.codebook_size == 14641
 
 
 @pytest.mark.parametrize(
-    "change, error, message",
+    ("change", "error", "message"),
     [
         (lambda state: state.update(stranger=torch.zeros(1)), ValueError, "tensor 'stranger'"),
         (lambda state: state.pop("latents"), ValueError, "encoder.summary"),
@@ -101,7 +102,7 @@ def test_other_files_are_refused(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text, message",
+    ("text", "message"),
     [
         ("{", "not readable JSON"),
         ("[]", "holds no settings"),

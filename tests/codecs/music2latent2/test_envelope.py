@@ -87,7 +87,8 @@ def test_ordered_maps_see_their_own_frames_only() -> None:
 
 def test_sizes_are_those_of_both_parts() -> None:
     scale = scale_of(torch.tensor([-8.0, 0.0, 1.0]).view(1, 1, 3, 1))
-    assert scale.shape == (1, 2, 3, 1) and (scale[:, 0] == scale[:, 1]).all()
+    assert scale.shape == (1, 2, 3, 1)
+    assert (scale[:, 0] == scale[:, 1]).all()
     torch.testing.assert_close(scale[0, 0, :, 0], torch.tensor([5e-4, 0.997, math.e - 0.003]))
 
 
@@ -116,7 +117,8 @@ def test_without_a_network_the_process_is_exact_for_normal_values() -> None:
         clean = schedule.scalings(torch.tensor(level), scale).skip * noisy
         torch.testing.assert_close(clean.std(1, keepdim=True), scale, rtol=0.03, atol=0)
     at_rest = schedule.scalings(torch.tensor(schedule.min), scale)
-    assert (at_rest.skip == 1).all() and (at_rest.out == 0).all()
+    assert (at_rest.skip == 1).all()
+    assert (at_rest.out == 0).all()
 
 
 @every_layout
@@ -128,7 +130,8 @@ def test_a_new_model_decodes_noise_of_the_fitted_envelope(name: str) -> None:
     audio = torch.cat([sound(model, 8000, seed=seed) * 0.1 for seed in range(4)])
     audio[..., 4000:] *= 0.05
     chunks = model.representation.to_chunks(model.representation.analyse(audio))
-    assert model.encoder.envelope is not None and model.upsampler.envelope is not None
+    assert model.encoder.envelope is not None
+    assert model.upsampler.envelope is not None
     fit_principal_components(model.encoder.envelope, model.upsampler.envelope, log_modulus(chunks))
     with torch.no_grad():
         decoded = model.decode(model.encode(audio), 8000, decoding="autoregressive", steps=1)
@@ -139,7 +142,8 @@ def test_a_new_model_decodes_noise_of_the_fitted_envelope(name: str) -> None:
 def test_save_and_load(tmp_path: Path) -> None:
     torch.manual_seed(5)
     model = Music2Latent2(**asdict(CONFIGS["summary"])).eval()
-    assert model.encoder.envelope is not None and model.upsampler.envelope is not None
+    assert model.encoder.envelope is not None
+    assert model.upsampler.envelope is not None
     chunks = examples(CONFIGS["summary"], 60, components=8)
     fit_principal_components(model.encoder.envelope, model.upsampler.envelope, chunks)
     model.save_pretrained(tmp_path)

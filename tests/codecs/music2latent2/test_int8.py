@@ -126,7 +126,8 @@ def test_sums_do_not_overflow_on_processors_without_vnni():
     command = [sys.executable, "-c", OLD_PROCESSOR]
     run = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     errors = [float(line) for line in run.stdout.split()]
-    assert len(errors) == 2 and max(errors) < 0.02
+    assert len(errors) == 2
+    assert max(errors) < 0.02
 
 
 def test_a_pytorch_without_onednn_is_refused(monkeypatch):
@@ -177,7 +178,8 @@ def models(request):
 @pytest.mark.parametrize("decoding", ["autoregressive", "two_step", "parallel"])
 def test_a_model_in_8_bits_says_nearly_the_same(models, decoding):
     model, quantized = models
-    assert is_quantized(quantized) and not is_quantized(model)
+    assert is_quantized(quantized)
+    assert not is_quantized(model)
     audio = sound(model, 3 * model.settings.chunk_samples, batch=2)
     wanted = model.encode(audio, discrete=False)
     got = quantized.encode(audio, discrete=False)

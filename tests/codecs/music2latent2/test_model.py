@@ -49,7 +49,8 @@ def test_any_length_comes_back(name: str, data: st.DataObject) -> None:
     decoded = model.decode(model.encode(audio), length)
     assert decoded.shape == audio.shape
     assert decoded.dtype == torch.float32
-    assert torch.isfinite(decoded).all() and decoded.abs().max() <= 1
+    assert torch.isfinite(decoded).all()
+    assert decoded.abs().max() <= 1
 
 
 def test_every_length_comes_back() -> None:
@@ -81,7 +82,8 @@ def test_an_ordered_latent_belongs_to_its_time_step() -> None:
     changed = tokens.unflatten(1, grid).clone()
     changed[:, :, 1] += 1
     latents, other = (model.encoder.head(model.encoder.columns(x)) for x in (tokens, changed.flatten(1, 2)))
-    assert torch.equal(latents[:, 0], other[:, 0]) and not torch.equal(latents[:, 1], other[:, 1])
+    assert torch.equal(latents[:, 0], other[:, 0])
+    assert not torch.equal(latents[:, 1], other[:, 1])
     one, another = (model.upsampler.sequence(values).unflatten(1, grid) for values in (latents, other))
     assert torch.equal(one[:, :, 0], another[:, :, 0])
     assert (one[:, :, 1] != another[:, :, 1]).any(-1).all(), "every frequency of the step receives it"
@@ -127,7 +129,8 @@ def test_maps_stay_in_channels_last_memory(name: str) -> None:
     finally:
         for hook in hooks:
             hook.remove()
-    assert len(seen) > 2 * len(hooks) and all(seen)
+    assert len(seen) > 2 * len(hooks)
+    assert all(seen)
 
 
 @torch.no_grad()
@@ -184,11 +187,13 @@ def test_compressed_sounds_come_back_through_load_codec(name: str, tmp_path: Pat
     model = MODELS[name]
     model.save_pretrained(tmp_path / "model")
     codec = load_codec(tmp_path / "model")
-    assert isinstance(codec, Music2Latent2) and codec.settings == model.settings
+    assert isinstance(codec, Music2Latent2)
+    assert codec.settings == model.settings
     audio = sound(model, 500)[0]
     codec.compress(audio, 8000, level=False).save(tmp_path / "sound.loom")
     decoded, rate = codec.decompress(Compressed.load(tmp_path / "sound.loom"))
-    assert rate == 8000 and decoded.shape == audio.shape
+    assert rate == 8000
+    assert decoded.shape == audio.shape
     if model.discrete:
         torch.testing.assert_close(decoded[None], model.decode(model.encode(audio[None]), 500))
 

@@ -283,7 +283,7 @@ def expected_names() -> list[Any]:
     ]
 
 
-@pytest.mark.parametrize("folder, name", expected_names())
+@pytest.mark.parametrize(("folder", "name"), expected_names())
 def test_tensor(folder: Path, name: str) -> None:
     ref = load(folder)
     with torch.set_grad_enabled(name == "attn_mask_allowed"):

@@ -59,7 +59,8 @@ def tool(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mon
 def test_opus_restores_the_length_to_the_sample(tool: Opus, rate: int, length: int) -> None:
     samples = 0.1 * torch.randn(1, length, generator=torch.Generator().manual_seed(0))
     data = tool.encode(samples, rate, 24)
-    assert data[:4] == b"OggS" and b"OpusHead" in data[:64]
+    assert data[:4] == b"OggS"
+    assert b"OpusHead" in data[:64]
     assert tool.decode(data, rate, length).shape == (1, length)
 
 
@@ -71,7 +72,9 @@ def test_opus_is_in_time_and_better_with_more_bits(tool: Opus) -> None:
         decoded = tool.decode(data, RATE, samples.shape[1])
         sizes.append(len(data) * 8 / 2000)
         distances.append(reconstruction_metrics(decoded, samples, RATE)["mel_distance"])
-    assert sizes == sorted(sizes) and 4 < sizes[0] < 14 and 9 < sizes[1] < 25
+    assert sizes == sorted(sizes)
+    assert 4 < sizes[0] < 14
+    assert 9 < sizes[1] < 25
     assert distances == sorted(distances, reverse=True)
     assert float(si_sdr(align(decoded, samples, RATE), samples)) > 15
 
@@ -107,16 +110,20 @@ def test_a_tool_that_fails_is_quoted(tmp_path: Path, monkeypatch: pytest.MonkeyP
     install(tmp_path, opusenc=script, opusdec=script)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
     tool = find_opus("opusenc")
-    assert tool is not None and "version unknown" in tool.tool
+    assert tool is not None
+    assert "version unknown" in tool.tool
     with pytest.raises(RuntimeError, match="opusenc failed: no such device"):
         tool.encode(sound(0.1), RATE, 12)
 
 
 def test_without_any_tool_opus_is_left_out_with_a_note(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nonexistent")
-    assert find_opus("opusenc") is None and isinstance(find_opus("auto"), OpusLibrary)
+    assert find_opus("opusenc") is None
+    assert isinstance(find_opus("auto"), OpusLibrary)
     contenders, notes = opus_contenders("opusenc", [6.0], 1)
-    assert contenders == [] and "left out" in notes[0] and "apt-get install opus-tools" in notes[0]
+    assert contenders == []
+    assert "left out" in notes[0]
+    assert "apt-get install opus-tools" in notes[0]
     monkeypatch.setattr(opus.soundfile, "available_subtypes", lambda _: {"VORBIS": ""})
     assert find_opus("auto") is None
     assert "left out" in opus_contenders("auto", [6.0], 1)[1][0]
@@ -127,12 +134,15 @@ def test_without_any_tool_opus_is_left_out_with_a_note(monkeypatch: pytest.Monke
 def test_opus_contenders_leave_out_what_opus_lacks() -> None:
     contenders, notes = opus_contenders("libsndfile", [6.0, 12.0, 24.0], 2)
     assert [contender.name for contender in contenders] == ["Opus 12", "Opus 24"]
-    assert "libsndfile" in notes[0] and "6 kbit/s was left out: it begins at 6 kbit/s" in notes[1]
+    assert "libsndfile" in notes[0]
+    assert "6 kbit/s was left out: it begins at 6 kbit/s" in notes[1]
     assert opus_contenders("auto", [], 1) == ([], [])
 
 
 def test_opus_takes_part(tool: Opus) -> None:
     result = run_bench([OpusContender(tool, 12), OpusContender(tool, 48)], sounds(1.0), RATE)
     low, high = result.rows
-    assert low.family == high.family == "Opus" and low.name == "Opus 12"
-    assert low.kbps < high.kbps and low.figures["mel_distance"] > high.figures["mel_distance"]
+    assert low.family == high.family == "Opus"
+    assert low.name == "Opus 12"
+    assert low.kbps < high.kbps
+    assert low.figures["mel_distance"] > high.figures["mel_distance"]

@@ -20,7 +20,8 @@ def example() -> BenchResult:
 def test_the_table_is_markdown_with_everything_a_reader_needs() -> None:
     lines = example().table().splitlines()
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[:5]]
-    assert cells[0][:3] == ["codec", "codec Hz", "kbit/s"] and len({len(row) for row in cells}) == 1
+    assert cells[0][:3] == ["codec", "codec Hz", "kbit/s"]
+    assert len({len(row) for row in cells}) == 1
     assert set(lines[1]) == set("|-:")
     assert cells[2] == ["toy", "16000", "2.00", "3.00", "7.50", "-12.25", "5.00", "50 %", "20", "1.23e+03"]
     assert cells[4][6] == "–"

@@ -35,7 +35,8 @@ def test_what_is_counted_is_what_would_be_stored() -> None:
     assert 1 < low.kbps < high.kbps < 18  # 8 and 16 kbit/s, less what is predictable, and headers
     assert high.figures["mel_distance"] < low.figures["mel_distance"]
     assert high.figures["si_sdr"] > low.figures["si_sdr"] + 15
-    assert high.encode_speed > 0 and high.decode_speed > 0
+    assert high.encode_speed > 0
+    assert high.decode_speed > 0
 
 
 def test_figures_are_means_over_sounds_and_the_median_of_si_sdr() -> None:
@@ -73,7 +74,8 @@ def test_a_small_delay_is_taken_back_and_silence_has_no_si_sdr() -> None:
     assert row.figures["si_sdr"] > 20
     silent = [BenchSound("silence", torch.zeros(1, 4000))]
     (row,) = run_bench([Stub()], silent, RATE).rows
-    assert row.figures["si_sdr"] is None and row.figures["mel_distance"] == 0.0
+    assert row.figures["si_sdr"] is None
+    assert row.figures["mel_distance"] == 0.0
     assert "| – |" in " ".join(run_bench([Stub()], silent, RATE).table().split())
     (row,) = run_bench([Stub()], [*silent, *sounds(0.5)], RATE).rows
     assert row.figures["si_sdr"] > 60
@@ -87,7 +89,8 @@ class Counting:
         self.seen = 0
 
     def update(self, estimate: Tensor, target: Tensor, sample_rate: int) -> None:
-        assert estimate.shape == target.shape and sample_rate == RATE
+        assert estimate.shape == target.shape
+        assert sample_rate == RATE
         self.seen += 1
 
     def report(self) -> dict[str, float]:
@@ -102,7 +105,8 @@ def test_further_figures_are_those_of_each_contender() -> None:
     result = run_bench(
         [Stub("a"), Stub("b")], sounds(0.2, 0.2), RATE, scorer=Counting, notes=["hello"], progress=done.append
     )
-    assert Counting.made == 2 and done == ["s0", "s1"]
+    assert Counting.made == 2
+    assert done == ["s0", "s1"]
     assert [row.figures["fad"] for row in result.rows] == [2.0, 2.0]
     assert result.rows[0].figures["same_class"] is None
     assert result.notes == ("hello", "counted 2")

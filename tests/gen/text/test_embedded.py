@@ -66,9 +66,11 @@ def make_encoder(table_folder: Path) -> Callable[..., EmbeddedTextEncoder]:
 def test_states_and_mask(make_encoder: Callable[..., EmbeddedTextEncoder]) -> None:
     encoder = make_encoder()
     result = encoder(["a dog barks", "rain"])
-    assert isinstance(encoder, TextEncoder) and isinstance(result, TextStates)
+    assert isinstance(encoder, TextEncoder)
+    assert isinstance(result, TextStates)
     assert encoder.dim == 16
-    assert result.states.shape == (2, 4, 16) and result.states.dtype == torch.float32
+    assert result.states.shape == (2, 4, 16)
+    assert result.states.dtype == torch.float32
     assert result.mask.tolist() == [[True] * 4, [True, False, False, False]]
     assert (result.states[1, 1:] == 0).all()
     assert (result.states[result.mask].abs().sum(dim=-1) > 0).all()
@@ -110,7 +112,8 @@ def test_prompt_without_a_word_is_unconditional(
     encoder = make_encoder()
     for prompts in ([prompt], [prompt, "a dog barks"]):
         result = encoder(prompts)
-        assert not result.mask[0].any() and result.mask.shape[1] >= 1
+        assert not result.mask[0].any()
+        assert result.mask.shape[1] >= 1
         assert (result.states[0] == 0).all()
         assert result.states.isfinite().all()
 
@@ -128,7 +131,8 @@ def test_odd_prompts_give_finite_states(
     make_encoder: Callable[..., EmbeddedTextEncoder], prompt: str
 ) -> None:
     result = make_encoder()([prompt])
-    assert result.mask.any() and result.states.isfinite().all()
+    assert result.mask.any()
+    assert result.states.isfinite().all()
 
 
 def test_long_prompt_is_cut_with_a_warning(
@@ -138,7 +142,8 @@ def test_long_prompt_is_cut_with_a_warning(
     with caplog.at_level(logging.WARNING, logger="soundloom"):
         long = encoder(["a dog " * 2_000])
     assert long.states.shape[1] == 12
-    assert "4000 tokens" in caplog.text and "first 12" in caplog.text
+    assert "4000 tokens" in caplog.text
+    assert "first 12" in caplog.text
     torch.testing.assert_close(long.states, encoder(["a dog " * 6]).states)
 
 
@@ -170,7 +175,8 @@ def test_only_the_transformer_learns(make_encoder: Callable[..., EmbeddedTextEnc
     encoder(["a dog barks"]).states.pow(3).sum().backward()
     optimizer.step()
     assert not torch.allclose(encoder(["a dog barks"]).states, before, atol=1e-3)
-    assert torch.equal(encoder.table, table) and torch.equal(encoder.scale, scale)
+    assert torch.equal(encoder.table, table)
+    assert torch.equal(encoder.scale, scale)
 
 
 def test_word_dropout_shortens_prompts_in_training_only(
@@ -194,14 +200,18 @@ def test_save_then_load(
     before, table, scale = encoder(prompts).states, encoder.table.clone(), encoder.scale.clone()
     encoder.to(dtype).save_pretrained(tmp_path / "saved")
     loaded = EmbeddedTextEncoder.from_pretrained(tmp_path / "saved")
-    assert loaded.table.dtype == torch.int8 and torch.equal(loaded.table, table)
-    assert loaded.scale.dtype == torch.float32 and torch.equal(loaded.scale, scale)
+    assert loaded.table.dtype == torch.int8
+    assert torch.equal(loaded.table, table)
+    assert loaded.scale.dtype == torch.float32
+    assert torch.equal(loaded.scale, scale)
     assert all(p.dtype == torch.float32 for p in loaded.parameters())
-    assert not loaded.training and loaded.config.word_dropout == 0.1
+    assert not loaded.training
+    assert loaded.config.word_dropout == 0.1
     tolerance = 0 if dtype == torch.float32 else 0.05
     torch.testing.assert_close(loaded(prompts).states, before, atol=tolerance, rtol=0)
     weights = load_file(tmp_path / "saved" / "diffusion_pytorch_model.safetensors")
-    assert weights["table"].dtype == torch.int8 and weights["project.weight"].dtype == dtype
+    assert weights["table"].dtype == torch.int8
+    assert weights["project.weight"].dtype == dtype
 
 
 def test_bfloat16_runs_and_gives_float32_states(
@@ -209,7 +219,8 @@ def test_bfloat16_runs_and_gives_float32_states(
 ) -> None:
     make_encoder().save_pretrained(tmp_path / "saved")
     loaded = EmbeddedTextEncoder.from_pretrained(tmp_path / "saved", torch_dtype=torch.bfloat16)
-    assert loaded.project.weight.dtype == torch.bfloat16 and loaded.table.dtype == torch.int8
+    assert loaded.project.weight.dtype == torch.bfloat16
+    assert loaded.table.dtype == torch.int8
     states = loaded(["a dog barks"]).states
     assert states.dtype == torch.float32
     torch.testing.assert_close(states, make_encoder()(["a dog barks"]).states, atol=0.1, rtol=0)

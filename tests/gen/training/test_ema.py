@@ -134,7 +134,8 @@ def test_validating_a_checkpoint_measures_its_average(tmp_path: Path) -> None:
     )
     data: Any = DataLoader([torch.zeros(1)], batch_size=None)  # type: ignore[arg-type]
     trainer.validate(model, data, ckpt_path=path, verbose=False)
-    assert model.validated == [average] and model.weight.item() == average
+    assert model.validated == [average]
+    assert model.weight.item() == average
 
 
 def test_a_checkpoint_without_an_average_starts_one(tmp_path: Path) -> None:

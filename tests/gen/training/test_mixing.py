@@ -47,9 +47,11 @@ def parts(caption: str) -> list[int]:
 
 
 def test_a_mixed_batch_joins_captions_and_shrinks() -> None:
-    assert Mixing().clips_to_load(128) == 256 and Mixing(keep=0.6).clips_to_load(4) == 7
+    assert Mixing().clips_to_load(128) == 256
+    assert Mixing(keep=0.6).clips_to_load(4) == 7
     mix = mixed(tones(8), 4)
-    assert mix.audio.shape == (4, 1, 4000) and mix.lengths.tolist() == [4000] * 4
+    assert mix.audio.shape == (4, 1, 4000)
+    assert mix.lengths.tolist() == [4000] * 4
     spectra = torch.fft.rfft(mix.audio[:, 0, 2000:]).abs()  # where the second one is heard in any case
     for spectrum, caption in zip(spectra, mix.captions, strict=True):
         heard = {round(int(bin_) / 20) - 1 for bin_ in spectrum.topk(2).indices if spectrum[bin_] > 1}
@@ -61,7 +63,8 @@ def test_a_clip_that_meets_itself_keeps_its_caption() -> None:
     assert mix.captions == ["tone 0"]
     assert join_captions("a dog", "a dog") == "a dog"
     assert join_captions("a dog", "rain") == "a dog rain"
-    assert join_captions("", "rain") == "rain" and join_captions("rain", "") == "rain"
+    assert join_captions("", "rain") == "rain"
+    assert join_captions("rain", "") == "rain"
 
 
 @pytest.mark.parametrize("snr", [-5, 0, 4])
@@ -86,7 +89,9 @@ def test_the_second_one_starts_in_the_first_half_and_levels_are_whole_numbers() 
         # Before it starts there is only the first tone.
         windows = torch.fft.rfft(mix.audio[0, 0].unfold(0, 200, 100)).abs()[:, 2 * (second[0] + 1)]
         starts.append(int((windows > 0.2 * windows.max()).nonzero()[0]) * 100)
-    assert max(starts) <= 2000 and min(starts) < 300 and len({start // 500 for start in starts}) == 4
+    assert max(starts) <= 2000
+    assert min(starts) < 300
+    assert len({start // 500 for start in starts}) == 4
     assert all(level == pytest.approx(round(level), abs=1e-3) for level in levels)
     assert {-35 <= round(level) < -15 for level in levels} == {True}
     assert len({round(level) for level in levels}) > 10
@@ -100,7 +105,8 @@ def test_shorter_clips_are_mixed_where_they_sound() -> None:
         first, *second = parts(mix.captions[0])
         sizes = [int(clips.lengths[n]) for n in (first, *(second or [first]))]
         assert sizes[0] <= length <= sizes[0] // 2 + sizes[1] or length == sizes[0]
-        assert not mix.audio[..., length:].any() and mix.audio[..., length - 30 : length].any()
+        assert not mix.audio[..., length:].any()
+        assert mix.audio[..., length - 30 : length].any()
         assert db(mix.audio[..., :length]) == pytest.approx(round(db(mix.audio[..., :length])), abs=1e-3)
 
 
@@ -117,7 +123,8 @@ def test_silence_stays_silence() -> None:
     assert at_level(torch.zeros(1, 0), REFERENCE_DB).shape == (1, 0)
     silent = Clips(torch.zeros(2, 1, 100), torch.tensor([100, 100]), ["", ""])
     mix = mixed(silent, 1)
-    assert not mix.audio.any() and mix.captions == [""]
+    assert not mix.audio.any()
+    assert mix.captions == [""]
 
 
 def test_half_of_the_batches_are_kept_as_they_are() -> None:
@@ -134,7 +141,8 @@ def test_half_of_the_batches_are_kept_as_they_are() -> None:
 
 def test_the_seed_decides() -> None:
     first, again, other = (mixed(tones(6), 3, seed) for seed in (1, 1, 2))
-    assert torch.equal(first.audio, again.audio) and first.captions == again.captions
+    assert torch.equal(first.audio, again.audio)
+    assert first.captions == again.captions
     assert first.captions != other.captions or not torch.equal(first.audio, other.audio)
 
 
@@ -208,7 +216,8 @@ def test_sound_trains_like_the_codes_made_of_it(codec: SEANetCodec) -> None:
 
 def test_the_codec_stays_outside(codec: SEANetCodec) -> None:
     module = make(codec=codec)
-    assert module.codec is codec and not any("codec" in name for name in module.state_dict())
+    assert module.codec is codec
+    assert not any("codec" in name for name in module.state_dict())
     assert copy.deepcopy(module).codec is codec
     assert "codec" not in module.hparams
     assert make(codec=str(TINY)).hparams["codec"] == str(TINY)

@@ -116,7 +116,8 @@ def test_codebooks_are_weighted_in_the_gradient_and_not_in_what_is_logged(
     parts = zip(gradients(module, first), gradients(module, second), strict=True)
     for found, (one, two) in zip(gradients(module, loss), parts, strict=True):
         torch.testing.assert_close(found, 0.75 * one + 0.25 * two, atol=1e-7, rtol=1e-4)
-    assert float(logged["val/ce_0"]) == first.item() and float(logged["val/ce_1"]) == second.item()
+    assert float(logged["val/ce_0"]) == first.item()
+    assert float(logged["val/ce_1"]) == second.item()
     assert float(logged["val/loss"]) == pytest.approx((first.item() + second.item()) / 2)
     assert float(logged["val/perplexity"]) == pytest.approx(math.exp(logged["val/loss"]))
     assert float(logged["val/weighted_loss"]) == pytest.approx(loss.item())
@@ -138,7 +139,9 @@ def test_a_codebook_of_weight_0_teaches_nothing() -> None:
     module = make(codebook_weights=[1, 0])
     module.training_step(batch(), 0).backward()
     heads = module.lm.heads.weight.grad
-    assert heads is not None and bool(heads[:16].any()) and not bool(heads[16:].any())
+    assert heads is not None
+    assert bool(heads[:16].any())
+    assert not bool(heads[16:].any())
 
 
 def test_weights_stay_in_full_precision_and_come_back_from_a_checkpoint(tmp_path: Path) -> None:
@@ -265,7 +268,8 @@ def test_predict_makes_sounds(tmp_path: Path) -> None:
         [found] = trainer(tmp_path).predict(module, loader(1)) or []
         assert [example.row for example in found] == [{"text": text} for text in ("a dog", "rain", "")]
         generated = torch.stack([example.sounds["generated"] for example in found])
-        assert generated.shape == (3, 1, 10 * codec.hop_length) and torch.isfinite(generated).all()
+        assert generated.shape == (3, 1, 10 * codec.hop_length)
+        assert torch.isfinite(generated).all()
         original = torch.stack([example.sounds["original"] for example in found])
         torch.testing.assert_close(original, codec.decode(batch(3)["codes"]))
     assert torch.equal(

@@ -45,7 +45,8 @@ def wrong(found: Table) -> dict[int, str]:
 )
 def test_a_caption_with_commas_and_quotes(line: str, caption: str) -> None:
     found = table(f"file_name,text\n{line}\nb.wav,wind\n")
-    assert captions(found) == {"a.wav": (caption,), "b.wav": ("wind",)} and not wrong(found)
+    assert captions(found) == {"a.wav": (caption,), "b.wav": ("wind",)}
+    assert not wrong(found)
 
 
 @pytest.mark.parametrize(
@@ -117,14 +118,16 @@ def test_columns_of_captions(header: str, row: str, expected: str) -> None:
 )
 def test_tables_that_cannot_be_used(text: str | bytes, words: str) -> None:
     found = table(text)
-    assert words in found.problem and not found.rows
+    assert words in found.problem
+    assert not found.rows
 
 
 def test_why_a_row_has_no_caption() -> None:
     reasons = [row.reason for row in table("file_name,text,tags\na.wav,,\n").rows]
     assert reasons == ["text is empty"]
     [row] = table("file_name,licence\na.wav,CC0\n").rows
-    assert row.fits and row.reason == "there is no column of captions, only file_name, licence"
+    assert row.fits
+    assert row.reason == "there is no column of captions, only file_name, licence"
 
 
 def test_lines_of_json_are_named_one_by_one() -> None:
@@ -142,7 +145,8 @@ def test_lines_of_json_are_named_one_by_one() -> None:
     found = table("\n".join(lines), ".jsonl")
     assert captions(found) == {"a.wav": ("rain",), "c.wav": ("x", "y")}
     assert list(wrong(found)) == [2, 4, 5, 6, 7, 8]
-    assert "not valid JSON" in wrong(found)[2] and "not a string" in wrong(found)[6]
+    assert "not valid JSON" in wrong(found)[2]
+    assert "not a string" in wrong(found)[6]
 
 
 def test_bytes_that_are_not_utf8_spoil_their_own_row_only() -> None:
@@ -154,7 +158,8 @@ def test_bytes_that_are_not_utf8_spoil_their_own_row_only() -> None:
 def test_a_table_of_open_quotes_takes_no_time() -> None:
     rows = 'x,"y\n' * 5000  # no line looks like a row
     found = table("file_name,text\n" + rows)
-    assert len(found.rows) >= 5000 / MAX_CELL_LINES and not captions(found)
+    assert len(found.rows) >= 5000 / MAX_CELL_LINES
+    assert not captions(found)
 
 
 # Words that need quotes, and line breaks; no line break is followed by what looks like the name of a sound.
@@ -171,7 +176,8 @@ def written(rows: list[list[str]], **style: int) -> str:
 def test_what_a_writer_of_csv_writes_is_read(cells: list[str], quoting: int) -> None:
     rows = [["file_name", "text"], *([f"{n}.wav", text] for n, text in enumerate(cells))]
     found = table(written(rows, quoting=quoting))
-    assert not found.problem and not wrong(found)
+    assert not found.problem
+    assert not wrong(found)
     expected = {f"{n}.wav": (" ".join(text.split()),) for n, text in enumerate(cells) if text.strip()}
     assert captions(found) == expected
 
@@ -200,7 +206,8 @@ def test_no_bytes_are_too_odd(content: bytes, suffix: str) -> None:
     for start in (b"", b"file_name,text\n", b'{"file_name": "a.wav", "text": "x"}\n'):
         found = table(start + content, suffix)
         for row in found.rows:
-            assert bool(row.captions) != bool(row.reason) and row.line >= 1
+            assert bool(row.captions) != bool(row.reason)
+            assert row.line >= 1
             assert all(caption.encode() for caption in row.captions)
 
 

@@ -64,7 +64,8 @@ def test_starts_and_captions_vary_in_training_only(tmp_path: Path) -> None:
     training, fixed = dataset(tmp_path), dataset(tmp_path, training=False)
     items = [training[0] for _ in range(40)]
     starts = {round(float(item.audio[0, 0]) * 32768) for item in items}  # type: ignore[index]
-    assert len(starts) > 30 and max(starts) <= RATE * 2 - 4000
+    assert len(starts) > 30
+    assert max(starts) <= RATE * 2 - 4000
     assert {item.caption for item in items} == {"a ramp", "rising"}
     again = [fixed[0] for _ in range(3)]
     assert all(float(item.audio[0, 0]) == 0 and item.caption == "a ramp" for item in again)  # type: ignore[index]
@@ -78,7 +79,8 @@ def test_the_same_seed_draws_the_same(tmp_path: Path) -> None:
         return [data[index] for index in (0, 1, 2, 0)]
 
     for one, other in zip(draw(), draw(), strict=True):
-        assert one.caption == other.caption and torch.equal(one.audio, other.audio)  # type: ignore[arg-type]
+        assert one.caption == other.caption
+        assert torch.equal(one.audio, other.audio)
 
 
 def test_a_file_that_breaks_later_is_left_out_with_one_warning(
@@ -135,7 +137,8 @@ def test_pieces_of_a_recording_are_held_out_together() -> None:
             raise NotImplementedError
 
     train, held = hold_out(Pieces())
-    assert held == [0, 1, 40, 41, 80, 81] and sorted(train + held) == list(range(90))
+    assert held == [0, 1, 40, 41, 80, 81]
+    assert sorted(train + held) == list(range(90))
     assert held_out("00000017-000") == held_out("00000017-003") == held_out("00000017")
     share = sum(held_out(f"{number:08d}") for number in range(4000)) / 4000
     assert 0.03 < share < 0.07
@@ -144,13 +147,16 @@ def test_pieces_of_a_recording_are_held_out_together() -> None:
 def test_collating_pads_and_counts() -> None:
     items = [Item("a", audio=torch.ones(2, 5)), Item("", audio=torch.ones(2, 8))]
     batch = collate_items(items, 8)
-    assert batch["audio"].shape == (2, 2, 8) and batch["audio"][0, :, 5:].abs().max() == 0
-    assert batch["audio_lengths"].tolist() == [5, 8] and batch["prompts"] == ["a", ""]
+    assert batch["audio"].shape == (2, 2, 8)
+    assert batch["audio"][0, :, 5:].abs().max() == 0
+    assert batch["audio_lengths"].tolist() == [5, 8]
+    assert batch["prompts"] == ["a", ""]
     assert collate_items(items, 8, tail=2)["audio_lengths"].tolist() == [7, 8], "a tail of silence counts"
     states = [torch.ones(3, 6), torch.ones(0, 6)]
     items = [Item("x", codes=torch.ones(4, n, dtype=torch.int64), states=states[n - 2]) for n in (2, 3)]
     batch = collate_items(items, 3)
-    assert batch["codes"].shape == (2, 4, 3) and batch["lengths"].tolist() == [2, 3]
+    assert batch["codes"].shape == (2, 4, 3)
+    assert batch["lengths"].tolist() == [2, 3]
     assert batch["text_states"].shape == (2, 3, 6)
     assert batch["text_mask"].tolist() == [[True] * 3, [False] * 3]
 
@@ -163,13 +169,17 @@ def test_recordings_become_batches_of_sound(tmp_path: Path) -> None:
     batches = list(data.train_dataloader())
     assert len(batches) == 28 // 4
     for batch in batches:
-        assert batch["audio"].shape == (4, 1, 4000) and batch["audio"].dtype == torch.float32
+        assert batch["audio"].shape == (4, 1, 4000)
+        assert batch["audio"].dtype == torch.float32
         assert batch["audio_lengths"].tolist() == [2400] * 4
         for audio, prompt in zip(batch["audio"], batch["prompts"], strict=True):
-            assert f"level {round(float(audio[0, 0]) * 100)}" == prompt and not audio[0, 2400:].any()
+            assert f"level {round(float(audio[0, 0]) * 100)}" == prompt
+            assert not audio[0, 2400:].any()
     trained = {prompt for batch in batches for prompt in batch["prompts"]}
     held = [prompt for batch in data.val_dataloader() for prompt in batch["prompts"]]
-    assert held == ["level 0", "level 20"] and not trained & set(held) and len(trained) == 28
+    assert held == ["level 0", "level 20"]
+    assert not trained & set(held)
+    assert len(trained) == 28
     data = module(tmp_path, tail_seconds=0.1)
     lengths = [batch["audio_lengths"] for batch in (*data.train_dataloader(), *data.val_dataloader())]
     assert torch.cat(lengths).tolist() == [3200] * 30
@@ -178,7 +188,8 @@ def test_recordings_become_batches_of_sound(tmp_path: Path) -> None:
 def test_stereo_and_other_rates(tmp_path: Path) -> None:
     data = module(levels(tmp_path, 4, rate=44100), channels=2, sample_rate=16000, batch_size=2)
     batch = next(iter(data.train_dataloader()))
-    assert batch["audio"].shape == (2, 2, 8000) and batch["audio_lengths"].tolist() == [8000, 8000]
+    assert batch["audio"].shape == (2, 2, 8000)
+    assert batch["audio_lengths"].tolist() == [8000, 8000]
 
 
 def test_epochs_repeat_by_seed_and_resume(tmp_path: Path) -> None:
@@ -244,12 +255,14 @@ def test_codes_with_text_states(tmp_path: Path) -> None:
     data = module(encoded(tmp_path / "a", text=True), segment_seconds=0.3)
     seen = set()
     for batch in data.train_dataloader():
-        assert batch["codes"].shape == (4, 2, 15) and batch["text_states"].shape == (4, 1, 3)
+        assert batch["codes"].shape == (4, 2, 15)
+        assert batch["text_states"].shape == (4, 1, 3)
         rows = zip(batch["codes"], batch["lengths"], batch["prompts"], batch["text_states"], strict=True)
         for codes, length, prompt, states in rows:
             word, number = prompt.split()
             assert int(length) == min(15, 40 - int(number))
-            assert (codes[:, :length] == int(number)).all() and (codes[:, length:] == 0).all()
+            assert (codes[:, :length] == int(number)).all()
+            assert (codes[:, length:] == 0).all()
             assert float(states[0, 0]) == 2 * int(number) + (word == "piece")
             seen.add(word)
     assert seen == {"item", "piece"}
@@ -276,10 +289,13 @@ def test_encoded_shards(tmp_path: Path) -> None:
     for batch in loader:
         for codes, states, prompt in zip(batch["codes"], batch["text_states"], batch["prompts"], strict=True):
             number = int(prompt.split()[1])
-            assert codes.tolist() == [[number] * 5] * 2 and states.tolist() == [[number] * 3] * 2
+            assert codes.tolist() == [[number] * 5] * 2
+            assert states.tolist() == [[number] * 3] * 2
             trained.add(number)
     held = {int(p.split()[1]) for batch in data.val_dataloader() for p in batch["prompts"]}
-    assert held and not trained & held and trained | held == set(range(60))
+    assert held
+    assert not trained & held
+    assert trained | held == set(range(60))
     assert {number // 3 * 3 + k for number in held for k in range(3)} == held
 
 
@@ -303,7 +319,8 @@ def test_raw_shards(tmp_path: Path) -> None:
         for audio, prompt in zip(batch["audio"], batch["prompts"], strict=True):
             assert f"level {round(float(audio[0, 0]) * 100)}" == prompt
         prompts += batch["prompts"]
-    assert len(prompts) == 44 and set(prompts) == {f"level {n}" for n in range(12) if n != 1}
+    assert len(prompts) == 44
+    assert set(prompts) == {f"level {n}" for n in range(12) if n != 1}
     assert [p for b in data.val_dataloader() for p in b["prompts"]][:3] == ["level 0", "level 2", "level 3"]
 
 
@@ -403,7 +420,8 @@ def test_a_resumed_run_sees_what_it_would_have_seen(tmp_path: Path, kind: str) -
 
     straight = Model()
     fit(straight, data(), tmp_path / "straight", 14)
-    assert len(straight.seen) == 14 and len(set(straight.seen)) > 7
+    assert len(straight.seen) == 14
+    assert len(set(straight.seen)) > 7
     for step in (5, 6, 8, 12):  # epochs of 6 batches (folder) or 5 (shards)
         resumed = Model()
         fit(resumed, data(), tmp_path / "resumed", 14, tmp_path / "straight" / f"step={step}.ckpt")

@@ -118,7 +118,8 @@ def test_what_is_wrong_with_captions_is_listed(tmp_path: Path) -> None:
         ("sub/metadata.jsonl", BAD_CAPTIONS, "line 2: it is not valid JSON"),
     ):
         assert problems[file].kind == kind and detail in problems[file].detail, problems[file]
-    assert len(problems) == 10 and problems["sub/a.wav"].kind == MISSING_FILE
+    assert len(problems) == 10
+    assert problems["sub/a.wav"].kind == MISSING_FILE
     assert found(tmp_path)["a.wav"] == ("fine",)
 
 
@@ -133,7 +134,8 @@ def test_a_huge_side_car_is_no_caption(tmp_path: Path) -> None:
     sound(tmp_path / "a.wav")
     (tmp_path / "a.txt").write_bytes(b"x" * (MAX_SIDE_CAR_BYTES + 1))
     [problem] = list_folder(tmp_path).problems
-    assert "larger than" in problem.detail and found(tmp_path)["a.wav"] == ()
+    assert "larger than" in problem.detail
+    assert found(tmp_path)["a.wav"] == ()
 
 
 def test_side_car_bytes() -> None:
@@ -152,7 +154,8 @@ def test_reading_for_training(tmp_path: Path, caplog: pytest.LogCaptureFixture) 
     with caplog.at_level(logging.WARNING):
         assert [recording.name for recording in read_folder(tmp_path)] == ["a.wav"]
     [message] = caplog.messages
-    assert "1 of 2 sounds are left out" in message and "soundloom prepare" in message
+    assert "1 of 2 sounds are left out" in message
+    assert "soundloom prepare" in message
 
 
 def test_folders_that_cannot_be_read(tmp_path: Path) -> None:
@@ -312,5 +315,6 @@ def test_odd_bytes_beside_a_sound_are_one_problem(kind: str, content: bytes, tmp
     (tmp_path / "b.txt").write_text("wind")
     (tmp_path / ("metadata" + kind if "v" in kind or "l" in kind else f"a{kind}")).write_bytes(content)
     [problem] = list_folder(tmp_path).problems
-    assert problem.kind == BAD_CAPTIONS and (kind == ".json" or "line " in problem.detail)
+    assert problem.kind == BAD_CAPTIONS
+    assert kind == ".json" or "line " in problem.detail
     assert found(tmp_path) == {"a.wav": (), "b.wav": ("wind",)}

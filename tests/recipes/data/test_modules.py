@@ -89,7 +89,8 @@ def test_audio_batches_from_both_kinds_of_folder(rendered: Path, files: Path) ->
     batches = list(data.train_dataloader())
     assert len(batches) == 8
     for batch in batches:
-        assert batch.shape == (8, 1, 2000) and batch.dtype == torch.float32
+        assert batch.shape == (8, 1, 2000)
+        assert batch.dtype == torch.float32
         assert batch.abs().max() <= 1.0
     rms = torch.cat(batches).square().mean((1, 2)).sqrt()
     assert rms.min() > 0.5 * SILENCE_RMS  # -6 dB of gain after the check
@@ -108,7 +109,8 @@ def test_crops_are_repeatable_by_seed_and_new_every_epoch(rendered: Path) -> Non
         return [first, next(iter(loader))]
 
     (first, second), (again, _) = epochs(), epochs()
-    assert torch.equal(first, again) and not torch.equal(first, second)
+    assert torch.equal(first, again)
+    assert not torch.equal(first, second)
     fixed = [next(iter(data.val_dataloader())) for _ in range(2)]
     assert torch.equal(*fixed)
 
@@ -124,7 +126,9 @@ def test_training_leaves_held_out_items_alone(tmp_path: Path) -> None:
     data.train_set.gain_db = (0.0, 0.0)
     seen = {round(float(data.train_set[i].mean()) * 32767) // 500 for i in range(400)}
     held = {round(float(data.val_set[i].mean()) * 32767) // 500 for i in range(len(data.val_set))}
-    assert held == {1, 21} and not seen & held and len(seen) == 38
+    assert held == {1, 21}
+    assert not seen & held
+    assert len(seen) == 38
 
 
 def test_weights_choose_the_folder(rendered: Path, files: Path) -> None:
@@ -148,7 +152,8 @@ def test_weights_choose_the_folder(rendered: Path, files: Path) -> None:
 
 def test_files_are_resampled_mixed_and_padded(files: Path) -> None:
     source = AudioFiles(files, RATE)
-    assert source.read(2, 0, 5).shape == (1, 5) and AudioFiles(files, RATE, channels=2).length(2) == 3 * RATE
+    assert source.read(2, 0, 5).shape == (1, 5)
+    assert AudioFiles(files, RATE, channels=2).length(2) == 3 * RATE
     assert source.names == ["silence.ogg", "short.flac", "tone.wav"]
     assert source.length(2) == 3 * RATE
     crop = source.read(2, 1000, 9000)
@@ -179,7 +184,8 @@ def test_files_that_cannot_be_read_are_left_out(files: Path, caplog: pytest.LogC
     soundfile.write(files / "empty.flac", np.zeros(0), RATE)
     with caplog.at_level(logging.WARNING):
         source = AudioFiles(files, RATE)
-    assert source.names == ["silence.ogg", "short.flac", "tone.wav"] and len(source) == 3
+    assert source.names == ["silence.ogg", "short.flac", "tone.wav"]
+    assert len(source) == 3
     assert [any(name in m for m in caplog.messages) for name in ("broken.wav", "empty.flac")] == [True] * 2
     for path in files.rglob("*.*"):
         path.write_text("no sound")
@@ -235,7 +241,8 @@ def test_clip_batches(rendered: Path, tmp_path: Path, toys: dict[str, SoundClass
     data.setup()
     assert data.class_names == sorted(toys)
     audio, label = next(iter(data.train_dataloader()))
-    assert audio.shape == (10, RATE) and audio.dtype == torch.float32
+    assert audio.shape == (10, RATE)
+    assert audio.dtype == torch.float32
     assert label.dtype == torch.int64
     folder = RenderedFolder(rendered)
     single = [e["classes"][0] for e in folder.entries if e["composition"] == "single"]
@@ -279,8 +286,10 @@ def test_token_batches(tmp_path: Path) -> None:
     assert len(data.train_set) == 20  # type: ignore[arg-type]
     lengths = set()
     for batch in data.train_dataloader():
-        assert batch["codes"].shape == (4, 2, 10) and batch["codes"].dtype == torch.int64
-        assert len(batch["prompts"]) == 4 and all(p[0] in "ab" for p in batch["prompts"])
+        assert batch["codes"].shape == (4, 2, 10)
+        assert batch["codes"].dtype == torch.int64
+        assert len(batch["prompts"]) == 4
+        assert all(p[0] in "ab" for p in batch["prompts"])
         for codes, length in zip(batch["codes"], batch["lengths"], strict=True):
             assert (codes[:, length:] == 0).all()
             assert (codes[:, 1:length] - codes[:, : length - 1] == 1).all()
@@ -332,7 +341,9 @@ class PeakCodec(Codec):
     sample_rate, channels, frame_rate, num_codebooks, codebook_size = RATE, 1, RATE / 100, 2, 128
 
     def encode(self, audio: Tensor) -> Tensor:
-        assert audio.ndim == 3 and audio.shape[1] == 1 and audio.dtype == torch.float32
+        assert audio.ndim == 3
+        assert audio.shape[1] == 1
+        assert audio.dtype == torch.float32
         peaks = audio[:, 0, : audio.shape[2] // 100 * 100].unflatten(1, (-1, 100)).abs().amax(2)
         codes = (peaks * 100).round().long()
         return torch.stack([codes, torch.full_like(codes, 7)], dim=1)
@@ -345,11 +356,13 @@ def test_encode_rendered_folder(rendered: Path) -> None:
     calls: list[tuple[int, int]] = []
     path = encode.encode_rendered(rendered, PeakCodec(), batch_size=7, progress=lambda *a: calls.append(a))
     codes = np.load(path)
-    assert codes.shape == (60, 2, 80) and codes.dtype == np.int16
+    assert codes.shape == (60, 2, 80)
+    assert codes.dtype == np.int16
     audio = np.load(rendered / "audio.npy") / 32767.0
     peaks = np.abs(audio).reshape(60, 80, 100).max(2)
     assert np.abs(codes[:, 0] - peaks * 100).max() <= 0.51
-    assert calls[0] == (7, 60) and calls[-1] == (60, 60)
+    assert calls[0] == (7, 60)
+    assert calls[-1] == (60, 60)
     names = ["audio.npy", "codes.npy", "metadata.jsonl", "prepared.json"]
     assert sorted(p.name for p in rendered.iterdir()) == names
     with pytest.raises(FileExistsError, match="--force"):
@@ -372,6 +385,7 @@ def test_encode_errors(
     monkeypatch.setattr(encode, "load_codec", lambda name: PeakCodec())
     with pytest.raises(SystemExit) as stop:
         encode.main([str(tmp_path / "none"), "--codec", "peaks"])
-    assert stop.value.code == 2 and "no rendered folder" in capsys.readouterr().err
+    assert stop.value.code == 2
+    assert "no rendered folder" in capsys.readouterr().err
     assert encode.main([str(rendered), "--codec", "peaks"]) == 0
     assert np.load(rendered / "codes.npy").shape == (60, 2, 80)

@@ -111,8 +111,10 @@ def test_every_problem_is_listed(messy: Path) -> None:
         ("zz_copy.wav", "duplicate"),
     ]
     details = {problem.file: problem.detail for problem in report.problems}
-    assert "good.wav" in details["zz_copy.wav"] and "0.050 s, less than 0.1 s" in details["short.wav"]
-    assert "peak -84 dB" in details["silent.wav"] and "NaN" in details["nan.wav"]
+    assert "good.wav" in details["zz_copy.wav"]
+    assert "0.050 s, less than 0.1 s" in details["short.wav"]
+    assert "peak -84 dB" in details["silent.wav"]
+    assert "NaN" in details["nan.wav"]
     assert [recording.name for recording in report.usable] == ["deep/good.flac", "good.wav"]
     assert (report.files, report.seconds) == (10, 2.0)
     assert report.counts == {
@@ -144,19 +146,23 @@ def test_every_format_of_ours_passes(tmp_path: Path) -> None:
     for suffix in (".wav", ".flac", ".ogg", ".mp3"):
         tone(tmp_path / f"a{suffix}", rate=16000, seconds=1.234)
     report = check_folder(tmp_path, captions=False)
-    assert [p.kind for p in report.problems] == ["duplicate"] and len(report.usable) == 3
+    assert [p.kind for p in report.problems] == ["duplicate"]
+    assert len(report.usable) == 3
 
 
 def test_the_report_as_text_and_json(messy: Path, tmp_path: Path) -> None:
     report = check_folder(messy)
     lines = report.lines(most=2)
     assert lines[0] == f"{messy}: 2 of 10 sounds usable, 0.0 minutes"
-    assert "unreadable: 4" in lines and "  … and 2 more, all in the JSON report (--report FILE)" in lines
+    assert "unreadable: 4" in lines
+    assert "  … and 2 more, all in the JSON report (--report FILE)" in lines
     assert "  short.wav  (0.050 s, less than 0.1 s)" in lines
     report.write(tmp_path / "report.json")
     found = json.loads((tmp_path / "report.json").read_text())
-    assert found["usable"] == 2 and found["counts"]["unreadable"] == 4
-    assert found["problems"][0]["file"] == "broken.flac" and found["problems"][0]["problem"] == "unreadable"
+    assert found["usable"] == 2
+    assert found["counts"]["unreadable"] == 4
+    assert found["problems"][0]["file"] == "broken.flac"
+    assert found["problems"][0]["problem"] == "unreadable"
     assert {path.name for path in tmp_path.iterdir()} == {"messy", "report.json"}
 
 
@@ -207,17 +213,23 @@ def test_an_encoded_folder(sounds: Path, tmp_path: Path) -> None:
     ]
     codes, text = np.load(out / "codes.npy"), np.load(out / "text.npy")
     entries = [json.loads(line) for line in (out / "metadata.jsonl").read_text().splitlines()]
-    assert codes.dtype == np.int16 and codes.shape == (5, 2, 80) and text.dtype == np.float16
+    assert codes.dtype == np.int16
+    assert codes.shape == (5, 2, 80)
+    assert text.dtype == np.float16
     for row, entry, (file, start, peak, frames) in zip(codes, entries, EXPECTED, strict=True):
         assert (entry["file_name"], entry["start_seconds"], entry["frames"]) == (file, start, frames)
-        assert np.median(row[0, :frames]) == pytest.approx(peak, abs=1) and not row[:, frames:].any()
+        assert np.median(row[0, :frames]) == pytest.approx(peak, abs=1)
+        assert not row[:, frames:].any()
         for caption, (first, last) in zip(entry["captions"], entry["text"], strict=True):
             assert "".join(chr(int(letter)) for letter in text[first:last, 0]) == caption
     assert codes[0, 1, 0] == codes[1, 1, 0] == 2, "equal lengths share a batch"
     assert sorted(encoder.asked) == ["long", "short", "very long"], "every caption is encoded once"
     prepared = json.loads((out / "prepared.json").read_text())
-    assert prepared["samples"] == 5 and prepared["seconds"] == pytest.approx(3.883, abs=1e-3)
-    assert prepared["codec"] == "PeakCodec" and prepared["text_dim"] == 2 and prepared["frame_rate"] == 80.0
+    assert prepared["samples"] == 5
+    assert prepared["seconds"] == pytest.approx(3.883, abs=1e-3)
+    assert prepared["codec"] == "PeakCodec"
+    assert prepared["text_dim"] == 2
+    assert prepared["frame_rate"] == 80.0
 
 
 def test_a_tail_of_silence_follows_each_recording_once(sounds: Path, tmp_path: Path) -> None:
@@ -229,7 +241,8 @@ def test_a_tail_of_silence_follows_each_recording_once(sounds: Path, tmp_path: P
     for row, entry, (_, _, peak, frames), tail in zip(codes, entries, EXPECTED, tails, strict=True):
         assert entry["frames"] == pytest.approx(frames + tail, abs=1)
         assert np.median(row[0, :frames]) == pytest.approx(peak, abs=1)
-        assert not row[0, frames : entry["frames"]].any() and row[1, : entry["frames"]].all()
+        assert not row[0, frames : entry["frames"]].any()
+        assert row[1, : entry["frames"]].all()
     with pytest.raises(ValueError, match="tail_seconds must be 0..600, got -1"):
         prepare_folder(check_folder(sounds), tmp_path / "new", codec=PeakCodec(), tail_seconds=-1)
 
@@ -246,7 +259,8 @@ def test_training_reads_it_at_random_places(sounds: Path, tmp_path: Path) -> Non
         loader = data.train_dataloader()
         loader.sampler.set_epoch(epoch)
         for batch in loader:
-            assert batch["codes"].shape == (3, 2, 40) and sorted(batch["lengths"].tolist()) == [27, 40, 40]
+            assert batch["codes"].shape == (3, 2, 40)
+            assert sorted(batch["lengths"].tolist()) == [27, 40, 40]
             for states, mask, prompt in zip(
                 batch["text_states"], batch["text_mask"], batch["prompts"], strict=True
             ):
@@ -296,7 +310,8 @@ def test_raw_shards_hold_the_files_as_they_are(sounds: Path, tmp_path: Path) -> 
         "captions": ["long", "very long"],
     }
     prepared = json.loads((out / "prepared.json").read_text())
-    assert prepared["codec"] is None and prepared["samples"] == 3
+    assert prepared["codec"] is None
+    assert prepared["samples"] == 3
 
 
 def test_captions_are_normalized_on_request(sounds: Path, tmp_path: Path) -> None:
@@ -387,7 +402,8 @@ def test_checking_uses_several_threads(sounds: Path, monkeypatch: pytest.MonkeyP
         return real(path)
 
     monkeypatch.setattr(prepare, "_decode", decode)
-    assert len(check_folder(sounds, jobs=2).usable) == 3 and len(names) == 2
+    assert len(check_folder(sounds, jobs=2).usable) == 3
+    assert len(names) == 2
 
 
 @pytest.mark.parametrize("suffix", [".wav", ".aiff", ".flac", ".ogg", ".mp3", ".au", ".caf", ".w64"])
@@ -400,11 +416,14 @@ def test_half_a_file_is_listed_as_unreadable_and_not_encoded(tmp_path: Path, suf
     half.write_bytes(half.read_bytes()[: half.stat().st_size // 2])
     (folder / "song.m4a").write_bytes(b"\0\0\0\x1cftypM4A " + bytes(1000))
     report = check_folder(folder, captions=False)
-    assert [recording.name for recording in report.usable] == ["whole.wav"] and report.files == 3
+    assert [recording.name for recording in report.usable] == ["whole.wav"]
+    assert report.files == 3
     details = {problem.file: problem.detail for problem in report.problems}
     assert "breaks off early" in details[half.name]
-    assert "no decoder" in details["song.m4a"] and "ffmpeg -i song.m4a song.wav" in details["song.m4a"]
+    assert "no decoder" in details["song.m4a"]
+    assert "ffmpeg -i song.m4a song.wav" in details["song.m4a"]
     sink = FolderSink(tmp_path)
     counts = encode_recordings(list_folder(folder).recordings, sink, PeakCodec())
     sink.close()
-    assert counts.samples == 1 and set(counts.left_out) == {half.name, "song.m4a"}
+    assert counts.samples == 1
+    assert set(counts.left_out) == {half.name, "song.m4a"}

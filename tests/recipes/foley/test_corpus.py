@@ -43,7 +43,8 @@ def test_clip_fields(toys: Toys) -> None:
     assert corpus.class_names == ["dog", "door_knock", "noise", "power_hum"]
     for i in range(40):
         clip = corpus[i]
-        assert clip.audio.shape == (20000,) and clip.audio.dtype == np.float32
+        assert clip.audio.shape == (20000,)
+        assert clip.audio.dtype == np.float32
         assert (clip.sample_rate, clip.seed, clip.split) == (8000, 4, "test")
         wanted = 1 if clip.composition == "single" else 2
         assert len(clip.classes) == len(clip.counts) == len(clip.attributes) == wanted
@@ -114,7 +115,8 @@ def test_levels(toys: Toys) -> None:
     assert mean["quiet", None] == pytest.approx(-28.5, abs=1.0)
     assert mean[None, "distant"] < mean[None, None] - 4
     assert mean[None, "nearby"] > mean[None, None] + 1
-    assert min(map(min, levels.values())) > -40 and max(map(max, levels.values())) < -12
+    assert min(map(min, levels.values())) > -40
+    assert max(map(max, levels.values())) < -12
 
 
 def test_distant_is_dull_and_reverberant() -> None:
@@ -143,7 +145,8 @@ def test_pauses_do_not_count_for_the_level() -> None:
 def test_sum_does_not_clip() -> None:
     one = np.full(100, 0.9, dtype=np.float32)
     clip = sum_parts([(0, one), (50, one)], 150)
-    assert clip.max() == pytest.approx(0.97) and clip[0] == pytest.approx(0.97 / 2)
+    assert clip.max() == pytest.approx(0.97)
+    assert clip[0] == pytest.approx(0.97 / 2)
 
 
 def test_a_defective_sound_is_named(toys: Toys) -> None:
@@ -189,7 +192,8 @@ def test_negative_index(toys: Toys) -> None:
 def test_every_real_class_renders(name: str) -> None:
     corpus = FoleyCorpus(seed=2, classes=[name])
     clip = corpus[0]
-    assert isinstance(clip, Clip) and clip.classes == (name,)
+    assert isinstance(clip, Clip)
+    assert clip.classes == (name,)
     assert -50 < db(clip.audio) < -10
 
 
@@ -199,11 +203,14 @@ def test_a_recording_keeps_the_level_and_adds_a_background() -> None:
     clip[20000:40000] = 0.1 * rng.standard_normal(20000)
     for seed in range(10):
         made = record_clip(np.random.default_rng(seed), clip, 16000, field=True)
-        assert made.shape == clip.shape and made.dtype == np.float32 and np.abs(made).max() <= 0.971
+        assert made.shape == clip.shape
+        assert made.dtype == np.float32
+        assert np.abs(made).max() <= 0.971
         assert db(made) == pytest.approx(db(clip), abs=0.5)
         assert -68 < db(made[60000:]) < -41  # where the clip is silent
         quiet = record_clip(np.random.default_rng(seed), clip, 16000)
-        assert db(quiet) == pytest.approx(db(clip), abs=0.5) and db(quiet[60000:]) < -78
+        assert db(quiet) == pytest.approx(db(clip), abs=0.5)
+        assert db(quiet[60000:]) < -78
     again = record_clip(np.random.default_rng(9), clip, 16000, field=True)
     np.testing.assert_array_equal(made, again)
     assert not np.array_equal(made, record_clip(np.random.default_rng(10), clip, 16000, field=True))

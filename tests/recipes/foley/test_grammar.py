@@ -175,7 +175,8 @@ def test_order_of_time_is_said(toys: Toys) -> None:
         lowered = text.lower()
         dog = re.search("dog|hound|puppy|bark", lowered)
         noise = re.search("noise|static", lowered)
-        assert dog and noise
+        assert dog
+        assert noise
         reversed_order = re.search(r"\S after (a |the |an )?\S*", lowered) and "after that" not in lowered
         assert (dog.start() < noise.start()) != bool(reversed_order), text
 

@@ -23,7 +23,8 @@ def test_files_hold_the_corpus(tmp_path: Path) -> None:
     assert [p.name for p in out.parent.iterdir()] == ["set"]  # no temporary folder is left
     assert calls[-1] == (40, 40)
     audio = np.load(out / "audio.npy", mmap_mode="r")
-    assert audio.shape == (40, 8000) and audio.dtype == np.int16
+    assert audio.shape == (40, 8000)
+    assert audio.dtype == np.int16
     entries = [json.loads(line) for line in (out / "metadata.jsonl").read_text().splitlines()]
     corpus = FoleyCorpus(**SETTINGS)
     for i in (0, 33, 39):
@@ -62,7 +63,8 @@ def test_existing_folder_needs_force(tmp_path: Path, capsys: pytest.CaptureFixtu
     (tmp_path / "set" / "codes.npy").write_bytes(b"old")
     with pytest.raises(SystemExit) as stop:
         main([*arguments, "--seed", "1"])
-    assert stop.value.code == 2 and "--force" in capsys.readouterr().err
+    assert stop.value.code == 2
+    assert "--force" in capsys.readouterr().err
     assert (tmp_path / "set" / "audio.npy").read_bytes() == before
     assert main([*arguments, "--seed", "1", "--force"]) == 0
     assert (tmp_path / "set" / "audio.npy").read_bytes() != before
@@ -117,4 +119,5 @@ def test_chosen_classes_and_compositions(tmp_path: Path) -> None:
     assert main([str(tmp_path / "set"), *arguments]) == 0
     for line in (tmp_path / "set" / "metadata.jsonl").read_text().splitlines():
         entry = json.loads(line)
-        assert entry["composition"] == "then" and sorted(entry["classes"]) == ["dog", "rain"]
+        assert entry["composition"] == "then"
+        assert sorted(entry["classes"]) == ["dog", "rain"]

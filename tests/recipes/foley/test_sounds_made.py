@@ -110,14 +110,17 @@ def centroid(x: NDArray) -> float:
 class TestContract:
     def test_vocabulary(self, name: str) -> None:
         sound = CLASSES[name]
-        assert len(set(sound.subjects)) >= 4 and len(set(sound.verbs)) >= 4 and len(set(sound.nouns)) >= 6
+        assert len(set(sound.subjects)) >= 4
+        assert len(set(sound.verbs)) >= 4
+        assert len(set(sound.nouns)) >= 6
         assert all(len(words) >= 1 for values in sound.attributes.values() for words in values.values())
 
     @pytest.mark.parametrize(("rate", "seconds"), [(8000, 2.0), (16000, 0.5), (22050, 1.237), (48000, 2.0)])
     def test_form(self, name: str, rate: int, seconds: float) -> None:
         for seed in range(2):
             x = render(name, seed, rate, seconds)
-            assert x.dtype == np.float32 and x.shape == (round(seconds * rate),)
+            assert x.dtype == np.float32
+            assert x.shape == (round(seconds * rate),)
             assert np.isfinite(x).all()
             assert 0.3 <= np.abs(x).max() <= 0.95
 
@@ -130,7 +133,8 @@ class TestContract:
         for attribute, values in CLASSES[name].attributes.items():
             results = [render(name, 1, seconds=1.5, **{attribute: value}) for value in values]
             for x in results:
-                assert 0.3 <= np.abs(x).max() <= 0.95 and np.isfinite(x).all()
+                assert 0.3 <= np.abs(x).max() <= 0.95
+                assert np.isfinite(x).all()
             for a, b in itertools.pairwise(results):
                 assert np.abs(a - b).max() > 0.05
             with pytest.raises(ValueError, match="no-such-value"):
@@ -170,7 +174,8 @@ class TestSignals:
             assert len(np.unique(np.round(12 * np.log2(sweep / 440)))) >= 6
             two = pitch_track(render("siren", seed, pattern="two-tone", speed="slow"))[3:-3]
             steps = np.unique(np.round(np.log2(two / two.min()) * 12))
-            assert 2 <= len(steps) <= 8 and steps.max() >= 2
+            assert 2 <= len(steps) <= 8
+            assert steps.max() >= 2
 
     def test_siren_speed(self) -> None:
         turns = {}
@@ -183,7 +188,8 @@ class TestSignals:
         for speed, low, high in (("slow", 0.8, 1.45), ("fast", 0.2, 0.45)):
             times = onsets(render("alarm_beeps", 2, speed=speed), 0.15)
             gaps = np.diff(times)
-            assert low <= gaps.mean() <= high and gaps.std() < 0.02
+            assert low <= gaps.mean() <= high
+            assert gaps.std() < 0.02
         assert centroid(render("alarm_beeps", 3, pitch="high")) > centroid(
             render("alarm_beeps", 3, pitch="low")
         )
@@ -199,7 +205,8 @@ class TestSignals:
 
     def test_horn_holds_its_pitch(self) -> None:
         low, high = (centroid_of_lowest(render("car_horn", 3, pitch=p)) for p in ("low", "high"))
-        assert 160 < low < 280 and 390 < high < 570
+        assert 160 < low < 280
+        assert 390 < high < 570
 
     def test_sine_is_one_peak(self) -> None:
         for pitch, low, high in (("low", 90, 250), ("middle", 400, 900), ("high", 1600, 3400)):
@@ -263,7 +270,9 @@ class TestMechanisms:
         for speed, low, high in (("slow", 0.7, 1.15), ("fast", 0.18, 0.42)):
             times = onsets(render("clock_ticking", 10, speed=speed), 0.12)
             gaps = np.diff(times)
-            assert len(times) >= 4 and low < gaps.mean() < high and gaps.std() < 0.012
+            assert len(times) >= 4
+            assert low < gaps.mean() < high
+            assert gaps.std() < 0.012
 
     def test_typing_is_irregular_and_fast_is_faster(self) -> None:
         slow, fast = (onsets(render("keyboard_typing", 11, speed=s), 0.04) for s in ("slow", "fast"))
@@ -274,7 +283,8 @@ class TestMechanisms:
         long, short = (
             np.count_nonzero(level(render("zipper", 12, speed=s, count=1)) > -60) for s in ("slow", "fast")
         )
-        assert 60 <= long <= 80 and 20 <= short <= 45
+        assert 60 <= long <= 80
+        assert 20 <= short <= 45
 
 
 class TestImpactsAndBlasts:
@@ -320,7 +330,8 @@ class TestMachines:
     def test_airplane_passes(self) -> None:
         loud = level(render("airplane", 16, propulsion="jet"), RATE // 4)
         assert 4 < np.argmax(loud) < 16
-        assert loud.max() > loud[1] + 4 and loud.max() > loud[-2] + 4
+        assert loud.max() > loud[1] + 4
+        assert loud.max() > loud[-2] + 4
         track = pitch_track(render("airplane", 17, propulsion="propeller"))
         assert np.median(track[5:25]) > 1.08 * np.median(track[-25:-5])
 
@@ -335,7 +346,8 @@ class TestMusic:
     def test_drums_keep_time(self) -> None:
         for seed in range(3):
             period, strength = periodicity(render("drum_beat", seed, tempo="fast"), 0.3, 2.5)
-            assert strength > 0.25 and 0.3 < period < 2.5
+            assert strength > 0.25
+            assert 0.3 < period < 2.5
 
     @pytest.mark.parametrize("name", ["piano", "flute", "drum_beat", "guitar"])
     def test_tempo(self, name: str) -> None:
@@ -371,4 +383,5 @@ class TestMusic:
         peaks, _ = signal.find_peaks(s, height=0.1 * s.max(), distance=20)
         low = f[peaks][(f[peaks] > 70) & (f[peaks] < 350)]
         cents = 100 * (12 * np.log2(low / 440) - np.round(12 * np.log2(low / 440)))
-        assert len(low) >= 2 and np.abs(cents).mean() < 18
+        assert len(low) >= 2
+        assert np.abs(cents).mean() < 18
