@@ -215,6 +215,7 @@ def load_models(names: Sequence[str]) -> dict[str, Music2Latent2]:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
+    """Run the command line."""
     parser = argparse.ArgumentParser(
         prog="python -m soundloom.evaluation.compare_latents", description=str(__doc__).split("\n")[0]
     )

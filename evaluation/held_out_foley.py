@@ -64,6 +64,7 @@ def _render(corpus: FoleyCorpus, index: int) -> tuple[Tensor, int]:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
+    """Run the command line."""
     parser = argparse.ArgumentParser(
         prog="python -m soundloom.evaluation.held_out_foley", description=str(__doc__).split("\n")[0]
     )

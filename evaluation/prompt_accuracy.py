@@ -174,7 +174,7 @@ class JudgeScores:
         self.divergence.update(estimate[None], sample_rate, target[None])
 
     def report(self) -> dict[str, float]:
-        """ "fad" (NaN for a single piece of sound) and "same_class", the share judged as the original."""
+        """Give "fad" (NaN for a single piece of sound) and "same_class", the share judged as the original."""
         enough = int(self.distance.counts.min()) >= 2
         return {
             "fad": self.distance.report()["value"] if enough else float("nan"),

@@ -84,8 +84,13 @@ def pseudo_huber(prediction: Tensor, target: Tensor, factor: float = 0.00054) ->
 
 @dataclass
 class ConsistencyLoss:
-    """`loss` scalar; `items [B]` the weighted loss of each chunk and `sigma [B]` its higher noise level;
-    `envelope` the mean of `envelope_loss`, where the model has one.
+    """What a step of consistency training gives.
+
+    Attributes:
+        loss: scalar.
+        items: `[B]`, the weighted loss of each chunk.
+        sigma: `[B]`, the higher noise level of each.
+        envelope: the mean of `envelope_loss`, where the model has one.
     """
 
     loss: Tensor

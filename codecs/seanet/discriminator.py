@@ -169,8 +169,9 @@ def adversarial_loss(fake: DiscriminatorOutput) -> Tensor:
 
 
 def feature_matching_loss(real: DiscriminatorOutput, fake: DiscriminatorOutput) -> Tensor:
-    """L1 distance between the discriminator's activations in units of the real ones' mean size, averaged over
-    layers and scales.
+    """L1 distance between the discriminator's activations, averaged over layers and scales.
+
+    It is in units of the real ones' mean size.
     """
     losses = [
         F.l1_loss(f.float(), r.detach().float()) / r.detach().float().abs().mean().clamp_min(1e-6)

@@ -210,8 +210,7 @@ class SEANetCodec(SharedWeights, ModelMixin, ConfigMixin, Codec):
         return self.num_codebooks * math.ceil(math.log2(self.codebook_size)) * self.frame_rate
 
     def forward(self, audio: Tensor, *, quantize: bool = True) -> CodecOutput:
-        """Training pass: encode, quantize with a straight-through gradient, decode, cut to the input's
-        length.
+        """Training pass: encode, quantize with a straight-through gradient, decode, cut to the length.
 
         With `quantize=False` the latent goes to the decoder as it is, codes is None and commitment zero.
         """
@@ -297,8 +296,7 @@ class SEANetCodec(SharedWeights, ModelMixin, ConfigMixin, Codec):
     @gives_audio
     @torch.no_grad()
     def decode(self, codes: Tensor, length: int | None = None) -> Tensor:
-        """Codes int64 `[B, k, T]`, 1 <= k <= K -> waveform `[B, C, T * hop]`, cut to `length` samples if
-        given.
+        """Codes int64 `[B, k, T]`, 1 <= k <= K -> waveform `[B, C, T * hop]` or, if given, `length` samples.
 
         Raises:
             ValueError: wrong shape or dtype, or codes outside 0..codebook_size-1.

@@ -43,7 +43,9 @@ _PIECE = re.compile(r"(\d{8})-\d{3}")  # keys of encoded shards: recording and p
 
 
 class AudioGenDataModule(RenderingDataModule):
-    """Batches for AudioGenModule (see `CodeBatch`), from any of these:
+    """Batches for AudioGenModule (see `CodeBatch`).
+
+    They come from any of these:
 
     - folders of recordings with captions (see folder.py): "audio" batches, for which the model needs a codec;
     - rendered folders (audio.npy), also "audio", unless `codec` encodes them in advance;

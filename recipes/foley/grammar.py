@@ -185,7 +185,7 @@ class _Phrase:
         self.attributes = {k: v for k, v in part.attributes.items() if complete or rng.random() < 0.75}
 
     def clause(self) -> str:
-        """ "a small dog barks loudly three times in the distance"."""
+        """Such as "a small dog barks loudly three times in the distance"."""
         before, manner, place = self._modifiers(verbal=True)
         subject = self._subject(before)
         verbs = self.sound.verbs
@@ -197,7 +197,7 @@ class _Phrase:
         return " ".join(words)
 
     def noun_phrase(self) -> str:
-        """ "distant dog barking", "a dog barking in the distance", "three barks", "a dog"."""
+        """Such as "distant dog barking", "a dog barking in the distance", "three barks", "a dog"."""
         form = self.rng.random()
         if self.count is not None and form < 0.6:
             return self._counted()

@@ -43,6 +43,7 @@ def draw_sheet(sounds: Sequence[tuple[str, np.ndarray]], sample_rate: int, *, co
 
 
 def main(argv: Sequence[str] | None = None) -> None:
+    """Run the command line."""
     parser = argparse.ArgumentParser(
         prog="python -m soundloom.recipes.foley.show", description=str(__doc__).split("\n")[0]
     )

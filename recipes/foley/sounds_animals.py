@@ -125,7 +125,7 @@ def dog(
 def cat(
     rng: Rng, sample_rate: int, seconds: float, *, pitch: str | None = None, count: int | None = None
 ) -> Sound:
-    """ "m-ee-a-ow": a clear tone that rises and falls while the mouth opens and closes."""
+    """Voice "m-ee-a-ow": a clear tone that rises and falls while the mouth opens and closes."""
     p = creature(rng, "cat", pitch, {"low": (310, 400), "high": (680, 900)})
     total = how_many(rng, seconds, count, 1, 3)
 
@@ -237,7 +237,7 @@ def sheep(
     attributes={"pitch": {"low": ("deep-voiced", "big", "old"), "high": ("high-pitched", "young", "small")}},
 )
 def rooster(rng: Rng, sample_rate: int, seconds: float, *, pitch: str | None = None) -> Sound:
-    """ "cock-a-doodle-doo": four harsh notes, the last the longest."""
+    """Voice "cock-a-doodle-doo": four harsh notes, the last the longest."""
     p = creature(rng, "rooster", pitch, {"low": (370, 440), "high": (560, 680)})
     notes = np.array([p[f"note{index}"] for index in range(4)])
     steps = (1.0, p["step1"], p["step2"], p["step3"])

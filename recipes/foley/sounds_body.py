@@ -33,7 +33,7 @@ from .synth import Array, Rng
 def heartbeat(
     rng: Rng, sample_rate: int, seconds: float, *, speed: str | None = None, count: int | None = None
 ) -> Sound:
-    """ "lub-dub": two dull thumps below 150 Hz, the second shorter, a third of a second apart."""
+    """Beat "lub-dub": two dull thumps below 150 Hz, the second shorter, a third of a second apart."""
     interval = choose(rng, speed, {"slow": (0.95, 1.25), "fast": (0.42, 0.55)}, "speed")
     times = regular_times(rng, seconds, interval, count, jitter=0.02)
     if len(times) > 1:

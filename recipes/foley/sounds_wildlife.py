@@ -170,7 +170,7 @@ def crickets(
 def frog(
     rng: Rng, sample_rate: int, seconds: float, *, pitch: str | None = None, count: int | None = None
 ) -> Sound:
-    """ "rib-bit": a rattle of 35 to 90 pulses a second through two resonances, the second half higher."""
+    """Voice "rib-bit": a rattle of 35 to 90 pulses a second through two resonances, the second higher."""
     resonance = choose(rng, pitch, {"low": (330, 520), "high": (1050, 1600)}, "pitch")
     rattle = between(rng, 35, 90)
     length = between(rng, 0.25, 0.5)
@@ -216,7 +216,7 @@ def frog(
 def owl(
     rng: Rng, sample_rate: int, seconds: float, *, pitch: str | None = None, count: int | None = None
 ) -> Sound:
-    """ "hu-hooo": a soft, nearly pure tone in two joined syllables, the second long."""
+    """Voice "hu-hooo": a soft, nearly pure tone in two joined syllables, the second long."""
     base = choose(rng, pitch, {"low": (270, 340), "high": (470, 600)}, "pitch")
     length = between(rng, 0.55, 0.9)
     split, tremble = rng.uniform(0.2, 0.32), rng.uniform(0, 0.25)

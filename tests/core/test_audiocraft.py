@@ -61,7 +61,7 @@ def test_nothing_else_is_resolved(value: str) -> None:
         with pytest.raises(ValueError, match="not resolved") as raised:
             found.read(key, None, strict=True)
         assert SECRET not in str(raised.value)
-    assert SECRET not in str(found.unknown({"": ()})) + str(found.read("a", None))
+    assert SECRET not in str(found.unknown({"": ""})) + str(found.read("a", None))
 
 
 @pytest.mark.parametrize(

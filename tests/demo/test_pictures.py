@@ -13,7 +13,8 @@ TONE = np.sin(2 * np.pi * 4000 * np.arange(RATE) / RATE).astype(np.float32)
 
 @pytest.mark.parametrize("sound", ["silence", "one sample", "tone"])
 def test_the_spectrogram_is_a_picture_of_any_sound(sound: str) -> None:
-    samples = {"silence": np.zeros(RATE), "one sample": np.ones(1), "tone": TONE}[sound]
+    sounds: dict[str, np.ndarray] = {"silence": np.zeros(RATE), "one sample": np.ones(1), "tone": TONE}
+    samples = sounds[sound]
     picture = np.asarray(spectrogram(samples.astype(np.float32), RATE), dtype=float).mean(-1)
     height, width = picture.shape
     assert width > 800

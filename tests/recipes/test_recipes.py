@@ -149,7 +149,8 @@ def make_data(config: dict[str, Any]) -> None:
     model = config["model"]["init_args"]
     rng = np.random.default_rng(0)
     for key in ENCODED:
-        for folder in map(Path, as_list(data.get(key))):
+        for name in as_list(data.get(key)):
+            folder = Path(name)
             folder.mkdir(parents=True, exist_ok=True)
             codes = rng.integers(0, SMALL_MODEL["codebook_size"], (6, model.get("num_codebooks", 4), 30))
             np.save(folder / "codes.npy", codes.astype(np.int16))

@@ -85,7 +85,8 @@ def test_a_live_sound_comes_out_while_it_goes_in(tmp_path: Path) -> None:
         level=False,  # the gain stands before all the rest, and is known at the end
         progress=lambda seconds: sizes.append(len(packed.data)),
     )
-    assert len(sizes) == 5 and sizes == sorted(set(sizes)), "every block adds to what is written"
+    assert len(sizes) == 5
+    assert sizes == sorted(set(sizes)), "every block adds to what is written"
 
 
 class Tap(io.RawIOBase):

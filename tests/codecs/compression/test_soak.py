@@ -187,7 +187,7 @@ def test_odd_files_harm_nobody(tmp_path: Path, capsys: pytest.CaptureFixture[str
     pool = ThreadPoolExecutor(2)
     judgements = {path: pool.submit(judged, path) for path in paths if shutil.which("ffmpeg")}
     refused: list[str] = []
-    other: list[str] = []
+    unread: list[str] = []
 
     lengths: dict[str, tuple[int, int] | str] = {}
     for path in paths:
@@ -203,7 +203,7 @@ def test_odd_files_harm_nobody(tmp_path: Path, capsys: pytest.CaptureFixture[str
             assert path.name not in fine
             assert str(path) in str(error)
         except Exception as error:
-            other.append(f"{path.name} ({kinds.get(path.name)}): encode raises {error!r}")
+            unread.append(f"{path.name} ({kinds.get(path.name)}): encode raises {error!r}")
         try:
             samples, rate = read_audio(path, allow_truncated=True)
             lengths[path.name] = samples.shape[1], rate
@@ -211,12 +211,13 @@ def test_odd_files_harm_nobody(tmp_path: Path, capsys: pytest.CaptureFixture[str
             lengths[path.name] = f"refused: {str(error).removeprefix('cannot read sound from ')}"
         except Exception as error:
             lengths[path.name] = "refused"
-            other.append(f"{path.name} ({kinds.get(path.name)}): read_audio raises {error!r}")
+            unread.append(f"{path.name} ({kinds.get(path.name)}): read_audio raises {error!r}")
         if loom.exists():
             with loom.open("rb") as file:
                 length = ContainerReader(file).length
             expected = lengths[path.name]
-            assert not isinstance(expected, str) and length == expected[0], path.name
+            assert not isinstance(expected, str), path.name
+            assert length == expected[0], path.name
             loom.unlink()
 
     report = check_folder(folder, captions=False, min_seconds=0.0)
@@ -235,7 +236,7 @@ def test_odd_files_harm_nobody(tmp_path: Path, capsys: pytest.CaptureFixture[str
         except AudioError:
             counts["evaluate: refused"] += 1
         except Exception as error:
-            other.append(f"{example.name}: evaluate raises {error!r}")
+            unread.append(f"{example.name}: evaluate raises {error!r}")
 
     for path, waiting in judgements.items():
         found, own = waiting.result(), lengths[path.name]
@@ -250,11 +251,11 @@ def test_odd_files_harm_nobody(tmp_path: Path, capsys: pytest.CaptureFixture[str
         elif abs(found[0] / found[1] - own[0] / own[1]) <= LONGEST_FRAME / found[1]:
             counts["ffmpeg: same length"] += 1
         else:
-            other.append(f"{path.name} ({kinds.get(path.name)}): ffmpeg {found}, here {own}")
+            unread.append(f"{path.name} ({kinds.get(path.name)}): ffmpeg {found}, here {own}")
     with capsys.disabled():
         print()
         for what, count in sorted(counts.items()):
             print(f"  {count:5d}  {what}")
-        print("\n".join([*refused, *other]))
-    assert not other
+        print("\n".join([*refused, *unread]))
+    assert not unread
     assert len(refused) <= FILES // 33, "more than 3 % of the files are refused that ffmpeg reads"

@@ -30,7 +30,8 @@ def test_fsq_dropout_leaves_a_share_unrounded() -> None:
     unrounded = (out != fsq.quantize(out)).flatten(1).any(1)
     assert 0.7 < unrounded.float().mean() < 0.8
     out.sum().backward()
-    assert raw.grad is not None and (raw.grad != 0).all(), "rounding must pass the gradient through"
+    assert raw.grad is not None
+    assert (raw.grad != 0).all(), "rounding must pass the gradient through"
     assert torch.equal(fsq(raw, 1.0), fsq.bound(raw))
     assert torch.equal(fsq(raw, 0.0), fsq.quantize(fsq.bound(raw)))
 

@@ -137,9 +137,8 @@ def test_objective_of_known_networks() -> None:
     perfect = objective(oracle("student"), oracle("teacher"), clean, 0)
     assert float(perfect.loss) == 0
     (high, sigma_high), (low, sigma_low) = seen["student"], seen["teacher"]
-    assert (sigma_high > sigma_low).all() and sigma_high.unique().numel() == 6, (
-        "each chunk has a level of its own"
-    )
+    assert (sigma_high > sigma_low).all()
+    assert sigma_high.unique().numel() == 6, "each chunk has a level of its own"
     noise = (high - clean) / sigma_high.view(-1, 1, 1, 1)
     torch.testing.assert_close(noise, (low - clean) / sigma_low.view(-1, 1, 1, 1), atol=1e-3, rtol=1e-3)
 

@@ -117,7 +117,8 @@ def test_what_is_wrong_with_captions_is_listed(tmp_path: Path) -> None:
         ("d.json", BAD_CAPTIONS, "JSON list"),
         ("sub/metadata.jsonl", BAD_CAPTIONS, "line 2: it is not valid JSON"),
     ):
-        assert problems[file].kind == kind and detail in problems[file].detail, problems[file]
+        assert problems[file].kind == kind, problems[file]
+        assert detail in problems[file].detail, problems[file]
     assert len(problems) == 10
     assert problems["sub/a.wav"].kind == MISSING_FILE
     assert found(tmp_path)["a.wav"] == ("fine",)
