@@ -61,6 +61,7 @@ class DecodingWay(Codec):
     """
 
     def __init__(self, model: Music2Latent2, steps: int | None, *, seed: int = 0) -> None:
+        super().__init__()
         self.model, self.steps = model, steps
         self.seeds = itertools.count(seed)
 

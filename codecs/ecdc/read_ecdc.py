@@ -19,8 +19,8 @@ import torch
 from torch import Tensor, nn
 
 from ...core.audio import Audio
+from ..encodec.coded_segments import SCALE, OverlapAdd, Segment
 from ..encodec.model import EnCodec
-from ..encodec.segments import SCALE, OverlapAdd, Segment
 from ..registry import load_codec
 from .ecdc_codes import load_language_model, read_coded, unpack_codes
 from .ecdc_header import PREFIX, EcdcError, EcdcHeader, read_fully, read_header

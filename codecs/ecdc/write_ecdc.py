@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from ...core.atomic import atomic_write
+from ..encodec.coded_segments import SCALE
 from ..encodec.model import EnCodec
-from ..encodec.segments import SCALE
 from .ecdc_codes import CodedPacker, PlainPacker
 from .ecdc_header import MODELS, SUFFIX, EcdcHeader, pack_header
 

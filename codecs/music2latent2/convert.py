@@ -5,8 +5,6 @@ The weights are Sony CSL Paris's, under CC BY-NC 4.0. The file is `{"gen_state_d
 
 from __future__ import annotations
 
-import json
-import pickle
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -15,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ...core.checkpoint import read_config, read_torch
 from ...core.errors import ModelError
 from .config import Music2Latent2Config
 
@@ -218,7 +217,7 @@ def _compare(name: str, tensor: Tensor, published: Mapping[str, Tensor], config:
 
 def is_published(folder: Path) -> bool:
     """Whether a folder holds a published checkpoint and not one in our own format."""
-    return (folder / PUBLISHED_FILE).is_file() and "_class_name" not in _read_settings(folder)
+    return (folder / PUBLISHED_FILE).is_file() and "_class_name" not in read_config(folder)
 
 
 def load_published(folder: Path) -> tuple[Music2Latent2Config, dict[str, Tensor]]:
@@ -229,27 +228,9 @@ def load_published(folder: Path) -> tuple[Music2Latent2Config, dict[str, Tensor]
         OSError: the file is damaged.
     """
     path = folder / PUBLISHED_FILE
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
-        raise ModelError(
-            f"{path} is damaged or holds more than tensors ({error}); download it again"
-        ) from error
+    content = read_torch(path)
     published = content.get("gen_state_dict") if isinstance(content, dict) else None
     if not isinstance(published, dict):
         raise ModelError(f"{path} has no 'gen_state_dict'; it is not a CoDiCodec checkpoint")
-    config = config_from_published(_read_settings(folder))
+    config = config_from_published(read_config(folder))
     return config, convert_state(published, config)
-
-
-def _read_settings(folder: Path) -> dict[str, Any]:
-    path = folder / "config.json"
-    if not path.is_file():
-        return {}
-    try:
-        settings = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ModelError(f"{path} is not readable JSON ({error}); fetch it again") from error
-    if not isinstance(settings, dict):
-        raise ModelError(f"{path} holds no settings; fetch it again")
-    return settings

@@ -17,13 +17,13 @@ from torch import Tensor, nn
 
 from ..principal_components import principal_components
 from .layers import Conv
-from .model import SEANetCodec
+from .seanet_autoencoder import SEANetAutoencoder
 
 LEVELS_PER_FEATURE = 2 * math.log(10)  # features are half a decimal logarithm, levels natural ones
 
 
 @torch.no_grad()
-def start_from_components(codec: SEANetCodec, audio: Tensor, *, batch_vectors: int) -> None:
+def start_from_components(codec: SEANetAutoencoder, audio: Tensor, *, batch_vectors: int) -> None:
     """Fit the linear paths of `codec` and its codebooks to sound; its networks begin by adding nothing.
 
     Args:

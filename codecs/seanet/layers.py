@@ -14,6 +14,7 @@ Sources: SoundStream (Zeghidour et al. 2021), EnCodec (Defossez et al. 2022), se
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -273,6 +274,33 @@ def run_layers(layers: nn.ModuleList, x: Tensor, state: StreamState | None = Non
         keeps_state = isinstance(layer, Conv | ConvTranspose | SkipLSTM | ResidualBlock)
         x = layer(x, state) if keeps_state else layer(x)
     return x
+
+
+def count_emitted(layers: Iterable[nn.Module], count: int) -> int:
+    """Samples that layers have emitted once they have got `count`, and more are to come."""
+    for layer in layers:
+        if isinstance(layer, ResidualBlock):
+            count = count_emitted(layer.block, count)
+        elif isinstance(layer, Conv):
+            if layer.pad_mode != "constant" and count <= layer.left:
+                return 0  # the reflection at the beginning needs more
+            count = max(0, (count + layer.left - layer.reach) // layer.stride + 1)
+        elif isinstance(layer, ConvTranspose):
+            count = max(0, count * layer.stride - layer.left)
+    return count
+
+
+def count_history(layers: Iterable[nn.Module]) -> int:
+    """Samples into these layers, before a place, that the sample that they emit there depends on."""
+    count = 0
+    for layer in reversed(list(layers)):
+        if isinstance(layer, ResidualBlock):
+            count += count_history(layer.block)
+        elif isinstance(layer, Conv):
+            count = count * layer.stride + layer.left
+        elif isinstance(layer, ConvTranspose):
+            count = -(-count // layer.stride) + 1
+    return count
 
 
 @torch.no_grad()

@@ -231,11 +231,12 @@ class ResidualVectorQuantizer(nn.Module):
             codebook.embed_avg.mul_(share)
             residual = residual - F.embedding(nearest(residual, codebook.embed), codebook.embed)
 
-    def encode(self, latent: Tensor) -> Tensor:
-        """Latent `[B, D, T]` -> codes int64 `[B, K, T]`."""
-        residual = latent.float().permute(0, 2, 1)
+    def encode(self, latent: Tensor, num_codebooks: int | None = None) -> Tensor:
+        """Latent `[B, D, T]` -> codes int64 `[B, K, T]`, those of the first `num_codebooks`; None: of all."""
+        residual = latent.float().permute(0, 2, 1)  # [B, T, D]
         codes = []
-        for codebook in self.codebooks:
+        for codebook in self.codebooks[:num_codebooks]:
+            # What the codebooks before left over: [B * T, D] -> [B * T] -> [B, T]
             index = nearest(residual.flatten(0, 1), codebook.embed).view(residual.shape[:2])
             codes.append(index)
             residual = residual - F.embedding(index, codebook.embed)

@@ -24,7 +24,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...core.spectra import mel_filters
-from .griffin_lim import AROUND, GriffinLimRound, overlap_add
+from .griffin_lim import AROUND, GriffinLimRound
+from .short_time_spectrum import ShortTimeSpectrum, overlap_add
 
 FLOOR = 2e-4  # smallest magnitude told apart from silence
 GATE = 3 * FLOOR  # taken off every amplitude
@@ -32,45 +33,6 @@ MAX_LOG = 6.0  # natural logarithm of the largest magnitude
 FLATTEST = 0.5  # bend of log amplitudes at a peak, nepers, that still is a tone's; a Hann window's is above 1
 SILENT = 1e-3  # power of a frame below which a difference of levels hardly counts
 LOUDEST = 0.5  # mean square of a frame's magnitudes for a sine of full scale
-
-
-class ShortTimeSpectrum(nn.Module):
-    """Waveform `[B, 1, N]` <-> complex spectrum `[B, bins, T]`, T = ceil(N / hop), Hann windows of 4 hops.
-
-    Frame t is centred on the middle of the block `t * hop .. (t + 1) * hop` and its phases are those at its
-    centre. White noise of deviation 1 has bins of mean square 1. The bin at half the sample rate is left out.
-
-    Args:
-        hop: samples from frame to frame; a multiple of 2.
-    """
-
-    window: Tensor
-
-    def __init__(self, hop: int) -> None:
-        super().__init__()
-        if hop < 2 or hop % 2:
-            raise ValueError(f"hop is {hop}; it must be an even number of samples, 2 or more")
-        self.hop = hop
-        self.size = 4 * hop
-        self.bins = 2 * hop
-        self.before = 3 * hop // 2  # samples of a frame before its block
-        self.after = self.size - hop - self.before  # and after it
-        self.register_buffer("window", torch.hann_window(self.size), persistent=False)
-
-    def forward(self, audio: Tensor) -> Tensor:
-        padded = F.pad(audio[:, 0], (self.before, -audio.shape[-1] % self.hop + self.after))
-        return self.frames(padded)
-
-    def frames(self, samples: Tensor) -> Tensor:
-        """Spectrum of every whole window in samples `[B, N]`, one each hop."""
-        blocks = samples.unfold(1, self.size, self.hop) * self.window
-        centred = torch.fft.rfft(blocks.roll(self.size // 2, dims=-1))[..., : self.bins]
-        return centred.transpose(1, 2) / self.window.square().sum().sqrt()
-
-    def windowed(self, spectrum: Tensor) -> Tensor:
-        """Frames back in time, windowed again: complex `[B, bins, T]` -> `[B, T, size]`."""
-        scaled = F.pad(spectrum.transpose(1, 2) * self.window.square().sum().sqrt(), (0, 1))
-        return torch.fft.irfft(scaled, n=self.size).roll(self.size // 2, dims=-1) * self.window
 
 
 def rice_loss(magnitude: Tensor, log_tone: Tensor, log_noise: Tensor) -> Tensor:

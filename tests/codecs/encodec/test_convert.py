@@ -14,8 +14,8 @@ from safetensors.torch import load_file, save_file
 
 from soundloom.codecs import EnCodec, load_codec
 from soundloom.codecs.container import config_hash
+from soundloom.codecs.encodec.coded_segments import Segment
 from soundloom.codecs.encodec.convert import PUBLISHED, fold, randomize, transformers_settings
-from soundloom.codecs.encodec.segments import Segment
 from soundloom.codecs.weights_hash import weights_hash
 from soundloom.core._torchaudio import shield_transformers
 from tests.codecs.encodec.small import NAMES, noise, original, same_share

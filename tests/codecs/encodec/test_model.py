@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from soundloom.codecs import Compressed, EnCodec, load_codec, resample
-from soundloom.codecs.encodec.segments import OverlapAdd, Segment
+from soundloom.codecs.encodec.coded_segments import OverlapAdd, Segment
 from soundloom.core._torchaudio import import_encodec
 from soundloom.core.limiter import limit
 from tests.codecs.encodec.small import NAMES, SMALL, make_small, noise, original, same_share

@@ -7,9 +7,10 @@ import math
 import pytest
 import torch
 
-from soundloom.codecs.seanet.griffin_lim import AROUND, GriffinLimRound, overlap_add
+from soundloom.codecs.seanet.griffin_lim import AROUND, GriffinLimRound
 from soundloom.codecs.seanet.model import SEANetCodec
-from soundloom.codecs.seanet.spectral import ShortTimeSpectrum, SpectralTransform
+from soundloom.codecs.seanet.short_time_spectrum import ShortTimeSpectrum, overlap_add
+from soundloom.codecs.seanet.spectral import SpectralTransform
 from tests.codecs.seanet.tiny import TINY
 
 

@@ -7,15 +7,14 @@ import math
 import pytest
 import torch
 
-from soundloom.codecs.seanet.griffin_lim import overlap_add
 from soundloom.codecs.seanet.model import SEANetCodec
 from soundloom.codecs.seanet.module import SEANetModule
+from soundloom.codecs.seanet.short_time_spectrum import ShortTimeSpectrum, overlap_add
 from soundloom.codecs.seanet.spectral import (
     FLOOR,
     GATE,
     LOUDEST,
     PhaseTracker,
-    ShortTimeSpectrum,
     SpectralTransform,
     rice_loss,
     split_description,
