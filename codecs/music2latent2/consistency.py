@@ -99,44 +99,51 @@ class ConsistencyLoss:
     envelope: Tensor | None = None
 
 
-class ConsistencyObjective:
-    """Consistency training: what comes of a noisier and of a slightly less noisy input should agree.
+@dataclass(frozen=True)
+class NoiseLevels:
+    """Which pairs of noise levels consistency training compares.
 
     Args:
-        schedule: of the model.
-        total_steps: training steps over which the distance between the two levels shrinks.
-        initial_step: that distance (in t) at the start.
-        exponent: it shrinks to `initial_step ** exponent` (3 in Music2Latent, 2 in CoDiCodec).
+        initial_step: distance (in t) of the two levels at first.
+        step_exponent: it shrinks to `initial_step ** step_exponent` over the training (3 in Music2Latent, 2
+            in CoDiCodec).
         mean, std: training visits a place t with the weight that a normal distribution of these parameters
             gives to ln sigma(t).
         min_gap: least difference of the two noise levels that the weight 1 / difference sees.
         cells: resolution of that weighting.
     """
 
+    initial_step: float = 0.1
+    step_exponent: float = 3.0
+    mean: float = -1.1
+    std: float = 2.0
+    min_gap: float = 0.001
+    cells: int = 9999
+
+
+class ConsistencyObjective:
+    """Consistency training: what comes of a noisier and of a slightly less noisy input should agree.
+
+    Args:
+        schedule: of the model.
+        levels: which noise levels are compared.
+        total_steps: training steps over which the distance between the two levels shrinks.
+    """
+
     def __init__(
-        self,
-        schedule: NoiseSchedule,
-        *,
-        total_steps: int,
-        initial_step: float = 0.1,
-        exponent: float = 3.0,
-        mean: float = -1.1,
-        std: float = 2.0,
-        min_gap: float = 0.001,
-        cells: int = 9999,
+        self, schedule: NoiseSchedule, levels: NoiseLevels = NoiseLevels(), *, total_steps: int
     ) -> None:
         if total_steps < 1:
             raise ValueError(f"total_steps is {total_steps}; give the number of training steps, at least 1")
-        self.schedule = schedule
+        self.schedule, self.levels = schedule, levels
         self.total_steps = total_steps
-        self.initial_step, self.exponent, self.min_gap = initial_step, exponent, min_gap
-        places = (torch.arange(cells) + 0.5) / cells
-        self.weights = torch.exp(-0.5 * ((schedule.sigma(places).log() - mean) / std) ** 2)
+        places = (torch.arange(levels.cells) + 0.5) / levels.cells
+        self.weights = torch.exp(-0.5 * ((schedule.sigma(places).log() - levels.mean) / levels.std) ** 2)
 
     def step_size(self, step: int) -> float:
         """Distance between the two places on the schedule at a training step."""
         progress = min(step / self.total_steps, 1.0)
-        return self.initial_step ** (1 + (self.exponent - 1) * progress)
+        return self.levels.initial_step ** (1 + (self.levels.step_exponent - 1) * progress)
 
     def sample_times(self, count: int, device: torch.device) -> Tensor:
         """Random places on the schedule, `[count]`."""
@@ -165,7 +172,7 @@ class ConsistencyObjective:
         with torch.no_grad():
             target = teacher(clean + _per_item(sigma_low, clean) * noise, sigma_low)
         prediction = student(clean + _per_item(sigma_high, clean) * noise, sigma_high)
-        items = pseudo_huber(prediction, target) / (sigma_high - sigma_low).clamp_min(self.min_gap)
+        items = pseudo_huber(prediction, target) / (sigma_high - sigma_low).clamp_min(self.levels.min_gap)
         return ConsistencyLoss(loss=items.mean(), items=items.detach(), sigma=sigma_high)
 
 
