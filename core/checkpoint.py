@@ -77,15 +77,14 @@ def read_torch(file: Path, *, mapped: bool = False) -> Any:
         return torch.load(file, map_location="cpu", weights_only=True, mmap=mapped)
     except (OSError, RuntimeError, pickle.UnpicklingError, EOFError, KeyError, ValueError) as error:
         raise ModelError(
-            f"{file} is no readable checkpoint: it is truncated or damaged, or holds more than tensors and "
-            f"plain values, which is not opened as it could run code ({brief(error)}); download or copy it "
-            "again"
+            f"{file} is truncated or damaged, or holds more than tensors and plain values and is not opened, "
+            f"as reading it could run code ({brief(error)}); copy or download it again"
         ) from error
 
 
 def brief(error: Exception) -> str:
     """The beginning of an error's message, on one line."""
-    return shorten(str(error), 400, placeholder=" ...")
+    return shorten(str(error), 300, placeholder=" ...")
 
 
 def part_folder(name: str | os.PathLike[str], part: str) -> Path:

@@ -15,7 +15,7 @@ from ...core.atomic import atomic_write
 from ..encodec.coded_segments import SCALE
 from ..encodec.model import EnCodec
 from .ecdc_codes import CodedPacker, PlainPacker
-from .ecdc_header import MODELS, SUFFIX, EcdcHeader, pack_header
+from .ecdc_header import MODELS, SUFFIX, EcdcHeader, write_header
 
 
 class _Packer(Protocol):
@@ -64,7 +64,7 @@ class EcdcWriter:
         self._encoder = codec.stream_encoder(num_codebooks=num_codebooks)  # of a codec without segments
         self._held = torch.zeros(1, codec.channels, 0)  # from the next segment's first sample on
         self._taken = self._start = self._frames = 0
-        stream.write(pack_header(self.header))
+        write_header(stream, self.header)
         self._packer = self._new_packer()
 
     def write(self, samples: Tensor) -> None:
