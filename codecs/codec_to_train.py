@@ -1,4 +1,4 @@
-"""What the trainings of codecs share: a codec to go on with, and how to try the result."""
+"""Load a codec to train it further, and the commands that try one."""
 
 from __future__ import annotations
 

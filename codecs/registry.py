@@ -1,4 +1,4 @@
-"""Which codecs there are, and how one is found by name.
+"""The registry of codecs, and `load_codec`: find one by name.
 
 A codec is a folder beside this file and one entry of CODECS.
 """

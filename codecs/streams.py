@@ -1,4 +1,4 @@
-"""The stream interface of codecs: encoding and decoding a sound while it comes in.
+"""The streaming interface of codecs: encode and decode a sound while it comes in.
 
 Letters: B sounds, C channels, N samples, K codebooks, T frames.
 """

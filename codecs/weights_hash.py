@@ -1,4 +1,4 @@
-"""Weights of codecs: told apart in the same way everywhere, and freed of weight normalisation."""
+"""Hash the weights of a codec, the same on every machine; fold weight normalisation into weights."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The codecs of compressed files, found by the names in the files."""
+"""A cache of loaded codecs, by the names in compressed files."""
 
 from __future__ import annotations
 

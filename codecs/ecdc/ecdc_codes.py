@@ -1,4 +1,4 @@
-"""How `.ecdc` files hold codes: in 10 bits each, or by a language model and an arithmetic coder."""
+"""Codes in `.ecdc` files: 10 bits each, or by a language model and an arithmetic coder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an `.ecdc` file says about itself, read without loading any model.
+"""The header of an `.ecdc` file, read without loading any model.
 
 Magic `ECDC`, version 0, size of what follows as uint32, big-endian; then JSON: `m` model, `al` samples, `nc`
 codebooks, `lm` whether a language model was used.

@@ -1,4 +1,4 @@
-"""`.ecdc` files: EnCodec's own format, read as by `encodec.decompress`.
+"""Read `.ecdc` files, EnCodec's own format, block by block.
 
 A file is the header (ecdc_header.py), then segment after segment: its loudness as a big-endian float32 (48
 kHz only) and its codes, frame by frame, in 10 bits each (lowest bit first, filled up to a byte at the end of

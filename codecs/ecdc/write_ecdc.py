@@ -1,4 +1,4 @@
-"""Writes `.ecdc` files, as `encodec.compress` does; see read_ecdc.py for the format."""
+"""Write `.ecdc` files, as `encodec.compress` does; see read_ecdc.py for the format."""
 
 from __future__ import annotations
 

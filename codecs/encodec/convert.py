@@ -1,4 +1,4 @@
-"""Weights of EnCodec as others saved them: Meta's own `.th` files and transformers' folders.
+"""Convert published EnCodec weights: Meta's own `.th` files and transformers' folders.
 
 Both hold the same network under other names. Weight normalisation is folded in, which changes no output.
 """

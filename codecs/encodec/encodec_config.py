@@ -1,4 +1,4 @@
-"""The typed description of an EnCodec, checked when it is built."""
+"""The configuration of an EnCodec, checked when it is built."""
 
 from __future__ import annotations
 

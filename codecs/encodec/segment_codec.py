@@ -145,13 +145,14 @@ class SegmentCodec(PretrainedCodec):
         """Encode one segment `[B, C, N]` as it is; num_codebooks: K, if not that of `bandwidth`."""
         audio, scale = audio.to(self.device, torch.float32), None
         if self.model.normalize:
-            volume = audio.mean(dim=1, keepdim=True).square().mean(dim=2, keepdim=True).sqrt()
+            volume = audio.mean(dim=1, keepdim=True).square().mean(dim=2, keepdim=True).sqrt()  # [B, 1, 1]
             scale = 1e-8 + volume
             audio, scale = audio / scale, scale.view(-1, 1)
         return Segment(self.quantize(self.model.encoder(audio), num_codebooks), scale)
 
     def quantize(self, latent: Tensor, num_codebooks: int | None = None) -> Tensor:
         """Codes `[B, K, T]` of the network's latent `[B, dimension, T]`."""
+        # The package has the codebooks first: [K, B, T] -> [B, K, T]
         return self.model.quantizer.vq.encode(latent, n_q=num_codebooks or self.num_codebooks).transpose(0, 1)
 
     @torch.no_grad()

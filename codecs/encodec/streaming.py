@@ -1,4 +1,4 @@
-"""EnCodec on a sound while it comes in, with the codes and samples that the whole sound would give.
+"""Stream encoders and decoders of EnCodec, equal to encoding and decoding the whole sound.
 
 The 24 kHz model is causal, so its layers run on pieces and keep what the next piece needs. It reflects the
 sound's first samples to before its beginning, for which the widest layer waits for 7 frames: latency is 7
@@ -173,6 +173,7 @@ class CausalDecoder(StreamDecoder):
 
     @torch.no_grad()
     def _run(self, chunk: Tensor) -> Tensor:
+        # The package has the codebooks first: [B, K, T] -> [K, B, T] -> latent [B, dimension, T]
         return self._audio(self._chain.push(self.codec.model.quantizer.decode(chunk.transpose(0, 1)), False))
 
     @torch.no_grad()

@@ -1,4 +1,4 @@
-"""The gain that gives a decoded sound the level of the one that was encoded.
+"""Match the level of a decoded sound to the one that was encoded, by a gain.
 
 Letters: C channels, N samples.
 """

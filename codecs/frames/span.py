@@ -1,4 +1,4 @@
-"""Which frames have to be decoded for a part of a sound, and where in them the part lies."""
+"""Plan the decoding of a part of a sound: the frames that it needs, and where it lies in them."""
 
 from __future__ import annotations
 

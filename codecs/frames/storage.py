@@ -1,4 +1,4 @@
-"""What of a codec a compressed file stores, how many bits that takes, and the header that says so."""
+"""Choose what a compressed file stores of a codec (bitrate, codebooks, precision), and make its header."""
 
 from __future__ import annotations
 

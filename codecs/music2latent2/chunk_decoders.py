@@ -1,4 +1,4 @@
-"""From contexts of chunks to spectrogram chunks: autoregressive, two-step and parallel decoding.
+"""Autoregressive, two-step and parallel decoding: contexts of chunks -> spectrogram chunks.
 
 Every decoder takes the chunks of a sound in order and gives spectrogram chunks back as soon as they are done,
 so offline and streaming use is the same code, and memory does not grow with the sound's length. A chunk's

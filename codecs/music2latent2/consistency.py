@@ -1,4 +1,4 @@
-"""The diffusion process that the consistency network inverts in one step, and the objective that trains it.
+"""Consistency training: noise schedule, scalings and the loss of pairs of noise levels.
 
 Letters: B chunks, t in 0 to 1 a place on the noise schedule, sigma a noise level. Sources: EDM (Karras et al.
 2022, arXiv 2206.00364), consistency models (Song et al. 2023, arXiv 2303.01469), improved techniques (Song
@@ -78,7 +78,7 @@ class NoiseSchedule:
 def pseudo_huber(prediction: Tensor, target: Tensor, factor: float = 0.00054) -> Tensor:
     """Pseudo-Huber distance of each item, `[B, ...]` -> `[B]`; the knee grows with the root of its size."""
     knee = factor * math.sqrt(prediction[0].numel())
-    squared = (prediction - target).float().pow(2).flatten(1).sum(1)
+    squared = (prediction - target).float().pow(2).flatten(1).sum(1)  # [B]
     return (squared + knee**2).sqrt() - knee
 
 
@@ -165,16 +165,20 @@ class ConsistencyObjective:
             clean: `[B, ...]`; every chunk gets a noise level of its own.
             step: the training step.
         """
+        # Two levels of noise for each chunk, a step apart on the schedule.
         high = self.sample_times(len(clean), clean.device)
         low = (high - self.step_size(step)).clamp_min(0)
         sigma_high, sigma_low = self.schedule.sigma(high), self.schedule.sigma(low)
+        # The same noise at both levels: the less noisy prediction is the target.
         noise = torch.randn_like(clean)
         with torch.no_grad():
             target = teacher(clean + _per_item(sigma_low, clean) * noise, sigma_low)
+        # Distance of the two, the more weight the nearer the levels are.
         prediction = student(clean + _per_item(sigma_high, clean) * noise, sigma_high)
         items = pseudo_huber(prediction, target) / (sigma_high - sigma_low).clamp_min(self.levels.min_gap)
         return ConsistencyLoss(loss=items.mean(), items=items.detach(), sigma=sigma_high)
 
 
 def _per_item(values: Tensor, like: Tensor) -> Tensor:
+    # [B] -> [B, 1, ...]
     return values.view(-1, *[1] * (like.ndim - 1))

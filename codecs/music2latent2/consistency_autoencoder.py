@@ -112,6 +112,7 @@ class ConsistencyAutoencoder(PretrainedCodec):
         if not isinstance(codes, Tensor) or not codes.is_floating_point():
             self.check_codes(codes)
             assert isinstance(self.bottleneck, FSQ)
+            # [B, K, T] -> [B, T, K] -> [B, T, S, D]
             return self.bottleneck.from_indices(codes.transpose(1, 2)).to(self.device)
         if codes.ndim != 4 or codes.shape[2:] != self.latent_shape or codes.numel() == 0:
             count, width = self.latent_shape
@@ -142,11 +143,12 @@ class ConsistencyAutoencoder(PretrainedCodec):
         waiting = iter(chunks)
         with one_thread(is_small(self)):
             while group := list(itertools.islice(waiting, chunks_at_once)):
+                # [chunks * B, P, F, M] -> [chunks * B, S, D], or [chunks * B, S] as codes
                 latents = self.bottleneck(self.encoder(torch.cat(group)).float())
                 if discrete:
                     assert isinstance(self.bottleneck, FSQ)
                     latents = self.bottleneck.to_indices(latents)
-                encoded += latents.chunk(len(group))
+                encoded += latents.chunk(len(group))  # one chunk of all sounds each
         if discrete:
             empty = torch.zeros(batch, config.num_latents, 0, dtype=torch.int64, device=self.device)
             return torch.stack(encoded, dim=2) if encoded else empty
@@ -202,8 +204,9 @@ class ConsistencyAutoencoder(PretrainedCodec):
         past: list[KeyValue] | None = None,
         pair: bool = False,
     ) -> tuple[Tensor, list[KeyValue]]:
-        level = torch.as_tensor(sigma, dtype=torch.float32, device=noisy.device).reshape(-1)
+        level = torch.as_tensor(sigma, dtype=torch.float32, device=noisy.device).reshape(-1)  # [1] or [B]
         scalings = self.schedule.scalings(level[:, None, None, None], context.scale)
+        # The network sees unit variance; skip and out make its output a clean spectrogram.
         output, memory = self.consistency(
             scalings.in_ * noisy, self.consistency.noise(level), context, past=past, pair=pair
         )

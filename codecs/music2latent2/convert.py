@@ -1,4 +1,4 @@
-"""Reading the published CoDiCodec checkpoint (`codicodec.pt`) into our names.
+"""Convert the published CoDiCodec checkpoint (`codicodec.pt`).
 
 The weights are Sony CSL Paris's, under CC BY-NC 4.0. The file is `{"gen_state_dict": {name: tensor}}`.
 """
@@ -191,6 +191,7 @@ def convert_state(published: Mapping[str, Tensor], config: Music2Latent2Config) 
         ours = rename(name)
         tensor = tensor.float()
         if ours == "consistency.transformer.positions":
+            # [1, 2 * n, D] -> [2, n, D]: the left and the right place of a pair
             tensor = tensor.unflatten(1, (2, -1))[0]
         state[ours] = tensor
     return state

@@ -1,4 +1,4 @@
-"""Encoding and decoding a sound while it comes in, with the samples that the whole sound would give.
+"""Stream encoder and decoder of Music2Latent2, equal to encoding and decoding the whole sound.
 
 Letters: B sounds, C channels, N samples, T chunks of S latents of D channels.
 """
@@ -61,6 +61,7 @@ class StreamEncoder:
         return result
 
     def _extend(self, audio: Tensor) -> Tensor:
+        # Frames begin `edge` samples before the sound: silence stands there.
         audio = audio.float().to(self.model.device)
         if self.buffer is None:
             self.buffer = audio.new_zeros(*audio.shape[:2], self.model.settings.edge)
@@ -124,6 +125,7 @@ class StreamDecoder:
         chunks: list[Tensor] = []
         with one_thread(self._small):
             if not self._empty(latents):
+                # [B, T, S, D] -> T chunks of [B, S, D]
                 for values in self.model.to_latents(latents).unbind(1):
                     chunks += self.decoder.push(self.model.context(values))
             return self._audio(chunks)

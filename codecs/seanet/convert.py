@@ -1,4 +1,4 @@
-"""Reading the EnCodec checkpoints that AudioCraft published (`compression_state_dict.bin`).
+"""Convert the EnCodec checkpoints that AudioCraft published (`compression_state_dict.bin`).
 
 The file is a torch.save of a plain dict: `best_state` (the state dict) and `xp.cfg` (the training run's YAML,
 unresolved). Only the keys that describe the network are read, through `PublishedConfig`.

@@ -1,4 +1,4 @@
-"""Make the phases of overlapping frames agree with each other: one round of Griffin and Lim's algorithm.
+"""One round of the Griffin-Lim algorithm as a stream: make the phases of overlapping frames agree.
 
 Frames of a short-time spectrum overlap by three quarters, so their phases are not free: most spectra belong
 to no sound, and what comes out when their frames are overlapped has other magnitudes. A round overlaps the

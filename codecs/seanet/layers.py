@@ -62,6 +62,7 @@ def _pad(x: Tensor, left: int, right: int, mode: str) -> Tensor:
     if mode == "constant":
         return F.pad(x, (0, 0, left, right))
     x = x.transpose(1, 2)
+    # On `[B, C, N]`; a signal that is shorter than its reflection is filled up, and that cut off again.
     missing = max(0, max(left, right) - x.shape[-1] + 1)
     padded = F.pad(F.pad(x, (0, missing)), (left, right), mode=mode)
     return padded[..., : padded.shape[-1] - missing].transpose(1, 2)
@@ -118,13 +119,14 @@ class Conv(nn.Module):
     def _convolve(self, x: Tensor) -> Tensor:
         # A view [B, C, 1, N] whose strides say channels_last; no data moves.
         image = x.transpose(1, 2).unsqueeze(2)
-        weight = self.conv.weight.unsqueeze(2)
+        weight = self.conv.weight.unsqueeze(2)  # [C_out, C_in, 1, kernel]
         y = F.conv2d(image, weight, self.conv.bias, stride=(1, self.stride), dilation=(1, self.dilation))
         return y.squeeze(2).transpose(1, 2)
 
     def _stream(self, x: Tensor, state: StreamState) -> Tensor:
         memory = state.get(self) or _ConvMemory()
         state.set(self, memory)
+        # How much of the padding at the end is due: what fills the last stride is known only then.
         memory.received += x.shape[1]
         right = self.right + (-memory.received % self.stride if state.closing else 0)
         # Zeros need to know nothing of the signal; a reflection at either end needs the samples next to it.
@@ -143,6 +145,7 @@ class Conv(nn.Module):
         if state.closing:
             ended = _pad(recent, self.left, right, self.pad_mode)
             padded = torch.cat([padded, ended[:, self.left + recent.shape[1] :]], dim=1)
+        # As many outputs as windows are complete; the next window's beginning is kept.
         outputs = max(0, (padded.shape[1] - self.reach) // self.stride + 1)
         # A copy: a view would keep the whole chunk in memory.
         memory.padded = padded[:, outputs * self.stride :].clone()

@@ -1,4 +1,4 @@
-"""The typed description of a SEANet codec, checked when it is built."""
+"""The configuration of a SEANet codec and of its networks, checked when it is built."""
 
 from __future__ import annotations
 

@@ -39,12 +39,16 @@ class ShortTimeSpectrum(nn.Module):
 
     def frames(self, samples: Tensor) -> Tensor:
         """Spectrum of every whole window in samples `[B, N]`, one each hop."""
-        blocks = samples.unfold(1, self.size, self.hop) * self.window
-        centred = torch.fft.rfft(blocks.roll(self.size // 2, dims=-1))[..., : self.bins]
+        blocks = samples.unfold(1, self.size, self.hop) * self.window  # [B, T, size]
+        centred = torch.fft.rfft(blocks.roll(self.size // 2, dims=-1))[
+            ..., : self.bins
+        ]  # [B, T, bins], phases at the window's middle
+        # [B, T, bins] -> [B, bins, T]
         return centred.transpose(1, 2) / self.window.square().sum().sqrt()
 
     def windowed(self, spectrum: Tensor) -> Tensor:
         """Frames back in time, windowed again: complex `[B, bins, T]` -> `[B, T, size]`."""
+        # [B, bins, T] -> [B, T, bins + 1]: the bin at half the sample rate is zero
         scaled = F.pad(spectrum.transpose(1, 2) * self.window.square().sum().sqrt(), (0, 1))
         return torch.fft.irfft(scaled, n=self.size).roll(self.size // 2, dims=-1) * self.window
 

@@ -1,4 +1,4 @@
-"""Short-time magnitudes in, tones and noise out: a front end that spares SEANet the phases.
+"""Spectral front end of SEANet: magnitudes in, tones and noise with synthesised phases out.
 
 A plain SEANet learns its filter bank and the phase of every partial from the waveform, which takes a large
 GPU days. Here the encoder sees log magnitudes of a short-time Fourier transform, and the decoder says for
@@ -56,7 +56,7 @@ def split_description(described: Tensor) -> tuple[Tensor, Tensor]:
 
     The noise is kept within 40 dB below the tone: nothing is known more exactly.
     """
-    level, ratio = described.float().chunk(2, dim=1)
+    level, ratio = described.float().chunk(2, dim=1)  # [B, bins, T] each
     level = level.clamp(math.log(FLOOR) - 1, MAX_LOG)
     # level is the size of both together; the ratio turns it from noise (-) to tone (+)
     ratio = 4.6 * torch.tanh(ratio / 4.6)
@@ -100,6 +100,7 @@ class PhaseTracker:
         phase = torch.zeros_like(log_tone[..., 0]) if self._phase is None else self._phase
         last = frequency[..., 0] if self._frequency is None else self._frequency
         bins = torch.arange(log_tone.shape[1], device=log_tone.device, dtype=log_tone.dtype)
+        # Each peak turns on by the mean of its frequencies in this frame and the last; its bins turn with it.
         for t in range(log_tone.shape[-1]):
             here = peak[..., t]
             advance = 0.5 * (last.gather(1, here) + frequency[..., t])
@@ -114,10 +115,11 @@ class PhaseTracker:
     def _peaks(log_tone: Tensor) -> tuple[Tensor, Tensor]:
         """For every bin the nearest local maximum and that one's frequency in bins."""
         bins = log_tone.shape[1]
-        padded = F.pad(log_tone.transpose(1, 2), (1, 1), mode="replicate").transpose(1, 2)
+        padded = F.pad(log_tone.transpose(1, 2), (1, 1), mode="replicate").transpose(1, 2)  # [B, bins + 2, T]
         lower, upper = padded[:, :-2], padded[:, 2:]
         is_peak = (log_tone >= lower) & (log_tone > upper)
         index = torch.arange(bins, device=log_tone.device)[None, :, None].expand_as(log_tone)
+        # The nearest maximum below every bin and the nearest above it, and the nearer of both.
         left = torch.where(is_peak, index, -bins).cummax(1).values
         right = torch.where(is_peak, index, 3 * bins).flip(1).cummin(1).values.flip(1)
         nearest = torch.where(index - left <= right - index, left, right)
@@ -188,11 +190,12 @@ class SpectralTransform(nn.Module):
         log_tone, log_noise = split_description(described)
         root = magnitude.sqrt()
         weight = 0.2 + 0.8 * root / root.mean(1, keepdim=True)
-        surprise = rice_loss(magnitude, log_tone, log_noise)
+        surprise = rice_loss(magnitude, log_tone, log_noise)  # [B, bins, T]
         # A tone that is missing altogether is astronomically unlikely: above 4 nats the loss grows like the
         # distance of logarithms, lest single bins rule the gradient.
         surprise = torch.where(surprise < 4, surprise, 4 + 4 * torch.log1p((surprise - 4).clamp_min(0) / 4))
         likelihood = (weight * surprise).mean()
+        # Power in mel bands, as it was and as it is described, in frames and in fours of them.
         power, expected = magnitude.square(), (2 * log_tone).exp() + 2 * (2 * log_noise).exp()
         distances, levels = [], []
         for frames in (1, 4):

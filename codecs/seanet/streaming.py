@@ -1,4 +1,4 @@
-"""Encoding and decoding with SEANetCodec while the sound comes in, with what the whole sound would give.
+"""Stream encoder and decoder of SEANetCodec, equal to encoding and decoding the whole sound.
 
 Every layer passes its state on from chunk to chunk (see layers.py), layers that look ahead emit later, and
 the LSTM runs on: streams of causal and of other codecs are equal to the whole sound up to rounding, however

@@ -17,7 +17,7 @@ from .model import ToyCodec, ToyConfig
 
 
 class ToyModule(ExportsModel):
-    """Trains on batches with audio `[B, 1, N]`."""
+    """Trains on batches of audio `[B, 1, N]`."""
 
     def __init__(
         self, settings: ToyConfig, *, learning_rate: float = 0.05, export_to: str | None = None
@@ -29,14 +29,13 @@ class ToyModule(ExportsModel):
             export_to,
         )
 
-    def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
+    def training_step(self, audio: Tensor, batch_idx: int) -> Tensor:
         hop = self.codec.settings.hop
-        audio = batch["audio"]
         frames = audio[..., : audio.shape[-1] // hop * hop].unflatten(-1, (-1, hop))
         return (self.codec.writer(self.codec.reader(frames)) - frames).square().mean()
 
-    def validation_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
-        self.log("val/loss", self.training_step(batch, batch_idx))
+    def validation_step(self, audio: Tensor, batch_idx: int) -> None:
+        self.log("val/loss", self.training_step(audio, batch_idx))
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return torch.optim.Adam(self.codec.parameters(), lr=self.learning_rate)
