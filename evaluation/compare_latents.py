@@ -25,7 +25,7 @@ from tqdm import tqdm
 
 from ..codecs.base import Codec
 from ..codecs.music2latent2 import Music2Latent2
-from ..codecs.music2latent2.config import Decoding
+from ..codecs.music2latent2.music2latent2_config import Decoding
 from ..codecs.registry import load_codec
 from .embedders import Judge
 from .evaluate_sounds import Example, Progress, evaluate_codec, folder_examples

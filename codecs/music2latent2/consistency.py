@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .config import Music2Latent2Config
+from .music2latent2_config import Music2Latent2Config
 
 
 @dataclass

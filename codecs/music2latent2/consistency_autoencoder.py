@@ -19,8 +19,8 @@ from ...core.threads import is_small, one_thread
 from ..pretrained import PretrainedCodec
 from .bottleneck import FSQ, Tanh
 from .chunk_transformer import KeyValue
-from .config import Music2Latent2Config
 from .consistency import NoiseSchedule
+from .music2latent2_config import Music2Latent2Config
 from .networks import ConsistencyNetwork, Context, Encoder, Upsampler
 from .representation import Representation
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ...core.checkpoint import read_config, read_torch
 from ...core.errors import ModelError
-from .config import Music2Latent2Config
+from .music2latent2_config import Music2Latent2Config
 
 PUBLISHED_FILE = "codicodec.pt"
 

@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..principal_components import principal_components
-from .config import Music2Latent2Config
+from .music2latent2_config import Music2Latent2Config
 
 # Added to a modulus before its logarithm. Digital silence has modulus 0, the loudest sines have some 10.
 MODULUS_FLOOR = 0.003

@@ -26,10 +26,10 @@ from .chunk_decoders import (
     TwoStepDecoder,
     to_generators,
 )
-from .config import Decoding, Music2Latent2Config
 from .consistency_autoencoder import ConsistencyAutoencoder
 from .convert import PUBLISHED_FILE, is_published, load_published
 from .int8 import is_quantized, quantize_layers
+from .music2latent2_config import Decoding, Music2Latent2Config
 from .streaming import StreamDecoder, StreamEncoder
 
 

@@ -27,10 +27,10 @@ from ...core.schedule import WarmupCosine
 from ..codec_to_train import codec_to_train, codec_usage
 from ..principal_components import training_examples
 from ..seanet.losses import MultiScaleMelLoss
-from .config import Music2Latent2Config
 from .consistency import ConsistencyLoss, ConsistencyObjective, NoiseLevels
 from .envelope import envelope_loss, fit_principal_components, log_modulus
 from .model import Music2Latent2
+from .music2latent2_config import Music2Latent2Config
 from .reconstruction import log_spectral_distance
 
 logger = logging.getLogger(__name__)

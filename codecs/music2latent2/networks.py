@@ -16,9 +16,9 @@ import torch
 from torch import Tensor, nn
 
 from .chunk_transformer import KeyValue, Transformer
-from .config import Music2Latent2Config
 from .envelope import EnvelopeReader, EnvelopeWriter, log_modulus, scale_of, with_logarithm
 from .frontends import DownFrontend, UpFrontend, xavier_init, zero_init
+from .music2latent2_config import Music2Latent2Config
 
 
 @dataclass

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .config import Music2Latent2Config
+from .music2latent2_config import Music2Latent2Config
 
 _TINY = 1e-12
 

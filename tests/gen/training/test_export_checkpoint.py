@@ -13,9 +13,9 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from soundloom.codecs.music2latent2.config import Music2Latent2Config
 from soundloom.codecs.music2latent2.model import Music2Latent2
 from soundloom.codecs.music2latent2.module import Music2Latent2Module
+from soundloom.codecs.music2latent2.music2latent2_config import Music2Latent2Config
 from soundloom.codecs.registry import load_codec
 from soundloom.codecs.seanet.model import SEANetCodec
 from soundloom.codecs.seanet.module import DiscriminatorSettings, SEANetModule
