@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from ..codecs.flat_settings import MOVED_SETTINGS, nested_settings, present_name
+from ..codecs.moved_settings import MOVED_SETTINGS, nested_settings, present_name
 
 
 def with_present_names(content: str) -> str:

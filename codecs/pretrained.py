@@ -47,8 +47,8 @@ class PretrainedCodec(SharedWeights, ModelMixin, Codec, ConfigMixin):
     # ModelMixin's own looks at every module first, which takes milliseconds.
     device = Codec.device
 
-    @classmethod
-    def _get_init_keys(cls, input_class: type[PretrainedCodec]) -> set[str]:  # type: ignore[override]
+    @staticmethod
+    def _get_init_keys(input_class: type[PretrainedCodec]) -> set[str]:
         """ConfigMixin asks for the constructor's arguments: they are the fields of the settings."""
         return {"self", *(field.name for field in fields(input_class.config_class))}
 

@@ -6,6 +6,7 @@ A codec is a folder beside this file and one entry of CODECS.
 from __future__ import annotations
 
 import importlib
+import inspect
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,7 +17,7 @@ from typing import Any
 import torch
 
 from ..core.checkpoint import CONFIG_FILE, read_config
-from ..core.errors import ModelError, ModelNotFoundError
+from ..core.errors import ArgumentError, ModelError, ModelNotFoundError
 from ..core.hub import BUNDLED_MODELS, CODEC_NAME, DEFAULT_CODEC, bundled_names, resolve_model
 from .base import Codec
 
@@ -173,6 +174,20 @@ def _load(text: str, *, local_files_only: bool, revision: str | None, **settings
             fnmatch(Path(text).name, pattern) for pattern in entry.published
         )
         if is_file or text in entry.hub or text in entry.hub.values():
-            return import_class(name).from_pretrained(text, **options, **settings)
+            kind = import_class(name)
+            _check_settings(kind, settings)
+            return kind.from_pretrained(text, **options, **settings)
     folder = codec_folder(text, **options)
-    return codec_class(folder).from_pretrained(folder, **settings)
+    kind = codec_class(folder)
+    _check_settings(kind, settings)
+    return kind.from_pretrained(folder, **settings)
+
+
+def _check_settings(kind: type[Codec], settings: Mapping[str, Any]) -> None:
+    """Raise ArgumentError for a setting that `from_pretrained` of a class does not take."""
+    known = set(inspect.signature(kind.from_pretrained).parameters) - {"name"}
+    if unknown := settings.keys() - known:
+        raise ArgumentError(
+            f"{kind.__name__} is not loaded with {', '.join(sorted(unknown))}; it takes "
+            f"{', '.join(sorted(known))}"
+        )

@@ -9,7 +9,7 @@ import torch
 import yaml
 
 from soundloom.cli.codec_recipes import present_words, with_present_names
-from soundloom.codecs.flat_settings import MOVED_SETTINGS
+from soundloom.codecs.moved_settings import MOVED_SETTINGS
 from soundloom.codecs.seanet.model import SEANetCodec
 from soundloom.core.audio import write_audio
 from tests.cli.running import run
@@ -44,7 +44,7 @@ data:
     batch_size: 2
     samples_per_epoch: 8
     sample_rate: 16000
-trainer: {max_steps: 3, accelerator: cpu, logger: false, enable_progress_bar: false, default_root_dir: runs/old}
+trainer: {max_steps: 3, accelerator: cpu, logger: false, default_root_dir: runs/old}
 """
 MUSIC2LATENT2 = """\
 model:
