@@ -186,7 +186,8 @@ class FrameCodec(nn.Module, ABC):
         """Raise ArgumentError unless codes are integers `[B, K, T]`, T >= 1, within the codebooks."""
         if not isinstance(codes, Tensor) or codes.dtype == torch.bool or codes.is_complex():
             kind = codes.dtype if isinstance(codes, Tensor) else type(codes).__name__
-            raise ArgumentError(f"the codes are {kind}; an int64 tensor is wanted")
+            latents = "" if self.latent_shape is None else " or of latents (float32)"
+            raise ArgumentError(f"the input is {kind}; give a tensor of codes (int64){latents}")
         if not self.discrete:
             raise ArgumentError(f"{type(self).__name__} has no codes, but {codes.dtype} was given")
         least, most = self.decodable_codebooks

@@ -100,7 +100,7 @@ class PretrainedCodec(SharedWeights, ModelMixin, Codec, ConfigMixin):
         cls,
         settings: Mapping[str, Any],
         state: Mapping[str, Tensor],
-        where: Path,
+        where: str | Path,
         dtype: torch.dtype = torch.float32,
     ) -> Self:
         """Build a codec of these settings and weights, which others published in the file `where`.

@@ -234,5 +234,6 @@ class Music2Latent2(ConsistencyAutoencoder):
         """Load a folder, ours or the published one."""
         if is_published(folder):
             settings, state = load_published(folder)
-            return cls.load_state(asdict(settings), state, folder / PUBLISHED_FILE, dtype)
+            where = f"{folder / PUBLISHED_FILE} (sizes of its config.json; without one: the published sizes)"
+            return cls.load_state(asdict(settings), state, where, dtype)
         return super().load_folder(folder, dtype)

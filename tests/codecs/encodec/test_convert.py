@@ -204,7 +204,9 @@ def test_random_weights_only_when_asked_for(
 def test_random_weights_are_the_same_each_time() -> None:
     a, b = (load_codec("encodec-24khz", random_weights=True).state_dict() for _ in range(2))
     assert all(torch.equal(a[key], b[key]) for key in a)
-    with pytest.raises(ValueError, match="SEANetCodec is not loaded with random_weights; it takes local_files_only"):
+    with pytest.raises(
+        ValueError, match="SEANetCodec is not loaded with random_weights; it takes local_files_only"
+    ):
         load_codec("seanet-16khz", random_weights=True)
 
 

@@ -91,5 +91,5 @@ def test_a_codec_that_looks_ahead_describes_every_frame_with_the_code_after_it()
 def test_only_spectral_codecs_look_ahead_and_make_phases_agree(settings):
     with pytest.raises(ValueError, match="need transform='spectral'"):
         SEANetCodec(**settings)
-    with pytest.raises(ValueError, match="must be 0 or more"):
+    with pytest.raises(ValueError, match="must be at least 0"):
         SEANetCodec(**{**TINY, **dict.fromkeys(settings, -1)})
