@@ -108,6 +108,11 @@ class FrameCodec(nn.Module, ABC):
         tensor = next(self.parameters(), next(self.buffers(), None))
         return torch.device("cpu") if tensor is None else tensor.device
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """Type of the weights."""
+        return next((p.dtype for p in self.parameters() if p.is_floating_point()), torch.float32)
+
     # --- sound <-> frames -------------------------------------------------------------------------------
 
     @abstractmethod

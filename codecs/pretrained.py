@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -38,6 +38,9 @@ class PretrainedCodec(SharedWeights, ModelMixin, Codec, ConfigMixin):
 
     config_name = CONFIG_FILE
     config_class: ClassVar[type]
+    # Of diffusers, whose annotations mypy does not follow.
+    register_to_config: Callable[..., None]
+    enable_gradient_checkpointing: Callable[..., None]
 
     def __init__(self, settings: Any) -> None:
         super().__init__()
@@ -88,8 +91,8 @@ class PretrainedCodec(SharedWeights, ModelMixin, Codec, ConfigMixin):
                 f"{', '.join(sorted(unknown))}; a newer version of soundloom made it: install that one"
             )
         check_folder(folder)
-        # ModelMixin's, beyond the method above.
-        codec = super(SharedWeights, cls).from_pretrained(
+        model_mixin: Any = super(SharedWeights, cls)  # whose method has the same name as the one above
+        codec = model_mixin.from_pretrained(
             folder, use_safetensors=True, low_cpu_mem_usage=False, torch_dtype=dtype
         )
         assert isinstance(codec, cls)
