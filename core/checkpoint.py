@@ -76,9 +76,11 @@ def read_torch(file: Path, *, mapped: bool = False) -> Any:
     try:
         return torch.load(file, map_location="cpu", weights_only=True, mmap=mapped)
     except (OSError, RuntimeError, pickle.UnpicklingError, EOFError, KeyError, ValueError) as error:
+        # torch says of what it does not unpickle how to unpickle it all the same.
+        reason = "" if isinstance(error, pickle.UnpicklingError) else f" ({brief(error)})"
         raise ModelError(
             f"{file} is truncated or damaged, or holds more than tensors and plain values and is not opened, "
-            f"as reading it could run code ({brief(error)}); copy or download it again"
+            f"as reading it could run code{reason}; copy or download it again"
         ) from error
 
 
