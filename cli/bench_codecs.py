@@ -104,14 +104,14 @@ def run_bench_codecs(options: argparse.Namespace) -> int:
 
 def _plan_files(options: argparse.Namespace) -> list[Path]:
     """The files that a bench writes, after checking that it can; its folder is made."""
-    from ..evaluation.report import check_report
+    from ..core.files import check_file_destination
 
     if options.output is None:
         return []
     folder = Path(options.output)
     if folder.parent.is_dir() and not folder.exists():
         folder.mkdir()
-    return [check_report(folder / name, force=options.force) for name in FILES]
+    return [check_file_destination(folder / name, force=options.force) for name in FILES]
 
 
 COMMANDS = (

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from .. import __version__
+from ..core.progress import Progress
 from .command import Command, CommandError, did_you_mean
 from .options import (
     NAMES,
@@ -102,13 +102,14 @@ def load_embedder(text: str) -> Embedder | None:
 def run_evaluate(options: argparse.Namespace) -> int:
     """Measure, print the table, and write the report; returns the exit status of the description."""
     _check_evaluate(options)
+    from ..core.files import check_file_destination
     from ..evaluation.evaluate_sounds import folder_failures
     from ..evaluation.evaluation import report_lines
     from ..evaluation.heard_foley import heard_lines
-    from ..evaluation.report import check_report, write_report
+    from ..evaluation.report import write_report
 
     if options.output is not None:
-        check_report(options.output, force=options.force)
+        check_file_destination(options.output, force=options.force)
     with progress_bar(enabled=not options.quiet, desc="evaluating", unit="sounds") as progress:
         report = {"soundloom": __version__, **_measure(options, progress)}
     if "failed" in report:
@@ -149,7 +150,7 @@ def _check_evaluate(options: argparse.Namespace) -> None:
         )
 
 
-def _measure(options: argparse.Namespace, progress: Callable[[int, int], None]) -> dict[str, Any]:
+def _measure(options: argparse.Namespace, progress: Progress) -> dict[str, Any]:
     """The report that the options ask for, beginning with its subject."""
     from ..evaluation.embedders import Judge
     from ..evaluation.evaluate_sounds import (

@@ -27,10 +27,12 @@ from ..codecs.base import Codec
 from ..codecs.music2latent2 import Music2Latent2
 from ..codecs.music2latent2.config import Decoding
 from ..codecs.registry import load_codec
+from ..core.files import check_file_destination
+from ..core.progress import Progress
 from .embedders import Judge
-from .evaluate_sounds import Example, Progress, evaluate_codec, folder_examples
+from .evaluate_sounds import Example, evaluate_codec, folder_examples
 from .held_out_foley import held_out_examples
-from .report import check_report, markdown_table, number, write_report
+from .report import markdown_table, number, write_report
 
 HELD_OUT = "held-out renderings"
 HEADER = (
@@ -240,7 +242,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         if min(options.steps) < 1:
             raise ValueError(f"--steps is {min(options.steps)}; at least 1")
         if options.json is not None:
-            check_report(options.json, force=options.force)
+            check_file_destination(options.json, force=options.force)
         sets: dict[str, Sequence[Example]] = {}
         if options.per_class or options.real is None:
             sets[HELD_OUT] = held_out_examples(options.per_class)

@@ -22,6 +22,7 @@ from ..codecs.base import Codec
 from ..core.audio import AudioError, check_finite, check_sound, mix, read_audio, resample
 from ..core.failures import Failure, attempt, said
 from ..core.filenames import same_name
+from ..core.progress import Progress
 from ..core.sound_reader import open_sound
 from ..gen.pipeline import AudioGen
 from ..recipes.data.folder import UNREADABLE, list_folder
@@ -32,7 +33,6 @@ from .prompt_accuracy import PromptAccuracy
 from .scorer import JudgeScorer
 from .spectral_distance import LogSpectralDistance, MultiResolutionMelDistance, si_sdr
 
-Progress = Callable[[int, int], None]
 Item = TypeVar("Item")
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")

@@ -29,16 +29,17 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from ..codecs.base import Codec
+from ..core.files import check_file_destination
 from ..gen.pipeline import AudioGen
 from ..recipes.foley.show import draw_sheet
 from .embedders import Judge, LogMelStatistics
 from .evaluate_sounds import Example, folder_examples, spread
 from .evaluation import Evaluation
 from .frechet import FrechetAudioDistance, mono
-from .report import check_report, write_report
+from .report import write_report
 
 BATCH = 16
-Progress = Callable[[int], None]
+Step = Callable[[int], None]  # the number of sounds done since the last call
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ def recorded(examples: Sequence[Example], duration: float, sample_rate: int) -> 
     return Sounds(torch.stack(rows), sample_rate)
 
 
-def coded(sounds: Sounds, codec: Codec, progress: Progress | None = None) -> Sounds:
+def coded(sounds: Sounds, codec: Codec, progress: Step | None = None) -> Sounds:
     """What a codec leaves of sounds."""
     rows = []
     for row in sounds.audio:
@@ -81,7 +82,7 @@ def generated(
     *,
     seed: int = 0,
     samples: int = 1,
-    progress: Progress | None = None,
+    progress: Step | None = None,
 ) -> Sounds:
     """Sounds made from all captions, `samples` times in turn, with default settings; the seed counts up."""
     rows = []
@@ -256,7 +257,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(f"-o is {options.output}; it must end in .png, .pdf or .svg")
     try:
         for path in filter(None, (options.output, options.json)):
-            check_report(path, force=options.force)
+            check_file_destination(path, force=options.force)
         _run(options)
     except (ValueError, OSError) as error:
         parser.error(str(error))

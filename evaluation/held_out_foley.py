@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ..codecs.registry import load_codec
+from ..core.progress import Progress
 from ..gen.pipeline import AudioGen
 from ..recipes.foley.corpus import FoleyCorpus
 from .embedders import Judge
@@ -81,7 +82,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     judge = Judge.from_pretrained(options.judge)
     examples = held_out_examples(options.per_class)
     with tqdm(total=len(examples), desc=options.what, file=sys.stderr) as bar:
-        progress: Callable[[int, int], None] = lambda done, _: bar.update(done - bar.n)  # noqa: E731
+        progress: Progress = lambda done, _: bar.update(done - bar.n)  # noqa: E731
         if options.what == "prompts":
             model = AudioGen.from_pretrained(options.model)
             report = evaluate_model(model, examples, judge, seed=options.seed, progress=progress)

@@ -19,9 +19,10 @@ from typing import Any
 
 from torch import Tensor
 
+from ..core.progress import Progress
 from ..gen.pipeline import AudioGen
 from .embedders import Judge
-from .evaluate_sounds import Example, Progress, Work
+from .evaluate_sounds import Example, Work
 from .evaluation import Evaluation, named_class
 from .scorer import JudgeScorer
 from .tags import TagAccuracy, check_tags, first_tags
