@@ -1,4 +1,4 @@
-"""From a training run to a model folder: what the LightningModules of codecs, language model and judge share.
+"""Export a model folder when a training ends: what all LightningModules here share.
 
 A module that inherits `ExportsModel` writes its network to `export_to` when training ends, and marks its
 checkpoints with what `soundloom export` has to know to do the same later (gen/training/export_checkpoint.py).

@@ -53,7 +53,7 @@ def export_checkpoint(
     """Write the network of a checkpoint as a folder that its class reads (`AudioGen.from_pretrained`, ...).
 
     Args:
-        checkpoint: as Lightning writes it while training, of a language model, codec or the judge.
+        checkpoint: as Lightning writes it while training, of a language model, codec or classifier.
         folder: where to; complete or untouched.
         weights: "float", or "int8" for a language model.
         ema: take the moving average of the weights (True) or the weights as trained (False); None: the

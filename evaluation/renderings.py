@@ -105,7 +105,7 @@ def recordings_by_class(folder: str | Path) -> dict[str, list[Path]]:
     return files
 
 
-def heard_lines(report: Mapping[str, Any]) -> list[str]:
+def renderings_lines(report: Mapping[str, Any]) -> list[str]:
     """A report as a table for a terminal: the classes with the largest shortfall first."""
     header = f"{'':18s} {'renderings':>17s} {'recordings':>17s}"
     lines = [
