@@ -19,10 +19,10 @@ from safetensors import safe_open
 from torch import Tensor, nn
 
 from .errors import ModelError, ModelNotFoundError
-from .hub import bundled_names, resolve_model
+from .hub import GEN_MODELS, bundled_names, resolve_model
 from .safetensors_files import check_safetensors, follow_umask, save_safetensors
 
-BUNDLED_MODELS = Path(__file__).resolve().parents[1] / "gen" / "models"
+BUNDLED_MODELS = GEN_MODELS
 # What is fetched of a model on the hub.
 MODEL_FILES = ("*.json", "*.safetensors", "*/*.json", "*/*.safetensors", "*/*.model", "*.bin")
 CONFIG_FILE = "config.json"

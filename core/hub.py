@@ -16,7 +16,9 @@ DEFAULT_CODEC = "seanet-16khz"
 BUNDLED_MODELS = Path(__file__).resolve().parents[1] / "codecs" / "models"
 # Other bundled models, by kind: how a command line names one.
 GEN_MODELS = BUNDLED_MODELS.parents[1] / "gen" / "models"
-_OPTIONS = {"AudioGen": "--model", "SoundClassifier": "--judge"}
+_OPTIONS = {"AudioGen": "--model", "SoundClassifier": "--classifier"}
+# Bundled models whose old names are still understood.
+RENAMED_MODELS = {"foley-judge": "foley-classifier"}
 # A folder with one of these holds a model.
 MODEL_FILES = ("config.json", "state_dict.bin", "compression_state_dict.bin", "codicodec.pt")
 
@@ -63,6 +65,7 @@ def resolve_model(
         OSError: the hub cannot be reached, or the model is not in the local cache.
     """
     text = os.fspath(name)
+    text = RENAMED_MODELS.get(text, text)
     if not text.strip():
         raise ModelError(f"the model name is empty; {_known(text, bundled_root, also_known)}")
     folder = Path(text).expanduser()

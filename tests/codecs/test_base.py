@@ -216,9 +216,10 @@ def test_a_name_of_another_kind_says_what_to_call() -> None:
     ):
         load_codec("foley")
     with pytest.raises(
-        ValueError, match=r"SoundClassifier\.from_pretrained\('foley-judge'\) \(--judge foley-judge\)"
+        ValueError,
+        match=r"SoundClassifier\.from_pretrained\('foley-classifier'\) \(--classifier foley-classifier\)",
     ):
-        load_codec("foley-judge")
+        load_codec("foley-classifier")
     folder = Path(codecs.__file__).parents[1] / "gen" / "models" / "foley"
     with pytest.raises(ValueError, match=r"no known codec; it is loaded with AudioGen\.from_pretrained"):
         load_codec(folder)
