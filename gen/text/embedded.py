@@ -22,7 +22,8 @@ from torch import Tensor, nn
 from ...core.checkpoint import part_folder
 from ...core.errors import ModelError, ModelNotFoundError
 from ...core.safetensors_files import SharedWeights, check_folder, load_safetensors
-from .encoder import TextEncoder, TextStates, as_utf8, check_prompts
+from .encoder import TextEncoder, TextStates
+from .prompts import as_utf8, check_prompts
 
 logger = logging.getLogger(__name__)
 

@@ -19,7 +19,8 @@ from ...core.safetensors_files import check_folder, follow_umask
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase, T5EncoderModel
 
-from .encoder import TextEncoder, TextStates, as_utf8, check_prompts
+from .encoder import TextEncoder, TextStates
+from .prompts import as_utf8, check_prompts
 
 logger = logging.getLogger(__name__)
 
