@@ -91,7 +91,7 @@ def _check_scale(value: float, name: str = "guidance_scale") -> float:
 
 def check_seeds(seed: Seeds) -> None:
     """Raise TypeError or ValueError unless it is None, or one or several integers from 0 to 2^63 - 1."""
-    if isinstance(seed, str) or not isinstance(seed, (Integral, Sequence, type(None))):
+    if isinstance(seed, (str, bytes)) or not isinstance(seed, (Integral, Sequence, type(None))):
         raise TypeError(f"seed is {seed!r}; it must be an integer, a list of integers or None")
     for value in seed if isinstance(seed, Sequence) else [] if seed is None else [seed]:
         if isinstance(value, bool) or not isinstance(value, Integral):
