@@ -36,7 +36,7 @@ def control(name: str, model: Generator) -> gr.components.Component:
     if option.kind is bool:
         return gr.Checkbox(value=value, **about)
     if option.kind is str:
-        return gr.Textbox(value=value, **about)
+        return gr.Textbox(value=value or "", **about)
     seed = {"value": 7, "maximum": MAX_SEED} if name == "seed" else {"value": value}
     whole = {"precision": 0} if option.kind is int else {}
     return gr.Number(minimum=option.low, **seed, **whole, **about)
