@@ -10,10 +10,11 @@ import gradio as gr
 
 from ..codecs.container import SUFFIX
 from ..core.audio import write_audio
+from ..core.pictures import Spectrogram
 from ..core.slug import slug
 from .codecs import Codecs
 from .input import say_seconds
-from .pictures import Spectrum, spectrogram
+from .pictures import draw, spectrogram
 from .restore import SUFFIXES, restore
 from .roundtrip import MAX_SECONDS, figures, round_trip, say_bytes, say_channels
 from .temporary_files import Shelf, failure
@@ -73,15 +74,11 @@ def _compress_half(codecs: Codecs, shelf: Shelf) -> None:
         except (ValueError, OSError, ImportError) as error:
             raise failure(error, source, compressed, after) from error
         progress(0.95, desc="drawing")
-        spectra = [
-            Spectrum(sound.mean(0).numpy(), trip.sample_rate) for sound in (trip.original, trip.restored)
-        ]
-        titles = ("original", f"from {say_bytes(trip.compressed_bytes)}, {trip.kbps:.3g} kbit/s")
+        what = f"from {say_bytes(trip.compressed_bytes)}, {trip.kbps:.3g} kbit/s"
+        original = Spectrogram(trip.original.mean(0), trip.sample_rate, "original")
+        restored = Spectrogram(trip.restored.mean(0), trip.sample_rate, what)
         # One scale: what is pale in one picture is as quiet as what is pale in the other.
-        pictures = [
-            spectrum.draw(reference=spectra[0].peak, title=title)
-            for spectrum, title in zip(spectra, titles, strict=True)
-        ]
+        pictures = [draw(shown, reference=original.peak) for shown in (original, restored)]
         return (
             gr.update(visible=True),
             str(before),

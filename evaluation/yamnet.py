@@ -170,7 +170,7 @@ def log_mel_patches(samples: np.ndarray) -> np.ndarray:
 def _mel_weights() -> np.ndarray:
     """`[257, 64]`: triangles between 125 and 7500 Hz, even on the mel scale and straight on it, too.
 
-    `codecs.mel.mel_filters` draws them straight in Hz, as most do; YAMNet was trained on these.
+    `core.spectra.mel_filters` draws them straight in Hz, as most do; YAMNet was trained on these.
     """
 
     def mel(hertz: np.ndarray) -> np.ndarray:
