@@ -31,7 +31,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from soundloom.benchmarks.generate import align, describe_machine
+from machine import align, describe_machine
 
 SECONDS = 5.0
 SETTINGS = ("default", "1", "2", "2p")

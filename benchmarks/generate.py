@@ -17,7 +17,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -27,6 +26,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+
+from machine import align, describe_machine
 
 COLD_PROMPT = "a dog barks"
 WARM_PROMPTS = (
@@ -206,32 +207,6 @@ def stream_table(result: StreamResult) -> str:
     return align(rows, result.machine)
 
 
-def describe_machine(device: str) -> dict[str, Any]:
-    """Processor, cores, thread count, load and versions, as plain values for JSON."""
-    import torch
-
-    from soundloom import __version__
-
-    model_name = platform.processor() or platform.machine()
-    if (cpuinfo := Path("/proc/cpuinfo")).is_file():
-        names = [
-            line.split(":", 1)[1].strip() for line in cpuinfo.read_text().splitlines() if "model name" in line
-        ]
-        model_name = names[0] if names else model_name
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return {
-        "processor": model_name,
-        "cores": allowed,
-        "device": torch.cuda.get_device_name(device) if device.startswith("cuda") else "cpu",
-        "torch_threads": torch.get_num_threads(),
-        "load_average": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
-        "torch": torch.__version__,
-        "python": platform.python_version(),
-        "system": platform.system(),
-        "soundloom": __version__,
-    }
-
-
 def table(result: Result) -> str:
     """The result as aligned text, targets beside the figures that have one."""
     rows = [("what", "median", "range", "runs", "target")]
@@ -258,22 +233,6 @@ def table(result: Result) -> str:
         )
     )
     return align(rows, result.machine)
-
-
-def align(rows: Sequence[Sequence[str]], machine: dict[str, Any]) -> str:
-    """Rows as aligned text, the first one as heading, and a line about the machine."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
-    ]
-    lines.insert(1, "  ".join("-" * width for width in widths))
-    lines.append("")
-    lines.append(
-        f"{machine['processor']}, {machine['cores']} cores, {machine['torch_threads']} threads, load"
-        f" {machine['load_average']}, device {machine['device']}, torch {machine['torch']},"
-        f" Python {machine['python']}"
-    )
-    return "\n".join(lines)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
