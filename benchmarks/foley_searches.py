@@ -1,4 +1,4 @@
-"""Where foley_parameters.py looks for the parameters of each class: ranges, and what makes a sound of them."""
+"""Where foley_parameters.py looks for parameters of each class: ranges, and what makes a sound of them."""
 
 from __future__ import annotations
 
