@@ -1,4 +1,4 @@
-"""How long a sound takes: `soundloom generate` from a cold process, and later prompts in one process.
+"""Measure the wall time of `soundloom generate`, the speed of later prompts, and the wait in streaming.
 
     python benchmarks/generate.py                       # the model that ships, 5 s of sound
     python benchmarks/generate.py --runs 5 --json out.json
