@@ -29,6 +29,8 @@ from typing import Any
 
 from machine import align, describe_machine
 
+from soundloom.core.files import check_file_destination
+
 COLD_PROMPT = "a dog barks"
 WARM_PROMPTS = (
     "heavy rain on a tin roof",
@@ -260,8 +262,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         )
     if options.threads is not None and options.threads < 1:
         parser.error(f"--threads is {options.threads}, must be at least 1")
-    if options.json is not None and not options.json.parent.is_dir():
-        parser.error(f"--json: the folder {options.json.parent} does not exist; make it first")
+    if options.json is not None:
+        try:
+            check_file_destination(options.json, force=True)
+        except OSError as error:
+            parser.error(f"--json: {error}")
 
     if options.threads is not None:
         os.environ["OMP_NUM_THREADS"] = str(options.threads)  # read by torch here and in the cold processes
