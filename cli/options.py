@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from .command import CommandError
 
@@ -130,11 +130,3 @@ def load_model(options: argparse.Namespace) -> AudioGen:
 
     device = choose_device(options.device)
     return AudioGen.from_pretrained(options.model, text_encoder=options.text_encoder, device=device)
-
-
-def load_on_device(name: str, device: str) -> Any:
-    """The codec of that name on a torch device."""
-    from ..codecs import load_codec
-
-    codec: Any = load_codec(name)
-    return codec.to(device)

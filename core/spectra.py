@@ -144,12 +144,13 @@ class MelSpectrogram(nn.Module):
 
     def forward(self, audio: Tensor) -> Tensor:
         hop = self.n_fft // 4
-        flat = audio.reshape(-1, 1, audio.shape[-1])
+        flat = audio.reshape(-1, 1, audio.shape[-1])  # [everything else, 1, N]
         padding = (self.n_fft - hop) // 2
         mode = "reflect" if flat.shape[-1] > padding else "constant"
         flat = F.pad(flat, (padding, padding + max(0, self.n_fft - 2 * padding - flat.shape[-1])), mode=mode)
+        # [everything else, bins, frames]
         power = power_spectrum(flat[:, 0], self.window, padding="none", normalized=True)
         # The gradient of a magnitude is not finite at zero, where digital silence lies.
         magnitude = (power + 1e-12).sqrt()
-        mel = (magnitude.transpose(1, 2) @ self.filters).transpose(1, 2)
+        mel = (magnitude.transpose(1, 2) @ self.filters).transpose(1, 2)  # [everything else, n_mels, frames]
         return mel.view(*audio.shape[:-1], *mel.shape[1:])

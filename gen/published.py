@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 import logging
-import pickle
 import re
 import zipfile
 from dataclasses import dataclass
@@ -24,7 +23,7 @@ from torch import Tensor
 
 from ..core.audiocraft import PublishedConfig
 from ..core.cache import converted
-from ..core.checkpoint import MAX_SHARD_BYTES, read_json, write_shards
+from ..core.checkpoint import MAX_SHARD_BYTES, read_json, read_torch, write_shards
 from ..core.errors import ModelError, ModelNotFoundError
 from .model.lm import AudioLM
 
@@ -113,14 +112,8 @@ def convert_published_lm(path: Path, target: Path, dtype: torch.dtype) -> None:
     Raises:
         ValueError: as for `load_published_lm`.
     """
-    try:
-        # Only the zip format that torch has written since 1.6 can be mapped.
-        mapped = zipfile.is_zipfile(path)
-        package = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
-    except (RuntimeError, pickle.UnpicklingError, EOFError, KeyError, OSError) as error:
-        raise ModelError(
-            f"weight file {path} is truncated or damaged ({error}); download it again"
-        ) from error
+    # Only the zip format that torch has written since 1.6 can be mapped.
+    package = read_torch(path, mapped=zipfile.is_zipfile(path))
     if not isinstance(package, dict) or not {"best_state", "xp.cfg"} <= package.keys():
         raise ModelError(
             f"{path} is no published AudioGen model: it lacks the keys 'best_state' and 'xp.cfg'"

@@ -1,4 +1,4 @@
-"""Reading the EnCodec checkpoints that AudioCraft published (`compression_state_dict.bin`).
+"""Convert the EnCodec checkpoints that AudioCraft published (`compression_state_dict.bin`).
 
 The file is a torch.save of a plain dict: `best_state` (the state dict) and `xp.cfg` (the training run's YAML,
 unresolved). Only the keys that describe the network are read, through `PublishedConfig`.
@@ -7,15 +7,14 @@ unresolved). Only the keys that describe the network are read, through `Publishe
 from __future__ import annotations
 
 import logging
-import pickle
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from ...core.audiocraft import PublishedConfig
+from ...core.checkpoint import read_torch
 from ...core.errors import ModelError
 from ..weights_hash import fold_weight_norm
 
@@ -55,10 +54,7 @@ def load_published(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         OSError: the file cannot be read or is not a complete checkpoint.
         ValueError: it describes a codec that is not SEANet with residual vector quantization.
     """
-    try:
-        package = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, pickle.UnpicklingError, EOFError, KeyError) as error:
-        raise ModelError(f"{path} is not a readable checkpoint (truncated or damaged?): {error}") from error
+    package = read_torch(path)
     if not isinstance(package, dict) or "xp.cfg" not in package:
         raise ModelError(f"{path} is not a published codec: it has no key 'xp.cfg'")
     if "best_state" not in package:

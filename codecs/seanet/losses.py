@@ -78,7 +78,7 @@ class Balancer:
         total = sum(self.weights[name] for name in losses)
         result = torch.zeros_like(output)
         for name, loss in losses.items():
-            (gradient,) = torch.autograd.grad(loss, output, retain_graph=True)
+            (gradient,) = torch.autograd.grad(loss, output, retain_graph=True)  # [B, C, N]
             norm = float(gradient.flatten(1).norm(dim=1).mean())
             if not torch.isfinite(torch.tensor(norm)):
                 continue
