@@ -15,6 +15,7 @@ from . import (
     compare_models,
     decode,
     demo,
+    draw,
     encode,
     evaluate,
     export,
@@ -31,7 +32,7 @@ COMMANDS = {
     command.name: command
     for family in (
         *(generate, demo, encode, decode, info),
-        *(evaluate, compare, compare_models, compare_latents, bench_codecs),
+        *(evaluate, compare, compare_models, compare_latents, bench_codecs, draw),
         *(prepare, export),
     )
     for command in family.COMMANDS
