@@ -1,13 +1,13 @@
 """Fill in the middle for codes: what is after a gap and what is before it come first, then what is in it.
 
-A model that predicts one step after the other can then fill a gap and arrive at what follows. The frames of an
-example are cut into three parts, which follow each other in the order after, before, middle. Each part is laid
-out by the model's own pattern (see pattern.py), so its delays hold within the part, and it begins with the step
-of special tokens with which every sequence begins: that step is the separator. What tells such an example from
-an ordinary one is a vector that is added to the input of each of its steps: that of its part, and that of the
-number of frames of the middle which are still to come. Ordinary examples get none and are what they were.
-Source of the order: "Efficient training of language models to fill in the middle" (Bavarian et al. 2022), its
-variant suffix, prefix, middle.
+A model that predicts one step after the other can then fill a gap and arrive at what follows. The frames of
+an example are cut into three parts, which follow each other in the order after, before, middle. Each part is
+laid out by the model's own pattern (see pattern.py), so its delays hold within the part, and it begins with
+the step of special tokens with which every sequence begins: that step is the separator. What tells such an
+example from an ordinary one is a vector that is added to the input of each of its steps: that of its part,
+and that of the number of frames of the middle which are still to come. Ordinary examples get none and are
+what they were. Source of the order: "Efficient training of language models to fill in the middle" (Bavarian
+et al. 2022), its variant suffix, prefix, middle.
 
     codes of 6 frames, gap 2..4, K = 2, delays 0 and 1; "." is the special token, digits are frames
 
@@ -132,7 +132,11 @@ def lay_out_gaps(
         all_left[row, : len(row_left)] = row_left
     device = codes.device
     return InfillSteps(
-        laid_out, all_parts.to(device), all_left.to(device), places.to(device), torch.tensor(middle).to(device)
+        laid_out,
+        all_parts.to(device),
+        all_left.to(device),
+        places.to(device),
+        torch.tensor(middle).to(device),
     )
 
 

@@ -1,0 +1,129 @@
+"""`soundloom augment`: make encoded training examples of recordings: many variants, many captions."""
+
+from __future__ import annotations
+
+import argparse
+import os
+
+from .command import Command, CommandError
+from .options import NAMES, add_count, add_device, add_force, add_quiet, choose_device, count, number
+from .terminal import progress_bar
+
+
+def add_augment_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("folders", nargs="+", metavar="FOLDER", help="sounds with captions, any depth")
+    parser.add_argument("-o", "--output", metavar="OUT", required=True, help="folder to write for training")
+    parser.add_argument("--codec", metavar="NAME", required=True, help=f"encodes the clips: {NAMES}")
+    parser.add_argument("--clips", type=count, required=True, metavar="N", help="clips to make")
+    parser.add_argument(
+        "--seconds", type=number, default=5.0, metavar="SECONDS", help="length of a clip (default: 5)"
+    )
+    add_count(parser, "--captions", 12, "wordings of a clip")
+    add_count(parser, "--codebooks", None, "take only the codec's first N (default: all)")
+    add_count(parser, "--max-repeats", 60, "most clips of one recording")
+    parser.add_argument(
+        "--renderings",
+        type=number,
+        default=0.0,
+        metavar="SHARE",
+        help="share of the clips that the Foley corpus renders, of classes in which it sounds like recordings "
+        "(default: 0)",
+    )
+    parser.add_argument(
+        "--split",
+        default="train",
+        metavar="NAME",
+        help="leave out recordings whose table says another split (default: train)",
+    )
+    parser.add_argument(
+        "--where",
+        action="append",
+        default=[],
+        metavar="COLUMN=VALUE",
+        help="take only recordings whose table says so; may be given several times",
+    )
+    parser.add_argument(
+        "--part",
+        choices=("train", "validation"),
+        default="train",
+        help="validation: the other recordings, about 5 %% (default: train)",
+    )
+    parser.add_argument(
+        "--exclude-prompts",
+        metavar="FILE",
+        help="table of prompts that must not become captions (default: those of evaluate --prompts)",
+    )
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="other clips (default: 0)")
+    add_count(parser, "--jobs", os.cpu_count() or 1, "processes")
+    add_device(parser, "where to encode: ")
+    add_force(parser, "replace what was written to OUT earlier")
+    add_quiet(parser)
+
+
+def run_augment(options: argparse.Namespace) -> int:
+    """Make the clips, and say what became of the classes."""
+    where = dict(_condition(text) for text in options.where)
+    from ..evaluation.prompts import BUNDLED_PROMPTS, read_prompts
+    from ..recipes.data.augmented_clips import MixSettings, read_recordings
+    from ..recipes.data.augmented_folder import write_augmented
+
+    settings = MixSettings(
+        clips=options.clips,
+        seconds=options.seconds,
+        seed=options.seed,
+        captions=options.captions,
+        max_repeats=options.max_repeats,
+        renderings=options.renderings,
+        part=options.part,
+    )
+    excluded = [row.prompt for row in read_prompts(options.exclude_prompts or BUNDLED_PROMPTS)]
+    recordings = read_recordings(options.folders, split=options.split, where=where)
+    with progress_bar(enabled=not options.quiet, desc="augmenting", unit="clips") as progress:
+        shares = write_augmented(
+            options.output,
+            recordings,
+            settings,
+            codec=options.codec,
+            codebooks=options.codebooks,
+            excluded=excluded,
+            jobs=options.jobs,
+            device=choose_device(options.device),
+            force=options.force,
+            progress=progress,
+        )
+    if not options.quiet:
+        least, most = min(shares, key=shares.__getitem__), max(shares, key=shares.__getitem__)
+        print(
+            f"wrote {options.output}: {sum(shares.values())} clips of {len(shares)} classes, from "
+            f"{shares[least]} ({least}) to {shares[most]} ({most})"
+        )
+    return 0
+
+
+def _condition(text: str) -> tuple[str, str]:
+    """A pair out of COLUMN=VALUE."""
+    column, equals, value = text.partition("=")
+    if not equals or not column.strip():
+        raise CommandError(f"--where is {text!r}; give it as COLUMN=VALUE, such as caption_quality=good")
+    return column.strip().lower(), value.strip()
+
+
+COMMANDS = (
+    Command(
+        name="augment",
+        summary="make training examples of recordings: varied, mixed, balanced, captioned in many words",
+        description="""\
+Make clips of fixed length out of captioned recordings and encode them, for training an AudioGen. Every clip
+has a recording in front, at another level, speed and colour, in another room or from afar, over a background
+or together with a second one. Classes share the clips evenly. Captions are the written ones in many wordings.
+Recordings whose table says split "test" are left out, and about 5 % for validation (--part validation).
+A call that is interrupted goes on from where it was when it is given again.""",
+        examples="""\
+  soundloom augment mysounds/ -o mix/train --codec seanet-16khz --clips 20000 --jobs 2
+  soundloom augment mysounds/ -o mix/validation --codec seanet-16khz --clips 500 --part validation
+  soundloom augment mysounds/ -o mix/train --codec seanet-16khz --clips 20000 --renderings 0.5
+""",
+        add_arguments=add_augment_arguments,
+        run=run_augment,
+    ),
+)

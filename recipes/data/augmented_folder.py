@@ -1,0 +1,229 @@
+"""`soundloom augment`: write a training mix as an encoded folder, so that training only reads codes.
+
+Clips are made and encoded in chunks, each of which is a pair of files beside the folder until all are there.
+A call that was interrupted goes on with the chunks that are missing; how many processes make them changes
+nothing. What is written is what encoded_files.py describes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import multiprocessing
+import shutil
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ...codecs.base import Codec
+from ...codecs.registry import load_codec
+from ...core.atomic import atomic_write
+from ..foley.render import one_thread_a_process
+from .augmented_clips import AugmentedClips, MixSettings
+from .encoded_files import CODES, describe, write_prepared
+from .encoding import encode_batch
+from .folder import Recording
+from .prepare_folder import new_folder
+
+CHUNK = 32  # clips
+METADATA = "metadata.jsonl"
+SETTINGS = "settings.json"
+Progress = Callable[[int, int], None]
+
+_worker: tuple[AugmentedClips, Codec, str, int] | None = None
+
+
+def write_augmented(
+    out: str | Path,
+    recordings: Sequence[Recording],
+    settings: MixSettings,
+    *,
+    codec: str,
+    codebooks: int | None = None,
+    excluded: Collection[str] = (),
+    jobs: int = 1,
+    device: str = "cpu",
+    force: bool = False,
+    progress: Progress | None = None,
+) -> dict[str, int]:
+    """Make the clips of a training mix, encode them, and write them into a folder.
+
+    Args:
+        out: folder to make. Until it is complete, what is done lies beside it, in .NAME.parts, from which the
+            same call goes on.
+        recordings: with captions, see `augmented_clips.read_recordings`.
+        settings: of the mix.
+        codec: name, folder or hub id.
+        codebooks: how many of the codec's are written; None: all.
+        excluded: prompts that must not become captions, such as those of an evaluation.
+        jobs: processes; with more than one the caller's main module must be importable.
+        device: where the codec runs.
+        force: replace a folder that was written before, and parts of other settings.
+        progress: called with (clips done, clips).
+
+    Returns:
+        How many clips each class has.
+
+    Raises:
+        FileExistsError: `out` exists, or parts of other settings, and `force` is off.
+        ValueError: an argument is out of range; see also `AugmentedClips`.
+    """
+    out = Path(out)
+    if jobs < 1:
+        raise ValueError(f"jobs is {jobs}; it must be 1 or more")
+    if out.exists() and not out.is_dir():
+        raise FileExistsError(f"{out} exists and is not a folder; choose another name")
+    if out.is_dir() and any(out.iterdir()) and not (force and (out / CODES).is_file()):
+        raise FileExistsError(
+            f"{out} exists and is not empty; choose another folder"
+            + (", or give --force" if (out / CODES).is_file() else "")
+        )
+    loaded = load_codec(codec)
+    books = loaded.num_codebooks if codebooks is None else codebooks
+    if not 1 <= books <= loaded.num_codebooks:
+        raise ValueError(f"codebooks is {books}; {codec} has 1 to {loaded.num_codebooks}")
+    clips = AugmentedClips(recordings, settings, sample_rate=loaded.sample_rate, excluded=excluded)
+    parts = _open_parts(out, _fingerprint(recordings, settings, codec, books, excluded), force=force)
+    chunks = [range(start, min(start + CHUNK, len(clips))) for start in range(0, len(clips), CHUNK)]
+    missing = [chunk for chunk in chunks if not _codes_of(parts, chunk).is_file()]
+    done = len(clips) - sum(map(len, missing))
+    arguments = (parts, recordings, settings, codec, books, excluded, device)
+    for chunk in _made(arguments, missing, jobs):
+        done += len(chunk)
+        if progress is not None:
+            progress(done, len(clips))
+    with new_folder(out) as folder:
+        _join(folder, parts, chunks, len(clips))
+        content = describe(loaded, codec) | {"num_codebooks": books}
+        write_prepared(folder, {**content, "samples": len(clips), "seconds": len(clips) * settings.seconds})
+    shutil.rmtree(parts)
+    return clips.shares
+
+
+def _fingerprint(
+    recordings: Sequence[Recording],
+    settings: MixSettings,
+    codec: str,
+    books: int,
+    excluded: Collection[str],
+) -> dict[str, Any]:
+    """What chunks must have in common: settings, and a digest of what they are made of."""
+    digest = hashlib.blake2b(digest_size=16)
+    for recording in recordings:
+        row = [recording.name, recording.captions, sorted(recording.columns.items())]
+        digest.update(json.dumps([*row, recording.path.stat().st_size]).encode("utf-8", "backslashreplace"))
+    digest.update(json.dumps(sorted(excluded)).encode())
+    return {
+        "settings": json.loads(json.dumps(asdict(settings))),
+        "codec": codec,
+        "codebooks": books,
+        "recordings": digest.hexdigest(),
+    }
+
+
+def _open_parts(out: Path, fingerprint: dict[str, Any], *, force: bool) -> Path:
+    """The folder of chunks, which is new or holds chunks with the same fingerprint."""
+    parts = out.with_name(f".{out.name}.parts")
+    path = parts / SETTINGS
+    if path.is_file():
+        before = json.loads(path.read_text(encoding="utf-8"))
+        if before == fingerprint:
+            return parts
+        changed = [key for key in fingerprint if before.get(key) != fingerprint[key]]
+        if not force:
+            raise FileExistsError(
+                f"{parts} holds clips of an earlier call with other {' and '.join(changed)}; give the same "
+                "again to go on with it, or --force to begin anew"
+            )
+        shutil.rmtree(parts)
+    parts.mkdir(parents=True, exist_ok=True)
+    with atomic_write(path) as file:
+        file.write(json.dumps(fingerprint, indent=1).encode())
+    return parts
+
+
+def _codes_of(parts: Path, chunk: range) -> Path:
+    """The codes of a chunk; they are there when it is whole."""
+    return parts / f"{chunk.start:08d}.npy"
+
+
+def _made(arguments: tuple[Any, ...], chunks: list[range], jobs: int) -> Iterator[range]:
+    """Make chunks, in order; yields each that is done."""
+    jobs = min(jobs, len(chunks))
+    if jobs <= 1:
+        _start_worker(*arguments)
+        try:
+            for chunk in chunks:
+                yield _make_chunk(arguments[0], chunk)
+        finally:
+            _stop_worker()
+        return
+    context = multiprocessing.get_context("spawn")
+    with one_thread_a_process():
+        pool = context.Pool(jobs, initializer=_start_worker, initargs=arguments)
+    with pool:
+        work = [(arguments[0], chunk) for chunk in chunks]
+        yield from pool.imap_unordered(_make_given_chunk, work)
+
+
+def _start_worker(
+    parts: Path,
+    recordings: Sequence[Recording],
+    settings: MixSettings,
+    codec: str,
+    books: int,
+    excluded: Collection[str],
+    device: str,
+) -> None:
+    global _worker
+    loaded = load_codec(codec)
+    if isinstance(loaded, torch.nn.Module):
+        loaded = torch.nn.Module.to(loaded.eval(), device)
+    clips = AugmentedClips(recordings, settings, sample_rate=loaded.sample_rate, excluded=excluded)
+    _worker = (clips, loaded, device, books)
+
+
+def _stop_worker() -> None:
+    global _worker
+    _worker = None
+
+
+def _make_given_chunk(work: tuple[Path, range]) -> range:
+    return _make_chunk(*work)
+
+
+def _make_chunk(parts: Path, chunk: range) -> range:
+    """Write a chunk: its metadata, then its codes int16 `[clips, K, T]`."""
+    assert _worker is not None
+    clips, codec, device, books = _worker
+    made = [clips[index] for index in chunk]
+    audio = torch.from_numpy(np.stack([clip.audio for clip in made]))[:, None]
+    codes = encode_batch(codec, audio, device)[:, :books]
+    lines = [
+        json.dumps(
+            {**clip.entry, "frames": codes.shape[2], "sample_rate": clips.sample_rate}, ensure_ascii=False
+        )
+        for clip in made
+    ]
+    with atomic_write(parts / f"{chunk.start:08d}.jsonl") as file:
+        file.write("".join(f"{line}\n" for line in lines).encode("utf-8", "backslashreplace"))
+    with atomic_write(_codes_of(parts, chunk)) as file:
+        np.save(file, codes)
+    return chunk
+
+
+def _join(folder: Path, parts: Path, chunks: Sequence[range], clips: int) -> None:
+    """Put all chunks together as codes.npy and metadata.jsonl."""
+    first = np.load(_codes_of(parts, chunks[0]), mmap_mode="r")
+    codes = np.lib.format.open_memmap(
+        folder / CODES, mode="w+", dtype=np.int16, shape=(clips, *first.shape[1:])
+    )
+    with open(folder / METADATA, "wb") as metadata:
+        for chunk in chunks:
+            codes[chunk.start : chunk.stop] = np.load(_codes_of(parts, chunk))
+            metadata.write((parts / f"{chunk.start:08d}.jsonl").read_bytes())
+    codes.flush()
