@@ -26,7 +26,7 @@ def add_augment_arguments(parser: argparse.ArgumentParser) -> None:
         type=number,
         default=0.0,
         metavar="SHARE",
-        help="share of the clips that the Foley corpus renders, of classes in which it sounds like recordings "
+        help="share of the clips that the Foley corpus renders, of classes where it sounds like recordings "
         "(default: 0)",
     )
     parser.add_argument(

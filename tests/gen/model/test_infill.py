@@ -147,9 +147,7 @@ def test_steps_predict_what_teacher_forcing_predicts() -> None:
         lm.step(laid.tokens[:, :, s : s + 1], state, (laid.parts[:, s : s + 1], laid.left[:, s : s + 1]))
         for s in range(steps)
     ]
-    torch.testing.assert_close(
-        laid.align(torch.stack(outputs, dim=1)), expected.logits, rtol=1e-4, atol=1e-5
-    )
+    torch.testing.assert_close(laid.align(torch.stack(outputs, dim=1)), expected.logits, rtol=1e-4, atol=1e-5)
 
 
 @torch.no_grad()
