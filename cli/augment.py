@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+from typing import Any
 
 from .command import Command, CommandError
 from .options import NAMES, add_count, add_device, add_force, add_quiet, choose_device, count, number
@@ -13,11 +14,25 @@ from .terminal import progress_bar
 def add_augment_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folders", nargs="+", metavar="FOLDER", help="sounds with captions, any depth")
     parser.add_argument("-o", "--output", metavar="OUT", required=True, help="folder to write for training")
-    parser.add_argument("--codec", metavar="NAME", required=True, help=f"encodes the clips: {NAMES}")
-    parser.add_argument("--clips", type=count, required=True, metavar="N", help="clips to make")
+    parser.add_argument(
+        "--codec", metavar="NAME", help=f"encodes the clips: {NAMES} (default: none, they stay sound)"
+    )
+    parser.add_argument("--clips", type=count, metavar="N", help="clips to make; needed unless --plain")
+    parser.add_argument(
+        "--plain",
+        action="store_true",
+        help="no augmentation and no pairs, for measuring; without --clips each recording once",
+    )
+    parser.add_argument("--single", action="store_true", help="no pairs of sounds, for a classifier")
+    parser.add_argument(
+        "--known-classes",
+        action="store_true",
+        help="leave out recordings that are of no class which the Foley corpus or its mix knows",
+    )
     parser.add_argument(
         "--seconds", type=number, default=5.0, metavar="SECONDS", help="length of a clip (default: 5)"
     )
+    add_count(parser, "--sample-rate", 16000, "Hz of clips that stay sound")
     add_count(parser, "--captions", 12, "wordings of a clip")
     add_count(parser, "--codebooks", None, "take only the codec's first N (default: all)")
     add_count(parser, "--max-repeats", 60, "most clips of one recording")
@@ -44,9 +59,9 @@ def add_augment_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--part",
-        choices=("train", "validation"),
+        choices=("train", "validation", "all"),
         default="train",
-        help="validation: the other recordings, about 5 %% (default: train)",
+        help="validation: the other recordings, about 5 %%; all: both (default: train)",
     )
     parser.add_argument(
         "--exclude-prompts",
@@ -63,10 +78,18 @@ def add_augment_arguments(parser: argparse.ArgumentParser) -> None:
 def run_augment(options: argparse.Namespace) -> int:
     """Make the clips, and say what became of the classes."""
     where = dict(_condition(text) for text in options.where)
+    if options.clips is None and not options.plain:
+        raise CommandError(
+            "--clips is not given: say how many clips to make, or give --plain for one of each"
+        )
     from ..evaluation.prompts import BUNDLED_PROMPTS, read_prompts
+    from ..recipes.data.augmentation import Augmentation
     from ..recipes.data.augmented_clips import MixSettings, read_recordings
     from ..recipes.data.augmented_folder import write_augmented
 
+    alone: dict[str, Any] = {"compositions": {"single": 1.0}} if options.single or options.plain else {}
+    if options.plain:
+        alone["augmentation"] = Augmentation.off()
     settings = MixSettings(
         clips=options.clips,
         seconds=options.seconds,
@@ -75,6 +98,8 @@ def run_augment(options: argparse.Namespace) -> int:
         max_repeats=options.max_repeats,
         renderings=options.renderings,
         part=options.part,
+        known_classes=options.known_classes,
+        **alone,
     )
     excluded = [row.prompt for row in read_prompts(options.exclude_prompts or BUNDLED_PROMPTS)]
     recordings = read_recordings(options.folders, split=options.split, where=where)
@@ -85,6 +110,7 @@ def run_augment(options: argparse.Namespace) -> int:
             settings,
             codec=options.codec,
             codebooks=options.codebooks,
+            sample_rate=options.sample_rate,
             excluded=excluded,
             jobs=options.jobs,
             device=choose_device(options.device),
@@ -122,6 +148,7 @@ A call that is interrupted goes on from where it was when it is given again.""",
   soundloom augment mysounds/ -o mix/train --codec seanet-16khz --clips 20000 --jobs 2
   soundloom augment mysounds/ -o mix/validation --codec seanet-16khz --clips 500 --part validation
   soundloom augment mysounds/ -o mix/train --codec seanet-16khz --clips 20000 --renderings 0.5
+  soundloom augment mysounds/ -o classes/train --clips 20000 --single --known-classes     (for a classifier)
 """,
         add_arguments=add_augment_arguments,
         run=run_augment,

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Self
 
 import numpy as np
 from scipy import fft
@@ -66,6 +67,11 @@ class Augmentation:
         low, high = self.background_db
         if not low <= high:
             raise ValueError(f"background_db is {(low, high)}; the first number must not be above the second")
+
+    @classmethod
+    def off(cls) -> Self:
+        """None of it: a recording is cut or put into silence, and set to the usual level."""
+        return cls(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
 
     def needed(self, samples: int) -> int:
         """n: how much of a recording a clip of N samples may take."""

@@ -34,7 +34,7 @@ from .folder import Recording, read_folder, read_part
 from .paraphrases import VARIANTS, Heard, Wording, comparable, draw_captions, wording_of
 
 HELD_OUT = 0.05  # of the recordings: those of validation
-PARTS = ("train", "validation")
+PARTS = ("train", "validation", "all")
 OTHER = "other"  # the class of recordings that belong to no other
 # Columns that name the recording that a clip was cut from, and its class.
 GROUP_KEYS = ("group", "recording", "source_file")
@@ -57,7 +57,7 @@ class MixSettings:
     """What a training mix is to be.
 
     Args:
-        clips: how many.
+        clips: how many; None: one of each recording, without balance.
         seconds: length of each, s.
         seed: another seed, other clips.
         captions: wordings a clip.
@@ -65,14 +65,15 @@ class MixSettings:
         renderings: share of a class' clips that are rendered, for the classes of the Foley corpus whose
             renderings are heard as well as recordings; 0: recordings only.
         compositions: weights of "single", "while", "background" and "then".
-        part: "train", or "validation": the other recordings, about 5 %.
+        part: "train"; "validation": the other recordings, about 5 %; "all": both.
+        known_classes: leave out recordings of a class that `foley.mixing` does not know.
         augmentation: of the recordings.
 
     Raises:
         ValueError: a value is out of range.
     """
 
-    clips: int
+    clips: int | None
     seconds: float = 5.0
     seed: int = 0
     captions: int = VARIANTS
@@ -80,11 +81,12 @@ class MixSettings:
     renderings: float = 0.0
     compositions: Mapping[str, float] = field(default_factory=lambda: dict(_MIXES))
     part: str = "train"
+    known_classes: bool = False
     augmentation: Augmentation = field(default_factory=Augmentation)
 
     def __post_init__(self) -> None:
         for name in ("clips", "captions", "max_repeats"):
-            if getattr(self, name) < 1:
+            if (getattr(self, name) or 0) < 1 and (name != "clips" or self.clips is not None):
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be 1 or more")
         if not 0.5 <= self.seconds <= 600:
             raise ValueError(f"seconds is {self.seconds}; allowed are 0.5 to 600")
@@ -94,6 +96,8 @@ class MixSettings:
             raise ValueError(f"renderings is {self.renderings}; allowed are 0 to 1")
         if self.part not in PARTS:
             raise ValueError(f"part is {self.part!r}; it must be {' or '.join(PARTS)}")
+        if self.clips is None and self.renderings:
+            raise ValueError("renderings are a share of the clips; say how many clips there are to be")
         unknown = sorted(set(self.compositions) - set(_MIXES))
         weights = list(self.compositions.values())
         if unknown or not weights or min(weights) < 0 or sum(weights) <= 0:
@@ -161,10 +165,24 @@ def read_recordings(
     return taken
 
 
-def is_held_out(recording: Recording) -> bool:
-    """Whether a recording is one of validation: by its group, so that pieces of one stay together."""
-    group = next((recording.columns[key] for key in GROUP_KEYS if recording.columns.get(key)), "")
-    return stable_fraction(f"held out:{group or recording.name}") < HELD_OUT
+def held_out(recordings: Sequence[Recording]) -> list[bool]:
+    """Which recordings are those of validation: by their groups, so that pieces of one stay together.
+
+    Each class keeps a group for training at least.
+    """
+    groups = [group_of(recording) for recording in recordings]
+    places = {group: stable_fraction(f"held out:{group}") for group in groups}
+    of_class: dict[str, set[str]] = defaultdict(set)
+    for recording, group in zip(recordings, groups, strict=True):
+        of_class[class_of(recording)].add(group)
+    kept = {max(members, key=places.__getitem__) for members in of_class.values()}
+    return [places[group] < HELD_OUT and group not in kept for group in groups]
+
+
+def group_of(recording: Recording) -> str:
+    """What the pieces of one recording have in common."""
+    found = (recording.columns[key] for key in GROUP_KEYS if recording.columns.get(key))
+    return next(found, recording.name)
 
 
 def class_of(recording: Recording) -> str:
@@ -201,13 +219,16 @@ class AugmentedClips:
         self.settings, self.sample_rate = settings, sample_rate
         self.samples = round(settings.seconds * sample_rate)
         self.excluded = frozenset(comparable(prompt) for prompt in excluded)
-        wanted = settings.part == "validation"
+        if settings.known_classes:
+            known = mixing_classes()
+            recordings = [recording for recording in recordings if class_of(recording) in known]
         words: dict[tuple[str, ...], Wording] = {}
         self.sources: list[Source] = []
-        for recording in recordings:
-            if is_held_out(recording) == wanted:
-                wording = words.setdefault(recording.captions, wording_of(recording.captions))
-                self.sources.append(Source(recording, class_of(recording), wording))
+        for recording, held in zip(recordings, held_out(recordings), strict=True):
+            if settings.part == "all" or held == (settings.part == "validation"):
+                if recording.captions not in words:
+                    words[recording.captions] = wording_of(recording.captions)
+                self.sources.append(Source(recording, class_of(recording), words[recording.captions]))
         if not self.sources:
             raise ValueError(
                 f"none of the {len(recordings)} recordings is of the part {settings.part!r}; about "
@@ -216,11 +237,16 @@ class AugmentedClips:
         self._of_class: dict[str, list[int]] = defaultdict(list)
         for number, source in enumerate(self.sources):
             self._of_class[source.sound_class].append(number)
+        self._names = sorted(self._of_class)
         self._plan()
 
     def _plan(self) -> None:
         """Decide which class, and which recording of it (or -1: a rendering), is in front of each clip."""
         settings = self.settings
+        if settings.clips is None:
+            self.plan = [(source.sound_class, number) for number, source in enumerate(self.sources)]
+            self.shares = {name: len(numbers) for name, numbers in self._of_class.items()}
+            return
         rendered = {name for name, mixed in mixing_classes().items() if mixed.renderings}
         if settings.renderings == 0:
             rendered = set()
@@ -239,10 +265,9 @@ class AugmentedClips:
             plan += [(name, number) for number in dealt]
             plan += [(name, -1)] * (share - recorded)
         self.plan = [plan[place] for place in rng.permutation(len(plan))]
-        self._names = sorted(self._of_class)
 
     def __len__(self) -> int:
-        return self.settings.clips
+        return len(self.plan)
 
     def __getitem__(self, index: int) -> MixedClip:
         """Clip `index`.
@@ -389,7 +414,7 @@ def _corpus(name: str, sample_rate: int, seconds: float, part: str) -> FoleyCorp
         sample_rate=sample_rate,
         seconds=seconds,
         seed=7_000_000,
-        split=part,
+        split="validation" if part == "validation" else "train",
         compositions={"single": 1.0},
         classes=[name],
     )

@@ -1,8 +1,8 @@
-"""`soundloom augment`: write a training mix as an encoded folder, so that training only reads codes.
+"""`soundloom augment`: write a training mix as an encoded folder, or as sound in a rendered one.
 
 Clips are made and encoded in chunks, each of which is a pair of files beside the folder until all are there.
 A call that was interrupted goes on with the chunks that are missing; how many processes make them changes
-nothing. What is written is what encoded_files.py describes.
+nothing. What is written is what encoded_files.py describes, or the audio.npy of foley/render.py.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import torch
 from ...codecs.base import Codec
 from ...codecs.registry import load_codec
 from ...core.atomic import atomic_write
-from ..foley.render import one_thread_a_process
+from ..foley.render import AUDIO, METADATA, one_thread_a_process
 from .augmented_clips import AugmentedClips, MixSettings
 from .encoded_files import CODES, describe, write_prepared
 from .encoding import encode_batch
@@ -30,11 +30,10 @@ from .folder import Recording
 from .prepare_folder import new_folder
 
 CHUNK = 32  # clips
-METADATA = "metadata.jsonl"
 SETTINGS = "settings.json"
 Progress = Callable[[int, int], None]
 
-_worker: tuple[AugmentedClips, Codec, str, int] | None = None
+_worker: tuple[AugmentedClips, Codec | None, str, int | None] | None = None
 
 
 def write_augmented(
@@ -42,8 +41,9 @@ def write_augmented(
     recordings: Sequence[Recording],
     settings: MixSettings,
     *,
-    codec: str,
+    codec: str | None,
     codebooks: int | None = None,
+    sample_rate: int = 16000,
     excluded: Collection[str] = (),
     jobs: int = 1,
     device: str = "cpu",
@@ -57,8 +57,9 @@ def write_augmented(
             same call goes on.
         recordings: with captions, see `augmented_clips.read_recordings`.
         settings: of the mix.
-        codec: name, folder or hub id.
+        codec: name, folder or hub id; None: write sound.
         codebooks: how many of the codec's are written; None: all.
+        sample_rate: Hz of sound that is written; codes are at the rate of their codec.
         excluded: prompts that must not become captions, such as those of an evaluation.
         jobs: processes; with more than one the caller's main module must be importable.
         device: where the codec runs.
@@ -77,29 +78,33 @@ def write_augmented(
         raise ValueError(f"jobs is {jobs}; it must be 1 or more")
     if out.exists() and not out.is_dir():
         raise FileExistsError(f"{out} exists and is not a folder; choose another name")
-    if out.is_dir() and any(out.iterdir()) and not (force and (out / CODES).is_file()):
-        raise FileExistsError(
-            f"{out} exists and is not empty; choose another folder"
-            + (", or give --force" if (out / CODES).is_file() else "")
-        )
-    loaded = load_codec(codec)
-    books = loaded.num_codebooks if codebooks is None else codebooks
-    if not 1 <= books <= loaded.num_codebooks:
-        raise ValueError(f"codebooks is {books}; {codec} has 1 to {loaded.num_codebooks}")
-    clips = AugmentedClips(recordings, settings, sample_rate=loaded.sample_rate, excluded=excluded)
-    parts = _open_parts(out, _fingerprint(recordings, settings, codec, books, excluded), force=force)
+    ours = any((out / name).is_file() for name in (CODES, AUDIO))
+    if out.is_dir() and any(out.iterdir()) and not (force and ours):
+        more = ", or give --force" if ours else ""
+        raise FileExistsError(f"{out} exists and is not empty; choose another folder{more}")
+    loaded = None if codec is None else load_codec(codec)
+    if codebooks is not None and not 1 <= codebooks <= (loaded.num_codebooks if loaded else 0):
+        has = f"{codec} has 1 to {loaded.num_codebooks}" if loaded else "it needs a codec"
+        raise ValueError(f"codebooks is {codebooks}; {has}")
+    rate = sample_rate if loaded is None else loaded.sample_rate
+    clips = AugmentedClips(recordings, settings, sample_rate=rate, excluded=excluded)
+    parts = _open_parts(
+        out, _fingerprint(recordings, settings, codec, codebooks, rate, excluded), force=force
+    )
     chunks = [range(start, min(start + CHUNK, len(clips))) for start in range(0, len(clips), CHUNK)]
-    missing = [chunk for chunk in chunks if not _codes_of(parts, chunk).is_file()]
+    missing = [chunk for chunk in chunks if not _array_of(parts, chunk).is_file()]
     done = len(clips) - sum(map(len, missing))
-    arguments = (parts, recordings, settings, codec, books, excluded, device)
+    arguments = (parts, recordings, settings, codec, codebooks, rate, excluded, device)
     for chunk in _made(arguments, missing, jobs):
         done += len(chunk)
         if progress is not None:
             progress(done, len(clips))
     with new_folder(out) as folder:
-        _join(folder, parts, chunks, len(clips))
-        content = describe(loaded, codec) | {"num_codebooks": books}
-        write_prepared(folder, {**content, "samples": len(clips), "seconds": len(clips) * settings.seconds})
+        _join(folder / (AUDIO if loaded is None else CODES), parts, chunks, len(clips))
+        if loaded is not None:
+            content = describe(loaded, codec) | {"samples": len(clips)}
+            content |= {"seconds": len(clips) * settings.seconds}
+            write_prepared(folder, content | ({"num_codebooks": codebooks} if codebooks else {}))
     shutil.rmtree(parts)
     return clips.shares
 
@@ -107,8 +112,9 @@ def write_augmented(
 def _fingerprint(
     recordings: Sequence[Recording],
     settings: MixSettings,
-    codec: str,
-    books: int,
+    codec: str | None,
+    codebooks: int | None,
+    sample_rate: int,
     excluded: Collection[str],
 ) -> dict[str, Any]:
     """What chunks must have in common: settings, and a digest of what they are made of."""
@@ -120,7 +126,8 @@ def _fingerprint(
     return {
         "settings": json.loads(json.dumps(asdict(settings))),
         "codec": codec,
-        "codebooks": books,
+        "codebooks": codebooks,
+        "sample_rate": sample_rate,
         "recordings": digest.hexdigest(),
     }
 
@@ -146,8 +153,8 @@ def _open_parts(out: Path, fingerprint: dict[str, Any], *, force: bool) -> Path:
     return parts
 
 
-def _codes_of(parts: Path, chunk: range) -> Path:
-    """The codes of a chunk; they are there when it is whole."""
+def _array_of(parts: Path, chunk: range) -> Path:
+    """The codes, or the sound, of a chunk; the file is there when the chunk is whole."""
     return parts / f"{chunk.start:08d}.npy"
 
 
@@ -174,17 +181,18 @@ def _start_worker(
     parts: Path,
     recordings: Sequence[Recording],
     settings: MixSettings,
-    codec: str,
-    books: int,
+    codec: str | None,
+    codebooks: int | None,
+    sample_rate: int,
     excluded: Collection[str],
     device: str,
 ) -> None:
     global _worker
-    loaded = load_codec(codec)
+    loaded = None if codec is None else load_codec(codec)
     if isinstance(loaded, torch.nn.Module):
         loaded = torch.nn.Module.to(loaded.eval(), device)
-    clips = AugmentedClips(recordings, settings, sample_rate=loaded.sample_rate, excluded=excluded)
-    _worker = (clips, loaded, device, books)
+    clips = AugmentedClips(recordings, settings, sample_rate=sample_rate, excluded=excluded)
+    _worker = (clips, loaded, device, codebooks)
 
 
 def _stop_worker() -> None:
@@ -197,33 +205,31 @@ def _make_given_chunk(work: tuple[Path, range]) -> range:
 
 
 def _make_chunk(parts: Path, chunk: range) -> range:
-    """Write a chunk: its metadata, then its codes int16 `[clips, K, T]`."""
+    """Write a chunk: its metadata, then its codes int16 `[clips, K, T]`, or its sound int16 `[clips, N]`."""
     assert _worker is not None
-    clips, codec, device, books = _worker
+    clips, codec, device, codebooks = _worker
     made = [clips[index] for index in chunk]
-    audio = torch.from_numpy(np.stack([clip.audio for clip in made]))[:, None]
-    codes = encode_batch(codec, audio, device)[:, :books]
-    lines = [
-        json.dumps(
-            {**clip.entry, "frames": codes.shape[2], "sample_rate": clips.sample_rate}, ensure_ascii=False
-        )
-        for clip in made
-    ]
+    audio = np.stack([clip.audio for clip in made])
+    more: dict[str, Any] = {"sample_rate": clips.sample_rate}
+    if codec is None:
+        array = np.round(audio * 32767.0).astype(np.int16)
+    else:
+        array = encode_batch(codec, torch.from_numpy(audio)[:, None], device)[:, :codebooks]
+        more["frames"] = array.shape[2]
+    lines = [json.dumps({**clip.entry, **more}, ensure_ascii=False) for clip in made]
     with atomic_write(parts / f"{chunk.start:08d}.jsonl") as file:
         file.write("".join(f"{line}\n" for line in lines).encode("utf-8", "backslashreplace"))
-    with atomic_write(_codes_of(parts, chunk)) as file:
-        np.save(file, codes)
+    with atomic_write(_array_of(parts, chunk)) as file:
+        np.save(file, array)
     return chunk
 
 
-def _join(folder: Path, parts: Path, chunks: Sequence[range], clips: int) -> None:
-    """Put all chunks together as codes.npy and metadata.jsonl."""
-    first = np.load(_codes_of(parts, chunks[0]), mmap_mode="r")
-    codes = np.lib.format.open_memmap(
-        folder / CODES, mode="w+", dtype=np.int16, shape=(clips, *first.shape[1:])
-    )
-    with open(folder / METADATA, "wb") as metadata:
+def _join(path: Path, parts: Path, chunks: Sequence[range], clips: int) -> None:
+    """Put all chunks together: their arrays at `path`, their metadata beside it."""
+    first = np.load(_array_of(parts, chunks[0]), mmap_mode="r")
+    whole = np.lib.format.open_memmap(path, mode="w+", dtype=np.int16, shape=(clips, *first.shape[1:]))
+    with open(path.with_name(METADATA), "wb") as metadata:
         for chunk in chunks:
-            codes[chunk.start : chunk.stop] = np.load(_codes_of(parts, chunk))
+            whole[chunk.start : chunk.stop] = np.load(_array_of(parts, chunk))
             metadata.write((parts / f"{chunk.start:08d}.jsonl").read_bytes())
-    codes.flush()
+    whole.flush()

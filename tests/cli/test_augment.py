@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from soundloom.evaluation.prompts import read_prompts
@@ -46,7 +47,18 @@ def test_it_writes_a_folder_and_says_what_is_in_it(
     assert len(captions) > 8
 
 
+def test_recordings_as_they_are_for_measuring(workplace: Path) -> None:
+    words = ("--plain", "--split", "test", "--part", "all", "--seconds", "1", "--sample-rate", "8000", "-q")
+    assert run("augment", "sounds", "-o", "test", *words) == 0
+    assert np.load(workplace / "test" / "audio.npy").shape == (2, 8000)
+    entries = [json.loads(line) for line in (workplace / "test" / "metadata.jsonl").read_text().splitlines()]
+    assert [entry["file_name"] for entry in entries] == ["horse10.wav", "horse11.wav"]
+    assert [entry["classes"] for entry in entries] == [["horse"], ["horse"]]
+
+
 def test_what_it_refuses(workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "--clips is not given" in refused(capsys, "augment", "sounds", "-o", "x")
+    assert "--clips is not given" in refused(capsys, "augment", "sounds", "-o", "x")
     assert "give it as COLUMN=VALUE" in refused(
         capsys, "augment", "sounds", "-o", "x", *WORDS, "--where", "a"
     )

@@ -13,12 +13,14 @@ import pytest
 import torch
 
 from soundloom.core.audio import AudioError
-from soundloom.recipes.data import AudioGenDataModule, augmented_folder
+from soundloom.recipes.data import AudioGenDataModule, ClipDataModule, augmented_folder
+from soundloom.recipes.data.augmentation import Augmentation
 from soundloom.recipes.data.augmented_clips import (
     AugmentedClips,
     MixSettings,
     class_of,
-    is_held_out,
+    group_of,
+    held_out,
     read_recordings,
 )
 from soundloom.recipes.data.augmented_folder import write_augmented
@@ -88,11 +90,19 @@ def test_classes_come_from_the_table_or_the_caption(sounds: Path) -> None:
     assert found == {"dog": 8, "door": 3, "other": 4}
 
 
-def test_pieces_of_one_recording_are_held_out_together(sounds: Path) -> None:
-    groups: dict[str, set[bool]] = {}
-    for recording in read_recordings([sounds]):
-        groups.setdefault(recording.columns["group"] or recording.name, set()).add(is_held_out(recording))
-    assert all(len(held) == 1 for held in groups.values())
+def test_pieces_of_one_recording_are_held_out_together(sounds: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    recordings = read_recordings([sounds])
+    assert len({group_of(recording) for recording in recordings}) == 11
+    for share in (0.3, 1.0):
+        monkeypatch.setattr("soundloom.recipes.data.augmented_clips.HELD_OUT", share)
+        groups: dict[str, set[bool]] = {}
+        kept = set()
+        for recording, held in zip(recordings, held_out(recordings), strict=True):
+            groups.setdefault(group_of(recording), set()).add(held)
+            kept |= set() if held else {class_of(recording)}
+        assert all(len(held) == 1 for held in groups.values())
+        assert any(True in held for held in groups.values())
+        assert kept == {"dog", "door", "other"}  # none is held out whole
 
 
 def test_train_and_validation_share_no_recording(sounds: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -105,6 +115,7 @@ def test_train_and_validation_share_no_recording(sounds: Path, monkeypatch: pyte
     assert parts["validation"]
     assert not parts["train"] & parts["validation"]
     assert len(parts["train"] | parts["validation"]) == 15
+    assert len(clips_of(sounds, part="all").sources) == 15
     monkeypatch.setattr("soundloom.recipes.data.augmented_clips.HELD_OUT", 0.0)
     with pytest.raises(ValueError, match="none of the 15 recordings is of the part 'validation'"):
         clips_of(sounds, part="validation")
@@ -191,9 +202,10 @@ def test_a_broken_recording_is_replaced_by_another_of_its_class(sounds: Path, tm
         ({"clips": 0}, "clips is 0; it must be 1 or more"),
         ({"seconds": 0.1}, "seconds is 0.1; allowed are 0.5 to 600"),
         ({"renderings": 2.0}, "renderings is 2.0; allowed are 0 to 1"),
-        ({"part": "test"}, "part is 'test'; it must be train or validation"),
+        ({"part": "test"}, "part is 'test'; it must be train or validation or all"),
         ({"compositions": {"singel": 1.0}}, "compositions is .* give weights of 0 or more to single"),
         ({"seed": -1}, "seed is -1"),
+        ({"clips": None, "renderings": 0.5}, "say how many clips there are to be"),
     ],
 )
 def test_settings_out_of_range_are_named(changed: dict[str, Any], message: str) -> None:
@@ -283,6 +295,31 @@ def test_two_processes_make_what_one_makes(sounds: Path, tmp_path: Path, codec: 
     write(sounds, tmp_path / "two", codec, jobs=2)
     for name in ("codes.npy", "metadata.jsonl"):
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+
+
+def test_sound_for_a_classifier(sounds: Path, tmp_path: Path) -> None:
+    settings = MixSettings(clips=70, seconds=1.0, known_classes=True, compositions=SINGLE)
+    recordings = read_recordings([sounds])
+    shares = write_augmented(tmp_path / "train", recordings, settings, codec=None, sample_rate=RATE)
+    assert set(shares) == {"dog", "door"}
+    plain = MixSettings(
+        clips=None,
+        seconds=1.0,
+        part="all",
+        known_classes=True,
+        compositions=SINGLE,
+        augmentation=Augmentation.off(),
+    )
+    counts = write_augmented(tmp_path / "all", recordings, plain, codec=None, sample_rate=RATE)
+    assert counts == {"dog": 8, "door": 3}
+    data = ClipDataModule(str(tmp_path / "train"), str(tmp_path / "all"), sample_rate=RATE, batch_size=8)
+    data.setup()
+    assert data.class_names == ["dog", "door"]
+    audio, label = next(iter(data.train_dataloader()))
+    assert audio.shape == (8, RATE)
+    assert label.max() <= 1
+    assert len(data.val_set) == 11
+    assert not (tmp_path / "train" / "prepared.json").exists()
 
 
 def test_what_is_in_the_way_is_kept(sounds: Path, tmp_path: Path, codec: str) -> None:
