@@ -69,10 +69,12 @@ class InfillSteps:
         Returns:
             `[B, K, T, V]`, zero where `mask` is false.
         """
-        batch = torch.arange(outputs.shape[0], device=outputs.device)[:, None, None]
-        codebook = torch.arange(outputs.shape[2], device=outputs.device)[None, :, None]
-        found = outputs[batch, (self.places - 1).clamp_min(0), codebook]
-        return found.masked_fill(~self.mask.unsqueeze(-1), 0.0)
+        batch, steps, codebooks, _ = outputs.shape
+        item = torch.arange(batch, device=outputs.device)[:, None, None]
+        codebook = torch.arange(codebooks, device=outputs.device)[:, None]
+        rows = (item * steps + (self.places - 1).clamp_min(0)) * codebooks + codebook  # [B, K, T]
+        aligned = outputs.flatten(0, 2).index_select(0, rows.flatten()).unflatten(0, rows.shape)
+        return aligned.masked_fill_(~self.mask.unsqueeze(-1), 0.0)
 
 
 def lay_out_gaps(
