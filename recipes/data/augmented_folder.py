@@ -11,7 +11,7 @@ import hashlib
 import json
 import multiprocessing
 import shutil
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -21,17 +21,18 @@ import torch
 
 from ...codecs.base import Codec
 from ...codecs.registry import load_codec
-from ...core.atomic import atomic_write
+from ...core.atomic import atomic_folder, atomic_write
+from ...core.files import check_folder_destination
+from ...core.progress import Progress
 from ..foley.render import AUDIO, METADATA, one_thread_a_process
 from .augmented_clips import AugmentedClips, MixSettings
-from .encoded_files import CODES, describe, write_prepared
+from .encoded_files import CODES, PREPARED, describe, write_prepared
 from .encoding import encode_batch
 from .folder import Recording
-from .prepare_folder import new_folder
 
 CHUNK = 32  # clips
 SETTINGS = "settings.json"
-Progress = Callable[[int, int], None]
+_OUR_FILES = {CODES, PREPARED, AUDIO, METADATA}
 
 _worker: tuple[AugmentedClips, Codec | None, str, int | None] | None = None
 
@@ -76,12 +77,10 @@ def write_augmented(
     out = Path(out)
     if jobs < 1:
         raise ValueError(f"jobs is {jobs}; it must be 1 or more")
-    if out.exists() and not out.is_dir():
-        raise FileExistsError(f"{out} exists and is not a folder; choose another name")
-    ours = any((out / name).is_file() for name in (CODES, AUDIO))
-    if out.is_dir() and any(out.iterdir()) and not (force and ours):
-        more = ", or give --force" if ours else ""
-        raise FileExistsError(f"{out} exists and is not empty; choose another folder{more}")
+    check_folder_destination(out, force=force)
+    others = {path.name for path in out.iterdir()} - _OUR_FILES if out.is_dir() else set()
+    if others:
+        raise FileExistsError(f"{out} holds {min(others)}, which was not made here; choose another folder")
     loaded = None if codec is None else load_codec(codec)
     if codebooks is not None and not 1 <= codebooks <= (loaded.num_codebooks if loaded else 0):
         has = f"{codec} has 1 to {loaded.num_codebooks}" if loaded else "it needs a codec"
@@ -99,7 +98,7 @@ def write_augmented(
         done += len(chunk)
         if progress is not None:
             progress(done, len(clips))
-    with new_folder(out) as folder:
+    with atomic_folder(out) as folder:
         _join(folder / (AUDIO if loaded is None else CODES), parts, chunks, len(clips))
         if loaded is not None:
             content = describe(loaded, codec) | {"samples": len(clips)}
