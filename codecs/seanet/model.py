@@ -353,6 +353,9 @@ class SEANetCodec(SharedWeights, ModelMixin, ConfigMixin, Codec):
         """Replace weight normalisation, in place, by the plain weights it stands for: faster, same output."""
         for module in self.modules():
             if parametrize.is_parametrized(module, "weight"):
+                # Copies of a parametrized module share its class, which loses a property: take one's own.
+                kind = type(module)
+                module.__class__ = type(kind.__name__, kind.__bases__, dict(kind.__dict__))
                 parametrize.remove_parametrizations(module, "weight")
         self.register_to_config(norm="none")
         return self
