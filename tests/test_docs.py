@@ -35,6 +35,20 @@ def test_relative_links_lead_somewhere(path: Path) -> None:
     assert broken == []
 
 
+FILE = re.compile(r"`((?:\w+/)+[\w.-]+\.(?:py|md|yaml|csv|json))`")
+# What the guide adds for practice.
+TO_BE_WRITTEN = re.compile(r"NAME|mulaw|loudness")
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_files_that_are_named_exist(path: Path) -> None:
+    text = FENCE.sub("", path.read_text(encoding="utf-8"))
+    named = {name for name in FILE.findall(text) if (ROOT / name.split("/")[0]).is_dir()}
+    assert [
+        name for name in sorted(named) if not TO_BE_WRITTEN.search(name) and not (ROOT / name).exists()
+    ] == []
+
+
 def test_links_are_looked_at() -> None:
     assert ROOT / "README.md" in DOCUMENTS
     assert "when-something-is-wrong" in anchors(ROOT / "docs" / "generation.md")
