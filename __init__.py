@@ -25,7 +25,7 @@ if TYPE_CHECKING:
         resample,
         write_audio,
     )
-    from .gen import AudioGen, GeneratedAudio, GenerationCancelled
+    from .gen import AudioGen, GeneratedAudio, GenerationCancelled, GenerationSettings
 
 __version__ = "0.1.0"
 
@@ -38,6 +38,7 @@ _LAZY = {
     "ContainerError": ".codecs",
     "GeneratedAudio": ".gen",
     "GenerationCancelled": ".gen",
+    "GenerationSettings": ".gen",
     "decode_file": ".codecs",
     "encode_file": ".codecs",
     "load_codec": ".codecs",
@@ -57,6 +58,7 @@ __all__ = [
     "ContainerError",
     "GeneratedAudio",
     "GenerationCancelled",
+    "GenerationSettings",
     "ModelError",
     "ModelNotFoundError",
     "SoundloomError",

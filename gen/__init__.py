@@ -4,17 +4,27 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ..evaluation.scorer import JudgeScorer
+    from .generated_audio import GeneratedAudio
     from .generation import GenerationCancelled
     from .model.lm import AudioLM
-    from .pipeline import AudioGen, GeneratedAudio
+    from .pipeline import AudioGen
+    from .settings import GenerationSettings
 
-__all__ = ["AudioGen", "AudioLM", "GeneratedAudio", "GenerationCancelled", "JudgeScorer"]
+__all__ = [
+    "AudioGen",
+    "AudioLM",
+    "GeneratedAudio",
+    "GenerationCancelled",
+    "GenerationSettings",
+    "JudgeScorer",
+]
 
 _MODULES = {
     "AudioGen": "pipeline",
     "AudioLM": "model.lm",
-    "GeneratedAudio": "pipeline",
+    "GeneratedAudio": "generated_audio",
     "GenerationCancelled": "generation",
+    "GenerationSettings": "settings",
     "JudgeScorer": ".evaluation.scorer",
 }
 

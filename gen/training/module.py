@@ -27,6 +27,7 @@ from ..model.lm import AudioLM
 from ..model.lora import LoRASettings, add_lora, fingerprint, merge_lora, save_only_trained
 from ..pipeline import DEFAULT_TOP_K, AudioGen
 from ..sampling import Sampler
+from ..settings import GenerationSettings
 from ..text.embedded import EmbeddedTextEncoder
 from ..text.encoder import TextEncoder, TextStates
 from .fsdp import shard
@@ -282,9 +283,10 @@ class AudioGenModule(ExportsModel):
         """Codes `[B, K, frames]` generated for encoded prompts, guidance 3; the same for the same seed."""
         generator = CodeGenerator(self.lm, text, max_frames=frames)
         sampler = Sampler(
+            GenerationSettings(top_k=min(DEFAULT_TOP_K, self.lm.codebook_size)),
             seeds=[seed * 1_000_003 + row for row in range(generator.batch)],
             num_codebooks=self.lm.num_codebooks,
-            top_k=min(DEFAULT_TOP_K, self.lm.codebook_size),
+            codebook_size=self.lm.codebook_size,
         )
         return generator.generate(frames, sampler)
 
