@@ -22,24 +22,22 @@ def control(name: str, model: Generator) -> gr.components.Component:
         model: what generates.
     """
     option = OPTIONS[name]
-    value = getattr(model, name, None) if option.default is None else option.default
+    value: Any = getattr(model, name, None) if option.default is None else option.default
+    slider = (0, model.lm.codebook_size, 1) if name == "top_k" else option.slider
     about: dict[str, Any] = {
         "label": option.label,
         "info": f"{option.help[:1].upper()}{option.help[1:]}.",
         "elem_id": name.replace("_", "-"),
     }
-    codes = model.lm.codebook_size
-    slider = (0, codes, 1) if name == "top_k" else option.slider
     if slider is not None:
         first, last, step = slider
         return gr.Slider(first, last, value=min(value, last), step=step, **about)
     if option.kind is bool:
         return gr.Checkbox(value=value, **about)
     if option.kind is str:
-        return gr.Textbox(value=value, **about)
-    seed = {"value": 7, "maximum": MAX_SEED} if name == "seed" else {"value": value}
-    whole = {"precision": 0} if option.kind is int else {}
-    return gr.Number(minimum=option.low, **seed, **whole, **about)
+        return gr.Textbox(value=value or "", **about)
+    about |= {"value": 7, "maximum": MAX_SEED} if name == "seed" else {"value": value}
+    return gr.Number(minimum=option.low, precision=0 if option.kind is int else None, **about)
 
 
 def more_controls(model: Generator) -> dict[str, gr.components.Component]:

@@ -1,4 +1,4 @@
-"""Finding, loading and saving the parts of an AudioGen: language model, text encoder and codec.
+"""Load and save an AudioGen's parts: language model, text encoder and codec.
 
 Two kinds of folder are known: ours, and the one that AudioCraft published (see published.py).
 """
@@ -67,6 +67,7 @@ def load_parts(
         allow_patterns=MODEL_FILES,
     )
     settings: dict[str, Any]
+    # The language model; names or folders of the other parts, where the caller names none.
     if (folder / PUBLISHED_FILE).is_file() or (folder / PUBLISHED_CODEC_FILE).is_file():
         show_licence(os.fspath(name))
         published = load_published_lm(folder, dtype)
@@ -86,6 +87,7 @@ def load_parts(
         if codec is None:
             codec = str(config["codec"]) if config.get("codec") else folder / "codec"
         settings = {key: config[key] for key in SETTINGS if key in config}
+    # The other parts, by name.
     if not isinstance(codec, Codec):
         settings["codec_name"] = codec if isinstance(codec, str) and not Path(codec).is_dir() else None
         codec = load_codec(codec, local_files_only=local_files_only)
@@ -127,15 +129,15 @@ def save_parts(
     folder.mkdir(parents=True, exist_ok=True)
     (folder / CONFIG_FILE).unlink(missing_ok=True)
     save_lm(parts.lm, folder / "lm", weights=weights, max_shard_bytes=max_shard_bytes)
-    for part, place in ((parts.text_encoder, "text_encoder"), (parts.codec, "codec")):
-        if place == "codec" and parts.settings["codec_name"] is not None:
+    for part, name in ((parts.text_encoder, "text_encoder"), (parts.codec, "codec")):
+        if name == "codec" and parts.settings["codec_name"] is not None:
             continue
         save = getattr(part, "save_pretrained", None)
         if save is None:
             raise TypeError(
-                f"{type(part).__name__} has no save_pretrained, so {folder / place} cannot be written"
+                f"{type(part).__name__} has no save_pretrained, so {folder / name} cannot be written"
             )
-        save(folder / place)
+        save(folder / name)
     config = {key: parts.settings[key] for key in SETTINGS}
     config |= {"_class_name": "AudioGen", "codec": parts.settings["codec_name"]}
     partial = folder / f".{CONFIG_FILE}.part"

@@ -28,7 +28,7 @@ from .loading import Parts, load_parts, save_parts
 from .model.lm import AudioLM
 from .rerank import Scorer, best_rows
 from .sampling import Sampler, row_seeds
-from .settings import GenerationSettings, check_frames, check_guidance
+from .settings import MAX_SECONDS, GenerationSettings, check_guidance, check_integer
 from .text.encoder import TextEncoder
 from .text.prompts import Prompts, list_prompts
 
@@ -309,7 +309,8 @@ class AudioGen:
             )
         chosen = GenerationSettings.of(settings or GenerationSettings(temperature=0.0), overrides)
         chosen.refuse_candidates("generate_codes")
-        texts, frames = list_prompts(prompts), check_frames(frames, self.codec.frame_rate)
+        longest = int(MAX_SECONDS * self.codec.frame_rate)
+        texts, frames = list_prompts(prompts), check_integer("frames", frames, 1, longest)
         if prompt_codes is not None:
             prompt_codes = check_codes(prompt_codes, self.lm.num_codebooks, self.lm.codebook_size)
         with torch.inference_mode():

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ..core.errors import ArgumentError
-from .settings import GenerationSettings, Seeds
+from .settings import GenerationSettings, Seeds, check_integer
 
 
 def guide(conditional: Tensor, unconditional: Tensor, guidance_scale: float) -> Tensor:
@@ -102,13 +102,9 @@ class Sampler:
         self, settings: GenerationSettings, *, seeds: Sequence[int], num_codebooks: int, codebook_size: int
     ) -> None:
         self.temperature = settings.temperature
-        self.top_k = settings.top_k or 0
+        meaning = f"0 is off, {codebook_size} are all codes of this model"
+        self.top_k = check_integer("top_k", settings.top_k or 0, 0, codebook_size, meaning)
         self.top_p = settings.top_p
-        if self.top_k > codebook_size:
-            raise ArgumentError(
-                f"top_k is {self.top_k}; allowed are 0 (off) to {codebook_size}, the number of codes of this "
-                "model"
-            )
         # Streams live on the CPU, so that a seed means the same on every device.
         self.streams = [torch.Generator().manual_seed(seed) for seed in seeds]
         self.uniform = torch.empty(len(self.streams), num_codebooks)

@@ -39,12 +39,13 @@ def check_number(name: str, value: float, low: float, high: float, meaning: str)
     return float(value)
 
 
-def check_integer(name: str, value: int, low: int, meaning: str = "") -> int:
-    """Return an integer as int; TypeError if it is none, ValueError if it is below `low`."""
-    rule = f"it must be an integer of at least {low}{f' ({meaning})' if meaning else ''}"
+def check_integer(name: str, value: int, low: int, high: int | None = None, meaning: str = "") -> int:
+    """Return an integer as int; TypeError if it is none, ValueError unless it lies in `[low, high]`."""
+    rule = f"it must be an integer {f'of at least {low}' if high is None else f'from {low} to {high}'}"
+    rule += f" ({meaning})" if meaning else ""
     if isinstance(value, bool) or not isinstance(value, Integral):
         raise TypeError(f"{name} is {value!r}; {rule}")
-    if value < low:
+    if value < low or (high is not None and value > high):
         raise ArgumentError(f"{name} is {value}; {rule}")
     return int(value)
 
@@ -53,16 +54,6 @@ def count_frames(name: str, seconds: float, frame_rate: float) -> int:
     """Whole frames in a number of seconds; TypeError or ValueError unless it is one frame to 3600 s."""
     meaning = "seconds, at least one frame of the codec"
     return int(check_number(name, seconds, 1.0 / frame_rate, MAX_SECONDS, meaning) * frame_rate + ROUNDING)
-
-
-def check_frames(frames: int, frame_rate: float) -> int:
-    """Return a number of frames; TypeError or ValueError unless it is an integer of 1 to those of 3600 s."""
-    longest = int(MAX_SECONDS * frame_rate)
-    if isinstance(frames, bool) or not isinstance(frames, Integral):
-        raise TypeError(f"frames is {frames!r}; it must be an integer of at least 1")
-    if not 1 <= frames <= longest:
-        raise ArgumentError(f"frames is {frames}; allowed are 1 to {longest}")
-    return int(frames)
 
 
 def check_guidance(guidance_scale: Guidance) -> float | Schedule:
@@ -94,10 +85,7 @@ def check_seeds(seed: Seeds) -> None:
     if isinstance(seed, (str, bytes)) or not isinstance(seed, (Integral, Sequence, type(None))):
         raise TypeError(f"seed is {seed!r}; it must be an integer, a list of integers or None")
     for value in seed if isinstance(seed, Sequence) else [] if seed is None else [seed]:
-        if isinstance(value, bool) or not isinstance(value, Integral):
-            raise TypeError(f"seed is {value!r}; it must be an integer from 0 to {MAX_SEED}")
-        if not 0 <= value <= MAX_SEED:
-            raise ArgumentError(f"seed is {value}; allowed are 0 to {MAX_SEED}")
+        check_integer("seed", value, 0, MAX_SEED)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,7 +126,7 @@ class Option:
         elif self.kind is float:
             check_number(name, value, self.low, self.high, self.meaning)
         elif self.kind is int:
-            check_integer(name, value, int(self.low), self.meaning)
+            check_integer(name, value, int(self.low), meaning=self.meaning)
         elif value not in (True, False):
             raise TypeError(f"{name} is {value!r}; it must be True or False")
 
@@ -200,10 +188,7 @@ class GenerationSettings:
             label="Seed",
         ),
     )
-    num_samples: int = field(
-        default=1,
-        metadata=_about("sounds a prompt", int, low=1, metavar="N"),
-    )
+    num_samples: int = field(default=1, metadata=_about("sounds a prompt", int, low=1, metavar="N"))
     candidates: int = field(
         default=1,
         metadata=_about(
@@ -287,8 +272,7 @@ class GenerationSettings:
     reference_padding: bool = field(
         default=False,
         metadata=_about(
-            "let the padding of shorter prompts take part in attention, as AudioCraft does",
-            bool,
+            "let the padding of shorter prompts take part in attention, as AudioCraft does", bool
         ),
     )
 

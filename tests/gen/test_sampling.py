@@ -137,7 +137,9 @@ def test_variation_seeds_differ_and_the_first_is_the_seed() -> None:
 
 def test_more_codes_than_there_are_cannot_be_kept() -> None:
     sampler_of(seeds=[0], num_codebooks=1, top_k=64)
-    with pytest.raises(ValueError, match=r"top_k is 65; allowed are 0 \(off\) to 64, the number of codes"):
+    with pytest.raises(
+        ValueError, match=r"top_k is 65; it must be an integer from 0 to 64 \(0 is off, 64 are all"
+    ):
         sampler_of(seeds=[0], num_codebooks=1, top_k=65)
 
 

@@ -77,7 +77,7 @@ def test_what_is_no_number_of_the_range_is_named(name: str, value: Any) -> None:
         ({"top_p": 1.5}, ValueError, "top_p is 1.5; allowed are 0 to 1 .0 turns it off"),
         ({"num_samples": 0}, ValueError, "num_samples is 0; it must be an integer of at least 1"),
         ({"num_samples": 1.5}, TypeError, "num_samples is 1.5; it must be an integer of at least 1"),
-        ({"seed": [7, -1]}, ValueError, "seed is -1; allowed are 0 to 9223372036854775807"),
+        ({"seed": [7, -1]}, ValueError, "seed is -1; it must be an integer from 0 to 9223372036854775807"),
         ({"seed": "7"}, TypeError, "seed is '7'; it must be an integer, a list of integers or None"),
         ({"guidance_scale": (1, 200)}, ValueError, "guidance_scale is 200; allowed are 0 to 100"),
         (
