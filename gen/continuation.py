@@ -1,4 +1,4 @@
-"""Sound or codes that a generation continues (audio continuation): read, encoded, checked, one for each row.
+"""Audio continuation: read, encode and check the sound or codes that a generation continues.
 
 Letters: B sounds, C channels, N samples, K codebooks, P frames of the sound to continue.
 """

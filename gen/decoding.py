@@ -1,4 +1,4 @@
-"""From codes to sound: whole, in bounded memory, or chunk by chunk while codes are still being found.
+"""Decode codes to sound: whole, in bounded memory, or as a stream while codes are still being generated.
 
 Letters: B rows, C channels, K codebooks, N samples, T frames.
 """

@@ -198,9 +198,8 @@ class AudioGen:
                 generation ends with `GenerationCancelled`.
             rerank: scores candidates, of which the best is kept: called with audio `[B, C, N]`, its sample
                 rate and B prompts, returns B numbers, for example a `JudgeScorer`.
-            overrides: fields of `GenerationSettings`, in place of those of `settings`: duration, seed,
-                num_samples, candidates, negative_prompt, guidance_scale, temperature, top_k, top_p,
-                extend_stride, reference_padding.
+            overrides: fields of `GenerationSettings` by name, such as duration, seed or temperature; they go
+                before those of `settings`.
 
         Returns:
             `[prompts * num_samples, C, N]` with codes, seeds, prompts and scores of every row.
@@ -292,7 +291,7 @@ class AudioGen:
 
         Args:
             prompts, progress, cancel: as for `generate`.
-            frames: T, those of `prompt_codes` included; takes the place of the duration.
+            frames: T, those of `prompt_codes` included, instead of a duration.
             settings: how; None: the defaults at temperature 0.
             prompt_codes: int64 `[K, P]`, `[1, K, P]` or `[B, K, P]` to continue, P < T.
             overrides: as for `generate`, but without `duration`, and `candidates`, which needs sounds.

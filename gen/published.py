@@ -216,7 +216,7 @@ def convert_state(state: dict[str, Tensor], where: str = "the state dict") -> di
     """Rename and pack a published state dict into AudioLM's.
 
     Raises:
-        ValueError: a tensor has no place in AudioLM; the message names it.
+        ValueError: AudioLM has no such tensor; the message names it.
     """
     result: dict[str, Tensor] = {"embedding.weight": torch.cat(_numbered(state, "emb", "weight"))}
     for kind in ("weight", "bias"):

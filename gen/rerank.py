@@ -1,4 +1,4 @@
-"""Reranking: keep the best of several candidates, for example by what a sound classifier hears in them.
+"""Rerank candidates: keep the best of several sounds, for example by what a classifier hears in them.
 
 Letters: B sounds, C channels, N samples.
 """

@@ -1,4 +1,4 @@
-"""From logits to tokens: guidance, temperature, top-k, top-p, and one random stream for every item.
+"""Sample tokens from logits: guidance, temperature, top-k, top-p, and one random stream for every item.
 
 Letters: B items, K codebooks, V codes a codebook.
 """

@@ -1,4 +1,4 @@
-"""The text encoder of the shipped model: a frozen table of token vectors under a small trainable transformer.
+"""EmbeddedTextEncoder, that of the shipped model: frozen token vectors under a small trainable transformer.
 
 The table is distilled once from a sentence encoder (`recipes/distil_text.py`), so words that were never in
 a training caption still land near the ones that were. It stays int8: 7.8 MB for 30,522 tokens of 256

@@ -1,7 +1,7 @@
-"""Text encoders: sentences to states that the language model attends to.
+"""The contract of text encoders, `TextEncoder`: prompts to states that the language model attends to.
 
-`TextEncoder` is the contract; t5.py and embedded.py keep it. Letters: B prompts, L tokens
-of the longest, D width.
+t5.py and embedded.py keep it, loader.py finds them by name. Letters: B prompts, L tokens of the longest, D
+width.
 """
 
 from __future__ import annotations

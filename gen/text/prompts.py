@@ -1,4 +1,4 @@
-"""Prompts as callers give them: one sentence or several, checked."""
+"""Check prompts: one sentence or several."""
 
 from __future__ import annotations
 

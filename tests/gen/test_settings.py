@@ -172,11 +172,9 @@ def test_codes_have_no_candidates(tiny_model: AudioGen) -> None:
 
 def test_every_field_is_documented_and_exported() -> None:
     described = inspect.getdoc(GenerationSettings) or ""
-    generate = inspect.getdoc(AudioGen.generate) or ""
     assert [each.name for each in fields(GenerationSettings)] == list(OPTIONS)
     for name, option in OPTIONS.items():
         assert f"    {name}: " in described
-        assert name in generate
         assert option.help
         option.validate(name, option.default)
     assert soundloom.GenerationSettings is GenerationSettings
