@@ -18,7 +18,8 @@ from soundloom.evaluation.spectral_distance import reconstruction_metrics
 def pluck(seconds: float, sample_rate: int) -> torch.Tensor:
     """A plucked string in stereo, `[2, N]`: something to compress."""
     time = torch.arange(round(seconds * sample_rate)) / sample_rate
-    tone = sum((-3.0 * k * time).exp() * (2 * math.pi * 220 * k * time).sin() / k for k in range(1, 9))
+    partials = [(-3.0 * k * time).exp() * (2 * math.pi * 220 * k * time).sin() / k for k in range(1, 9)]
+    tone = torch.stack(partials).sum(0)  # [N]
     return 0.3 * torch.stack([tone, 0.8 * tone])
 
 
