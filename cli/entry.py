@@ -8,7 +8,20 @@ import sys
 from collections.abc import Sequence
 
 from .. import __version__
-from . import bench_codecs, compare, decode, demo, encode, evaluate, export, generate, info, prepare
+from . import (
+    bench_codecs,
+    compare,
+    compare_latents,
+    compare_models,
+    decode,
+    demo,
+    encode,
+    evaluate,
+    export,
+    generate,
+    info,
+    prepare,
+)
 from .command import Parser, did_you_mean, run_guarded
 from .sleep_while_waiting import sleep_while_waiting
 from .terminal import show_any_name
@@ -16,7 +29,11 @@ from .training import TRAINING_COMMANDS, lightning
 
 COMMANDS = {
     command.name: command
-    for family in (generate, demo, encode, decode, info, evaluate, compare, bench_codecs, prepare, export)
+    for family in (
+        *(generate, demo, encode, decode, info),
+        *(evaluate, compare, compare_models, compare_latents, bench_codecs),
+        *(prepare, export),
+    )
     for command in family.COMMANDS
 }
 EXAMPLES = """\

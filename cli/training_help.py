@@ -32,6 +32,9 @@ PREDICTED = {
 }
 
 
+RENAMED = {"judge": "classifier"}  # recipes whose old names are still understood
+
+
 def recipes() -> dict[str, str]:
     """Names of the recipes of the package -> what each trains, one sentence."""
     found = {}
@@ -45,8 +48,9 @@ def recipes() -> dict[str, str]:
 
 def bundled_recipe(name: str) -> Path | None:
     """The recipe of the package that NAME, NAME.yaml or recipes/NAME.yaml stands for, or None."""
-    plain = name.removeprefix("recipes/")
-    path = RECIPES / (plain if plain.endswith(".yaml") else f"{plain}.yaml")
+    plain = name.removeprefix("recipes/").removesuffix(".yaml")
+    plain = RENAMED.get(plain, plain)
+    path = RECIPES / f"{plain}.yaml"
     return path if path.is_file() and path.resolve().is_relative_to(RECIPES) else None
 
 

@@ -13,7 +13,7 @@ import torch
 
 from ..core.audio import resample
 from ..core.slug import slug
-from ..evaluation.scorer import JudgeScorer
+from ..evaluation.scorer import ClassifierScorer
 from ..gen.generated_audio import GeneratedAudio
 from ..gen.generation import GenerationCancelled
 from ..gen.settings import OPTIONS, GenerationSettings
@@ -68,7 +68,7 @@ def make_sound(
     prompt: str,
     settings: GenerationSettings,
     *,
-    judge: Callable[[], JudgeScorer],
+    scorer: Callable[[], ClassifierScorer],
     heard: Callable[[torch.Tensor], None],
     **options: Any,
 ) -> GeneratedAudio:
@@ -78,12 +78,12 @@ def make_sound(
         model: what generates.
         prompt: the sentence.
         settings: how; only a single candidate can be heard while it is made.
-        judge: gives what chooses between candidates.
+        scorer: gives what chooses between candidates.
         heard: called with samples `[C, n]` as they are made.
         options: the other arguments of `AudioGen.stream`.
     """
     if settings.candidates > 1:
-        return model.generate(prompt, settings, rerank=judge(), **options)
+        return model.generate(prompt, settings, rerank=scorer(), **options)
     chunks = []
     for chunk in model.stream(prompt, settings, **options):
         heard(chunk.samples[0])
@@ -99,7 +99,7 @@ def describe(audio: GeneratedAudio, seconds: float, candidates: int) -> str:
         f"{audio.sample_rate / 1000:g} kHz",
     ]
     if audio.scores is not None:
-        facts.append(f"the best of {candidates}: the judge gives it {audio.scores[0]:.0%}")
+        facts.append(f"the best of {candidates}: the classifier gives it {audio.scores[0]:.0%}")
     return " · ".join(facts)
 
 
@@ -114,12 +114,12 @@ class SoundMaker:
         self.model = model
         self.live = LiveSounds(model.codec.sample_rate)
         self._shelf, self._cancels = Shelf(), Cancels()
-        self._judge: JudgeScorer | None = None
+        self._scorer: ClassifierScorer | None = None
 
-    def judge(self) -> JudgeScorer:
+    def scorer(self) -> ClassifierScorer:
         """What chooses between candidates; loaded when it is first asked for."""
-        self._judge = self._judge or JudgeScorer()
-        return self._judge
+        self._scorer = self._scorer or ClassifierScorer()
+        return self._scorer
 
     def stop(self, request: gr.Request) -> None:
         """End what a page has started."""
@@ -164,7 +164,7 @@ class SoundMaker:
                 settings, options["continue_from"] = self._continue(settings, source)
             name, sound = self.live.start(self.model.count_samples(settings.duration))
             yield (name if listen and settings.candidates == 1 else "", *[gr.skip()] * 5, "")
-            audio = make_sound(self.model, prompt, settings, judge=self.judge, heard=sound.add, **options)
+            audio = make_sound(self.model, prompt, settings, scorer=self.scorer, heard=sound.add, **options)
             seed = audio.seeds[0]
             file = self._shelf.place(f"{slug(prompt)}-seed{seed}.wav")
             audio.save(file)
@@ -184,8 +184,10 @@ class SoundMaker:
         """Say on the page what a prompt cannot do."""
         if not prompt.strip():
             gr.Info("The prompt is empty: the model chooses a sound by itself.")
-        elif candidates > 1 and not self.judge().classes_of(prompt):
-            gr.Info("The judge knows none of the sounds in this prompt, so it keeps the first candidate.")
+        elif candidates > 1 and not self.scorer().classes_of(prompt):
+            gr.Info(
+                "The classifier knows none of the sounds in this prompt, so it keeps the first candidate."
+            )
 
     def _continue(
         self, settings: GenerationSettings, source: str

@@ -3,7 +3,6 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ..evaluation.scorer import JudgeScorer
     from .generated_audio import GeneratedAudio
     from .generation import GenerationCancelled
     from .model.lm import AudioLM
@@ -16,7 +15,6 @@ __all__ = [
     "GeneratedAudio",
     "GenerationCancelled",
     "GenerationSettings",
-    "JudgeScorer",
 ]
 
 _MODULES = {
@@ -25,7 +23,6 @@ _MODULES = {
     "GeneratedAudio": "generated_audio",
     "GenerationCancelled": "generation",
     "GenerationSettings": "settings",
-    "JudgeScorer": ".evaluation.scorer",
 }
 
 
@@ -35,6 +32,10 @@ def __getattr__(name: str) -> Any:
         from importlib import import_module
 
         return getattr(import_module(f".{_MODULES[name]}", __name__), name)
+    if name == "JudgeScorer":  # an old name
+        from importlib import import_module
+
+        return getattr(import_module(__name__.rpartition(".")[0]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

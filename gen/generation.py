@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from ..core.errors import ArgumentError, SoundloomError
+from ..core.progress import Progress
 from ..core.threads import is_small, one_thread
 from .model.lm import AudioLM
 from .sampling import guide
@@ -20,7 +21,6 @@ from .settings import MAX_SECONDS, ROUNDING, Schedule, check_number
 from .text.encoder import TextStates
 
 Sample = Callable[[Tensor], Tensor]
-Progress = Callable[[int, int], None]
 Cancel = Callable[[], bool]
 
 

@@ -19,11 +19,12 @@ from torch import Tensor
 from ..codecs.base import Codec
 from ..core.checkpoint import MAX_SHARD_BYTES
 from ..core.errors import ArgumentError, ModelError
+from ..core.progress import Progress
 from ..core.threads import is_small, one_thread
 from .continuation import AudioSource, check_codes, encode_source, repeat_codes
 from .decoding import LimitedDecoder, decode_codes, decode_while, plan_chunks
 from .generated_audio import GeneratedAudio
-from .generation import Batch, Cancel, CodeGenerator, Progress, plan_windows
+from .generation import Batch, Cancel, CodeGenerator, plan_windows
 from .loading import Parts, load_parts, save_parts
 from .model.lm import AudioLM
 from .rerank import Scorer, best_rows
@@ -197,7 +198,7 @@ class AudioGen:
             cancel: asked before every step, for example `threading.Event().is_set`; when it says true the
                 generation ends with `GenerationCancelled`.
             rerank: scores candidates, of which the best is kept: called with audio `[B, C, N]`, its sample
-                rate and B prompts, returns B numbers, for example a `JudgeScorer`.
+                rate and B prompts, returns B numbers, for example a `ClassifierScorer`.
             overrides: fields of `GenerationSettings` by name, such as duration, seed or temperature; they go
                 before those of `settings`.
 
@@ -213,7 +214,7 @@ class AudioGen:
         if chosen.candidates > 1 and rerank is None:
             raise ArgumentError(
                 f"candidates is {chosen.candidates}, but rerank is None; give a scorer that chooses, for "
-                "example JudgeScorer()"
+                "example ClassifierScorer()"
             )
         texts, frames = list_prompts(prompts), chosen.frames(self.codec.frame_rate)
         with torch.inference_mode():

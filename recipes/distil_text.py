@@ -27,7 +27,6 @@ import importlib.util
 import json
 import logging
 import math
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -37,6 +36,7 @@ from tokenizers import Tokenizer
 from torch import Tensor, nn
 
 from ..core._torchaudio import shield_transformers
+from ..core.atomic import atomic_write
 
 logger = logging.getLogger(__name__)
 
@@ -219,9 +219,8 @@ def _is_minilm(source: Path) -> bool:
 
 
 def _replace(path: Path, content: bytes) -> None:
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_bytes(content)
-    os.replace(temporary, path)
+    with atomic_write(path) as file:
+        file.write(content)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -1,4 +1,4 @@
-"""LightningDataModules: sound for a codec, captioned sound or codes for AudioGen, labelled clips for a judge.
+"""LightningDataModules: sound for codecs, captioned sound or codes for AudioGen, clips for the classifier.
 
 A rendered folder that is missing is an error that names the command which makes it, unless `render_clips`
 says how many clips to render in its place. A debug run (`--trainer.fast_dev_run 2`) renders only a few, into
@@ -54,8 +54,8 @@ class ClipDataModule(RenderingDataModule):
 
     def __init__(
         self,
-        train_dir: str = "data/foley-judge/train",
-        val_dir: str = "data/foley-judge/validation",
+        train_dir: str = "data/foley-classifier/train",
+        val_dir: str = "data/foley-classifier/validation",
         batch_size: int = 64,
         num_workers: int = 0,
         sample_rate: int = 16000,

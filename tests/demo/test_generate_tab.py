@@ -246,7 +246,7 @@ def test_the_best_of_several_is_kept(tiny_model: AudioGen) -> None:
         return audio.square().mean(dim=(1, 2))
 
     heard: list[torch.Tensor] = []
-    common: dict[str, Any] = {"judge": lambda: loudest, "heard": heard.append}
+    common: dict[str, Any] = {"scorer": lambda: loudest, "heard": heard.append}
     once = GenerationSettings(duration=0.4, seed=1)
     best = make_sound(tiny_model, "rain", replace(once, candidates=4), **common)
     assert not heard

@@ -61,7 +61,7 @@ def test_what_is_heard_is_what_the_file_holds(tiny_model: AudioGen, tmp_path: Pa
     settings = GenerationSettings(duration=1.0, seed=7)
     for options in ({}, {"continue_from": (torch.ones(1, 4000) / 2, 16000)}):
         sound = LiveSound(16000)
-        audio = make_sound(model, "a dog", settings, judge=pytest.fail, heard=sound.add, **options)
+        audio = make_sound(model, "a dog", settings, scorer=pytest.fail, heard=sound.add, **options)
         assert float(audio.samples.abs().max()) > 0.9
         held, _ = soundfile.read(audio.save(tmp_path / "x.wav", force=True), dtype="int16")
         np.testing.assert_array_equal(sound.read(0, 16000), held)
