@@ -8,8 +8,7 @@ Works offline with the classifier that ships; takes some seconds on one CPU core
 import torch
 from torch import Tensor
 
-from soundloom import AudioGen
-from soundloom.gen import JudgeScorer
+from soundloom import AudioGen, ClassifierScorer
 
 
 def loudest(audio: Tensor, sample_rate: int, prompts: list[str]) -> Tensor:
@@ -25,7 +24,7 @@ def main() -> None:
 
     # The score is the probability that the classifier gives to the classes that a prompt names. Every sound
     # beside every prompt: high on the diagonal, if sound and prompt fit.
-    scorer = JudgeScorer()
+    scorer = ClassifierScorer()
     for prompt in prompts:
         print(f"{prompt!r} names the class {', '.join(scorer.classes_of(prompt))}")
     table = torch.stack(
