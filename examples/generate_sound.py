@@ -8,7 +8,7 @@ Works offline with the model that ships; takes a few seconds on one CPU core. So
 import sys
 from pathlib import Path
 
-from soundloom import ArgumentError, AudioGen
+from soundloom import ArgumentError, AudioGen, GenerationSettings
 
 
 def main(folder: Path) -> None:
@@ -29,9 +29,9 @@ def main(folder: Path) -> None:
 
     # Temperature 0 takes the likeliest code at every step; top_k and top_p cut the unlikely ones off; a
     # guidance scale above 1 follows the prompt more closely than the model was trained to.
-    calm = audiogen.generate(
-        "heavy rain", duration=1.0, seed=8, temperature=0.7, top_k=50, guidance_scale=2.0
-    )
+    # All settings are one object; what is said beside it goes before it.
+    settings = GenerationSettings(duration=1.0, temperature=0.7, top_k=50, guidance_scale=2.0)
+    calm = audiogen.generate("heavy rain", settings, seed=8)
 
     # A sound can be gone on from. The duration counts both, the beginning comes back as the codec renders it.
     longer = audiogen.generate("a dog barks", duration=2.0, seed=9, continue_from=calm)
