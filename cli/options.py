@@ -147,11 +147,3 @@ def load_model(options: argparse.Namespace) -> AudioGen:
 
     device = choose_device(options.device)
     return AudioGen.from_pretrained(options.model, text_encoder=options.text_encoder, device=device)
-
-
-def load_on_device(name: str, device: str) -> Any:
-    """The codec of that name on a torch device."""
-    from ..codecs import load_codec
-
-    codec: Any = load_codec(name)
-    return codec.to(device)

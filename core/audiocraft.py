@@ -8,7 +8,6 @@ or call anything: only plain references are followed.
 from __future__ import annotations
 
 import logging
-import pickle
 import re
 import zipfile
 from collections.abc import Mapping, Sequence
@@ -16,10 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-import torch
 from omegaconf import OmegaConf
 from torch import Tensor
 
+from .checkpoint import read_torch
 from .errors import ModelError
 
 logger = logging.getLogger(__name__)
@@ -41,14 +40,8 @@ def read_published(path: Path, kind: str) -> tuple[dict[str, Tensor], PublishedC
     Raises:
         ModelError: it is truncated, damaged or no such checkpoint; the message names the file.
     """
-    try:
-        # Only the zip format that torch has written since 1.6 can be mapped.
-        mapped = zipfile.is_zipfile(path)
-        package = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
-    except (RuntimeError, pickle.UnpicklingError, EOFError, KeyError, OSError) as error:
-        raise ModelError(
-            f"weight file {path} is truncated or damaged ({error}); download it again"
-        ) from error
+    # Only the zip format that torch has written since 1.6 can be mapped.
+    package = read_torch(path, mapped=zipfile.is_zipfile(path))
     if isinstance(package, dict) and "pretrained" in package and "best_state" not in package:
         raise ModelError(
             f"{path} holds no weights but names another model ({package['pretrained']!r}); load that one "

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from ..codecs.base import Codec
-from ..codecs.registry import load_codec
+from ..codecs.registry import CODECS, load_codec
 from ..core.atomic import atomic_write
 from ..core.cache import converted
 from ..core.checkpoint import BUNDLED_MODELS, MAX_SHARD_BYTES, MODEL_FILES, read_json
@@ -79,9 +79,10 @@ def load_parts(
     else:
         config = read_json(folder / CONFIG_FILE)
         if (kind := config.get("_class_name", "AudioGen")) != "AudioGen":
+            call = "load_codec" if kind in CODECS else f"{kind}.from_pretrained"
             raise ModelError(
-                f"{os.fspath(name)} is of the kind {kind}, not an AudioGen, which makes sound of text; "
-                "foley, which ships, is one"
+                f"{os.fspath(name)} is of the kind {kind}, which {call} loads, not an AudioGen, which makes "
+                "sound of text; foley, which ships, is one"
             )
         lm = AudioLM.from_pretrained(folder / "lm", torch_dtype=dtype)
         text_encoder = folder / "text_encoder" if text_encoder is None else text_encoder
@@ -114,7 +115,7 @@ def _published_codec(folder: Path) -> Path:
         return folder
 
     def build(target: Path) -> None:
-        codec: Any = load_codec(folder)
+        codec = load_codec(folder)
         codec.save_pretrained(target)
 
     return converted(file, "codec", build)

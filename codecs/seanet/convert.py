@@ -1,4 +1,4 @@
-"""Reading the EnCodec checkpoints that AudioCraft published (`compression_state_dict.bin`).
+"""Convert the EnCodec checkpoints that AudioCraft published (`compression_state_dict.bin`).
 
 core/audiocraft.py reads the file; of its configuration, only the keys that describe the network count.
 """

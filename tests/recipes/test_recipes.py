@@ -34,7 +34,6 @@ SMALL_MODEL = {
     "codebook_size": 16,
     "decoder_layers": 1,
     "dim": 64,
-    "discriminator_filters": 2,
     "encoder_layers": 1,
     "ffn_dim": 32,
     "head_dim": 16,
@@ -151,7 +150,7 @@ def make_data(config: dict[str, Any]) -> None:
     for key in ENCODED:
         for name in as_list(data.get(key)):
             folder = Path(name)
-            folder.mkdir(parents=True, exist_ok=True)
+            folder.mkdir(parents=True, exist_ok=True)  # type: ignore[attr-defined]
             codes = rng.integers(0, SMALL_MODEL["codebook_size"], (6, model.get("num_codebooks", 4), 30))
             np.save(folder / "codes.npy", codes.astype(np.int16))
             lines = [
