@@ -9,6 +9,7 @@ does it from a YAML file, is in docs/training.md. The model goes to FOLDER/tiny-
 
 import math
 import sys
+from functools import partial
 from pathlib import Path
 
 import lightning
@@ -16,7 +17,7 @@ import torch
 
 from soundloom import load_codec, write_audio
 from soundloom.codecs import SEANetCodec
-from soundloom.codecs.seanet.module import SEANetModule
+from soundloom.codecs.seanet.module import DiscriminatorSettings, SEANetLosses, SEANetModule
 from soundloom.recipes.data import AudioDataModule
 
 SAMPLE_RATE = 8000
@@ -59,7 +60,11 @@ def main(folder: Path, sounds: Path | None = None) -> None:
     )
     target = folder / "tiny-codec"
     module = SEANetModule(
-        codec, learning_rate=3e-3, quantizer_start=15, discriminator_filters=0, export_to=str(target)
+        codec,
+        optimizer=partial(torch.optim.Adam, lr=3e-3, betas=(0.5, 0.9)),
+        losses=SEANetLosses(quantizer_start=15),
+        discriminator=DiscriminatorSettings(n_filters=0),  # none
+        export_to=str(target),
     )
     trainer = lightning.Trainer(
         max_steps=40,

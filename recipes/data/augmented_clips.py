@@ -25,7 +25,7 @@ from ...core.failures import Failure, attempt
 from ...gen.training.mixing import REFERENCE_DB, at_level
 from ..foley.corpus import FoleyCorpus
 from ..foley.grammar import labels, stable_fraction
-from ..foley.mixing import class_of_recording, mixing_classes
+from ..foley.mixing_classes import class_of_recording, mixing_classes
 from ..foley.scene import PEAK
 from ..foley.sound_classes import CLASSES
 from .augmentation import Augmentation, frame_levels
@@ -66,7 +66,7 @@ class MixSettings:
             renderings are heard as well as recordings; 0: recordings only.
         compositions: weights of "single", "while", "background" and "then".
         part: "train"; "validation": the other recordings, about 5 %; "all": both.
-        known_classes: leave out recordings of a class that `foley.mixing` does not know.
+        known_classes: leave out recordings of a class that `foley.mixing_classes` does not know.
         augmentation: of the recordings.
 
     Raises:
