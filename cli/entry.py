@@ -9,12 +9,14 @@ from collections.abc import Sequence
 
 from .. import __version__
 from . import (
+    augment,
     bench_codecs,
     compare,
     compare_latents,
     compare_models,
     decode,
     demo,
+    draw,
     encode,
     evaluate,
     export,
@@ -31,8 +33,8 @@ COMMANDS = {
     command.name: command
     for family in (
         *(generate, demo, encode, decode, info),
-        *(evaluate, compare, compare_models, compare_latents, bench_codecs),
-        *(prepare, export),
+        *(evaluate, compare, compare_models, compare_latents, bench_codecs, draw),
+        *(prepare, augment, export),
     )
     for command in family.COMMANDS
 }
