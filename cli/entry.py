@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from .. import __version__
 from . import (
+    augment,
     bench_codecs,
     compare,
     compare_latents,
@@ -33,7 +34,7 @@ COMMANDS = {
     for family in (
         *(generate, demo, encode, decode, info),
         *(evaluate, compare, compare_models, compare_latents, bench_codecs, draw),
-        *(prepare, export),
+        *(prepare, augment, export),
     )
     for command in family.COMMANDS
 }

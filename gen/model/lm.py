@@ -22,6 +22,7 @@ from torch.nn import functional as F
 from ...core.checkpoint import BUNDLED_MODELS, MODEL_FILES, fill, part_folder, read_json, read_weights
 from ...core.hub import resolve_model
 from ...core.safetensors_files import SharedWeights
+from .infill import PARTS, InfillSteps
 from .pattern import CodePattern, build_pattern
 from .quantized import STORAGE_KEY, is_int8, load_int8
 from .step import TransformerStep
@@ -80,6 +81,8 @@ class AudioLM(SharedWeights, ModelMixin, ConfigMixin):
         delays: frames that each codebook comes late (only "delay"; default 0..K-1).
         dropout: chance that an element of a sub-layer's output is dropped in training.
         bias_attention, bias_ffn, bias_heads: whether those Linear modules have biases.
+        infill_frames: frames of the longest gap that the model is trained to fill (see infill.py); a longer
+            one is told to it as one of this length. 0: it only continues, and has no weights for gaps.
     """
 
     _supports_gradient_checkpointing = True
@@ -101,6 +104,7 @@ class AudioLM(SharedWeights, ModelMixin, ConfigMixin):
         bias_attention: bool = False,
         bias_ffn: bool = False,
         bias_heads: bool = False,
+        infill_frames: int = 0,
     ) -> None:
         super().__init__()
         self.num_codebooks = num_codebooks
@@ -120,6 +124,11 @@ class AudioLM(SharedWeights, ModelMixin, ConfigMixin):
             bias_ffn=bias_ffn,
         )
         self.heads = nn.Linear(dim, num_codebooks * codebook_size, bias=bias_heads)
+        if infill_frames < 0:
+            raise ValueError(f"infill_frames is {infill_frames}; it must be 0 or more")
+        self.infill_frames = infill_frames
+        # One vector a part, and one for each number of frames that are left, 0 included.
+        self.infill = nn.Embedding(PARTS + infill_frames + 1, dim) if infill_frames else None
         self.reset_parameters()
 
     @property
@@ -134,6 +143,8 @@ class AudioLM(SharedWeights, ModelMixin, ConfigMixin):
         truncated_normal_(self.heads.weight, std)
         if self.heads.bias is not None:
             nn.init.zeros_(self.heads.bias)
+        if self.infill is not None:
+            truncated_normal_(self.infill.weight, std)
         self.text_projection.reset_parameters()
         self.transformer.reset_parameters()
 
@@ -174,7 +185,13 @@ class AudioLM(SharedWeights, ModelMixin, ConfigMixin):
         return self.transformer.condition(projected, hidden, project=project)
 
     def forward(
-        self, codes: Tensor, states: Tensor, mask: Tensor | None = None, *, attend_padding: bool = False
+        self,
+        codes: Tensor,
+        states: Tensor,
+        mask: Tensor | None = None,
+        *,
+        attend_padding: bool = False,
+        gaps: InfillSteps | None = None,
     ) -> LMOutput:
         """Predict every code from the ones before it (teacher forcing).
 
@@ -183,13 +200,25 @@ class AudioLM(SharedWeights, ModelMixin, ConfigMixin):
             states: `[B, L, D]`.
             mask: bool `[B, L]` or None.
             attend_padding: see `condition`.
+            gaps: the same codes laid out with a gap in each item; every code is then predicted.
+
+        Raises:
+            ValueError: there are gaps, but the model has no weights for them.
         """
         frames = codes.shape[-1]
-        sequence = self.pattern.build(codes, special=self.special_token)
-        sequence = sequence[:, :, : self.pattern.teacher_steps(frames)]
+        if gaps is None:
+            sequence = self.pattern.build(codes, special=self.special_token)
+            sequence = sequence[:, :, : self.pattern.teacher_steps(frames)]
+        else:
+            sequence = gaps.tokens
         condition = self.condition(states, mask, attend_padding=attend_padding, project=False)
-        hidden = self.transformer(self._embed(sequence, self._tables(sequence.device)), condition)
+        x = self._embed(sequence, self._tables(sequence.device))
+        if gaps is not None:
+            x = x + self.infill_vectors(gaps.parts, gaps.left)
+        hidden = self.transformer(x, condition)
         logits = self.heads(hidden).unflatten(-1, (self.num_codebooks, self.codebook_size))
+        if gaps is not None:
+            return LMOutput(gaps.align(logits), gaps.mask)
         aligned, valid = self.pattern.align(logits, frames)
         return LMOutput(aligned, valid.unsqueeze(0).expand(codes.shape[0], -1, -1))
 
@@ -203,12 +232,25 @@ class AudioLM(SharedWeights, ModelMixin, ConfigMixin):
         single = TransformerStep.of(self.transformer, condition, cache)
         return DecodeState(condition, cache, rows, self._tables(states.device), single)
 
-    def step(self, tokens: Tensor, state: DecodeState) -> Tensor:
+    def infill_vectors(self, parts: Tensor, left: Tensor) -> Tensor:
+        """What is added to the input of steps `[B, S]` of examples with a gap: `[B, S, d]`.
+
+        Raises:
+            ValueError: the model has no weights for gaps.
+        """
+        if self.infill is None:
+            raise ValueError(
+                "this model was not trained to fill gaps (infill_frames is 0); train one with infill set"
+            )
+        return self.infill(parts) + self.infill(PARTS + left.clamp_max(self.infill_frames))
+
+    def step(self, tokens: Tensor, state: DecodeState, gaps: tuple[Tensor, Tensor] | None = None) -> Tensor:
         """Feed the next steps and predict the one after them.
 
         Args:
             tokens: int64 `[B, K, S]`. When the state has 2 B rows (guidance), they serve both halves.
             state: from `start`; it advances by S steps.
+            gaps: `InfillSteps.parts` and `.left` of these steps, `[B, S]` each; None: not filling a gap.
 
         Returns:
             Logits `[rows, K, V]`.
@@ -217,6 +259,8 @@ class AudioLM(SharedWeights, ModelMixin, ConfigMixin):
             ValueError: the state is full.
         """
         x = self._embed(tokens, state.tables)
+        if gaps is not None:
+            x = x + self.infill_vectors(*gaps)
         if state.rows != x.shape[0]:
             x = torch.cat([x] * (state.rows // x.shape[0]))
         if state.single is not None and x.shape[1] == 1 and not torch.is_grad_enabled():
