@@ -34,6 +34,7 @@ from ..recipes.progress import StepProgress
 from ..recipes.resume import StepSeed
 from .command import did_you_mean
 from .moved_modules import know_moved_modules
+from .recipe_files import read_recipe
 from .terminal import say
 
 # How jsonargparse begins when it wraps what the constructor of a class raised.
@@ -46,6 +47,13 @@ class _Formatter(jsonargparse.DefaultHelpFormatter, argparse.RawDescriptionHelpF
 
 class RecipeParser(LightningArgumentParser):
     """A parser that names the setting that was probably meant, and not all settings that there are."""
+
+    def parse_path(self, path: Any, *args: Any, **options: Any) -> jsonargparse.Namespace:
+        """Read a recipe, over that which it extends (see recipe_files.py)."""
+        from omegaconf import OmegaConf
+
+        content = OmegaConf.to_yaml(OmegaConf.create(read_recipe(Path(str(path)))))
+        return self.parse_string(content, *args, path=Path(str(path)).name, **options)
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         if not self.exit_on_error:  # one that jsonargparse uses itself, for the settings of a class

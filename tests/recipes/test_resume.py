@@ -41,16 +41,13 @@ seed_everything: 3
 model:
   class_path: soundloom.gen.training.module.AudioGenModule
   init_args:
-    text_encoder: {T5}
-    num_codebooks: 2
-    codebook_size: 16
-    dim: 16
-    num_layers: 1
-    num_heads: 2
-    warmup_steps: 3
-    learning_rate: 1.0e-2
-    dropout: 0.1
-    caption_dropout: 0.3
+    lm: {{num_codebooks: 2, codebook_size: 16, dim: 16, num_layers: 1, num_heads: 2, dropout: 0.1}}
+    text: {{encoder: {T5}}}
+    objective: {{caption_dropout: 0.3}}
+    optimizer:
+      class_path: torch.optim.AdamW
+      init_args: {{lr: 1.0e-2, betas: [0.9, 0.95], weight_decay: 0.1}}
+    scheduler: {{warmup_steps: 3}}
 data:
   class_path: soundloom.recipes.data.TokenDataModule
   init_args:

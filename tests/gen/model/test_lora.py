@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,9 @@ from soundloom.gen.pipeline import AudioGen
 from soundloom.gen.text.loader import load_text_encoder
 from soundloom.gen.training.ema import ExponentialMovingAverage
 from soundloom.gen.training.module import AudioGenModule
-from soundloom.gen.training.objective import CodeBatch
+from soundloom.gen.training.objective import CodeBatch, Objective
+from soundloom.gen.training.parts import TextSettings
+from soundloom.gen.training.schedule import LearningRateSchedule
 
 T5 = Path(__file__).resolve().parents[2] / "fixtures" / "audiogen_tiny" / "t5"
 
@@ -66,8 +69,14 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def module(start: Path, **changed: Any) -> AudioGenModule:
     torch.manual_seed(0)
-    settings: dict[str, Any] = {"init_from": str(start), "lora": LoRASettings(rank=2), "warmup_steps": 0}
-    return AudioGenModule(**(settings | {"learning_rate": 0.05, "caption_dropout": 0.0} | changed))
+    settings: dict[str, Any] = {
+        "init_from": str(start),
+        "lora": LoRASettings(rank=2),
+        "objective": Objective(caption_dropout=0.0),
+        "optimizer": partial(torch.optim.AdamW, lr=0.05, betas=(0.9, 0.95), weight_decay=0.1),
+        "scheduler": LearningRateSchedule(warmup_steps=0),
+    }
+    return AudioGenModule(**(settings | changed))
 
 
 def batch() -> CodeBatch:
@@ -172,7 +181,7 @@ def test_what_cannot_be_is_named() -> None:
         with pytest.raises(ValueError, match=words):
             LoRASettings(**wrong)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="init_from is not"):
-        AudioGenModule(text_encoder=str(T5), lora=LoRASettings())
+        AudioGenModule(text=TextSettings(str(T5)), lora=LoRASettings())
 
 
 def test_training_moves_lora_alone_and_lowers_the_loss(start: Path, tmp_path: Path) -> None:

@@ -441,7 +441,10 @@ RECIPE = """\
 seed_everything: 3
 model:
   class_path: soundloom.gen.training.module.AudioGenModule
-  init_args: {{text_encoder: {tiny}/t5, codec: {tiny}, codebook_size: 64, dim: 12, num_layers: 1}}
+  init_args:
+    lm: {{codebook_size: 64, dim: 12, num_layers: 1}}
+    text: {{encoder: {tiny}/t5}}
+    codec: {tiny}
 data:
   class_path: soundloom.recipes.data.AudioGenDataModule
   init_args: {{folders: [{folder}], segment_seconds: 0.5, batch_size: 2, mixing: {{snr_db: [-3, 3]}}}}
