@@ -8,17 +8,31 @@ import sys
 from collections.abc import Sequence
 
 from .. import __version__
-from . import bench_codecs, compare, decode, demo, encode, evaluate, export, generate, info, prepare
+from . import (
+    bench_codecs,
+    compare,
+    decode,
+    demo,
+    distil_text,
+    encode,
+    evaluate,
+    export,
+    generate,
+    info,
+    prepare,
+    render,
+)
 from .command import Parser, did_you_mean, run_guarded
 from .sleep_while_waiting import sleep_while_waiting
 from .terminal import show_any_name
 from .training import TRAINING_COMMANDS, lightning
 
-COMMANDS = {
-    command.name: command
-    for family in (generate, demo, encode, decode, info, evaluate, compare, bench_codecs, prepare, export)
-    for command in family.COMMANDS
-}
+FAMILIES = (
+    *(generate, demo, encode, decode, info),
+    *(evaluate, compare, bench_codecs),
+    *(prepare, export, render, distil_text),
+)
+COMMANDS = {command.name: command for family in FAMILIES for command in family.COMMANDS}
 EXAMPLES = """\
   soundloom generate "a dog barks" -o dog.wav --duration 5 --seed 7
   soundloom generate "heavy rain" "an owl hoots twice" -o sounds/     (one file a prompt)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..gen.training.flat_settings import nested_settings, present_name
+from ..gen.training.flat_settings import OPTIMIZER, nested_settings, present_name
 from .command import CommandError, did_you_mean
 
 RECIPES = Path(__file__).resolve().parents[1] / "recipes"
@@ -76,11 +76,14 @@ def laid_over(base: Any, upper: Any) -> Any:
 
 
 def under_present_names(recipe: dict[str, Any]) -> dict[str, Any]:
-    """A recipe whose language model's settings have the names of today; see gen/training/flat_settings.py."""
+    """A recipe whose language model's settings have the names of today (see gen/training/flat_settings.py).
+
+    The default optimiser stands in it too, so that its learning rate can be set on the command line.
+    """
     model = recipe.get("model")
     if not _trains_audiogen(recipe) or not isinstance(model, dict) or not model.get("init_args"):
         return recipe
-    settings = nested_settings(model["init_args"])
+    settings = {"optimizer": OPTIMIZER, **nested_settings(model["init_args"])}
     if settings == model["init_args"]:
         return recipe
     recipe = recipe | {"model": model | {"init_args": settings}}

@@ -5,6 +5,7 @@ Checkpoints and recipes of that time are read under today's names: this is the o
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from typing import Any
 
@@ -39,7 +40,7 @@ MOVED_SETTINGS = {
     "export_codec": "export.codec",
     "export_settings": "export",
 }
-_ADAMW = {
+OPTIMIZER: dict[str, Any] = {  # AudioGen's, where a recipe names none
     "class_path": "torch.optim.AdamW",
     "init_args": {"lr": 5e-4, "betas": [0.9, 0.95], "weight_decay": 0.1},
 }
@@ -56,7 +57,7 @@ def nested_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
         part = found
         for parent in parents:
             if parent == "optimizer" and "optimizer" not in part:
-                part[parent] = {**_ADAMW, "init_args": dict(_ADAMW["init_args"])}  # type: ignore[call-overload]
+                part[parent] = copy.deepcopy(OPTIMIZER)
             part[parent] = dict(part.get(parent) or {})
             part = part[parent]
         if isinstance(value, Mapping) or name == "export_settings":

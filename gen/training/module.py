@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -27,7 +28,7 @@ from ..text.embedded import EmbeddedTextEncoder
 from ..text.encoder import TextEncoder, TextStates
 from .examples import decoded_examples, generate_codes
 from .export_checkpoint import read_checkpoint
-from .flat_settings import nested_settings
+from .flat_settings import OPTIMIZER, nested_settings
 from .fsdp import shard
 from .objective import (
     CodeBatch,
@@ -71,6 +72,7 @@ class AudioGenModule(ExportsModel):
             None: train all of the language model.
         objective: what is trained for: captions that are left out, weights of the codebooks.
         optimizer: makes the optimiser of the trained parameters; in a recipe a `class_path` with `init_args`.
+            AudioGen: AdamW, whose decay acts on every parameter.
         scheduler: the learning rate over the steps, as a share of the optimiser's.
         gradient_checkpointing: compute activations twice to save memory.
         compile: run the language model through torch.compile.
@@ -91,9 +93,7 @@ class AudioGenModule(ExportsModel):
         init_from: str | None = None,
         lora: LoRASettings | None = None,
         objective: Objective = Objective(),
-        optimizer: OptimizerCallable = lambda parameters: torch.optim.AdamW(
-            parameters, lr=5e-4, betas=(0.9, 0.95), weight_decay=0.1
-        ),
+        optimizer: OptimizerCallable = partial(torch.optim.AdamW, **OPTIMIZER["init_args"]),
         scheduler: LearningRateSchedule = LearningRateSchedule(),
         gradient_checkpointing: bool = False,
         compile: bool = False,

@@ -145,9 +145,8 @@ class EncodedSource:
         if not path.is_file():
             raise FileNotFoundError(
                 f"{path} is missing; make it with: "
-                f"python -m soundloom.recipes.data.encoding {self.folder} --codec "
-                f"seanet-16khz (a rendered folder), or: soundloom prepare SOUNDS -o {self.folder} --codec "
-                "seanet-16khz"
+                f"soundloom prepare {self.folder} --codec seanet-16khz (a rendered folder), or: "
+                f"soundloom prepare SOUNDS -o {self.folder} --codec seanet-16khz"
             )
         self.codes = np.load(path, mmap_mode="r")
         self.entries = read_metadata(self.folder)

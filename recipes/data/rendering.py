@@ -79,7 +79,7 @@ class RenderingDataModule(lightning.LightningDataModule):
         if clips is None:
             raise FileNotFoundError(
                 f"{path} does not exist. If it is a folder of yours, check the spelling and the current "
-                f"folder; or render sounds into it with: python -m soundloom.recipes.foley.render {path} "
+                f"folder; or render sounds into it with: soundloom render {path} "
                 f"--clips 20000 --split {split} --seed {seed} --sample-rate {self.sample_rate} "
                 "(or let render_clips say how many clips to render)"
             )

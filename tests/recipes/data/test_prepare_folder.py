@@ -335,7 +335,9 @@ def test_what_breaks_between_check_and_encoding_is_reported(
     for name in ("a.wav", "c.flac"):
         (sounds / name).write_bytes(b"broken")
     with pytest.raises(ValueError, match=r"none of 3 recordings .*a\.wav"):
-        encode_recordings(list_folder(sounds).recordings, FolderSink(tmp_path / "out"), PeakCodec())
+        with FolderSink(tmp_path / "out") as sink:
+            encode_recordings(list_folder(sounds).recordings, sink, PeakCodec())
+    assert not list((tmp_path / "out").iterdir()), "nothing stays open or is left of it"
 
 
 def test_nothing_half_done_is_left(sounds: Path, tmp_path: Path) -> None:
