@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import lightning
+import numpy as np
 import torch
 from lightning.fabric.plugins import TorchCheckpointIO
 from torch.utils.data import DataLoader, Dataset, DistributedSampler, default_collate
 
 _LARGEST_SEED = 2**63 - 1
-_WORD = 2**64 - 1
 
 
 def run_seed() -> int:
@@ -29,14 +29,9 @@ def run_seed() -> int:
 
 
 def mixed_seed(*numbers: int) -> int:
-    """One seed out of several numbers, another one for other numbers (steps of splitmix64)."""
-    state = 0
-    for number in numbers:
-        state = (state + number + 0x9E3779B97F4A7C15) & _WORD
-        state = ((state ^ (state >> 30)) * 0xBF58476D1CE4E5B9) & _WORD
-        state = ((state ^ (state >> 27)) * 0x94D049BB133111EB) & _WORD
-        state ^= state >> 31
-    return state & _LARGEST_SEED
+    """One seed out of several numbers of 0 or more, another one for other numbers."""
+    mixed = np.random.SeedSequence(len(numbers), spawn_key=numbers)
+    return int(mixed.generate_state(1, np.uint64)[0]) & _LARGEST_SEED
 
 
 class StepSeed(lightning.Callback):

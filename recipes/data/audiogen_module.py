@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-import re
-import zlib
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -17,29 +15,24 @@ from torch.utils.data import DataLoader
 from ...codecs.registry import load_codec
 from ...gen.training.mixing import Mixing
 from ..resume import mixed_seed, run_seed
-from .captioned import (
-    EncodedSource,
-    Item,
-    ItemDataset,
-    RecordingSource,
-    RenderedSource,
-    Source,
-    collate_items,
-    hold_out,
-    item_of_sample,
-    read_prepared,
-)
 from .captions import normalize_caption
-from .datasets import HOLD_OUT_EVERY
 from .encoded_files import CODES
 from .folder import read_folder
+from .items import ItemDataset, collate_items, item_of_sample
 from .rendering import RenderingDataModule, loader, positive
 from .shard_stream import BUFFER, ShardStream, StreamLoader
-from .shards import Sample, describe_shards, find_shards, holds_shards
+from .shards import Sample, describe_shards, find_shards, held_out, holds_shards
+from .sources import (
+    CaptionedSource,
+    EncodedSource,
+    Item,
+    RecordingSource,
+    RenderedSource,
+    hold_out,
+    read_prepared,
+)
 
 logger = logging.getLogger(__name__)
-
-_PIECE = re.compile(r"(\d{8})-\d{3}")  # keys of encoded shards: recording and piece, see encoding.py
 
 
 class AudioGenDataModule(RenderingDataModule):
@@ -49,7 +42,7 @@ class AudioGenDataModule(RenderingDataModule):
 
     - folders of recordings with captions (see folder.py): "audio" batches, for which the model needs a codec;
     - rendered folders (audio.npy), also "audio", unless `codec` encodes them in advance;
-    - encoded folders (codes.npy, by `soundloom prepare` or recipes/data/encoding.py): "codes" batches;
+    - encoded folders (codes.npy, by `soundloom prepare`): "codes" batches;
     - WebDataset shards, raw or encoded.
 
     Sound and codes do not mix in one run, nor do shards and folders.
@@ -207,7 +200,7 @@ class AudioGenDataModule(RenderingDataModule):
         self.train_set = ItemDataset(sources, items, self.repeats, training=True, edit=self.edit)
         self.val_set = ItemDataset(val_sources, val_items, once, training=False, edit=self.edit)
 
-    def _source(self, folder: str) -> Source:
+    def _source(self, folder: str) -> CaptionedSource:
         path = self.locate(folder)
         if not self._sounding:
             return EncodedSource(path, self._length)
@@ -346,12 +339,6 @@ class AudioGenDataModule(RenderingDataModule):
         if self.edit is not None:
             item.caption = self.edit(item.caption)
         return item
-
-
-def held_out(key: str) -> bool:
-    """Whether a sample of a shard is kept for validation: about every 20th recording, by its key."""
-    piece = _PIECE.fullmatch(key)
-    return zlib.crc32((piece[1] if piece else key).encode()) % HOLD_OUT_EVERY == 0
 
 
 def _listed(kinds: dict[str, bool], yes: str, no: str) -> str:

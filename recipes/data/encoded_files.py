@@ -1,4 +1,4 @@
-"""The files that hold encoded sound: written by encoding.py, read by captioned.py.
+"""The files that hold encoded sound: written by encoding.py, read by sources.py.
 
 An encoded folder holds codes.npy, int16 `[n, K, T]`; metadata.jsonl with a line for each of the n items
 (captions, frames that are no padding, file_name); prepared.json, which says what encoded them; and, if the

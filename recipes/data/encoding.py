@@ -24,9 +24,9 @@ from torch.nn import functional as F
 from ...codecs.base import Codec
 from ...core.failures import Failure, attempt
 from ...gen.text.encoder import TextEncoder
-from .datasets import RenderedFolder
 from .encoded_files import CODES, Sink, describe, write_prepared
 from .folder import Recording, read_part, sound_seconds
+from .sources import RenderedFolder
 
 logger = logging.getLogger(__name__)
 

@@ -12,7 +12,8 @@ from torch.utils.data import DataLoader, Dataset
 
 from ...core.exports_model import ExportsModel
 from ..resume import ResumableLoader
-from .datasets import HOLD_OUT_EVERY, RenderedFolder
+from .shards import HOLD_OUT_EVERY
+from .sources import RenderedFolder
 
 logger = logging.getLogger(__name__)
 

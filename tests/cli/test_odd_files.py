@@ -15,10 +15,9 @@ import soundfile
 
 from soundloom.codecs import compression
 from soundloom.evaluation import evaluate_sounds
-from soundloom.recipes.data import prepare_folder
+from soundloom.recipes.data import AudioDataModule, prepare_folder
 from soundloom.recipes.data.audiogen_module import AudioGenDataModule
-from soundloom.recipes.data.datasets import AudioFiles
-from soundloom.recipes.data.modules import AudioDataModule
+from soundloom.recipes.data.sources import AudioFiles
 from tests.cli.running import refused, run
 
 ODD_NAME = "caf\udce9.wav"  # b"caf\xe9.wav"

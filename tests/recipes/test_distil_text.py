@@ -13,9 +13,9 @@ import torch
 from safetensors.torch import load_file
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
+from soundloom import cli
 from soundloom.core._torchaudio import shield_transformers
 from soundloom.gen.text.embedded import EmbeddedTextEncoder
-from soundloom import cli
 from soundloom.recipes import distil_text
 from soundloom.recipes.distil_text import (
     distil,

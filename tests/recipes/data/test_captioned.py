@@ -18,11 +18,12 @@ from safetensors.numpy import save
 from soundloom import cli
 from soundloom.core.audio import AudioError
 from soundloom.gen.training.mixing import Mixing
-from soundloom.recipes.data.audiogen_module import AudioGenDataModule, held_out
-from soundloom.recipes.data.captioned import Item, ItemDataset, RecordingSource, collate_items, hold_out
+from soundloom.recipes.data import AudioDataModule
+from soundloom.recipes.data.audiogen_module import AudioGenDataModule
 from soundloom.recipes.data.folder import read_folder
-from soundloom.recipes.data.modules import AudioDataModule
-from soundloom.recipes.data.shards import ShardWriter
+from soundloom.recipes.data.items import ItemDataset, collate_items
+from soundloom.recipes.data.shards import ShardWriter, held_out
+from soundloom.recipes.data.sources import Item, RecordingSource, hold_out
 
 RATE = 8000
 

@@ -18,9 +18,10 @@ from soundloom import cli
 from soundloom.codecs.base import Codec
 from soundloom.codecs.seanet.model import SEANetCodec
 from soundloom.evaluation.classifier_module import SoundClassifierModule
+from soundloom.recipes.data import AudioDataModule, ClipDataModule, TokenDataModule
 from soundloom.recipes.data import encoding as encode
-from soundloom.recipes.data.datasets import SILENCE_RMS, AudioFiles, RenderedFolder
-from soundloom.recipes.data.modules import AudioDataModule, ClipDataModule, TokenDataModule
+from soundloom.recipes.data.crops import SILENCE_RMS
+from soundloom.recipes.data.sources import AudioFiles, RenderedFolder
 from soundloom.recipes.foley.corpus import FoleyCorpus
 from soundloom.recipes.foley.render import render_dataset
 from soundloom.recipes.foley.sound_classes import SoundClass
@@ -228,9 +229,7 @@ def test_missing_folder_names_the_command(tmp_path: Path) -> None:
         AudioDataModule([str(tmp_path / "none")]),
         ClipDataModule(str(tmp_path / "none"), str(tmp_path / "none2")),
     ):
-        with pytest.raises(
-            FileNotFoundError, match=r"soundloom render .*none .*--split train"
-        ):
+        with pytest.raises(FileNotFoundError, match=r"soundloom render .*none .*--split train"):
             data.prepare_data()
 
 

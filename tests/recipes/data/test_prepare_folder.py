@@ -334,10 +334,12 @@ def test_what_breaks_between_check_and_encoding_is_reported(
     assert json.loads((tmp_path / "out" / "report.json").read_text())["counts"] == {"unreadable": 1}
     for name in ("a.wav", "c.flac"):
         (sounds / name).write_bytes(b"broken")
-    with pytest.raises(ValueError, match=r"none of 3 recordings .*a\.wav"):
-        with FolderSink(tmp_path / "out") as sink:
-            encode_recordings(list_folder(sounds).recordings, sink, PeakCodec())
-    assert not list((tmp_path / "out").iterdir()), "nothing stays open or is left of it"
+    other = tmp_path / "other"
+    other.mkdir()
+    wrong = pytest.raises(ValueError, match=r"none of 3 recordings .*a\.wav")
+    with wrong, FolderSink(other) as sink:
+        encode_recordings(list_folder(sounds).recordings, sink, PeakCodec())
+    assert not list(other.iterdir()), "nothing is left of it"
 
 
 def test_nothing_half_done_is_left(sounds: Path, tmp_path: Path) -> None:
@@ -424,8 +426,7 @@ def test_half_a_file_is_listed_as_unreadable_and_not_encoded(tmp_path: Path, suf
     assert "breaks off early" in details[half.name]
     assert "no decoder" in details["song.m4a"]
     assert "ffmpeg -i song.m4a song.wav" in details["song.m4a"]
-    sink = FolderSink(tmp_path)
-    counts = encode_recordings(list_folder(folder).recordings, sink, PeakCodec())
-    sink.close()
+    with FolderSink(tmp_path) as sink:
+        counts = encode_recordings(list_folder(folder).recordings, sink, PeakCodec())
     assert counts.samples == 1
     assert set(counts.left_out) == {half.name, "song.m4a"}

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from soundloom.recipes.foley import FoleyCorpus
 from soundloom import cli
+from soundloom.recipes.foley import FoleyCorpus
 from soundloom.recipes.foley.render import render_dataset
 
 SETTINGS = {"seconds": 1.0, "sample_rate": 8000, "seed": 7}
