@@ -61,7 +61,10 @@ class AudioLMConfig:
             )
         if not 0.0 <= self.dropout < 1.0:
             raise ArgumentError(f"dropout is {self.dropout}; allowed are 0 to 1 (1 excluded)")
-        self.code_pattern()  # names a pattern or delays that cannot be
+        try:
+            self.code_pattern()
+        except ValueError as error:
+            raise ArgumentError(str(error)) from error
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any], where: str) -> Self:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from soundloom.codecs.seanet.model import SEANetCodec
+from soundloom.gen.model.config import AudioLMConfig
 from soundloom.gen.model.lm import AudioLM
 from soundloom.gen.model.lora import (
     DEFAULT_TARGETS,
@@ -242,7 +243,7 @@ def test_the_exported_model_is_plain_and_computes_the_same(start: Path, tmp_path
 
 
 def test_in_full_everything_trains_from_the_same_start(start: Path, tmp_path: Path) -> None:
-    model = module(start, lora=None, dropout=0.25)
+    model = module(start, lora=None, lm=AudioLMConfig(dropout=0.25))
     torch.testing.assert_close(logits(model.lm.eval()), logits(small_lm()), rtol=0, atol=0)
     assert all(layer.dropout == 0.25 for layer in model.lm.transformer.layers)
     before = {name: value.clone() for name, value in model.lm.named_parameters()}
@@ -265,8 +266,8 @@ def test_int8_weights_are_a_start_like_any_other(start: Path, tmp_path: Path) ->
 def test_another_text_encoder_must_fit(start: Path) -> None:
     wide = load_text_encoder(T5)
     wide.dim = 64
-    with pytest.raises(ValueError, match=r"width 64.*leave text_encoder out"):
-        module(start, text_encoder=wide)
+    with pytest.raises(ValueError, match=r"width 64.*leave text\.encoder out"):
+        module(start, text=TextSettings(wide))
 
 
 def test_checkpointing_changes_no_gradient(start: Path) -> None:
