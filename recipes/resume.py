@@ -1,4 +1,4 @@
-"""What makes a run that was killed go on as if nothing had happened: same data order, same random draws.
+"""Resume a run as if it had never stopped: the same data order, the same random draws, whole checkpoints.
 
 Lightning's checkpoints hold weights, optimiser, schedule and counters. Left to the caller are the place in
 the data, the state of random generators in every process and worker, and files that are whole after

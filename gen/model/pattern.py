@@ -105,6 +105,7 @@ class CodePattern:
             )
         sequence = codes.new_full((batch, self.num_codebooks, self.num_steps(frames)), special)
         for k in range(self.num_codebooks):
+            # The steps at which the frames of this codebook sit: [B, T], a view.
             places = sequence[:, k, self.step_of(k, 0) :: self.stride]
             places[:, :given] = codes[:, k]
             places[:, given:frames] = unknown
@@ -147,6 +148,7 @@ class CodePattern:
         aligned = outputs.new_zeros(outputs.shape[0], self.num_codebooks, frames, outputs.shape[-1])
         mask = torch.zeros(self.num_codebooks, frames, dtype=torch.bool, device=outputs.device)
         for k in range(self.num_codebooks):
+            # One step before a code sits stands its prediction: [B, up to T, V].
             found = outputs[:, self.step_of(k, 0) - 1 : usable : self.stride, k][:, :frames]
             aligned[:, k, : found.shape[1]] = found
             mask[k, : found.shape[1]] = True

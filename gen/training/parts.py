@@ -1,4 +1,4 @@
-"""What a training of AudioGen starts from: another model, a text encoder, a codec."""
+"""Text encoder, codec and start model of a training of AudioGen, and what it exports."""
 
 from __future__ import annotations
 

@@ -245,7 +245,7 @@ class AudioGenDataModule(RenderingDataModule):
             if spoken and found["codec"] and not _may_be_the_same(found["codec"], spoken):
                 raise ValueError(
                     f"{folder} was encoded with {found['codec']}, but the model is to be heard through "
-                    f"{spoken}; encode it with --codec {spoken}, or set --model.export_codec {found['codec']}"
+                    f"{spoken}; encode it with --codec {spoken}, or set --model.export.codec {found['codec']}"
                 )
             rates.add(found["frame_rate"])
             for name, has, wants in (

@@ -1,4 +1,4 @@
-"""What the data modules share: rendering folders that are missing, finding them, loading them in batches."""
+"""Base of the data modules: render folders that are missing, find them, load them in batches."""
 
 from __future__ import annotations
 
