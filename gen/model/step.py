@@ -142,7 +142,8 @@ class TransformerStep:
             query = layer.query(layer.norm_cross(x)).view(heads)  # [B, H, 1, d/H]
             y = F.scaled_dot_product_attention(query, layer.keys, layer.values, attn_mask=self.mask)
             x = layer.cross_out_proj.add_to(x, y.view(rows, dim))
-            # Feed-forward. For contiguous values torch calls oneDNN, which takes longer to begin than these few take.
+            # Feed-forward.
+            # For contiguous values torch calls oneDNN, which takes longer to begin than these few take.
             hidden = F.gelu(layer.linear1(layer.norm2(x)).t()).t()
             x = layer.linear2.add_to(x, hidden)
         cache.steps += 1

@@ -31,7 +31,8 @@ class Toy(LightningModule):
         self.net = net
         self.dim = dim
     def training_step(self, batch, index):
-        open("seen.txt", "a").write(f"{self.dim} {self.net.in_features} {batch[0].shape[1]}\\n")
+        with open("seen.txt", "a") as file:
+            file.write(f"{self.dim} {self.net.in_features} {batch[0].shape[1]}\\n")
         return self.net(batch[0]).square().mean()
     def configure_optimizers(self):
         return torch.optim.SGD(self.parameters(), lr=0.1)
