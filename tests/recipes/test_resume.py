@@ -145,9 +145,10 @@ def test_a_run_killed_while_it_writes_a_checkpoint_goes_on_the_same(workplace: P
 
     again = "--trainer.default_root_dir=runs/again"
     words = ["fit", "--config", "tiny.yaml", again, "--trainer.callbacks+=killer.Killer"]
+    path = os.pathsep.join([str(workplace), os.environ.get("PYTHONPATH", "")])
     killed = subprocess.run(
         [sys.executable, "-c", "from soundloom.cli import main; main()", *words],
-        env={**os.environ, "PYTHONPATH": str(workplace), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"},
+        env={**os.environ, "PYTHONPATH": path, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
     )
