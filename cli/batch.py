@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..core.progress import Advance
 from .command import CommandError
 from .options import (
     add_count,
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from ..codecs.compression.jobs import Job
 
 
-Work = Callable[[Any, Any, Callable[[float], None]], "FileReport"]
+Work = Callable[[Any, Any, Advance], "FileReport"]
 """Makes a destination of a source, each a path or a stream, and reports seconds of sound that are done."""
 
 
@@ -101,7 +102,7 @@ def run_batch(
     return 0
 
 
-def _run_pipe(options: argparse.Namespace, work: Work, advance: Callable[[float], None]) -> FileReport:
+def _run_pipe(options: argparse.Namespace, work: Work, advance: Advance) -> FileReport:
     """Do the one job that has standard input or output at an end."""
     source: Any = sys.stdin.buffer if options.sources[0] == "-" else options.sources[0]
     if options.destination != "-":

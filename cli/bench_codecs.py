@@ -9,7 +9,7 @@ from typing import Any
 
 from .. import __version__
 from .command import Command
-from .options import add_force, add_judge, add_part, add_quiet, whole
+from .options import add_classifier, add_force, add_part, add_quiet, whole
 from .terminal import progress_bar
 
 FILES = ("bench.json", "bench.md", "bench.png")
@@ -41,7 +41,7 @@ def add_bench_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="HZ",
         help="sample rate at which all are compared (default: the lowest of the codecs' own)",
     )
-    add_judge(parser, "classifier for FAD")
+    add_classifier(parser, "classifier for FAD")
     add_part(parser)
     parser.add_argument("-o", "--output", metavar="DIR", help=f"write {', '.join(FILES)} into this folder")
     add_force(parser)
@@ -61,9 +61,9 @@ def run_bench_codecs(options: argparse.Namespace) -> int:
     from ..core.hub import BUNDLED_MODELS, bundled_names
     from ..evaluation.bench.contenders import codec_contenders, opus_contenders
     from ..evaluation.bench.run import run_bench
-    from ..evaluation.embedders import Judge
+    from ..evaluation.classifier_scores import ClassifierScores
+    from ..evaluation.embedders import NamedClassifier
     from ..evaluation.evaluate_sounds import bench_sounds, folder_examples, folder_failures
-    from ..evaluation.prompt_accuracy import JudgeScores
     from ..evaluation.report import write_report
 
     examples = folder_examples(options.folder, limit=options.limit, seconds=options.seconds)
@@ -75,14 +75,14 @@ def run_bench_codecs(options: argparse.Namespace) -> int:
     rate = options.rate or min(codec.sample_rate for _, codec, _ in codecs)
     channels = min(codec.channels for _, codec, _ in codecs)
     opus, notes = opus_contenders(options.opus_tool, opus_rates, channels)
-    judge = Judge.from_pretrained(options.judge)
+    classifier = NamedClassifier.from_pretrained(options.classifier)
     failures: list[Failure] = []
     with progress_bar(enabled=not options.quiet, desc="coding", unit="sounds") as progress:
         result = run_bench(
             [*contenders, *opus],
             bench_sounds(examples, rate, channels, progress, failures),
             rate,
-            scorer=lambda: JudgeScores(judge),
+            scorer=lambda: ClassifierScores(classifier),
             notes=notes,
         )
     failures += folder_failures(options.folder)
@@ -104,14 +104,14 @@ def run_bench_codecs(options: argparse.Namespace) -> int:
 
 def _plan_files(options: argparse.Namespace) -> list[Path]:
     """The files that a bench writes, after checking that it can; its folder is made."""
-    from ..evaluation.report import check_report
+    from ..core.files import check_file_destination
 
     if options.output is None:
         return []
     folder = Path(options.output)
     if folder.parent.is_dir() and not folder.exists():
         folder.mkdir()
-    return [check_report(folder / name, force=options.force) for name in FILES]
+    return [check_file_destination(folder / name, force=options.force) for name in FILES]
 
 
 COMMANDS = (

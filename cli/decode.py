@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..core.progress import Advance
 from .command import Command, CommandError
 from .options import (
     NAMES,
@@ -66,7 +66,7 @@ def run_decode(options: argparse.Namespace) -> int:
     from ..codecs.compression import CodecShelf, decode_file, described_seconds
     from ..codecs.container import SUFFIX
     from ..codecs.ecdc.ecdc_header import SUFFIX as ECDC_SUFFIX
-    from ..core.sound_reader import RawFormat
+    from ..core.raw_format import RawFormat
 
     raw = None if options.raw is None else RawFormat.parse(options.raw, reading=False)
     if raw is not None and options.destination != "-":
@@ -75,7 +75,7 @@ def run_decode(options: argparse.Namespace) -> int:
     device = choose_device(options.device)
     codec = CodecShelf(device) if options.codec is None else load_on_device(options.codec, device)
 
-    def work(source: Any, destination: Any, progress: Callable[[float], None]) -> FileReport:
+    def work(source: Any, destination: Any, progress: Advance) -> FileReport:
         return decode_file(
             source,
             destination,

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from ..core.progress import Advance
 from .command import Command
 from .options import (
     NAMES,
@@ -79,7 +79,7 @@ def run_encode(options: argparse.Namespace) -> int:
     from ..codecs.compression import encode_file, sound_seconds
     from ..codecs.compression.storage import choose_storage
     from ..core.audio import SOUND_SUFFIXES, UNDECODED_SUFFIXES
-    from ..core.sound_reader import RawFormat
+    from ..core.raw_format import RawFormat
 
     raw = None if options.raw is None else RawFormat.parse(options.raw, reading=True)
     jobs = plan(options, suffixes={*SOUND_SUFFIXES, *UNDECODED_SUFFIXES}, new_suffix=f".{options.format}")
@@ -91,7 +91,7 @@ def run_encode(options: argparse.Namespace) -> int:
     }
     choose_storage(codec, **choice)  # before any work
 
-    def work(source: Any, destination: Any, progress: Callable[[float], None]) -> FileReport:
+    def work(source: Any, destination: Any, progress: Advance) -> FileReport:
         return encode_file(
             source,
             destination,

@@ -11,6 +11,8 @@ from .. import __version__
 from . import (
     bench_codecs,
     compare,
+    compare_latents,
+    compare_models,
     decode,
     demo,
     distil_text,
@@ -29,7 +31,7 @@ from .training import TRAINING_COMMANDS, lightning
 
 FAMILIES = (
     *(generate, demo, encode, decode, info),
-    *(evaluate, compare, bench_codecs),
+    *(evaluate, compare, compare_models, compare_latents, bench_codecs),
     *(prepare, export, render, distil_text),
 )
 COMMANDS = {command.name: command for family in FAMILIES for command in family.COMMANDS}

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from .. import __version__
+from ..core.progress import Progress
 from .command import Command, CommandError, did_you_mean
 from .options import (
     NAMES,
+    add_classifier,
     add_count,
     add_device,
     add_duration,
     add_force,
-    add_judge,
     add_part,
     add_quiet,
     add_text_encoder,
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from ..evaluation.embedders import Embedder
 
 
-EMBEDDERS = ("judge", "log-mel", "yamnet")
+EMBEDDERS = ("classifier", "log-mel", "yamnet")
 
 
 def add_evaluate_arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,15 +38,15 @@ def add_evaluate_arguments(parser: argparse.ArgumentParser) -> None:
     what.add_argument("--model", metavar="NAME", help=f"measure this model: {NAMES}")
     what.add_argument("--codec", metavar="NAME", help=f"measure this codec: {NAMES}")
     parser.add_argument("--reference", metavar="FOLDER", help="sounds that those of FOLDER are compared with")
-    add_judge(parser, "classifier")
+    add_classifier(parser, "classifier")
     parser.add_argument(
         "--embedder",
         type=embedder,
-        default="judge",
+        default="classifier",
         metavar="NAME",
-        help="what FAD and KAD are measured with: the judge's features (judge, the default), statistics of a "
-        "spectrogram (log-mel), or YAMNet, which also tags the sounds (yamnet:FILE.onnx, yamnet:FOLDER, "
-        "yamnet:HUB-ID, or yamnet for what the environment variable SOUNDLOOM_YAMNET names)",
+        help="what FAD and KAD are measured with: the features of the classifier (classifier, the default), "
+        "statistics of a spectrogram (log-mel), or YAMNet, which also tags the sounds (yamnet:FILE.onnx, "
+        "yamnet:FOLDER, yamnet:HUB-ID, or yamnet for what the environment variable SOUNDLOOM_YAMNET names)",
     )
     parser.add_argument(
         "--prompts",
@@ -79,7 +79,8 @@ def add_evaluate_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def embedder(text: str) -> str:
-    """judge, log-mel, yamnet or yamnet:NAME."""
+    """Check an embedder's name: classifier (judge, its old name), log-mel, yamnet or yamnet:NAME."""
+    text = "classifier" if text == "judge" else text
     if text not in EMBEDDERS and not text.startswith("yamnet:"):
         choices = ", ".join(EMBEDDERS)
         raise argparse.ArgumentTypeError(
@@ -89,7 +90,7 @@ def embedder(text: str) -> str:
 
 
 def load_embedder(text: str) -> Embedder | None:
-    """The embedder of that name; None for the judge."""
+    """The embedder of that name; None for the classifier."""
     from ..evaluation.embedders import LogMelStatistics
     from ..evaluation.yamnet import YAMNet
 
@@ -102,13 +103,14 @@ def load_embedder(text: str) -> Embedder | None:
 def run_evaluate(options: argparse.Namespace) -> int:
     """Measure, print the table, and write the report; returns the exit status of the description."""
     _check_evaluate(options)
+    from ..core.files import check_file_destination
     from ..evaluation.evaluate_sounds import folder_failures
     from ..evaluation.evaluation import report_lines
-    from ..evaluation.heard_foley import heard_lines
-    from ..evaluation.report import check_report, write_report
+    from ..evaluation.renderings import renderings_lines
+    from ..evaluation.report import write_report
 
     if options.output is not None:
-        check_report(options.output, force=options.force)
+        check_file_destination(options.output, force=options.force)
     with progress_bar(enabled=not options.quiet, desc="evaluating", unit="sounds") as progress:
         report = {"soundloom": __version__, **_measure(options, progress)}
     if "failed" in report:
@@ -116,7 +118,7 @@ def run_evaluate(options: argparse.Namespace) -> int:
             report["failed"] += [{"file": f.file, "reason": f.reason} for f in folder_failures(folder)]
     if options.output is not None:
         write_report(options.output, report)
-    lines = heard_lines(report) if options.renderings else report_lines(report)
+    lines = renderings_lines(report) if options.renderings else report_lines(report)
     print("\n".join(lines))
     if report.get("stopped"):
         return 130
@@ -149,9 +151,9 @@ def _check_evaluate(options: argparse.Namespace) -> None:
         )
 
 
-def _measure(options: argparse.Namespace, progress: Callable[[int, int], None]) -> dict[str, Any]:
+def _measure(options: argparse.Namespace, progress: Progress) -> dict[str, Any]:
     """The report that the options ask for, beginning with its subject."""
-    from ..evaluation.embedders import Judge
+    from ..evaluation.embedders import NamedClassifier
     from ..evaluation.evaluate_sounds import (
         evaluate_codec,
         evaluate_model,
@@ -159,8 +161,8 @@ def _measure(options: argparse.Namespace, progress: Callable[[int, int], None]) 
         folder_examples,
         spread,
     )
-    from ..evaluation.heard_foley import evaluate_renderings, recordings_by_class
     from ..evaluation.prompts import evaluate_prompts, read_prompts
+    from ..evaluation.renderings import evaluate_renderings, recordings_by_class
     from ..evaluation.yamnet import YAMNet
 
     embedder = load_embedder(options.embedder)
@@ -169,8 +171,8 @@ def _measure(options: argparse.Namespace, progress: Callable[[int, int], None]) 
         per_class = options.per_class or 20
         report = evaluate_renderings(embedder, recordings, per_class=per_class, progress=progress)
         return {"subject": {"renderings": "Foley corpus", "recordings": options.folder}, **report}
-    judge = Judge.from_pretrained(options.judge)
-    settings = {"class_names": judge.class_names, "seconds": options.seconds}
+    classifier = NamedClassifier.from_pretrained(options.classifier)
+    settings = {"class_names": classifier.class_names, "seconds": options.seconds}
     common: dict[str, Any] = {"progress": progress}
     generation = {"duration": options.duration, "seed": options.seed, "candidates": options.candidates}
     if isinstance(embedder, YAMNet) and options.prompts is not None:
@@ -178,7 +180,7 @@ def _measure(options: argparse.Namespace, progress: Callable[[int, int], None]) 
         references = folder_examples(options.folder, **settings) if options.folder else []
         model = load_model(options)
         report = evaluate_prompts(
-            model, prompts, judge, embedder, references=references, **generation, **common
+            model, prompts, classifier, embedder, references=references, **generation, **common
         )
         return {
             "subject": {"model": options.model, "prompts": options.prompts or "those that ship"},
@@ -190,21 +192,21 @@ def _measure(options: argparse.Namespace, progress: Callable[[int, int], None]) 
             options.folder, captions=bool(options.model), limit=options.limit, **settings
         )
     else:
-        from ..evaluation.held_out_foley import held_out_examples
+        from ..evaluation.held_out_examples import held_out_examples
 
         per_class = options.per_class or 4
         examples = spread(held_out_examples(per_class), options.limit)
     sounds = options.folder or f"held-out Foley, {options.per_class or 4} a class"
     if options.model:
-        report = evaluate_model(load_model(options), examples, judge, **generation, **common)
+        report = evaluate_model(load_model(options), examples, classifier, **generation, **common)
         return {"subject": {"model": options.model, "captions": sounds}, **report}
     if options.codec:
         from ..codecs import load_codec
 
-        report = evaluate_codec(load_codec(options.codec), examples, judge, **common)
+        report = evaluate_codec(load_codec(options.codec), examples, classifier, **common)
         return {"subject": {"sounds": sounds, "codec": options.codec}, **report}
     references = folder_examples(options.reference, **settings) if options.reference else []
-    report = evaluate_sounds(examples, references, judge, **common)
+    report = evaluate_sounds(examples, references, classifier, **common)
     return {"subject": {"sounds": sounds, "reference": options.reference}, **report}
 
 

@@ -62,7 +62,7 @@ COMMANDS = (
         summary="turn a checkpoint of a training run into a model folder",
         description="""\
 Write the model in a checkpoint of `soundloom fit` as a folder that --model or --codec takes: a language
-model with text encoder and codec, a codec, or the judge.""",
+model with text encoder and codec, a codec, or the classifier.""",
         examples="""\
   soundloom export runs/audiogen_finetune/checkpoints/last.ckpt mymodel
   soundloom export last.ckpt mymodel --weights int8           (a quarter of the size)

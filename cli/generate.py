@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -187,9 +186,8 @@ def plan_outputs(output: str | None, prompts: Sequence[str], num_samples: int, *
         force: allow existing files to be replaced.
 
     Raises:
-        CommandError: several sounds are to go into one file, a file exists and `force` is not given, or the
-            folder is not writable.
-        ValueError, OSError: the folder does not exist, or the suffix is unknown.
+        CommandError: several sounds are to go into one file.
+        ValueError, OSError: as of `check_destination`.
     """
     from ..core.audio import check_destination
 
@@ -211,14 +209,7 @@ def plan_outputs(output: str | None, prompts: Sequence[str], num_samples: int, *
     else:
         files.append(target)
     for file in files:
-        try:
-            check_destination(file, force=force)
-        except FileExistsError:
-            raise CommandError(
-                f"{file} exists: give --force to replace it, or another name with -o"
-            ) from None
-    if not os.access(files[0].parent, os.W_OK):
-        raise CommandError(f"the folder {files[0].parent} is not writable: choose another one with -o")
+        check_destination(file, force=force)
     return files
 
 

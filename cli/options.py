@@ -60,14 +60,15 @@ def add_force(parser: argparse.ArgumentParser, help: str = "overwrite existing f
     parser.add_argument("-f", "--force", action="store_true", help=help)
 
 
-def add_judge(parser: argparse.ArgumentParser, help: str) -> None:
-    """--judge, the classifier."""
+def add_classifier(parser: argparse.ArgumentParser, help: str) -> None:
+    """--classifier, and its old name --judge."""
     parser.add_argument(
-        "--judge",
-        default="foley-judge",
+        "--classifier",
+        default="foley-classifier",
         metavar="NAME",
-        help=f"{help}: bundled name or folder (default: foley-judge)",
+        help=f"{help}: bundled name or folder (default: foley-classifier)",
     )
+    parser.add_argument("--judge", dest="classifier", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
 
 
 def add_model(parser: argparse.ArgumentParser) -> None:

@@ -73,12 +73,12 @@ def run_prepare(options: argparse.Namespace) -> int:
     if (Path(options.folder) / "audio.npy").is_file():
         return encode_rendered_folder(options)
     _check(options)
-    from ..evaluation.report import check_report
+    from ..core.files import check_file_destination
     from ..recipes.data.prepare_folder import check_folder, check_output, load_encoders, prepare_folder
 
     if options.report is not None:
         try:
-            check_report(options.report, force=options.force)
+            check_file_destination(options.report, force=options.force)
         except FileExistsError:
             raise CommandError(
                 f"{options.report} exists: give --force to replace it, or another name with --report"

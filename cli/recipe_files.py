@@ -12,14 +12,15 @@ from .command import CommandError, did_you_mean
 
 RECIPES = Path(__file__).resolve().parents[1] / "recipes"
 EXTENDS = "extends"
+RENAMED = {"judge": "classifier"}  # recipes whose old names are still understood
 # Options of the data of audiogen_foley as they were called before it shared those of all AudioGen recipes.
 _MOVED_DATA = {"train_dirs": "folders", "val_dirs": "val_folders"}
 
 
 def bundled_recipe(name: str) -> Path | None:
     """The recipe of the package that NAME, NAME.yaml or recipes/NAME.yaml stands for, or None."""
-    plain = name.removeprefix("recipes/")
-    path = RECIPES / (plain if plain.endswith(".yaml") else f"{plain}.yaml")
+    plain = name.removeprefix("recipes/").removesuffix(".yaml")
+    path = RECIPES / f"{RENAMED.get(plain, plain)}.yaml"
     return path if path.is_file() and path.resolve().is_relative_to(RECIPES) else None
 
 

@@ -7,17 +7,18 @@ import io
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import BinaryIO
 
+from ..core.progress import Progress
 from .command import CommandError
 
 _ESCAPE = "soundloom.escape"
 
 
 @contextmanager
-def progress_bar(*, enabled: bool, desc: str, unit: str) -> Iterator[Callable[[int, int], None]]:
+def progress_bar(*, enabled: bool, desc: str, unit: str) -> Iterator[Progress]:
     """Yield a callback (done, total) that draws a bar on stderr."""
     from tqdm import tqdm
 

@@ -21,16 +21,16 @@ TRAINING_COMMANDS = {
 EXAMPLES = {
     "fit": """\
   soundloom fit --config recipes/audiogen_finetune.yaml --data.folders '[mysounds]'
-  soundloom fit --config recipes/judge.yaml --trainer.fast_dev_run 2       (two steps, nothing is kept)
-  soundloom fit --config recipes/judge.yaml --model.learning_rate 1e-3 --trainer.max_epochs 4
-  soundloom fit --config recipes/judge.yaml --ckpt_path last               (go on where it stopped)
-  soundloom fit --config recipes/judge.yaml --print_config > mine.yaml     (all settings, to change them)
+  soundloom fit --config recipes/classifier.yaml --trainer.fast_dev_run 2       (two steps, nothing is kept)
+  soundloom fit --config recipes/classifier.yaml --model.learning_rate 1e-3 --trainer.max_epochs 4
+  soundloom fit --config recipes/classifier.yaml --ckpt_path last               (go on where it stopped)
+  soundloom fit --config recipes/classifier.yaml --print_config > mine.yaml     (all settings, to change them)
 """,
     "validate": """\
-  soundloom validate --config recipes/judge.yaml --ckpt_path runs/judge/checkpoints/last.ckpt
+  soundloom validate --config recipes/classifier.yaml --ckpt_path runs/classifier/checkpoints/last.ckpt
 """,
     "test": """\
-  soundloom test --config recipes/judge.yaml --ckpt_path runs/judge/checkpoints/last.ckpt
+  soundloom test --config recipes/classifier.yaml --ckpt_path runs/classifier/checkpoints/last.ckpt
 """,
     "predict": """\
   soundloom predict --config recipes/audiogen_foley.yaml --ckpt_path runs/audiogen_foley/checkpoints/last.ckpt

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from .audio import WRITE_BLOCK, WRITE_FORMATS, AudioError
 from .filenames import native
-from .sound_reader import RAW_SUBTYPES, RawFormat
+from .raw_format import RAW_SUBTYPES, RawFormat
 
 # What a wav header says of its length when that is not known; ffmpeg and sox read and write the same.
 UNKNOWN_SIZE = 0xFFFFFFFF

@@ -7,14 +7,13 @@ import hashlib
 import logging
 import os
 import re
-import secrets
 import shutil
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 from safetensors import SafetensorError
 
+from .atomic import atomic_folder
 from .checkpoint import weight_files
 from .errors import ModelError
 
@@ -23,7 +22,6 @@ logger = logging.getLogger(__name__)
 CACHE_VARIABLE = "SOUNDLOOM_CACHE"
 # Raised when converted folders change, so that those of older versions are left alone.
 CACHE_VERSION = 1
-STALE_SECONDS = 3600.0
 
 _CANNOT_WRITE = {
     errno.EACCES,
@@ -82,12 +80,9 @@ def converted(file: Path, part: str, build: Callable[[Path], None]) -> Path:
     folder = cache_root() / f"{part}-{file_key(file)}"
     if _is_whole(folder):
         return folder
-    partial = folder.with_name(f".{folder.name}-{secrets.token_hex(4)}.part")
     try:
-        _remove_stale(folder)
-        partial.mkdir(parents=True)
-        build(partial)
-        _publish(partial, folder)
+        with atomic_folder(folder, existing="keep") as partial:
+            build(partial)
     except (OSError, SafetensorError) as error:
         if isinstance(error, OSError) and error.errno not in _CANNOT_WRITE:
             raise
@@ -95,8 +90,6 @@ def converted(file: Path, part: str, build: Callable[[Path], None]) -> Path:
             f"cannot write converted weights to the cache {cache_root()} ({error}); make room there, or set "
             f"the environment variable {CACHE_VARIABLE} to a folder that is writable and large enough"
         ) from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     return folder
 
 
@@ -111,18 +104,3 @@ def _is_whole(folder: Path) -> bool:
         logger.warning("the converted weights in %s are damaged (%s); they are made again", folder, error)
         shutil.rmtree(folder, ignore_errors=True)
         return False
-
-
-def _publish(partial: Path, folder: Path) -> None:
-    try:
-        partial.rename(folder)
-    except OSError:
-        if not folder.is_dir():
-            raise  # else another process was faster, and made the same
-
-
-def _remove_stale(folder: Path) -> None:
-    """Remove what killed conversions to the same folder left behind."""
-    for left in folder.parent.glob(f".{folder.name}-*.part"):
-        if time.time() - left.stat().st_mtime > STALE_SECONDS:
-            shutil.rmtree(left, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""From a training run to a model folder: what the LightningModules of codecs, language model and judge share.
+"""Export a model folder when a training ends: what all LightningModules here share.
 
 A module that inherits `ExportsModel` writes its network to `export_to` when training ends, and marks its
 checkpoints with what `soundloom export` has to know to do the same later (gen/training/export_checkpoint.py).
@@ -7,8 +7,6 @@ checkpoints with what `soundloom export` has to know to do the same later (gen/t
 from __future__ import annotations
 
 import logging
-import os
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +14,9 @@ from typing import Any, Self
 
 import lightning
 
+from .atomic import atomic_folder
 from .example import AudioFormat, Example
+from .files import check_folder_destination
 
 logger = logging.getLogger(__name__)
 
@@ -81,7 +81,7 @@ class ExportsModel(lightning.LightningModule):
     def on_fit_start(self) -> None:
         """Notice now, not after days of training, that the result could not be written."""
         if self._exports() and self.trainer.is_global_zero:
-            check_folder(Path(str(self.export_to)))
+            check_folder_destination(str(self.export_to), force=True)
 
     def on_fit_end(self) -> None:
         """Export the trained network if that was asked for."""
@@ -114,44 +114,16 @@ def float_only(weights: str) -> None:
         raise ValueError(f"weights is {weights!r}, but only language models can be stored so; use 'float'")
 
 
-def check_folder(folder: Path) -> None:
-    """Raise unless a model folder can be written there.
-
-    Raises:
-        NotADirectoryError: it is a file, or below one.
-        PermissionError: it is not writable.
-    """
-    existing = folder
-    while not existing.exists():
-        existing = existing.parent
-    if not existing.is_dir():
-        raise NotADirectoryError(f"{existing} is a file, so {folder} cannot be a folder; choose another one")
-    if not os.access(existing, os.W_OK):
-        raise PermissionError(f"{existing} is not writable; choose another folder than {folder}")
-
-
 @contextmanager
 def model_folder(folder: Path) -> Iterator[Path]:
     """Yield a new folder to write a model to; once that is complete, its files take their places in `folder`.
 
     Until then `folder` stays as it is. While files are moved it has no config.json, so that a mixture of two
     models never loads. Weights of an earlier model are removed, all other files stay.
+
+    Raises:
+        OSError: as of `check_folder_destination`, with `force`.
     """
-    check_folder(folder)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    partial = folder.with_name(f".{folder.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)  # of a run that was killed
-    partial.mkdir()
-    try:
+    check_folder_destination(folder, force=True)
+    with atomic_folder(folder, existing="merge", key_file="config.json", outdated=(WEIGHT_FILES,)) as partial:
         yield partial
-        folder.mkdir(exist_ok=True)
-        (folder / "config.json").unlink(missing_ok=True)
-        files = sorted(path.relative_to(partial) for path in partial.rglob("*") if path.is_file())
-        for place in {file.parent for file in files}:
-            (folder / place).mkdir(parents=True, exist_ok=True)
-            for old in (folder / place).glob(WEIGHT_FILES):
-                old.unlink()
-        for file in sorted(files, key=lambda file: file == Path("config.json")):
-            os.replace(partial / file, folder / file)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)

@@ -19,6 +19,8 @@ HUB_CODECS = {"encodec-24khz": "facebook/encodec_24khz", "encodec-48khz": "faceb
 PUBLISHED_FILE = "compression_state_dict.bin"
 # A folder with this file is CoDiCodec as it was published, which is a Music2Latent2.
 CODICODEC_FILE = "codicodec.pt"
+# Bundled models whose old names are still understood.
+RENAMED_MODELS = {"foley-judge": "foley-classifier"}
 
 CODEC_FILES = ("config.json", "*.safetensors", "*.safetensors.index.json", PUBLISHED_FILE, CODICODEC_FILE)
 MODEL_FILES = ("config.json", "state_dict.bin", PUBLISHED_FILE, CODICODEC_FILE)
@@ -64,6 +66,7 @@ def resolve_model(
         OSError: the hub cannot be reached, or the model is not in the local cache.
     """
     text = os.fspath(name)
+    text = RENAMED_MODELS.get(text, text)
     if not text.strip():
         raise ModelError(f"the model name is empty; {_known(text, bundled_root)}")
     folder = Path(text).expanduser()

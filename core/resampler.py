@@ -1,4 +1,4 @@
-"""A sound piece by piece: resampled as if it were whole, and cut to what is wanted.
+"""Resample sounds, whole or block by block with the same result; cut a sound that comes in blocks.
 
 Letters: C channels, N samples.
 """
@@ -7,11 +7,64 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 
+import numpy as np
 import soxr
 import torch
 from torch import Tensor
 
-from .audio import check_rate, check_ratio, resampled_length
+from .samples import AudioError, as_samples, check_rate
+
+# soxr needs minutes and gigabytes for filters between rates that are farther apart.
+MAX_RATIO = 256
+
+
+def resampled_length(length: int, from_rate: int, to_rate: int) -> int:
+    """Number of samples that `resample` returns: `ceil(length * to_rate / from_rate)`."""
+    return -(-length * to_rate // from_rate)
+
+
+def check_ratio(from_rate: int, to_rate: int) -> None:
+    """Raise `AudioError` for rates that are too far apart to resample."""
+    if not 1 / MAX_RATIO <= to_rate / from_rate <= MAX_RATIO:
+        raise AudioError(
+            f"cannot resample {from_rate} to {to_rate} Hz; rates may differ by a factor of {MAX_RATIO}"
+        )
+
+
+def resample(samples: Tensor | np.ndarray, from_rate: int, to_rate: int) -> Tensor:
+    """Change the sample rate along the last axis with soxr's very high quality filter.
+
+    Args:
+        samples: `[..., N]`.
+        from_rate: Hz, the rate of `samples`.
+        to_rate: Hz, the rate wanted.
+
+    Returns:
+        Float32 `[..., ceil(N * to_rate / from_rate)]` on the same device, without gradient. Past the end
+        counts as silence. Rounding up means that going to another rate and back never loses a sample.
+        Equal rates return the samples unchanged.
+
+    Raises:
+        AudioError: a rate that is not a whole number of at least 1 Hz, or rates that are too far apart.
+    """
+    samples = as_samples(samples)
+    from_rate, to_rate = check_rate(from_rate, "from_rate"), check_rate(to_rate, "to_rate")
+    if from_rate == to_rate:
+        return samples
+    check_ratio(from_rate, to_rate)
+    if samples.ndim == 0:
+        raise AudioError("resample wants samples of shape [..., N], not a single number")
+    length = resampled_length(samples.shape[-1], from_rate, to_rate)
+    rows = (
+        samples.detach().cpu().reshape(-1, samples.shape[-1]) if samples.numel() else samples.new_empty(0, 0)
+    )
+    result = np.zeros((rows.shape[0], length), dtype=np.float32)
+    # soxr rounds the length down or to nearest; a little silence at the end lets it reach the rounded-up one.
+    silence = np.zeros(from_rate // to_rate + 2, dtype=np.float32)
+    for row, source in zip(result, rows.numpy(), strict=True):
+        made = soxr.resample(np.concatenate([source, silence]), from_rate, to_rate, quality="VHQ")
+        row[:] = made[:length]
+    return torch.from_numpy(result).reshape(*samples.shape[:-1], length).to(samples.device)
 
 
 class Resampler:

@@ -12,21 +12,22 @@ import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, BinaryIO, NoReturn
+from typing import Any, BinaryIO
 
 import numpy as np
 import soundfile
 import torch
 from torch import Tensor
 
-from .audio import MAX_CHANNELS, AudioError, TruncatedAudioError, check_rate, mix
+from .files import SoundSource, check_source, check_stream, stream_name
 from .layout import Layout, Segment, Spliced, find_layout
 from .layout.decoder import Sequential
+from .raw_format import RAW_SUBTYPES, RawFormat
+from .resampler import Resampler
+from .samples import MAX_CHANNELS, AudioError, TruncatedAudioError, check_rate, mix
+from .unreadable_sound import unreadable_sound
 
 logger = logging.getLogger(__name__)
-
-SoundSource = str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO
 
 # Formats and encodings of which each sample takes the same room, so that the number of samples is exact.
 LINEAR_FORMATS = frozenset({"WAV", "WAVEX", "RF64", "W64", "AIFF", "AU", "CAF", "RAW"})
@@ -43,72 +44,12 @@ SAMPLE_BYTES = {
 }
 # Formats that libsndfile reads from a pipe; others it misreads, refuses or ends too early.
 PIPE_FORMATS = frozenset({"WAV", "WAVEX", "AU", "RAW"})
-RAW_SUBTYPES = {
-    "u8": "PCM_U8",
-    "s8": "PCM_S8",
-    "s16le": "PCM_16",
-    "s24le": "PCM_24",
-    "s32le": "PCM_32",
-    "f32le": "FLOAT",
-    "f64le": "DOUBLE",
-}
 MAX_RATE = 1_000_000  # Hz
 MAX_BLOCK = 1 << 20  # samples that are decoded at once
 MAX_GUESS = 1 << 26  # samples for which memory is taken because a file tells of them
 MAX_FRAMES = 1 << 40  # more stands for an unknown length
 # Headers that are written before the length is known tell of so many bytes or more.
 UNKNOWN_BYTES = 0x7FFF0000
-# First bytes (after some that do not matter) of what libsndfile has no decoder for.
-UNDECODED = (
-    (4, b"ftyp", "MPEG-4 audio (m4a, AAC or ALAC)"),
-    (0, b"\xff\xf1", "AAC"),
-    (0, b"\xff\xf9", "AAC"),
-    (0, b"ADIF", "AAC"),
-    (0, bytes.fromhex("3026b2758e66cf11"), "Windows Media audio"),
-    (0, bytes.fromhex("1a45dfa3"), "WebM or Matroska"),
-    (0, b"#!AMR", "AMR"),
-    (0, b"MAC ", "Monkey's Audio"),
-    (0, b"wvpk", "WavPack"),
-    (0, b"DSD ", "DSD"),
-)
-NO_SOUND = (
-    (b"version https://git-lfs", "a Git LFS pointer in place of the file: run git lfs pull"),
-    (b"<!doctype", "a web page: fetch the file again"),
-    (b"<html", "a web page: fetch the file again"),
-)
-
-
-@dataclass(frozen=True)
-class RawFormat:
-    """Headerless samples.
-
-    Attributes:
-        encoding: a key of RAW_SUBTYPES, for example "s16le".
-        sample_rate: Hz; used for reading only.
-        channels: used for reading only.
-    """
-
-    encoding: str
-    sample_rate: int = 0
-    channels: int = 0
-
-    @classmethod
-    def parse(cls, text: str, *, reading: bool) -> RawFormat:
-        """Read "ENCODING:RATE:CHANNELS", or "ENCODING" alone for writing, as in "s16le:44100:2".
-
-        Raises:
-            AudioError: something else.
-        """
-        encoding, *numbers = text.split(":")
-        example = "s16le:44100:2" if reading else "s16le"
-        if encoding not in RAW_SUBTYPES:
-            raise AudioError(
-                f"raw format {text!r}: use one of {', '.join(RAW_SUBTYPES)} as the encoding, as in {example}"
-            )
-        if len(numbers) != (2 if reading else 0) or not all(number.isdecimal() for number in numbers):
-            wanted = "encoding, sample rate and channels" if reading else "only the encoding"
-            raise AudioError(f"raw format {text!r} is not understood; give {wanted}, as in {example}")
-        return cls(encoding, *map(int, numbers))
 
 
 @dataclass(frozen=True)
@@ -169,7 +110,7 @@ class SoundReader:
             except (soundfile.SoundFileError, TypeError, ValueError) as error:
                 if parts and self.truncated:
                     break  # of the last part of a chained file there is no more than its head
-                self._refuse(error)
+                raise unreadable_sound(self.name, None if self.pipe else self._head(), error) from error
             with ExitStack() as stack:
                 if self.pipe:
                     self._piped = file
@@ -202,29 +143,11 @@ class SoundReader:
                 "off and say what the samples are (--raw s16le:44100:2)"
             )
 
-    def _refuse(self, error: Exception) -> NoReturn:
-        """Say why the file cannot be opened."""
-        head = b""
-        if not isinstance(self._file, int):
-            self._file.seek(0)
-            head = self._file.read(64)
-        for offset, magic, what in UNDECODED:
-            if head[offset:].startswith(magic):
-                file = self.name if Path(self.name).suffix else "FILE"
-                raise AudioError(
-                    f"{self.name} holds {what}, for which there is no decoder here; convert it first: "
-                    f"ffmpeg -i {file} {Path(file).stem}.wav"
-                ) from error
-        reason = getattr(error, "error_string", str(error)) or "damaged"
-        if not head and not self.pipe:
-            reason = "it is empty"
-        for magic, what in NO_SOUND:
-            if head.lower().startswith(magic):
-                reason = f"it is {what}"
-        raise AudioError(
-            f"cannot read sound from {self.name} ({reason.rstrip('. ')}); use a wav, flac, ogg or mp3 file, "
-            "or convert it to one first"
-        ) from error
+    def _head(self) -> bytes:
+        """The first bytes of a file."""
+        assert not isinstance(self._file, int)
+        self._file.seek(0)
+        return self._file.read(64)
 
     def _decoder(self, segment: Segment) -> tuple[Sequential, Spliced | None]:
         if isinstance(self._file, int):
@@ -364,8 +287,6 @@ class SoundReader:
 
     def _like_the_first(self, part: _Part, blocks: Iterator[Tensor]) -> Iterator[Tensor]:
         """A part of joined files at the rate and with the channels of the first part."""
-        from .resampler import Resampler  # that folder imports this module
-
         resampler = Resampler(part.rate, self.sample_rate, self.channels)
         for block in blocks:
             if part.channels != self.channels and self.channels > 2:
@@ -449,14 +370,11 @@ def _opened(source: SoundSource) -> Iterator[tuple[str, BinaryIO | int, tuple[st
         yield "the sound", io.BytesIO(source), None
         return
     if not isinstance(source, (str, os.PathLike)):
+        check_stream(source, "sound file")
         yield stream_name(source), source if source.seekable() else _descriptor(source), None
         return
-    path = Path(source)
+    path = check_source(source, "sound file")
     name = str(path).encode("utf-8", "backslashreplace").decode()
-    if path.is_dir():
-        raise IsADirectoryError(f"{name} is a folder; give the path of one sound file")
-    if not path.exists():
-        raise FileNotFoundError(f"no such file: {name}; check the spelling and the current folder")
     with path.open("rb") as file:
         if not file.seekable():
             yield name, file.fileno(), None
@@ -472,12 +390,6 @@ def _descriptor(stream: BinaryIO) -> int:
         raise AudioError(
             f"{stream_name(stream)} can neither seek nor is it a pipe; read it into io.BytesIO first"
         ) from None
-
-
-def stream_name(stream: BinaryIO) -> str:
-    """What to call a stream in messages."""
-    name = getattr(stream, "name", None)
-    return name if isinstance(name, str) else "the stream"
 
 
 @functools.lru_cache(maxsize=4096)

@@ -14,7 +14,7 @@ from ..codecs.ecdc.ecdc_header import EcdcError, EcdcHeader
 from ..core.audio import read_audio
 from .codecs import Codecs
 from .input import say_seconds
-from .roundtrip import MAX_SECONDS, Progress, add_up
+from .roundtrip import MAX_SECONDS, PageProgress, add_up
 
 SUFFIXES = (SUFFIX, ECDC_SUFFIX)
 
@@ -39,7 +39,7 @@ class Restored:
         return self.samples.shape[-1] / self.sample_rate
 
 
-def restore(source: Path, target: Path, codecs: Codecs, progress: Progress) -> Restored:
+def restore(source: Path, target: Path, codecs: Codecs, progress: PageProgress) -> Restored:
     """Decode a compressed file with the codec that it names, if that codec is on offer.
 
     Args:

@@ -15,10 +15,11 @@ from ..codecs.base import Codec
 from ..codecs.compression import decode_file, encode_file
 from ..codecs.compression.storage import Storage
 from ..core.audio import mix, read_audio, resample
+from ..core.progress import Advance
 from ..evaluation.spectral_distance import MIN_RATE, reconstruction_metrics
 from .input import read_upload, say_seconds
 
-Progress = Callable[[float, str], None]  # share done from 0 to 1, and what is being done
+PageProgress = Callable[[float, str], None]  # share done from 0 to 1, and what is being done
 MAX_SECONDS = 600.0
 
 
@@ -71,7 +72,7 @@ def round_trip(
     restored: Path,
     codec: Codec,
     storage: Storage,
-    progress: Progress,
+    progress: PageProgress,
 ) -> RoundTrip:
     """Compress a sound file, decompress it, and measure both.
 
@@ -118,9 +119,7 @@ def round_trip(
     return trip
 
 
-def add_up(
-    progress: Progress, seconds: float, first: float, last: float, what: str
-) -> Callable[[float], None]:
+def add_up(progress: PageProgress, seconds: float, first: float, last: float, what: str) -> Advance:
     """What to call with the seconds that were done since the last call, of so many.
 
     Args:

@@ -1,4 +1,4 @@
-"""A small sound classifier: it judges generated sounds, and its features measure distances between sets.
+"""A small sound classifier, by which generated sounds are measured: its classes, and its features.
 
 Log-mel spectrogram, four stages of residual convolutions, mean and maximum over what is left of time and
 frequency. It is trained only on renderings of the Foley corpus (evaluation/classifier_module.py), never on
@@ -125,12 +125,12 @@ class SoundClassifier(SharedWeights, ModelMixin, ConfigMixin):
     @classmethod
     def from_pretrained(  # type: ignore[override]
         cls,
-        name: str | os.PathLike[str] = "foley-judge",
+        name: str | os.PathLike[str] = "foley-classifier",
         *,
         revision: str | None = None,
         local_files_only: bool = False,
     ) -> Self:
-        """Load from a folder, a bundled name ("foley-judge") or a hub id; ready for inference.
+        """Load from a folder, a bundled name ("foley-classifier") or a hub id; ready for inference.
 
         Args:
             name: folder, bundled name or hub id.
@@ -152,8 +152,8 @@ class SoundClassifier(SharedWeights, ModelMixin, ConfigMixin):
         config = read_json(folder / "config.json")
         if (kind := config.get("_class_name", cls.__name__)) != cls.__name__:
             raise ModelError(
-                f"{os.fspath(name)} is of the kind {kind}, not a classifier of sounds; foley-judge, which "
-                "ships, is one"
+                f"{os.fspath(name)} is of the kind {kind}, not a classifier of sounds; the one that "
+                "ships is foley-classifier"
             )
         model = cls.from_config(config)
         assert isinstance(model, cls)

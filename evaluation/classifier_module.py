@@ -1,4 +1,4 @@
-"""Training of the judge: `lightning fit --config recipes/judge.yaml`."""
+"""LightningModule of the sound classifier: `lightning fit --config recipes/classifier.yaml`."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ class SoundClassifierModule(ExportsModel):
 
     @torch.no_grad()
     def examples(self, batch: tuple[Tensor, Tensor], *, seed: int = 0) -> list[Example]:
-        """Clips and what they are judged to be."""
+        """Clips and what is heard in them."""
         audio, label = batch
         shares, found = self.classifier(audio).softmax(1).max(1)
         names, rate = self.classifier.class_names, self.classifier.sample_rate
@@ -139,11 +139,11 @@ class SoundClassifierModule(ExportsModel):
     def audio_format(self) -> AudioFormat:
         """Mono at the rate of the network, which is built later."""
         default = inspect.signature(SoundClassifier.__init__).parameters["sample_rate"].default
-        return AudioFormat("the judge", default if self.model is None else self.model.sample_rate, (1,))
+        return AudioFormat("the classifier", default if self.model is None else self.model.sample_rate, (1,))
 
     def usage(self, folder: str) -> list[str]:
         """Measure with it."""
-        return [f"soundloom evaluate FOLDER --judge {folder}"]
+        return [f"soundloom evaluate FOLDER --classifier {folder}"]
 
     def on_validation_epoch_end(self) -> None:
         counts = self.confusion.compute().cpu()
@@ -190,7 +190,7 @@ def confusion_figure(counts: Tensor, class_names: Sequence[str]) -> Figure:
     ticks = range(len(class_names))
     axes.set_xticks(ticks, class_names, rotation=90, fontsize=7)
     axes.set_yticks(ticks, class_names, fontsize=7)
-    axes.set_xlabel("judged as")
+    axes.set_xlabel("heard as")
     axes.set_ylabel("true class")
     figure.colorbar(image, ax=axes, shrink=0.7, label="share of the true class")
     return figure

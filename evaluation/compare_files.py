@@ -29,7 +29,7 @@ def compare_files(
 
     Args:
         original: the file to compare with.
-        other: the file that is judged.
+        other: the file that is measured.
         trim: cut the longer sound at its end, instead of refusing different lengths.
 
     Returns:

@@ -1,8 +1,6 @@
-"""Compare Music2Latent2 models, and their ways of decoding, on held-out renderings and on recordings.
+"""Compare Music2Latent2 models, and their ways of decoding: `soundloom compare-latents`.
 
-    python -m soundloom.evaluation.compare_latents MODEL ... [--per-class 4] [--real FOLDER] --json OUT
-
-MODEL is a folder, a bundled name or a hub id. Every model decodes in one step, by the two-step procedure and
+Every model decodes in one step, by the two-step procedure and
 autoregressively in several steps; "1 step" is the autoregressive procedure with one network pass a chunk, of
 which the two-step procedure refines the result. All rows hear the same sounds, and sound i has the noise of
 seed + i. Latents are continuous, also of a model that has codes: `soundloom evaluate --codec` measures those.
@@ -10,27 +8,23 @@ seed + i. Latents are continuous, also of a model that has codes: `soundloom eva
 
 from __future__ import annotations
 
-import argparse
 import functools
 import itertools
 import math
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from torch import Tensor
-from tqdm import tqdm
 
 from ..codecs.base import Codec
 from ..codecs.music2latent2 import Music2Latent2
 from ..codecs.music2latent2.config import Decoding
 from ..codecs.registry import load_codec
-from .embedders import Judge
-from .evaluate_sounds import Example, Progress, evaluate_codec, folder_examples
-from .held_out_foley import held_out_examples
-from .report import check_report, markdown_table, number, write_report
+from ..core.progress import Progress
+from .embedders import NamedClassifier
+from .evaluate_sounds import Example, evaluate_codec
+from .report import markdown_table, number
 
 HELD_OUT = "held-out renderings"
 HEADER = (
@@ -40,7 +34,7 @@ HEADER = (
     "log-spectral distance (dB)",
     "FAD",
     "SI-SDR (dB)",
-    "judged as the original",
+    "heard as the original",
 )
 
 
@@ -114,7 +108,7 @@ def values_per_second(model: Music2Latent2) -> float:
 def compare_latents(
     models: dict[str, Music2Latent2],
     sets: dict[str, Sequence[Example]],
-    judge: Judge,
+    classifier: NamedClassifier,
     *,
     steps: Sequence[int] = (2, 4),
     seed: int = 0,
@@ -125,7 +119,7 @@ def compare_latents(
     Args:
         models: by the name that rows call them.
         sets: of sounds, by name.
-        judge: for FAD, and for what it names sounds.
+        classifier: for FAD, and for what it names sounds.
         steps: network passes of the autoregressive ways beside 1; the two-step procedure is always there.
         seed: of the noise of each set's first sound.
         progress: called with the number of sounds decoded and to decode.
@@ -149,7 +143,7 @@ def compare_latents(
                     if progress is not None:
                         progress(done, total)
 
-                report = evaluate_codec(DecodingWay(model, way, seed=seed), kept, judge, progress=step)
+                report = evaluate_codec(DecodingWay(model, way, seed=seed), kept, classifier, progress=step)
                 rows.append(
                     {"set": group, "model": name, "decoding": way_name(way), **_about(model), **report}
                 )
@@ -212,59 +206,3 @@ def load_models(names: Sequence[str]) -> dict[str, Music2Latent2]:
             )
         models[name] = codec
     return models
-
-
-def main(argv: Sequence[str] | None = None) -> None:
-    """Run the command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m soundloom.evaluation.compare_latents", description=str(__doc__).split("\n")[0]
-    )
-    parser.add_argument("models", nargs="+", metavar="MODEL", help="folder, bundled name or hub id")
-    parser.add_argument(
-        "--per-class", type=int, default=4, help="held-out sounds of each class; 0: none (default: 4)"
-    )
-    parser.add_argument("--real", type=Path, help="also decode the recordings in this folder")
-    parser.add_argument("--limit", type=int, help="only so many recordings, spread over the folder")
-    parser.add_argument(
-        "--seconds", type=float, default=10.0, help="beginning of each recording (default: 10)"
-    )
-    parser.add_argument(
-        "--steps", type=int, nargs="+", default=[2, 4], help="autoregressive steps beside 1 (default: 2 4)"
-    )
-    parser.add_argument("--judge", default="foley-judge", help="classifier (default: foley-judge)")
-    parser.add_argument("--seed", type=int, default=0, help="of the first sound's noise (default: 0)")
-    parser.add_argument("--json", type=Path, help="also write the rows to this file")
-    parser.add_argument("--force", action="store_true", help="replace that file")
-    options = parser.parse_args(argv)
-    try:
-        if min(options.steps) < 1:
-            raise ValueError(f"--steps is {min(options.steps)}; at least 1")
-        if options.json is not None:
-            check_report(options.json, force=options.force)
-        sets: dict[str, Sequence[Example]] = {}
-        if options.per_class or options.real is None:
-            sets[HELD_OUT] = held_out_examples(options.per_class)
-        if options.real is not None:
-            sets[str(options.real)] = folder_examples(
-                options.real, limit=options.limit, seconds=options.seconds
-            )
-        models, judge = load_models(options.models), Judge.from_pretrained(options.judge)
-        total = len(models) * len(decoding_ways(options.steps)) * sum(map(len, sets.values()))
-        with tqdm(total=total, unit="sound", disable=not sys.stderr.isatty(), leave=False) as bar:
-            rows = compare_latents(
-                models,
-                sets,
-                judge,
-                steps=options.steps,
-                seed=options.seed,
-                progress=lambda done, _: bar.update(done - bar.n),
-            )
-    except (ValueError, OSError) as error:
-        parser.exit(1, f"error: {error}\n")
-    print(table(rows))
-    if options.json is not None:
-        write_report(options.json, {"seed": options.seed, "judge": options.judge, "rows": rows})
-
-
-if __name__ == "__main__":
-    main()

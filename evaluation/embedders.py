@@ -59,7 +59,7 @@ class Classifier(Protocol):
         ...
 
 
-class Judge:
+class NamedClassifier:
     """A SoundClassifier as embedder (what its last layer sees) and as classifier.
 
     Args:
@@ -71,7 +71,7 @@ class Judge:
         self.classifier, self.name = classifier, name
 
     @classmethod
-    def from_pretrained(cls, name: str | os.PathLike[str] = "foley-judge") -> Judge:
+    def from_pretrained(cls, name: str | os.PathLike[str] = "foley-classifier") -> NamedClassifier:
         """Load a folder, a bundled name or a hub id; see `SoundClassifier.from_pretrained` for the errors."""
         text = os.fspath(name)
         return cls(SoundClassifier.from_pretrained(name), Path(text).name if Path(text).is_dir() else text)

@@ -22,17 +22,17 @@ from ..codecs.base import Codec
 from ..core.audio import AudioError, check_finite, check_sound, mix, read_audio, resample
 from ..core.failures import Failure, attempt, said
 from ..core.filenames import same_name
+from ..core.progress import Progress
 from ..core.sound_reader import open_sound
 from ..gen.pipeline import AudioGen
 from ..recipes.data.folder import UNREADABLE, list_folder
 from .bench.run import BenchSound
-from .embedders import Embedder, Judge
+from .embedders import Embedder, NamedClassifier
 from .evaluation import Evaluation, named_class
 from .prompt_accuracy import PromptAccuracy
-from .scorer import JudgeScorer
+from .scorer import ClassifierScorer
 from .spectral_distance import LogSpectralDistance, MultiResolutionMelDistance, si_sdr
 
-Progress = Callable[[int, int], None]
 Item = TypeVar("Item")
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
@@ -46,7 +46,7 @@ class Example:
         name: path below its folder without suffix, or what else tells it apart.
         read: gives samples `[C, N]` and their rate in Hz.
         caption: what it should sound like; "" when nobody said.
-        label: the class that the judge should hear in it, or None.
+        label: the class that the classifier should hear in it, or None.
         file: what a list of failures calls it; "": its name.
     """
 
@@ -69,7 +69,7 @@ def folder_examples(
 
     Args:
         folder: searched with all folders below.
-        class_names: of the judge; a caption that names exactly one of them makes it the label.
+        class_names: of the classifier; a caption that names exactly one of them makes it the label.
         captions: take only sounds that have one.
         limit: take only so many, spread evenly over the sorted names.
         seconds: read only so much of each.
@@ -136,21 +136,21 @@ def _reader(path: Path, seconds: float | None) -> Callable[[], tuple[Tensor, int
 def evaluate_sounds(
     examples: Sequence[Example],
     references: Sequence[Example],
-    judge: Judge,
+    classifier: NamedClassifier,
     *,
     embedder: Embedder | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Judge sounds as they are: FAD and KAD to all references, KL to the one of the same name, accuracy.
+    """Measure sounds as they are: FAD and KAD to all references, KL to the one of the same name, accuracy.
 
     Returns:
         See `Evaluation.report`; also "sounds" and "references".
     """
-    evaluation = Evaluation(judge, embedder)
+    evaluation = Evaluation(classifier, embedder)
     partners = {reference.name: reference for reference in references}
     work = Work(progress, len(examples) + len(references))
 
-    def judge_one(example: Example) -> None:
+    def measure_one(example: Example) -> None:
         samples, rate = example.read()
         partner = partners.get(example.name)
         # A partner that cannot be read is named in its own turn, below.
@@ -159,7 +159,7 @@ def evaluate_sounds(
         if pair is not None and not isinstance(pair, Failure):
             evaluation.add_pair(samples, rate, *pair)
 
-    sounds = work.go_through(examples, judge_one)
+    sounds = work.go_through(examples, measure_one)
     known = work.go_through(references, lambda reference: evaluation.add_reference(*reference.read()))
     return {"sounds": sounds, "references": known, **work.report(evaluation)}
 
@@ -167,7 +167,7 @@ def evaluate_sounds(
 def evaluate_model(
     model: AudioGen,
     examples: Sequence[Example],
-    judge: Judge,
+    classifier: NamedClassifier,
     *,
     embedder: Embedder | None = None,
     duration: float = 5.0,
@@ -179,9 +179,9 @@ def evaluate_model(
     """Generate from the caption of every example, with default settings, and compare with the example.
 
     Args:
-        model: what is judged.
+        model: what is measured.
         examples: with captions; their sounds are the references.
-        judge: for KL and prompt accuracy, and for FAD and KAD unless `embedder` is given.
+        classifier: for KL and prompt accuracy, and for FAD and KAD unless `embedder` is given.
         embedder: for FAD and KAD.
         duration: seconds of each generated sound.
         seed: of the first sound; the others count up from it.
@@ -192,17 +192,21 @@ def evaluate_model(
     Returns:
         See `Evaluation.report`; also what is needed to repeat it.
     """
-    evaluation = Evaluation(judge, embedder)
+    evaluation = Evaluation(classifier, embedder)
     work = Work(progress, len(examples))
     references: list[tuple[int, Example, tuple[Tensor, int]]] = []
-    choice: dict[str, Any] = {"candidates": candidates, "rerank": JudgeScorer()} if candidates > 1 else {}
+    choice: dict[str, Any] = (
+        {"candidates": candidates, "rerank": ClassifierScorer()} if candidates > 1 else {}
+    )
 
-    def judge_one(samples: Tensor, sample_rate: int, example: Example, reference: Tensor, rate: int) -> None:
+    def measure_one(
+        samples: Tensor, sample_rate: int, example: Example, reference: Tensor, rate: int
+    ) -> None:
         evaluation.add(samples, sample_rate, label=example.label)
         evaluation.add_reference(reference, rate)
         evaluation.add_pair(samples, sample_rate, reference, rate)
 
-    def judge_batch() -> None:
+    def measure_batch() -> None:
         """Generate for all examples whose references could be read."""
         prompts = [example.caption for _, example, _ in references]
         audio = attempt(
@@ -217,7 +221,7 @@ def evaluate_model(
             if isinstance(audio, Failure):
                 work.fail(example, audio)
             else:
-                work.do(example, judge_one, audio.samples[place], audio.sample_rate, example, *reference)
+                work.do(example, measure_one, audio.samples[place], audio.sample_rate, example, *reference)
             work.step()
         references.clear()
 
@@ -230,7 +234,7 @@ def evaluate_model(
             else:
                 references.append((number, example, found))
             if len(references) == batch_size or (references and number == seed + len(examples) - 1):
-                judge_batch()
+                measure_batch()
     settings = {"duration": duration, "seed": seed, "candidates": candidates}
     return {"sounds": work.done, **settings, **work.report(evaluation)}
 
@@ -238,7 +242,7 @@ def evaluate_model(
 def evaluate_codec(
     codec: Codec,
     examples: Sequence[Example],
-    judge: Judge,
+    classifier: NamedClassifier,
     *,
     embedder: Embedder | None = None,
     progress: Progress | None = None,
@@ -249,12 +253,12 @@ def evaluate_codec(
         See `Evaluation.report`; "reconstruction": mean distances and median SI-SDR in dB; "bitrate" in bits
         per second; and the accuracy of the originals beside that of the reconstructions.
     """
-    evaluation, originals = Evaluation(judge, embedder), PromptAccuracy(judge)
+    evaluation, originals = Evaluation(classifier, embedder), PromptAccuracy(classifier)
     mel, spectral = MultiResolutionMelDistance(codec.sample_rate), LogSpectralDistance()
     ratios: list[float] = []
     work = Work(progress, len(examples))
 
-    def judge_one(example: Example) -> None:
+    def measure_one(example: Example) -> None:
         audio = codec.prepare(*example.read())
         with torch.inference_mode():
             decoded = codec.decode(codec.encode(audio), length=audio.shape[-1]).float()
@@ -268,7 +272,7 @@ def evaluate_codec(
         spectral.update(decoded, audio)
         ratios.extend(si_sdr(decoded, audio).tolist())
 
-    sounds = work.go_through(examples, judge_one)
+    sounds = work.go_through(examples, measure_one)
     report = work.report(evaluation)
     defined = [ratio for ratio in ratios if not math.isnan(ratio)]
     reconstruction = {

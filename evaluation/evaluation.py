@@ -13,10 +13,11 @@ from typing import Any
 from torch import Tensor
 
 from ..core.failures import Failure, failure_lines
-from .embedders import Embedder, Judge
+from .embedders import Embedder, NamedClassifier
 from .frechet import FrechetAudioDistance
 from .kernel_distance import KernelAudioDistance
-from .prompt_accuracy import KLDivergence, PromptAccuracy
+from .kl_divergence import KLDivergence
+from .prompt_accuracy import PromptAccuracy
 from .tags import TagAgreement
 from .yamnet import YAMNet
 
@@ -25,20 +26,20 @@ class Evaluation:
     """Collects sounds, their references and what they should be; `report` gives all figures.
 
     Args:
-        judge: classifier for KL and prompt accuracy.
-        embedder: for FAD and KAD; None: the judge. With YAMNet, pairs are also compared by its tags.
+        classifier: classifier for KL and prompt accuracy.
+        embedder: for FAD and KAD; None: the classifier. With YAMNet, pairs are also compared by its tags.
     """
 
-    def __init__(self, judge: Judge, embedder: Embedder | None = None) -> None:
-        self.judge = judge
-        embedder = judge if embedder is None else embedder
+    def __init__(self, classifier: NamedClassifier, embedder: Embedder | None = None) -> None:
+        self.classifier = classifier
+        embedder = classifier if embedder is None else embedder
         self.distance, self.kernel = FrechetAudioDistance(embedder), KernelAudioDistance(embedder)
-        self.divergence = KLDivergence(judge)
-        self.accuracy = PromptAccuracy(judge)
+        self.divergence = KLDivergence(classifier)
+        self.accuracy = PromptAccuracy(classifier)
         self.agreement = TagAgreement(embedder) if isinstance(embedder, YAMNet) else None
 
     def add(self, samples: Tensor, sample_rate: int, *, label: str | None = None) -> None:
-        """Take in a sound to judge, `[C, N]`; `label` is the class it should be, if the judge knows one."""
+        """Take in a sound to measure, `[C, N]`; `label` is the class that it should be, if there is one."""
         self.distance.update(samples[None], sample_rate, real=False)
         self.kernel.update(samples[None], sample_rate, real=False)
         if label is not None:
@@ -79,10 +80,10 @@ class Evaluation:
             result["tags"] = self.agreement.report() if self.agreement is not None else None
         else:
             notes.append("no KL: no sound has a reference of its own (of the same name, or its original)")
-        if int(self.accuracy.confusion.sum()):
+        if int(self.accuracy.confmat.sum()):
             result["prompt_accuracy"] = self.accuracy.report()
         else:
-            notes.append(f"no prompt accuracy: no caption names exactly one class of {self.judge.name}")
+            notes.append(f"no prompt accuracy: no caption names exactly one class of {self.classifier.name}")
         return {**result, "notes": notes}
 
 
@@ -152,8 +153,8 @@ def report_lines(report: Mapping[str, Any]) -> list[str]:
     if kl := report["kl"]:
         based = f"{kl['classifier']}, {kl['sample_rate']} Hz, {kl['pairs']} pairs"
         add("KL", _shown(kl["value"]), f"nats; {based}")
-        add("judged as the reference", f"{100 * kl['same_class']:.1f} %", based)
-    for key, name in (("prompt_accuracy", "judged as its class"), ("accuracy_of_originals", "the originals")):
+        add("heard as the reference", f"{100 * kl['same_class']:.1f} %", based)
+    for key, name in (("prompt_accuracy", "heard as its class"), ("accuracy_of_originals", "the originals")):
         if accuracy := report.get(key):
             based = (
                 f"{accuracy['classifier']}, {accuracy['clips']} sounds of {len(accuracy['classes'])} classes"

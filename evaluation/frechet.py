@@ -1,7 +1,7 @@
-"""How good generated sounds are: Frechet audio distance, divergence of class posteriors, prompt accuracy.
+"""Frechet audio distance (FAD) between two sets of sounds, by the features of any embedder.
 
 Letters: B sounds, C channels, N samples, F features. Audio is `[B, C, N]` of any rate; it is mixed to mono
-and resampled to what the embedder or classifier takes.
+and resampled to what the embedder takes.
 """
 
 from __future__ import annotations
@@ -12,24 +12,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..core.audio import AudioError, as_samples, check_finite, mix, resample
-from .embedders import Embedder, Judge
+from .embedders import Embedder, NamedClassifier
+from .mono import mono
 from .spectral_distance import Float64Metric
 
 logger = logging.getLogger(__name__)
-
-
-def mono(audio: Tensor, sample_rate: int, to_rate: int) -> Tensor:
-    """Audio `[B, C, N]` -> mono `[B, M]` at another rate.
-
-    Raises:
-        AudioError: other axes, no samples, or NaN or infinite samples.
-    """
-    audio = as_samples(audio)
-    if audio.ndim != 3 or audio.numel() == 0:
-        raise AudioError(f"audio has shape {list(audio.shape)}; it must be [B, C, N] with at least 1 sample")
-    check_finite(audio)
-    return resample(mix(audio, 1), sample_rate, to_rate)[:, 0]
 
 
 def frechet_distance(mean_a: Tensor, covariance_a: Tensor, mean_b: Tensor, covariance_b: Tensor) -> Tensor:
@@ -91,7 +78,7 @@ class FrechetAudioDistance(Float64Metric):
     Means and covariances are collected in float64 while sounds come in, so memory does not grow with them.
 
     Args:
-        embedder: gives the features; None: the judge that ships, "foley-judge".
+        embedder: gives the features; None: the classifier that ships, "foley-classifier".
         window_seconds: see `points`.
         kwargs: of torchmetrics.Metric.
 
@@ -113,7 +100,7 @@ class FrechetAudioDistance(Float64Metric):
         super().__init__(**kwargs)
         if window_seconds is not None and not window_seconds > 0:
             raise ValueError(f"window_seconds is {window_seconds}; it must be above 0, or None")
-        self.embedder = Judge.from_pretrained() if embedder is None else embedder
+        self.embedder = NamedClassifier.from_pretrained() if embedder is None else embedder
         self.window_seconds = None if getattr(self.embedder, "own_windows", False) else window_seconds
         features = self.embedder.num_features
         # row 0: generated, row 1: real
@@ -131,7 +118,7 @@ class FrechetAudioDistance(Float64Metric):
         Args:
             audio: the sounds.
             sample_rate: Hz.
-            real: whether they belong to the reference or are what is judged.
+            real: whether they belong to the reference or are what is measured.
 
         Raises:
             AudioError: another shape, no samples, NaN or infinite samples.

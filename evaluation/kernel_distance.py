@@ -12,7 +12,7 @@ from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
-from .embedders import Embedder, Judge
+from .embedders import Embedder, NamedClassifier
 from .frechet import points
 
 SCALE = 100.0
@@ -56,7 +56,7 @@ class KernelAudioDistance(Metric):
     The points are kept: 4 bytes for each of their features.
 
     Args:
-        embedder: gives the features; None: the judge that ships, "foley-judge".
+        embedder: gives the features; None: the classifier that ships, "foley-classifier".
         window_seconds: see `points`.
         kwargs: of torchmetrics.Metric.
     """
@@ -71,7 +71,7 @@ class KernelAudioDistance(Metric):
         self, embedder: Embedder | None = None, *, window_seconds: float | None = 5.0, **kwargs: Any
     ) -> None:
         super().__init__(**kwargs)
-        self.embedder = Judge.from_pretrained() if embedder is None else embedder
+        self.embedder = NamedClassifier.from_pretrained() if embedder is None else embedder
         self.window_seconds = None if getattr(self.embedder, "own_windows", False) else window_seconds
         self.add_state("generated", [], dist_reduce_fx="cat")
         self.add_state("real", [], dist_reduce_fx="cat")
@@ -83,7 +83,7 @@ class KernelAudioDistance(Metric):
         Args:
             audio: the sounds.
             sample_rate: Hz.
-            real: whether they belong to the reference or are what is judged.
+            real: whether they belong to the reference or are what is measured.
 
         Raises:
             AudioError, ValueError: as of `points`.

@@ -19,11 +19,12 @@ from typing import Any
 
 from torch import Tensor
 
+from ..core.progress import Progress
 from ..gen.pipeline import AudioGen
-from .embedders import Judge
-from .evaluate_sounds import Example, Progress, Work
+from .embedders import NamedClassifier
+from .evaluate_sounds import Example, Work
 from .evaluation import Evaluation, named_class
-from .scorer import JudgeScorer
+from .scorer import ClassifierScorer
 from .tags import TagAccuracy, check_tags, first_tags
 from .yamnet import YAMNet
 
@@ -72,7 +73,7 @@ def read_prompts(path: str | Path = BUNDLED_PROMPTS) -> list[TaggedPrompt]:
 def evaluate_prompts(
     model: AudioGen,
     prompts: Sequence[TaggedPrompt],
-    judge: Judge,
+    classifier: NamedClassifier,
     tagger: YAMNet,
     *,
     references: Sequence[Example] = (),
@@ -85,9 +86,9 @@ def evaluate_prompts(
     """Generate a sound from every prompt, with default settings, and tell whether a right tag is heard in it.
 
     Args:
-        model: what is judged.
+        model: what is measured.
         prompts: with their tags.
-        judge: for the prompts that name exactly one of its classes.
+        classifier: for the prompts that name exactly one of its classes.
         tagger: hears the sounds; its features are those of FAD and KAD.
         references: sounds to be near to, for FAD and KAD.
         duration: seconds of each generated sound.
@@ -106,15 +107,17 @@ def evaluate_prompts(
     """
     for prompt in prompts:
         check_tags(tagger, prompt.tags)
-    evaluation, accuracy = Evaluation(judge, tagger), TagAccuracy(tagger)
-    choice: dict[str, Any] = {"candidates": candidates, "rerank": JudgeScorer()} if candidates > 1 else {}
+    evaluation, accuracy = Evaluation(classifier, tagger), TagAccuracy(tagger)
+    choice: dict[str, Any] = (
+        {"candidates": candidates, "rerank": ClassifierScorer()} if candidates > 1 else {}
+    )
     work = Work(progress, len(prompts) + len(references))
     rows: list[dict[str, Any]] = []
     beyond = 0
 
-    def judge_one(samples: Tensor, sample_rate: int, prompt: TaggedPrompt) -> None:
+    def measure_one(samples: Tensor, sample_rate: int, prompt: TaggedPrompt) -> None:
         nonlocal beyond
-        label = named_class(prompt.prompt, judge.class_names)
+        label = named_class(prompt.prompt, classifier.class_names)
         evaluation.add(samples, sample_rate, label=label)
         heard = first_tags(tagger, samples[None], sample_rate)
         accuracy.update(heard, [prompt.tags])
@@ -129,7 +132,7 @@ def evaluate_prompts(
                 [prompt.prompt for prompt in batch], duration=duration, seed=seeds, **choice
             )
             for samples, prompt in zip(audio.samples, batch, strict=True):
-                judge_one(samples, audio.sample_rate, prompt)
+                measure_one(samples, audio.sample_rate, prompt)
                 work.done += 1
                 work.step()
     known = work.go_through(references, lambda reference: evaluation.add_reference(*reference.read()))

@@ -12,26 +12,6 @@ from typing import Any
 from ..core.atomic import atomic_write
 
 
-def check_report(path: str | os.PathLike[str], *, force: bool = False) -> Path:
-    """Raise now what `write_report` would raise later about a path.
-
-    Raises:
-        IsADirectoryError: the path is a folder.
-        FileNotFoundError: its folder does not exist.
-        FileExistsError: the file exists and `force` is off.
-    """
-    path = Path(path)
-    if path.is_dir():
-        raise IsADirectoryError(f"{path} is a folder; give a file name, for example {path / 'report.json'}")
-    if not path.parent.is_dir():
-        raise FileNotFoundError(
-            f"the folder {path.parent} does not exist; create it first (mkdir -p {path.parent})"
-        )
-    if path.exists() and not force:
-        raise FileExistsError(f"{path} exists: give --force to replace it, or another name with -o")
-    return path
-
-
 def write_report(path: str | os.PathLike[str], content: Mapping[str, Any] | str | bytes) -> None:
     """Write a report: a mapping as JSON, NaN and infinity as null; text and bytes as they are."""
     path = Path(path)

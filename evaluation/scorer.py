@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 _BETWEEN = re.compile(r"[,;.]|\b(?:and|then|while|with|before|after|as|over|followed by)\b", re.IGNORECASE)
 
 
-class JudgeScorer:
+class ClassifierScorer:
     """Scores a sound by the probability that a classifier gives to the classes that the prompt names.
 
     A prompt is cut into parts ("a dog barks, then rain": two), and each part names the class whose name is
@@ -30,33 +30,32 @@ class JudgeScorer:
     held-out captions of the Foley corpus this finds exactly the right class for 87 % of those that name one.
 
     It can tell that a dog was asked for and a bell came out. It can't tell how natural a sound is, in which
-    order two come, how often, how loud or how near. It knows the classes of its judge only (`class_names`)
-    and learned them from synthesised sounds. Prompts that name none of them score 0, so that the first
-    candidate stays.
+    order two come, how often, how loud or how near. It knows its classifier's classes only, which learned
+    them from synthesised sounds. Prompts that name none of them score 0, so that the first candidate stays.
 
     Args:
-        judge: the classifier; None: the one that ships, "foley-judge".
+        classifier: the classifier; None: the one that ships, "foley-classifier".
         text_encoder: has the word vectors; None: that of the model that ships.
         threshold: least cosine, -1 to 1, at which a part names a class.
     """
 
     def __init__(
         self,
-        judge: SoundClassifier | None = None,
+        classifier: SoundClassifier | None = None,
         text_encoder: EmbeddedTextEncoder | None = None,
         *,
         threshold: float = 0.25,
     ) -> None:
         if text_encoder is None:
             text_encoder = EmbeddedTextEncoder.from_pretrained("foley")
-        self.judge = SoundClassifier.from_pretrained() if judge is None else judge
+        self.classifier = SoundClassifier.from_pretrained() if classifier is None else classifier
         self.text_encoder = text_encoder
         self.threshold = threshold
-        self.names = self.judge.class_names
+        self.names = self.classifier.class_names
         self._vectors = self._embed([name.replace("_", " ") for name in self.names])
 
     def classes_of(self, prompt: str) -> list[str]:
-        """Names of the judge's classes that a prompt names, in its order; perhaps none."""
+        """Names of the classifier's classes that a prompt names, in its order; perhaps none."""
         parts = [part.strip() for part in _BETWEEN.split(prompt) if part.strip()]
         if not parts:
             return []
@@ -83,11 +82,11 @@ class JudgeScorer:
         named = {prompt: self.classes_of(prompt) for prompt in dict.fromkeys(prompts)}
         for prompt in (prompt for prompt, classes in named.items() if not classes):
             logger.warning(
-                "the judge knows no sound that %r names, so it cannot choose between candidates", prompt
+                "the classifier knows no sound that %r names, so it cannot choose between candidates", prompt
             )
-        mono = resample(mix(audio, 1)[:, 0], sample_rate, self.judge.sample_rate)
-        device = next(self.judge.parameters()).device
-        probabilities = self.judge(mono.to(device)).softmax(dim=1).cpu()
+        mono = resample(mix(audio, 1)[:, 0], sample_rate, self.classifier.sample_rate)
+        device = next(self.classifier.parameters()).device
+        probabilities = self.classifier(mono.to(device)).softmax(dim=1).cpu()
         wanted = torch.zeros_like(probabilities)
         for row, prompt in enumerate(prompts):
             for name in named[prompt]:
@@ -98,3 +97,16 @@ class JudgeScorer:
     def _embed(self, texts: list[str]) -> Tensor:
         """Unit vectors `[B, E]`; zeros for a text without known words."""
         return F.normalize(self.text_encoder.mean_vectors(texts).cpu(), dim=-1)
+
+
+class JudgeScorer(ClassifierScorer):
+    """`ClassifierScorer` under its old name, `soundloom.gen.JudgeScorer`, with its old argument."""
+
+    def __init__(
+        self,
+        judge: SoundClassifier | None = None,
+        text_encoder: EmbeddedTextEncoder | None = None,
+        *,
+        threshold: float = 0.25,
+    ) -> None:
+        super().__init__(judge, text_encoder, threshold=threshold)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
-from .frechet import mono
+from .mono import mono, mono_pairs
 from .spectral_distance import Float64Metric
 
 FEW = 5  # a wanted tag is first, or among the first few
@@ -94,23 +94,9 @@ class TagAgreement(Float64Metric):
     ) -> None:
         """Take in pairs: sound i of `audio [B, C, N]` with sound i of `reference [B, C, M]`.
 
-        Args:
-            audio: what is judged.
-            sample_rate: Hz of `audio`.
-            reference: what it should sound like; length and channels may differ.
-            reference_rate: Hz of `reference`; None: that of `audio`.
-
-        Raises:
-            AudioError: another shape, no samples, NaN or infinite samples.
-            ValueError: different numbers of sounds.
+        Arguments and errors are those of `mono_pairs`.
         """
-        rate = self.tagger.sample_rate
-        sounds = mono(audio, sample_rate, rate)
-        originals = mono(reference, sample_rate if reference_rate is None else reference_rate, rate)
-        if len(sounds) != len(originals):
-            raise ValueError(
-                f"{len(sounds)} sounds and {len(originals)} references; give each sound its reference"
-            )
+        sounds, originals = mono_pairs(audio, sample_rate, reference, reference_rate, self.tagger.sample_rate)
         heard, expected = self.tagger.tags(sounds).double(), self.tagger.tags(originals).double()
         self.agreed += int((heard.argmax(1) == expected.argmax(1)).sum())
         for pair in zip(heard, expected, strict=True):

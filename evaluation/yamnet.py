@@ -1,7 +1,7 @@
 """YAMNet, a tagger of sounds that was trained elsewhere: what a stranger hears, and features for distances.
 
 YAMNet tells the 521 classes of AudioSet apart and knows nothing of this project's corpus, which makes it a
-judge. It must stay one: never train a codec or a language model against it. Source: Plakal and Ellis,
+classifier. It must stay one: never train a codec or a language model against it. Source: Plakal and Ellis,
 tensorflow/models, research/audioset/yamnet (Apache-2.0), from which the table of classes beside this file is,
 too; here its network runs in onnxruntime (`pip install soundloom[yamnet]`).
 

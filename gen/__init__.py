@@ -3,19 +3,17 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ..evaluation.scorer import JudgeScorer
     from .generation import GenerationCancelled
     from .model.lm import AudioLM
     from .pipeline import AudioGen, GeneratedAudio
 
-__all__ = ["AudioGen", "AudioLM", "GeneratedAudio", "GenerationCancelled", "JudgeScorer"]
+__all__ = ["AudioGen", "AudioLM", "GeneratedAudio", "GenerationCancelled"]
 
 _MODULES = {
     "AudioGen": "pipeline",
     "AudioLM": "model.lm",
     "GeneratedAudio": "pipeline",
     "GenerationCancelled": "generation",
-    "JudgeScorer": ".evaluation.scorer",
 }
 
 
@@ -25,6 +23,10 @@ def __getattr__(name: str) -> Any:
         from importlib import import_module
 
         return getattr(import_module(f".{_MODULES[name]}", __name__), name)
+    if name == "JudgeScorer":  # an old name
+        from importlib import import_module
+
+        return getattr(import_module(__name__.rpartition(".")[0]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

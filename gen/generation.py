@@ -11,13 +11,13 @@ import torch
 from torch import Tensor
 
 from ..core.errors import SoundloomError
+from ..core.progress import Progress
 from ..core.threads import is_small, one_thread
 from .model.lm import AudioLM
 from .sampling import guide
 from .text.encoder import TextStates
 
 Sample = Callable[[Tensor], Tensor]
-Progress = Callable[[int, int], None]
 # The guidance scale at a place of the sound: 0 is the first new frame, 1 the last.
 Schedule = Callable[[float], float]
 

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Self, TypedDict
 
 from torch import Tensor
 
+from ..core.progress import Progress
 from ..core.threads import is_small, one_thread
-from .generation import CodeGenerator, Progress
+from .generation import CodeGenerator
 from .request import (
     Guidance,
     Prompts,

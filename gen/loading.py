@@ -17,6 +17,7 @@ import torch
 
 from ..codecs.base import Codec
 from ..codecs.registry import load_codec
+from ..core.atomic import atomic_write
 from ..core.cache import converted
 from ..core.checkpoint import BUNDLED_MODELS, MAX_SHARD_BYTES, MODEL_FILES, read_json
 from ..core.errors import ModelError
@@ -138,9 +139,8 @@ def save_parts(
         save(folder / place)
     config = {key: parts.settings[key] for key in SETTINGS}
     config |= {"_class_name": "AudioGen", "codec": parts.settings["codec_name"]}
-    partial = folder / f".{CONFIG_FILE}.part"
-    partial.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-    os.replace(partial, folder / CONFIG_FILE)
+    with atomic_write(folder / CONFIG_FILE) as file:
+        file.write((json.dumps(config, indent=2, sort_keys=True) + "\n").encode())
 
 
 def save_lm(

@@ -20,8 +20,8 @@ from ..codecs.base import Codec
 from ..core.audio import Audio
 from ..core.checkpoint import MAX_SHARD_BYTES
 from ..core.errors import ModelError
+from ..core.progress import Progress
 from .decoding import LimitedDecoder, decode_codes, decode_while
-from .generation import Progress
 from .job import CodeSettings, Job, Options, Settings
 from .loading import Parts, load_parts, save_parts
 from .model.lm import AudioLM

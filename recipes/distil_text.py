@@ -26,7 +26,6 @@ import importlib.util
 import json
 import logging
 import math
-import os
 from pathlib import Path
 
 import torch
@@ -35,6 +34,7 @@ from tokenizers import Tokenizer
 from torch import Tensor, nn
 
 from ..core._torchaudio import shield_transformers
+from ..core.atomic import atomic_write
 
 logger = logging.getLogger(__name__)
 
@@ -217,6 +217,5 @@ def _is_minilm(source: Path) -> bool:
 
 
 def _replace(path: Path, content: bytes) -> None:
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_bytes(content)
-    os.replace(temporary, path)
+    with atomic_write(path) as file:
+        file.write(content)

@@ -20,6 +20,8 @@ import torch
 from lightning.fabric.plugins import TorchCheckpointIO
 from torch.utils.data import DataLoader, Dataset, DistributedSampler, default_collate
 
+from ..core.atomic import atomic_write
+
 _LARGEST_SEED = 2**63 - 1
 
 
@@ -63,15 +65,8 @@ class WholeFileIO(TorchCheckpointIO):
             return
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f".{path.name}.partial")
-        try:
-            with open(partial, "wb") as file:
-                torch.save(checkpoint, file)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(partial, path)
-        finally:
-            partial.unlink(missing_ok=True)
+        with atomic_write(path, durable=True) as file:
+            torch.save(checkpoint, file)
 
 
 class EpochOrder(DistributedSampler[int]):

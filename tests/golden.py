@@ -17,8 +17,8 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from soundloom import AudioGen, ClassifierScorer
 from soundloom.codecs import load_codec
-from soundloom.gen import AudioGen, JudgeScorer
 from tests.fixture_paths import FIXTURES
 
 PROMPTS = ["a dog barks", "heavy rain"]
@@ -54,7 +54,7 @@ def compute() -> dict[str, dict[str, Tensor]]:
         "foley_text_states": text.states,
         "foley_logits": logits[:, :, ::8, ::32],
         "foley_codes": made.codes,
-        "judge_logits": JudgeScorer().judge(audio[:, 0]),
+        "judge_logits": ClassifierScorer().classifier(audio[:, 0]),
     }
     sound = {
         "seanet": seanet.decode(codes, audio.shape[-1]),

@@ -14,10 +14,11 @@ from torch import Tensor
 from ...core.audio import check_destination, resampled_length
 from ...core.audio_blocks import FileWriter, PipeWriter, SoundWriter
 from ...core.errors import ArgumentError
-from ...core.files import Place, Progress, Tally, open_input, open_output
+from ...core.files import PathOrStream, Tally, open_input, open_output
 from ...core.limiter import CEILING, Limiter
 from ...core.loudness import LoudnessMeter, check_loudness, loudness_gain
-from ...core.sound_reader import RawFormat
+from ...core.progress import Advance
+from ...core.raw_format import RawFormat
 from ..base import Codec
 from ..container import ContainerError, ContainerReader
 from ..container.reader import LONG_SECONDS
@@ -31,8 +32,8 @@ UNLIMITED = 1e30  # a ceiling that no sound reaches
 
 
 def decode_file(
-    source: Place,
-    destination: Place,
+    source: PathOrStream,
+    destination: PathOrStream,
     codec: Codec | CodecShelf | None = None,
     *,
     start: float | None = None,
@@ -43,7 +44,7 @@ def decode_file(
     any_weights: bool = False,
     loudness: float | None = None,
     force: bool = False,
-    progress: Progress | None = None,
+    progress: Advance | None = None,
 ) -> FileReport:
     """Decompress a file to the sample rate, channels and exact length that its sound had.
 
@@ -189,7 +190,7 @@ def _open_loom(
     )
 
 
-def _write(writer: SoundWriter, decoding: Decoding, progress: Progress | None) -> int:
+def _write(writer: SoundWriter, decoding: Decoding, progress: Advance | None) -> int:
     """Write the whole sound; returns the number of samples."""
     done = 0
     for block in decoding.blocks:

@@ -13,8 +13,10 @@ import torch
 from torch import Tensor
 
 from ...core.audio import AudioError
-from ...core.files import Place, Progress, Tally, open_output
-from ...core.sound_reader import RawFormat, SoundSource, open_sound
+from ...core.files import PathOrStream, SoundSource, Tally, open_output
+from ...core.progress import Advance
+from ...core.raw_format import RawFormat
+from ...core.sound_reader import open_sound
 from ..base import Codec
 from ..container import SUFFIX, ContainerError, ContainerWriter, Header
 from ..ecdc.ecdc_files import check_encodec, encode_ecdc
@@ -31,7 +33,7 @@ LIVE_SECONDS = 0.25
 
 def encode_file(
     source: SoundSource,
-    destination: Place,
+    destination: PathOrStream,
     codec: Codec,
     *,
     bitrate: float | None = None,
@@ -42,7 +44,7 @@ def encode_file(
     allow_truncated: bool = False,
     level: bool = True,
     force: bool = False,
-    progress: Progress | None = None,
+    progress: Advance | None = None,
 ) -> FileReport:
     """Compress a sound file of any length, sample rate and channel count; see `Codec.compress` for the rules.
 

@@ -9,7 +9,7 @@ from typing import Any, BinaryIO, cast
 
 from torch import Tensor
 
-from ...core.files import Place, Tally, open_input
+from ...core.files import PathOrStream, Tally, open_input
 from ...core.limiter import Limiter
 from ..container import ContainerReader, Header
 from ..container.fields import READ_AHEAD
@@ -196,7 +196,7 @@ class EcdcDescription:
         }
 
 
-def describe_file(source: Place) -> FileDescription | EcdcDescription:
+def describe_file(source: PathOrStream) -> FileDescription | EcdcDescription:
     """Say what is in a compressed file, without decoding it; of a pipe, everything is read.
 
     Raises:

@@ -18,7 +18,8 @@ from typing import TypeVar
 
 from ...core.errors import ArgumentError
 from ...core.failures import Failure, attempt
-from ...core.files import Progress, check_output
+from ...core.files import check_file_destination
+from ...core.progress import Advance
 from ...core.walk import broken_link, match, not_a_file, walk
 
 Result = TypeVar("Result")
@@ -78,7 +79,7 @@ def plan_jobs(
     target = Path(destination)
     single = len(sources) == 1 and _is_plain(sources[0])
     if single and not target.is_dir() and not os.fspath(destination).endswith(("/", os.sep)):
-        check_output(target, force=force)
+        check_file_destination(target, force=force, example=f"sound{new_suffix}")
         broken = broken_link(Path(sources[0]))
         jobs = [Job(Path(sources[0]), target, broken)]
     else:
@@ -100,17 +101,17 @@ def plan_jobs(
 
 def run_jobs(
     jobs: Sequence[Job],
-    work: Callable[[Job, Progress], Result],
+    work: Callable[[Job, Advance], Result],
     *,
     workers: int = 1,
-    progress: Progress | None = None,
+    progress: Advance | None = None,
     done: Callable[[Job, Result | Failure], None] | None = None,
 ) -> list[Result | Failure]:
     """Do all jobs; one that fails does not keep the others from being done.
 
     Args:
         jobs: from `plan_jobs`.
-        work: does one, calling the Progress that it is given.
+        work: does one, calling the Advance that it is given.
         workers: threads.
         progress: called with seconds of sound that are done; never by two threads at a time.
         done: called when a job has ended, with its result or its failure; never by two threads at a time.

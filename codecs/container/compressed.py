@@ -12,8 +12,7 @@ from typing import BinaryIO, overload
 import torch
 from torch import Tensor
 
-from ...core.atomic import atomic_write
-from ...core.sound_reader import stream_name
+from ...core.files import open_input, open_output
 from .fields import ContainerError
 from .header import SUFFIX, Header
 from .reader import ContainerReader
@@ -73,10 +72,8 @@ class Compressed:
         """
         if isinstance(source, (bytes, bytearray, memoryview)):
             return cls.from_bytes(bytes(source))
-        if not isinstance(source, (str, os.PathLike)):
-            return cls._read(source, stream_name(source))
-        with open(source, "rb") as stream:
-            return cls._read(stream, os.fspath(source))
+        with open_input(source) as (name, stream):
+            return cls._read(stream, name)
 
     @overload
     def save(self, path: str | os.PathLike[str], force: bool = False) -> Path: ...
@@ -96,22 +93,9 @@ class Compressed:
             OSError: it is a folder, its folder does not exist, or it cannot be written.
             ContainerError: frames that do not fit the header.
         """
-        if not isinstance(path, (str, os.PathLike)):
-            path.write(self.to_bytes())
-            return path
-        path = Path(path)
-        if path.is_dir():
-            raise IsADirectoryError(
-                f"{path} is a folder; give a file name, such as {path / f'sound{SUFFIX}'}"
-            )
-        if not path.parent.is_dir():
-            raise FileNotFoundError(f"the folder {path.parent} does not exist; create it first")
-        if path.exists() and not force:
-            raise FileExistsError(f"{path} already exists; choose another name, or overwrite it with force")
-        data = self.to_bytes()
-        with atomic_write(path) as file:
-            file.write(data)
-        return path
+        with open_output(path, force=force, example=f"sound{SUFFIX}") as (_, file):
+            file.write(self.to_bytes())
+        return Path(path) if isinstance(path, (str, os.PathLike)) else path
 
     @property
     def bits(self) -> int:

@@ -12,13 +12,13 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any, BinaryIO
 
 import torch
 from torch import Tensor, nn
 
 from ...core.audio import Audio
+from ...core.files import open_input
 from ..encodec.model import EnCodec
 from ..encodec.segments import SCALE, OverlapAdd, Segment
 from ..registry import load_codec
@@ -210,14 +210,7 @@ def read_ecdc(
         FileNotFoundError: there is no such file.
         IsADirectoryError: the path is a folder.
     """
-    path = Path(path)
-    if path.is_dir():
-        raise IsADirectoryError(f"{path} is a folder; give the path of one .ecdc file")
-    if not path.exists():
-        raise FileNotFoundError(f"no such file: {path}; check the spelling and the current folder")
-    with path.open("rb") as stream:
-        reader = EcdcReader(
-            stream, codec, language_model=language_model, name=str(path), max_seconds=max_seconds
-        )
+    with open_input(path, ".ecdc file") as (name, stream):
+        reader = EcdcReader(stream, codec, language_model=language_model, name=name, max_seconds=max_seconds)
         blocks = list(reader)
     return Audio(torch.cat(blocks, dim=-1).unsqueeze(0).cpu(), reader.codec.sample_rate)

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ...core.atomic import atomic_write
+from ...core.files import check_file_destination
 from ..encodec.model import EnCodec
 from ..encodec.segments import SCALE
 from .ecdc_codes import CodedPacker, PlainPacker
@@ -159,19 +160,11 @@ def write_ecdc(
         FileNotFoundError: its folder does not exist.
         ValueError: audio or codec cannot be used.
     """
-    path = Path(path)
-    if path.is_dir() or not path.name:
-        raise IsADirectoryError(
-            f"{path} is a folder; give a file name, for example {path / f'sound{SUFFIX}'}"
-        )
-    if path.exists() and not force:
-        raise FileExistsError(f"{path} exists; choose another name, or force=True to replace it")
-    if not path.parent.is_dir():
-        raise FileNotFoundError(f"the folder {path.parent} does not exist; create it first")
+    target = check_file_destination(path, force=force, example=f"sound{SUFFIX}")
     samples = codec.prepare(audio, sample_rate)
-    with atomic_write(path) as stream:
+    with atomic_write(target) as stream:
         dump_ecdc(stream, samples, codec, language_model=language_model)
-    return path
+    return target
 
 
 def dump_ecdc(

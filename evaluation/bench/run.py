@@ -30,7 +30,7 @@ class BenchSound:
 
 
 class Scorer(Protocol):
-    """Further figures about a codec from all its reconstructions, such as `gen.metrics.JudgeScores`."""
+    """Further figures about a codec from all its reconstructions, such as `gen.metrics.ClassifierScores`."""
 
     def update(self, estimate: Tensor, target: Tensor, sample_rate: int) -> None:
         """Take in a reconstruction and its original, `[C, N]` each."""

@@ -1,7 +1,7 @@
 """Int8 weights: a quarter of the disk, and the model runs with exactly the values that were stored.
 
 Every matrix is stored as int8 with one float32 scale a row (symmetric, no zero point); vectors stay as they
-are. On load the rows are multiplied out to float32, so a shipped model is judged as it is used.
+are. On load the rows are multiplied out to float32, so a shipped model is heard as it is used.
 """
 
 from __future__ import annotations

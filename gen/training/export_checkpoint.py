@@ -10,7 +10,8 @@ from typing import Any
 
 import torch
 
-from ...core.exports_model import EXPORT_KEY, ExportsModel, check_folder, model_folder
+from ...core.exports_model import EXPORT_KEY, ExportsModel, model_folder
+from ...core.files import check_folder_destination
 
 # Class of a LightningModule -> module (relative to this package) that holds it.
 MODULES = {
@@ -52,7 +53,7 @@ def export_checkpoint(
     """Write the network of a checkpoint as a folder that its class reads (`AudioGen.from_pretrained`, ...).
 
     Args:
-        checkpoint: as Lightning writes it while training, of a language model, codec or the judge.
+        checkpoint: as Lightning writes it while training, of a language model, codec or classifier.
         folder: where to; complete or untouched.
         weights: "float", or "int8" for a language model.
         ema: take the moving average of the weights (True) or the weights as trained (False); None: the
@@ -67,9 +68,7 @@ def export_checkpoint(
     if weights not in WEIGHTS:
         raise ValueError(f"weights is {weights!r}; use {' or '.join(map(repr, WEIGHTS))}")
     path, folder = Path(checkpoint), Path(folder)
-    check_folder(folder)
-    if folder.is_dir() and any(folder.iterdir()) and not force:
-        raise FileExistsError(f"{folder} is not empty: give --force to write into it, or another folder")
+    check_folder_destination(folder, force=force)
     package = read_checkpoint(path)
     name = module_name(package)
     if name is None:

@@ -54,8 +54,8 @@ class ClipDataModule(RenderingDataModule):
 
     def __init__(
         self,
-        train_dir: str = "data/foley-judge/train",
-        val_dir: str = "data/foley-judge/validation",
+        train_dir: str = "data/foley-classifier/train",
+        val_dir: str = "data/foley-classifier/validation",
         batch_size: int = 64,
         num_workers: int = 0,
         sample_rate: int = 16000,

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol, Self
@@ -20,6 +19,7 @@ import numpy as np
 from safetensors.numpy import save
 
 from ...codecs.base import Codec
+from ...core.atomic import atomic_write
 from ...gen.text.encoder import TextEncoder
 from .shards import ShardWriter
 
@@ -50,9 +50,8 @@ def describe(
 
 def write_prepared(folder: Path, content: dict[str, Any]) -> None:
     """Write prepared.json, whole or not at all."""
-    partial = folder / f".{PREPARED}.partial"
-    partial.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    os.replace(partial, folder / PREPARED)
+    with atomic_write(folder / PREPARED) as file:
+        file.write((json.dumps(content, indent=1) + "\n").encode())
 
 
 class Sink(Protocol):

@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import logging
 import math
-import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ...codecs.base import Codec
+from ...core.atomic import atomic_path
 from ...core.failures import Failure, attempt
+from ...core.files import check_file_destination
+from ...core.progress import Progress
 from ...gen.text.encoder import TextEncoder
 from .encoded_files import CODES, Sink, describe, write_prepared
 from .folder import Recording, read_part, sound_seconds
@@ -32,7 +34,6 @@ logger = logging.getLogger(__name__)
 
 MIN_PIECE_SECONDS = 0.1  # a shorter rest of a long recording is left out
 TEXT_BATCH = 64
-Progress = Callable[[int, int], None]
 
 
 def encode_batch(codec: Codec, audio: Tensor, device: str = "cpu") -> np.ndarray:
@@ -246,8 +247,7 @@ def encode_rendered(
     """
     path = Path(folder) / CODES
     _check(codec, batch_size)
-    if path.exists() and not force:
-        raise FileExistsError(f"{path} exists; replace it with --force")
+    check_file_destination(path, force=force)
     rendered = RenderedFolder(folder)
     if rendered.sample_rate != codec.sample_rate:
         raise ValueError(
@@ -269,10 +269,9 @@ def encode_rendered(
 
 def _write_codes(path: Path, batches: Iterator[np.ndarray], total: int, progress: Progress | None) -> None:
     """Collect `[b, K, T]` batches in a file that gets its name when complete."""
-    temporary = path.with_name(".codes.partial.npy")
     codes: np.ndarray | None = None
     done = 0
-    try:
+    with atomic_path(path) as temporary:
         for batch in batches:
             if codes is None:
                 shape = (total, *batch.shape[1:])
@@ -283,6 +282,3 @@ def _write_codes(path: Path, batches: Iterator[np.ndarray], total: int, progress
                 progress(done, total)
         assert isinstance(codes, np.memmap)
         codes.flush()
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)

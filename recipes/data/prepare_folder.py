@@ -9,13 +9,9 @@ import hashlib
 import json
 import logging
 import math
-import os
-import shutil
-import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -25,8 +21,11 @@ import torch
 
 from ...codecs.base import Codec
 from ...codecs.registry import load_codec
+from ...core.atomic import atomic_folder, atomic_write
 from ...core.audio import AudioError, check_sound
 from ...core.failures import Failure, attempt, failure_lines
+from ...core.files import check_folder_destination
+from ...core.progress import Progress
 from ...core.sound_reader import open_sound
 from ...gen.text.encoder import TextEncoder
 from ...gen.training.parts import build_text_encoder
@@ -52,7 +51,6 @@ REPORT = "report.json"
 _BLOCK = 65536
 _WINDOW = 1000  # files that wait for a thread at a time
 _OUR_FILES = (CODES, TEXT, PREPARED, REPORT, "metadata.jsonl", "shard-*.tar")
-Progress = Callable[[int, int], None]
 
 
 @dataclass
@@ -97,10 +95,9 @@ class Report:
 
     def write(self, path: Path) -> None:
         """Write the report as JSON, whole or not at all."""
-        partial = path.with_name(f".{path.name}.partial")
         text = json.dumps(self.to_json(), indent=1, ensure_ascii=False) + "\n"
-        partial.write_text(text, encoding="utf-8", errors="backslashreplace")  # see filenames.py
-        os.replace(partial, path)
+        with atomic_write(path) as file:
+            file.write(text.encode("utf-8", "backslashreplace"))  # see filenames.py
 
     def lines(self, most: int = 20) -> list[str]:
         """The report as text; of each kind of problem at most `most` files are named."""
@@ -265,7 +262,7 @@ def prepare_folder(
             replace(recording, captions=tuple(dict.fromkeys(map(normalize_caption, recording.captions))))
             for recording in recordings
         ]
-    with new_folder(out) as partial:
+    with atomic_folder(out) as partial:
         if codec is None:
             prepared = describe(None, None)
             with ShardWriter(partial, max_bytes=shard_bytes) as writer:
@@ -345,32 +342,10 @@ def check_output(folder: str | Path, out: str | Path, *, force: bool = False) ->
     folder, out = Path(folder), Path(out)
     if out.resolve().is_relative_to(folder.resolve()):
         raise ValueError(f"{out} lies inside {folder}, among the sounds; choose a place outside of it")
-    if out.exists() and not out.is_dir():
-        raise FileExistsError(f"{out} exists and is not a folder; choose another name")
+    check_folder_destination(out, force=force)
     present = set(out.iterdir()) if out.is_dir() else set()
-    if present and not force:
-        raise FileExistsError(f"{out} exists and is not empty; choose another folder, or give --force")
     others = present - {path for pattern in _OUR_FILES for path in out.glob(pattern)}
     if others:
         raise FileExistsError(
             f"{out} holds {min(others).name}, which was not made here; choose another folder"
         )
-
-
-@contextmanager
-def new_folder(out: Path) -> Iterator[Path]:
-    """Give a folder to fill, which takes the place of `out` when all has gone well and vanishes when not."""
-    out.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
-    try:
-        yield partial
-        partial.chmod(0o755)
-        if out.exists():
-            old = Path(tempfile.mkdtemp(prefix=f".{out.name}.old.", dir=out.parent))
-            os.replace(out, old)
-            os.replace(partial, out)
-            shutil.rmtree(old)
-        else:
-            os.replace(partial, out)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)

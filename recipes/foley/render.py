@@ -10,15 +10,16 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
-import shutil
-import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ...core.atomic import atomic_folder
+from ...core.files import check_folder_destination
+from ...core.progress import Progress
 from .corpus import VARIANTS, FoleyCorpus
 
 AUDIO, METADATA = "audio.npy", "metadata.jsonl"
@@ -41,7 +42,7 @@ def render_dataset(
     compositions: Mapping[str, float] | None = None,
     classes: Sequence[str] | None = None,
     force: bool = False,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Path:
     """Render clips 0..clips-1 of a corpus into folder `out`.
 
@@ -67,12 +68,7 @@ def render_dataset(
     for name, value in (("clips", clips), ("jobs", jobs), ("variants", variants)):
         if value < 1:
             raise ValueError(f"{name} must be 1 or more, got {value}")
-    if out.exists() and not out.is_dir():
-        raise FileExistsError(f"{out} exists and is not a folder; choose another name")
-    if out.is_dir() and any(out.iterdir()) and not force:
-        raise FileExistsError(
-            f"{out} exists and is not empty; choose another folder, or replace it with --force"
-        )
+    check_folder_destination(out, force=force)
     settings: dict[str, Any] = {
         "sample_rate": sample_rate,
         "seconds": seconds,
@@ -82,9 +78,7 @@ def render_dataset(
         "classes": list(classes) if classes is not None else None,
     }
     corpus = FoleyCorpus(**settings)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
-    try:
+    with atomic_folder(out, existing="merge", key_file=METADATA, outdated=("codes.npy",)) as partial:
         shape = (clips, corpus.samples)
         np.lib.format.open_memmap(partial / AUDIO, mode="w+", dtype=np.int16, shape=shape).flush()
         with open(partial / METADATA, "w", encoding="utf-8") as metadata:
@@ -92,10 +86,6 @@ def render_dataset(
                 metadata.writelines(lines)
                 if progress is not None:
                     progress(done, clips)
-        partial.chmod(0o755)
-        _move_into_place(partial, out)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     return out
 
 
@@ -170,12 +160,3 @@ def _one_thread_a_process() -> Iterator[None]:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
-
-
-def _move_into_place(partial: Path, out: Path) -> None:
-    if not out.exists():
-        partial.rename(out)
-        return
-    (out / "codes.npy").unlink(missing_ok=True)
-    for name in (AUDIO, METADATA):
-        os.replace(partial / name, out / name)

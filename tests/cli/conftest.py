@@ -30,11 +30,11 @@ def tiny_by_default(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequ
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a tiny judge of all classes and a tiny codec, both of random weights."""
+    """A folder with a tiny classifier of all classes and a tiny codec, both of random weights."""
     folder = tmp_path_factory.mktemp("models")
     torch.manual_seed(0)
     SoundClassifier(class_names=FoleyCorpus().class_names, widths=(4, 4, 4, 4)).save_pretrained(
-        folder / "judge"
+        folder / "classifier"
     )
     SEANetCodec(n_filters=2, dimension=4, lstm=0, codebook_size=8, num_codebooks=2).save_pretrained(
         folder / "codec"

@@ -15,7 +15,7 @@ RATE = 16000  # of the sounds in conftest.py
 def test_a_bench_prints_and_writes_table_data_and_plot(
     sounds: Path, models: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = ("bench-codecs", sounds, "--codecs", models / "codec", "--judge", models / "judge")
+    words = ("bench-codecs", sounds, "--codecs", models / "codec", "--classifier", models / "classifier")
     options = ("--opus", "12,24", "--opus-tool", "libsndfile", "--limit", 2, "--seconds", 0.25)
     out = tmp_path / "bench"
     assert run(*words, *options, "-o", out) == 0
@@ -37,7 +37,7 @@ def test_a_bench_prints_and_writes_table_data_and_plot(
 def test_a_bench_at_another_rate_and_without_opus(
     sounds: Path, models: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = ("--codecs", f"{models / 'codec'}:0.2", "--judge", models / "judge", "--rate", 24000)
+    words = ("--codecs", f"{models / 'codec'}:0.2", "--classifier", models / "classifier", "--rate", 24000)
     assert run("bench-codecs", sounds, *words, "--opus", "none", "--limit", 1, "-q") == 0
     printed = capsys.readouterr().out
     assert "compared at 24000 Hz" in printed
@@ -49,7 +49,14 @@ def test_a_bench_without_opus_tools_says_so(
     sounds: Path, models: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("PATH", "/nonexistent")
-    words = ("--codecs", f"{models / 'codec'}:0.2", "--judge", models / "judge", "--opus-tool", "opusenc")
+    words = (
+        "--codecs",
+        f"{models / 'codec'}:0.2",
+        "--classifier",
+        models / "classifier",
+        "--opus-tool",
+        "opusenc",
+    )
     assert run("bench-codecs", sounds, *words, "--limit", 1, "-q") == 0
     assert "- Opus was left out: opusenc and opusdec are not installed" in capsys.readouterr().out
 
@@ -79,7 +86,7 @@ def test_bad_input_is_one_clear_line(
     words = [word.replace("{sounds}", str(sounds)) for word in words]
     if "--codecs" not in words:
         words += ["--codecs", str(models / "codec")]
-    message = refused(capsys, "bench-codecs", *words, "--judge", models / "judge")
+    message = refused(capsys, "bench-codecs", *words, "--classifier", models / "classifier")
     for part in parts:
         assert part in message
     assert (tmp_path / "old.json").read_text() == "keep me"

@@ -22,13 +22,19 @@ def test_a_folder_against_a_reference(
     sounds: Path, models: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "report.json"
-    words = ("evaluate", sounds, "--reference", sounds, "--judge", models / "judge", "-q")
+    words = ("evaluate", sounds, "--reference", sounds, "--classifier", models / "classifier", "-q")
     assert run(*words, "-o", out) == 0
     report = json.loads(out.read_text())
     assert report["soundloom"] == __version__
     assert report["subject"] == {"sounds": str(sounds), "reference": str(sounds)}
     assert report["fad"]["value"] == pytest.approx(0.0, abs=1e-8)
-    expected = {"embedder": "judge", "sample_rate": RATE, "sounds": 3, "reference_sounds": 3, "features": 8}
+    expected = {
+        "embedder": "classifier",
+        "sample_rate": RATE,
+        "sounds": 3,
+        "reference_sounds": 3,
+        "features": 8,
+    }
     assert expected.items() <= report["fad"].items()
     assert report["kl"]["pairs"] == 3
     assert report["prompt_accuracy"]["clips"] == 3
@@ -51,25 +57,35 @@ def test_a_model_on_held_out_captions(
     models: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "report.json"
-    settings = ("--judge", models / "judge", "--per-class", 1, "--limit", 4, "--duration", 0.5, "-q")
+    settings = (
+        "--classifier",
+        models / "classifier",
+        "--per-class",
+        1,
+        "--limit",
+        4,
+        "--duration",
+        0.5,
+        "-q",
+    )
     assert run("evaluate", "--model", "foley", *settings, "-o", out) == 0
     report = json.loads(out.read_text())
     assert report["subject"] == {"model": "foley", "captions": "held-out Foley, 1 a class"}
     assert report["prompt_accuracy"]["clips"] == report["kl"]["pairs"] == report["sounds"] == 4
     names = FoleyCorpus().class_names
     assert list(report["prompt_accuracy"]["classes"]) == [names[i * len(names) // 4] for i in range(4)]
-    assert "judged as its class" in capsys.readouterr().out
+    assert "heard as its class" in capsys.readouterr().out
 
 
 def test_a_model_on_own_captions(sounds: Path, models: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    words = ("--judge", models / "judge", "--duration", 0.5, "-q")
+    words = ("--classifier", models / "classifier", "--duration", 0.5, "-q")
     assert run("evaluate", sounds, "--model", "foley", *words) == 0
     assert "3 sounds of 3 classes" in capsys.readouterr().out
 
 
 def test_a_codec_on_own_sounds(sounds: Path, models: Path, tmp_path: Path) -> None:
     out = tmp_path / "report.json"
-    words = ("--codec", models / "codec", "--judge", models / "judge", "-o", out)
+    words = ("--codec", models / "codec", "--classifier", models / "classifier", "-o", out)
     assert run("evaluate", sounds, *words) == 0
     report = json.loads(out.read_text())
     assert report["reconstruction"]["mel_distance"] > 0
@@ -98,7 +114,14 @@ def test_a_codec_with_yamnet(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     out = tmp_path / "report.json"
-    words = ("--codec", models / "codec", "--judge", models / "judge", "--embedder", "yamnet:some/file.onnx")
+    words = (
+        "--codec",
+        models / "codec",
+        "--classifier",
+        models / "classifier",
+        "--embedder",
+        "yamnet:some/file.onnx",
+    )
     assert run("evaluate", sounds, *words, "-o", out, "-q") == 0
     assert tiny_yamnet == ["some/file.onnx"]
     report = json.loads(out.read_text())
@@ -118,7 +141,17 @@ def test_prompts_with_yamnet(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     out = tmp_path / "report.json"
-    words = ("--judge", models / "judge", "--duration", 0.3, "--embedder", "yamnet", "-q", "-o", out)
+    words = (
+        "--classifier",
+        models / "classifier",
+        "--duration",
+        0.3,
+        "--embedder",
+        "yamnet",
+        "-q",
+        "-o",
+        out,
+    )
     assert run("evaluate", "--prompts", "--limit", 3, *words) == 0
     report = json.loads(out.read_text())
     assert tiny_yamnet == [None]
@@ -144,7 +177,7 @@ def test_renderings_with_yamnet(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr("soundloom.evaluation.heard_foley.CLASSES", {"dog": CLASSES["dog"]})
+    monkeypatch.setattr("soundloom.evaluation.renderings.CLASSES", {"dog": CLASSES["dog"]})
     out = tmp_path / "report.json"
     words = ("--renderings", "--per-class", 2, "--embedder", "yamnet", "-q", "-o", out)
     assert run("evaluate", *words) == 0
@@ -177,11 +210,11 @@ def test_two_files(sounds: Path, capsys: pytest.CaptureFixture[str]) -> None:
         (["evaluate", "{sounds}", "-o", "old.json"], ["old.json", "--force"]),
         (["evaluate", "{sounds}", "--seconds", "0"], ["--seconds", "0"]),
         (["evaluate", "{sounds}", "--seconds", "nan"], ["--seconds", "nan"]),
-        (["evaluate", "{sounds}", "--judge", "foley-jugde"], ["foley-jugde", "foley-judge"]),
+        (["evaluate", "{sounds}", "--classifier", "foley-jugde"], ["foley-jugde", "foley-classifier"]),
         (["evaluate", "--codec", "seanet-16kHz"], ["seanet-16kHz", "seanet-16khz"]),
         (
             ["evaluate", "{sounds}", "--embedder", "yament"],
-            ["yament", "judge, log-mel, yamnet", "yamnet:NAME"],
+            ["yament", "classifier, log-mel, yamnet", "yamnet:NAME"],
         ),
         (["evaluate", "{sounds}", "--embedder", "yamnet:gone.onnx"], ["gone.onnx", "SOUNDLOOM_YAMNET"]),
         (["evaluate", "--renderings"], ["--renderings", "--embedder yamnet:FILE.onnx"]),
@@ -205,8 +238,8 @@ def test_bad_input_is_one_clear_line(
     (tmp_path / "old.json").write_text("keep me")
     write_audio(tmp_path / "a.wav", torch.zeros(1, 100), RATE)
     words = [word.replace("{sounds}", str(sounds)) for word in words]
-    if words[0] == "evaluate" and "--judge" not in words:
-        words += ["--judge", str(models / "judge")]
+    if words[0] == "evaluate" and "--classifier" not in words:
+        words += ["--classifier", str(models / "classifier")]
     message = refused(capsys, *words)
     for part in parts:
         assert part in message

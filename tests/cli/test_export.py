@@ -17,7 +17,7 @@ from tests.cli.running import refused, run
 
 @pytest.fixture
 def checkpoint(tmp_path: Path) -> Path:
-    """A checkpoint of the judge: every weight of the moving average is 1, of those as trained 0."""
+    """A checkpoint of the classifier: every weight of the moving average is 1, of those as trained 0."""
     module = SoundClassifierModule(["dog", "rain"], widths=(2, 2, 2, 2))
     package = {
         "state_dict": {name: torch.ones_like(value) for name, value in module.state_dict().items()},

@@ -124,7 +124,10 @@ def test_evaluate_keeps_the_figures_of_the_others(
         ["--codec", models / "codec"],
         ["--model", "foley", "--duration", 0.2],
     ):
-        assert run("evaluate", odd, *what, "--judge", models / "judge", "-o", out, "--force", "-q") == 1
+        assert (
+            run("evaluate", odd, *what, "--classifier", models / "classifier", "-o", out, "--force", "-q")
+            == 1
+        )
         report = json.loads(out.read_text())
         assert {Path(entry["file"]).name for entry in report["failed"]} == NAMES
         assert all(entry["reason"] for entry in report["failed"])
@@ -138,7 +141,7 @@ def test_evaluate_keeps_the_figures_of_the_others(
 def test_bench_codecs_compares_on_the_others(
     odd: Path, models: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    chosen = ("--codecs", f"{models / 'codec'}:0.2", "--judge", models / "judge", "--opus", "none")
+    chosen = ("--codecs", f"{models / 'codec'}:0.2", "--classifier", models / "classifier", "--opus", "none")
     assert run("bench-codecs", odd, *chosen, "-o", tmp_path / "bench") == 1
     report = json.loads((tmp_path / "bench" / "bench.json").read_text())
     assert report["sounds"] == 3
@@ -170,7 +173,7 @@ def test_nothing_but_odd_files_is_one_clear_error(
     folder = tmp_path / "odd"
     folder.mkdir()
     words(folder / "a.wav")
-    message = refused(capsys, "evaluate", folder, "--judge", models / "judge", "-q")
+    message = refused(capsys, "evaluate", folder, "--classifier", models / "classifier", "-q")
     assert "none of the 1 sounds can be measured" in message
     assert "a.wav" in message
     broken_link(folder / "b.wav")
@@ -209,7 +212,17 @@ def test_whatever_a_decoder_raises_is_the_matter_of_one_file(
     spoil(evaluate_sounds, "open_sound")
     report = tmp_path / "report.json"
     assert (
-        run("evaluate", sounds, "--codec", models / "codec", "--judge", models / "judge", "-o", report) == 1
+        run(
+            "evaluate",
+            sounds,
+            "--codec",
+            models / "codec",
+            "--classifier",
+            models / "classifier",
+            "-o",
+            report,
+        )
+        == 1
     )
     [failed] = json.loads(report.read_text())["failed"]
     assert failed["file"] == str(sounds / "dog.wav")
@@ -233,7 +246,17 @@ def test_an_interruption_of_evaluate_keeps_its_figures(
         return real(path, *others, **settings)
 
     monkeypatch.setattr(evaluate_sounds, "open_sound", open_sound)
-    words = ("evaluate", sounds, "--codec", models / "codec", "--judge", models / "judge", "-q", "-o", out)
+    words = (
+        "evaluate",
+        sounds,
+        "--codec",
+        models / "codec",
+        "--classifier",
+        models / "classifier",
+        "-q",
+        "-o",
+        out,
+    )
     assert run(*words) == 130
     report = json.loads(out.read_text())
     assert report["sounds"] == report["kl"]["pairs"] == 2
@@ -262,13 +285,24 @@ def test_a_name_that_is_not_utf8_works_everywhere_and_is_shown_escaped(
     assert run("prepare", folder, "-o", tmp_path / "codes", "--codec", models / "codec", "-q") == 0
     entries = (tmp_path / "codes" / "metadata.jsonl").read_text().splitlines()
     assert {json.loads(entry)["file_name"] for entry in entries} == {ODD_NAME, "b.wav"}
-    assert run("evaluate", folder, "--codec", models / "codec", "--judge", models / "judge", "-q") == 0
+    assert (
+        run("evaluate", folder, "--codec", models / "codec", "--classifier", models / "classifier", "-q") == 0
+    )
     (folder / ODD_NAME).write_bytes(b"broken")
     capsys.readouterr()
     assert run("prepare", folder, "--report", report, "--force") == 1
     assert r"  caf\xe9.wav  (" in capsys.readouterr().out
     assert json.loads(report.read_text())["problems"][0]["file"] == ODD_NAME
-    evaluated = ("evaluate", folder, "--codec", models / "codec", "--judge", models / "judge", "-o", report)
+    evaluated = (
+        "evaluate",
+        folder,
+        "--codec",
+        models / "codec",
+        "--classifier",
+        models / "classifier",
+        "-o",
+        report,
+    )
     assert run(*evaluated, "--force") == 1
     assert r"caf\xe9.wav  (" in capsys.readouterr().out
     assert json.loads(report.read_text())["failed"][0]["file"].endswith(ODD_NAME)

@@ -72,5 +72,5 @@ def test_older_names_are_understood(given: list[str], expected: list[str]) -> No
 
 
 def test_words_for_other_models_stay() -> None:
-    words = ["fit", "--config", str(RECIPES / "judge.yaml"), "--model.learning_rate", "1e-3"]
+    words = ["fit", "--config", str(RECIPES / "classifier.yaml"), "--model.learning_rate", "1e-3"]
     assert present_words(words) == words

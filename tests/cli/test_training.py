@@ -16,7 +16,7 @@ from soundloom import cli
 from soundloom.cli import training, training_help
 
 RECIPES = sorted((Path(__file__).resolve().parents[2] / "recipes").rglob("*.yaml"))
-JUDGE = str(Path(__file__).resolve().parents[2] / "recipes" / "judge.yaml")
+JUDGE = str(Path(__file__).resolve().parents[2] / "recipes" / "classifier.yaml")
 TOY = """\
 from lightning.pytorch import LightningDataModule, LightningModule
 import torch
@@ -124,7 +124,7 @@ def test_the_help_ends_with_examples(name: str, capsys: pytest.CaptureFixture[st
 
 
 @pytest.mark.parametrize(
-    ("name", "part"), [("nothing.yaml", "audiogen_finetune"), ("juge", "did you mean judge?")]
+    ("name", "part"), [("nothing.yaml", "audiogen_finetune"), ("juge", "did you mean classifier?")]
 )
 def test_a_recipe_that_is_not_there(name: str, part: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.lightning(["fit", "--config", name]) == 2
@@ -204,7 +204,7 @@ def test_the_other_lightning_command_is_never_our_own(
         ("seanet_finetune", ["--data.folders=[]"], ["folders is empty"]),
         ("seanet_finetune", ["--data.batch_size=0"], ["batch_size", "1 or more"]),
         ("seanet_finetune", ["--model.init_from=musci"], ["musci"]),
-        ("judge", ["--data.render_clips=1"], ["render_clips", "got 1"]),
+        ("classifier", ["--data.render_clips=1"], ["render_clips", "got 1"]),
     ],
     ids=str,
 )
@@ -234,7 +234,7 @@ def test_debug_shows_the_traceback(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PL_GLOBAL_SEED", "0")
     for words in (["--debug", "fit"], ["fit", "--debug"]):
-        assert cli.main([*words, "--config", "judge", "--data.render_clips", "1"]) == 2
+        assert cli.main([*words, "--config", "classifier", "--data.render_clips", "1"]) == 2
         said = capsys.readouterr().err
         assert "Traceback" in said
         assert "lightning: error: render_clips must be" in said

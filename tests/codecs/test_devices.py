@@ -13,7 +13,8 @@ from soundloom.codecs.encodec.segments import Segment
 from soundloom.codecs.seanet.model import SEANetCodec
 from soundloom.core.audio import as_samples
 from soundloom.evaluation.frechet import FrechetAudioDistance
-from soundloom.evaluation.prompt_accuracy import KLDivergence, PromptAccuracy
+from soundloom.evaluation.kl_divergence import KLDivergence
+from soundloom.evaluation.prompt_accuracy import PromptAccuracy
 from soundloom.evaluation.spectral_distance import LogSpectralDistance
 from soundloom.gen.pipeline import AudioGen
 

@@ -12,7 +12,8 @@ import torch
 
 from soundloom.core.audio import WRITE_FORMATS, AudioError
 from soundloom.core.audio_blocks import FileWriter, PipeWriter, wav_header
-from soundloom.core.sound_reader import RAW_SUBTYPES, RawFormat, open_sound
+from soundloom.core.raw_format import RAW_SUBTYPES, RawFormat
+from soundloom.core.sound_reader import open_sound
 from tests.core.test_sound_reader import pipe
 from tests.tiny_codecs import sound
 

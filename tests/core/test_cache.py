@@ -133,10 +133,17 @@ def test_a_failed_or_killed_build_leaves_nothing_that_looks_complete(tmp_path: P
     with pytest.raises(ValueError, match="odd source"):
         converted(source, "part", fail)
     assert list(own_cache.iterdir()) == []
-    left = own_cache / f".part-{file_key(source)}-dead.part"
-    fresh = own_cache / f".part-{file_key(source)}-live.part"
-    for folder in (left, fresh):
-        folder.mkdir()
+    written: list[Path] = []
+
+    def keep(target: Path) -> None:
+        shutil.copytree(target, target.with_name(target.name.replace(".part", "-killed.part")))
+        written.append(target.with_name(target.name.replace(".part", "-killed.part")))
+        raise ValueError("odd source")
+
+    for _ in range(2):
+        with pytest.raises(ValueError, match="odd source"):
+            converted(source, "part", keep)
+    left, fresh = written
     os.utime(left, (1, 1))
     folder = converted(source, "part", write_model)
     assert sorted(own_cache.iterdir()) == sorted([folder, fresh])

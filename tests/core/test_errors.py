@@ -21,7 +21,9 @@ def error_classes() -> list[tuple[str, str]]:
     """Module and name of every public class of the package that derives from an exception."""
     found = []
     files = [
-        path for part in ("cli", "codecs", "demo", "gen", "recipes") for path in (ROOT / part).rglob("*.py")
+        path
+        for part in ("cli", "codecs", "core", "demo", "evaluation", "gen", "recipes")
+        for path in (ROOT / part).rglob("*.py")
     ]
     for path in (*ROOT.glob("*.py"), *files):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):

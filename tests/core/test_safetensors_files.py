@@ -141,7 +141,7 @@ def damage_all(folder: Path) -> Path:
         (lambda folder: load_text_encoder("foley").save_pretrained(folder), load_text_encoder),
         (lambda folder: AudioGen.from_pretrained().save_pretrained(folder), AudioGen.from_pretrained),
     ],
-    ids=["seanet", "music2latent2", "judge", "text", "audiogen"],
+    ids=["seanet", "music2latent2", "classifier", "text", "audiogen"],
 )
 def test_every_way_of_loading_checks(
     save_to: Callable[[Path], None], load: Callable[[Path], Any], tmp_path: Path

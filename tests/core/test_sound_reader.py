@@ -23,7 +23,8 @@ from soundloom.core.audio import AudioError, TruncatedAudioError, check_axes, ch
 from soundloom.core.layout import find_layout
 from soundloom.core.layout.mpeg import tag_size
 from soundloom.core.layout.spliced import Spliced, Window
-from soundloom.core.sound_reader import RawFormat, open_sound
+from soundloom.core.raw_format import RawFormat
+from soundloom.core.sound_reader import open_sound
 from tests.tiny_codecs import write_sound
 
 RATE = 16000
@@ -154,6 +155,8 @@ def test_sources_that_are_refused(tmp_path: Path) -> None:
         (IsADirectoryError, "is a folder", tmp_path),
         (AudioError, "cannot read sound from .*bad.wav", bad),
         (AudioError, "cannot read sound", io.BytesIO(b"")),
+        (TypeError, "None is no sound file; give a path, or a binary stream", None),
+        (TypeError, "open the sound file with mode 'rb'", io.StringIO("sound")),
     ]
     for kind, message, source in cases:
         with pytest.raises(kind, match=message), open_sound(source):  # type: ignore[arg-type]

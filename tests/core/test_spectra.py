@@ -40,8 +40,8 @@ def test_the_mean_kind_sums_to_one_also_where_bands_are_narrower_than_bins(dtype
 
 def test_the_numbers_that_shipped_networks_were_trained_behind() -> None:
     codec = mel_filters(16000, 512, 64, 64.0, 8000.0)
-    judge = mel_filters(16000, 1024, 64, 30.0, 8000.0, mean=True, dtype=torch.float64)
+    classifier = mel_filters(16000, 1024, 64, 30.0, 8000.0, mean=True, dtype=torch.float64)
     expected = [0.0, 0.040228, 0.280308, 0.520387, 0.760466, 0.999474, 0.768213, 0.536952, 0.305691, 0.07443]
     torch.testing.assert_close(codec[40, 86:96], torch.tensor(expected), atol=1e-5, rtol=0)
     expected = [0.0, 0.001791, 0.015899, 0.030006, 0.044114, 0.058222, 0.07233, 0.086437, 0.100545, 0.114653]
-    torch.testing.assert_close(judge[40, 169:179], torch.tensor(expected), atol=1e-5, rtol=0)
+    torch.testing.assert_close(classifier[40, 169:179], torch.tensor(expected), atol=1e-5, rtol=0)

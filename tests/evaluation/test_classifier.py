@@ -1,4 +1,4 @@
-"""The judge: any duration, batch = single, save -> load, and it learns to tell sounds apart."""
+"""The classifier: any duration, batch = single, save -> load, and it learns to tell sounds apart."""
 
 from __future__ import annotations
 
@@ -76,8 +76,8 @@ def test_class_names_must_be_distinct(names: list[str]) -> None:
 
 
 def test_save_and_load(model: SoundClassifier, tmp_path: Path) -> None:
-    model.save_pretrained(tmp_path / "judge")
-    loaded = SoundClassifier.from_pretrained(tmp_path / "judge")
+    model.save_pretrained(tmp_path / "classifier")
+    loaded = SoundClassifier.from_pretrained(tmp_path / "classifier")
     audio = torch.randn(2, 16000)
     assert torch.equal(loaded(audio), model(audio))
     assert loaded.class_names == NAMES
@@ -113,8 +113,8 @@ def test_another_kind_of_model_is_named() -> None:
 
 
 def test_unknown_name_is_an_error() -> None:
-    with pytest.raises((ValueError, OSError), match="no-such-judge"):
-        SoundClassifier.from_pretrained("no-such-judge")
+    with pytest.raises((ValueError, OSError), match="no-such-classifier"):
+        SoundClassifier.from_pretrained("no-such-classifier")
 
 
 def test_the_spectrogram_finds_a_tone() -> None:
@@ -184,9 +184,9 @@ def test_it_learns_and_exports(tmp_path: Path) -> None:
     )
     trainer.fit(module, train, val)
     assert trainer.callback_metrics["val/accuracy"] > 0.9
-    judge = SoundClassifier.from_pretrained(tmp_path / "out")
+    classifier = SoundClassifier.from_pretrained(tmp_path / "out")
     audio, label = sounds(12, 3)
-    assert (judge(audio).argmax(1) == label).sum() >= 11
+    assert (classifier(audio).argmax(1) == label).sum() >= 11
     path = trainer.checkpoint_callback.best_model_path  # type: ignore[union-attr]
     assert SoundClassifierModule.load_from_checkpoint(path).classifier.class_names == NAMES
 

@@ -10,20 +10,21 @@ from typing import Any
 import pytest
 import torch
 
+from soundloom.cli import main
 from soundloom.codecs import Music2Latent2
 from soundloom.evaluation.classifier import SoundClassifier
-from soundloom.evaluation.compare_latents import HELD_OUT, compare_latents, load_models, main, table
-from soundloom.evaluation.embedders import Judge
+from soundloom.evaluation.compare_latents import HELD_OUT, compare_latents, load_models, table
+from soundloom.evaluation.embedders import NamedClassifier
 from soundloom.evaluation.evaluate_sounds import Example
-from soundloom.evaluation.held_out_foley import held_out_examples
+from soundloom.evaluation.held_out_examples import held_out_examples
 from soundloom.evaluation.spectral_distance import reconstruction_metrics
 from tests.tiny_codecs import music2latent2, seanet, sound, write_sound
 
 
 @pytest.fixture(scope="module")
-def judge() -> Judge:
+def classifier() -> NamedClassifier:
     torch.manual_seed(0)
-    return Judge(SoundClassifier(class_names=["dog", "rain"], widths=(4, 4, 4, 4)).eval(), "tiny")
+    return NamedClassifier(SoundClassifier(class_names=["dog", "rain"], widths=(4, 4, 4, 4)).eval(), "tiny")
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +39,7 @@ def loud() -> Music2Latent2:
     return model
 
 
-def test_rows_are_what_each_model_gives_in_each_way(judge: Judge, loud: Music2Latent2) -> None:
+def test_rows_are_what_each_model_gives_in_each_way(classifier: NamedClassifier, loud: Music2Latent2) -> None:
     reads = []
 
     def example(index: int) -> Example:
@@ -52,7 +53,7 @@ def test_rows_are_what_each_model_gives_in_each_way(judge: Judge, loud: Music2La
     rows = compare_latents(
         {"silent": music2latent2(), "loud": loud},
         {"made": [example(0), example(1)]},
-        judge,
+        classifier,
         steps=(3,),
         seed=5,
         progress=lambda *step: steps.append(step),
@@ -83,43 +84,63 @@ def test_rows_are_what_each_model_gives_in_each_way(judge: Judge, loud: Music2La
     assert f"{rows[4]['reconstruction']['mel_distance']:.2f}" in text
 
 
-def test_a_model_with_codes_is_compared_by_its_latents(judge: Judge) -> None:
+def test_a_model_with_codes_is_compared_by_its_latents(classifier: NamedClassifier) -> None:
     model = music2latent2(discrete=True)
-    (row, *_) = compare_latents({"m": model}, {"s": [Example("a", lambda: (sound(0.2, 8000), 8000))]}, judge)
+    (row, *_) = compare_latents(
+        {"m": model}, {"s": [Example("a", lambda: (sound(0.2, 8000), 8000))]}, classifier
+    )
     assert row["bitrate"] == 250 * 16
     assert row["fad"] is None
     assert "needs 2 sounds" in table([row]), "one sound has no FAD"
 
 
-def test_held_out_sounds(judge: Judge) -> None:
+def test_held_out_sounds(classifier: NamedClassifier) -> None:
     examples = [replace(example, label=None) for example in held_out_examples(1, seconds=0.5)[:2]]
-    rows = compare_latents({"tiny": music2latent2()}, {HELD_OUT: examples}, judge, steps=(1,))
+    rows = compare_latents({"tiny": music2latent2()}, {HELD_OUT: examples}, classifier, steps=(1,))
     assert [row["decoding"] for row in rows] == ["1 step", "two-step"]
     assert all(row["sounds"] == 2 and 0 <= row["kl"]["same_class"] <= 1 for row in rows)
 
 
-def test_the_command(tmp_path: Path, judge: Judge, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command(tmp_path: Path, classifier: NamedClassifier, capsys: pytest.CaptureFixture[str]) -> None:
     music2latent2().save_pretrained(tmp_path / "model")
-    judge.classifier.save_pretrained(tmp_path / "judge")
+    classifier.classifier.save_pretrained(tmp_path / "classifier")
     for index in range(3):
         write_sound(tmp_path / "sounds" / f"{index}.wav", 0.3)
-    words = [str(tmp_path / "model"), "--real", str(tmp_path / "sounds"), "--per-class", "0"]
-    words += ["--judge", str(tmp_path / "judge"), "--limit", "2", "--seconds", "0.2", "--steps", "1"]
+    words = [
+        "compare-latents",
+        str(tmp_path / "model"),
+        "--real",
+        str(tmp_path / "sounds"),
+        "--per-class",
+        "0",
+    ]
+    words += [
+        "--classifier",
+        str(tmp_path / "classifier"),
+        "--limit",
+        "2",
+        "--seconds",
+        "0.2",
+        "--steps",
+        "1",
+        "-q",
+    ]
     words += ["--json", str(tmp_path / "out.json")]
-    main(words)
+    assert main(words) == 0
     assert "| two-step |" in capsys.readouterr().out
     written = json.loads((tmp_path / "out.json").read_text())
     assert [row["sounds"] for row in written["rows"]] == [2, 2]
     assert written["seed"] == 0
     for more, message in (
-        ([], "out.json exists"),
-        (["--force", "--steps", "0"], "--steps is 0"),
+        ([], "out.json already exists"),
         (["--force", "--real", str(tmp_path / "none")], "none"),
         (["--force", "--per-class", "-1"], "--per-class is -1"),
     ):
-        with pytest.raises(SystemExit):
-            main([*words, *more])
+        assert main([*words, *more]) == 2
         assert message in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main([*words, "--force", "--steps", "0"])
+    assert "--steps: '0' is not possible" in capsys.readouterr().err
 
 
 def test_models_that_are_refused(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from torch import Tensor
 from soundloom.codecs.base import Codec
 from soundloom.core.audio import AudioError, write_audio
 from soundloom.evaluation.classifier import SoundClassifier
-from soundloom.evaluation.embedders import Judge, LogMelStatistics
+from soundloom.evaluation.embedders import LogMelStatistics, NamedClassifier
 from soundloom.evaluation.evaluate_sounds import (
     Example,
     bench_sounds,
@@ -28,9 +28,11 @@ RATE = 16000
 
 
 @pytest.fixture(scope="module")
-def judge() -> Judge:
+def classifier() -> NamedClassifier:
     torch.manual_seed(0)
-    return Judge(SoundClassifier(class_names=["hum", "noise", "dog"], widths=(4, 4, 4, 4)).eval(), "tiny")
+    return NamedClassifier(
+        SoundClassifier(class_names=["hum", "noise", "dog"], widths=(4, 4, 4, 4)).eval(), "tiny"
+    )
 
 
 def tone(hertz: float, seconds: float = 0.5, rate: int = RATE) -> Tensor:
@@ -39,7 +41,7 @@ def tone(hertz: float, seconds: float = 0.5, rate: int = RATE) -> Tensor:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Four sounds; three have captions, of which two name a class of the judge."""
+    """Four sounds; three have captions, of which two name a class of the classifier."""
     (tmp_path / "sub").mkdir()
     for index, name in enumerate(("a.wav", "b.flac", "sub/c.wav", "sub/d.ogg")):
         write_audio(tmp_path / name, tone(200 + 100 * index), RATE)
@@ -96,7 +98,9 @@ def test_folders_without_what_is_needed_are_refused(tmp_path: Path) -> None:
         bad.read()
 
 
-def test_sounds_meet_the_reference_of_their_name(folder: Path, judge: Judge, tmp_path: Path) -> None:
+def test_sounds_meet_the_reference_of_their_name(
+    folder: Path, classifier: NamedClassifier, tmp_path: Path
+) -> None:
     made = tmp_path / "made"
     made.mkdir()
     write_audio(made / "a.ogg", tone(200), RATE)
@@ -104,7 +108,7 @@ def test_sounds_meet_the_reference_of_their_name(folder: Path, judge: Judge, tmp
     steps: list[tuple[int, int]] = []
     references = [e for e in folder_examples(folder) if not e.name.startswith("made")]
     report = evaluate_sounds(
-        folder_examples(made), references, judge, progress=lambda *step: steps.append(step)
+        folder_examples(made), references, classifier, progress=lambda *step: steps.append(step)
     )
     assert (report["sounds"], report["references"]) == (2, 4)
     assert report["fad"]["sounds"] == 2
@@ -115,9 +119,9 @@ def test_sounds_meet_the_reference_of_their_name(folder: Path, judge: Judge, tmp
     assert steps == [(i, 6) for i in range(1, 7)]
 
 
-def test_a_set_compared_with_itself_is_at_distance_zero(folder: Path, judge: Judge) -> None:
-    examples = folder_examples(folder, class_names=judge.class_names)
-    report = evaluate_sounds(examples, examples, judge, embedder=LogMelStatistics())
+def test_a_set_compared_with_itself_is_at_distance_zero(folder: Path, classifier: NamedClassifier) -> None:
+    examples = folder_examples(folder, class_names=classifier.class_names)
+    report = evaluate_sounds(examples, examples, classifier, embedder=LogMelStatistics())
     assert report["fad"]["value"] == pytest.approx(0.0, abs=1e-8)
     assert report["fad"]["embedder"] == "log-mel"
     assert report["kl"]["value"] == pytest.approx(0.0, abs=1e-12)
@@ -126,14 +130,14 @@ def test_a_set_compared_with_itself_is_at_distance_zero(folder: Path, judge: Jud
 
 
 def test_a_model_is_asked_for_every_caption_with_its_own_seed(
-    judge: Judge, tiny_model: AudioGen, monkeypatch: pytest.MonkeyPatch
+    classifier: NamedClassifier, tiny_model: AudioGen, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     examples = [
         Example(f"{i}", lambda i=i: (tone(200 + i), RATE), caption, label)
         for i, (caption, label) in enumerate([("a hum", "hum"), ("a dog", "dog"), ("rain", None)])
     ]
     settings: dict[str, Any] = {"duration": 0.2, "seed": 5}
-    whole = evaluate_model(tiny_model, examples, judge, **settings)
+    whole = evaluate_model(tiny_model, examples, classifier, **settings)
     assert (whole["sounds"], whole["duration"], whole["seed"]) == (3, 0.2, 5)
     assert whole["kl"]["pairs"] == 3
     assert whole["prompt_accuracy"]["clips"] == 2
@@ -147,21 +151,21 @@ def test_a_model_is_asked_for_every_caption_with_its_own_seed(
 
     with monkeypatch.context() as patch:
         patch.setattr(tiny_model, "generate", listen)
-        parts = evaluate_model(tiny_model, examples, judge, batch_size=2, **settings)
+        parts = evaluate_model(tiny_model, examples, classifier, batch_size=2, **settings)
     assert asked == [(["a hum", "a dog"], [5, 6]), (["rain"], [7])]
     assert parts["fad"]["value"] == pytest.approx(whole["fad"]["value"], rel=1e-3)
     audio = tiny_model.generate("a dog", duration=0.2, seed=6)
     again = Example("", lambda: (audio.samples[0], audio.sample_rate), "a dog", None)
-    alone = evaluate_model(tiny_model, [again], judge, duration=0.2, seed=6)
+    alone = evaluate_model(tiny_model, [again], classifier, duration=0.2, seed=6)
     assert alone["kl"]["value"] == pytest.approx(0.0, abs=1e-9)
 
 
-def test_a_codec_that_loses_nothing_scores_as_the_originals(judge: Judge) -> None:
+def test_a_codec_that_loses_nothing_scores_as_the_originals(classifier: NamedClassifier) -> None:
     examples = [
         Example(f"{i}", lambda i=i: (tone(200 + 90 * i).repeat(1 + i, 1), RATE), "", ["hum", "dog", None][i])
         for i in range(3)
     ]
-    report = evaluate_codec(Exact(), examples, judge)
+    report = evaluate_codec(Exact(), examples, classifier)
     assert report["reconstruction"]["mel_distance"] == report["reconstruction"]["log_spectral_distance"] == 0
     assert report["reconstruction"]["si_sdr"] > 80
     assert report["kl"]["same_class"] == 1.0
@@ -170,13 +174,13 @@ def test_a_codec_that_loses_nothing_scores_as_the_originals(judge: Judge) -> Non
     assert (report["sample_rate"], report["bitrate"], report["sounds"]) == (8000, 100.0, 3)
 
 
-def test_a_codec_that_loses_half_is_told_apart(judge: Judge) -> None:
+def test_a_codec_that_loses_half_is_told_apart(classifier: NamedClassifier) -> None:
     class Half(Exact):
         def decode(self, codes: Tensor, length: int | None = None) -> Tensor:
             return 0.5 * codes[..., :length]
 
     examples = [Example(f"{i}", lambda i=i: (tone(300 + 50 * i), RATE)) for i in range(3)]
-    report = evaluate_codec(Half(), examples, judge)
+    report = evaluate_codec(Half(), examples, classifier)
     assert 1 < report["reconstruction"]["mel_distance"] < 6.1
     assert report["fad"]["value"] > 0
     assert report["prompt_accuracy"] is None

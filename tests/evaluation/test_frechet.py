@@ -13,10 +13,12 @@ from torch import Tensor
 
 from soundloom.core.audio import AudioError
 from soundloom.evaluation.classifier import SoundClassifier
-from soundloom.evaluation.embedders import Judge, LogMelStatistics
+from soundloom.evaluation.classifier_scores import ClassifierScores
+from soundloom.evaluation.embedders import LogMelStatistics, NamedClassifier
 from soundloom.evaluation.evaluation import Evaluation, named_class, report_lines
 from soundloom.evaluation.frechet import FrechetAudioDistance, frechet_distance
-from soundloom.evaluation.prompt_accuracy import JudgeScores, KLDivergence, PromptAccuracy
+from soundloom.evaluation.kl_divergence import KLDivergence
+from soundloom.evaluation.prompt_accuracy import PromptAccuracy
 
 RATE = 16000
 
@@ -55,9 +57,11 @@ def gaussian(count: int, features: int, seed: int) -> Tensor:
 
 
 @pytest.fixture(scope="module")
-def judge() -> Judge:
+def classifier() -> NamedClassifier:
     torch.manual_seed(0)
-    return Judge(SoundClassifier(class_names=["hum", "noise", "whine"], widths=(4, 4, 4, 4)).eval(), "tiny")
+    return NamedClassifier(
+        SoundClassifier(class_names=["hum", "noise", "whine"], widths=(4, 4, 4, 4)).eval(), "tiny"
+    )
 
 
 def sounds(count: int, seed: int, length: int = 8000) -> Tensor:
@@ -146,23 +150,23 @@ def test_fad_needs_two_sounds_on_each_side(generated: int, real: int, side: str)
         metric.compute()
 
 
-def test_long_sounds_are_cut_into_windows(judge: Judge) -> None:
-    metric = FrechetAudioDistance(judge, window_seconds=1.0)
+def test_long_sounds_are_cut_into_windows(classifier: NamedClassifier) -> None:
+    metric = FrechetAudioDistance(classifier, window_seconds=1.0)
     metric.update(sounds(2, 0, 3 * RATE + RATE // 2), RATE, real=False)  # a rest of half a window counts
     metric.update(sounds(2, 1, 3 * RATE + 100), RATE, real=True)  # a shorter one does not
     metric.update(sounds(1, 2, 50), RATE, real=True)  # unless it is all there is
     report = metric.report()
     assert (report["sounds"], report["pieces"]) == (2, 8)
     assert (report["reference_sounds"], report["reference_pieces"]) == (3, 7)
-    whole = FrechetAudioDistance(judge, window_seconds=None)
+    whole = FrechetAudioDistance(classifier, window_seconds=None)
     whole.update(sounds(2, 0, 3 * RATE), RATE, real=False)
     assert int(whole.counts[0]) == 2
     with pytest.raises(ValueError, match="window_seconds"):
-        FrechetAudioDistance(judge, window_seconds=0)
+        FrechetAudioDistance(classifier, window_seconds=0)
 
 
-def test_the_report_says_all_that_is_needed_to_compare(judge: Judge) -> None:
-    metric = FrechetAudioDistance(judge)
+def test_the_report_says_all_that_is_needed_to_compare(classifier: NamedClassifier) -> None:
+    metric = FrechetAudioDistance(classifier)
     metric.update(sounds(5, 0), RATE, real=False)
     metric.update(sounds(4, 1), RATE, real=True)
     report = json.loads(json.dumps(metric.report()))
@@ -172,9 +176,9 @@ def test_the_report_says_all_that_is_needed_to_compare(judge: Judge) -> None:
 
 
 @pytest.mark.parametrize("make", [lambda: LogMelStatistics(n_mels=8), lambda: None])
-def test_embedders_tell_sets_apart(make, judge: Judge) -> None:
+def test_embedders_tell_sets_apart(make, classifier: NamedClassifier) -> None:
     """Two halves of one kind of sound are nearer to each other than to another kind."""
-    embedder = make() or judge
+    embedder = make() or classifier
     t = torch.arange(8000) / RATE
     tones = 0.1 * torch.sin(2 * torch.pi * torch.linspace(200, 400, 40)[:, None] * t)[:, None]
 
@@ -189,10 +193,10 @@ def test_embedders_tell_sets_apart(make, judge: Judge) -> None:
     assert embedder.embed(tones[:, 0]).shape == (40, embedder.num_features)
 
 
-def test_rates_and_channels_are_brought_to_the_embedder(judge: Judge) -> None:
+def test_rates_and_channels_are_brought_to_the_embedder(classifier: NamedClassifier) -> None:
     t = torch.arange(24000) / 48000
     tone = 0.1 * torch.sin(2 * torch.pi * 440 * t)
-    metric = FrechetAudioDistance(judge)
+    metric = FrechetAudioDistance(classifier)
     metric.update(torch.stack([tone, tone])[None], 48000, real=False)
     metric.update(tone[None, None, ::3], 16000, real=True)
     torch.testing.assert_close(metric.sums[0], metric.sums[1], rtol=0.02, atol=0.02)
@@ -207,11 +211,11 @@ def test_rates_and_channels_are_brought_to_the_embedder(judge: Judge) -> None:
         (torch.full((1, 1, 10), math.nan), "NaN"),
     ],
 )
-def test_bad_audio_is_refused_everywhere(audio: Tensor, words: str, judge: Judge) -> None:
+def test_bad_audio_is_refused_everywhere(audio: Tensor, words: str, classifier: NamedClassifier) -> None:
     for update in (
-        lambda: FrechetAudioDistance(judge).update(audio, RATE, real=True),
-        lambda: KLDivergence(judge).update(audio, RATE, audio),
-        lambda: PromptAccuracy(judge).update(audio, RATE, ["hum"]),
+        lambda: FrechetAudioDistance(classifier).update(audio, RATE, real=True),
+        lambda: KLDivergence(classifier).update(audio, RATE, audio),
+        lambda: PromptAccuracy(classifier).update(audio, RATE, ["hum"]),
     ):
         with pytest.raises(AudioError) as error:
             update()
@@ -242,8 +246,8 @@ def test_kl_by_hand() -> None:
     assert expected_report.items() <= metric.report().items()
 
 
-def test_kl_of_equal_sounds_is_zero_and_pairs_are_needed(judge: Judge) -> None:
-    metric = KLDivergence(judge)
+def test_kl_of_equal_sounds_is_zero_and_pairs_are_needed(classifier: NamedClassifier) -> None:
+    metric = KLDivergence(classifier)
     metric.update(sounds(3, 0), RATE, sounds(3, 0), RATE)
     assert float(metric.compute()) == pytest.approx(0.0, abs=1e-12)
     metric.update(sounds(1, 1, 4000), RATE, sounds(1, 0, 16000), 32000)  # other lengths and rates are fine
@@ -273,32 +277,32 @@ def test_prompt_accuracy_counts_right_answers_per_class() -> None:
 
 def test_the_judge_that_ships_is_the_default() -> None:
     for metric in (KLDivergence(), PromptAccuracy()):
-        assert metric.classifier.name == "foley-judge"
+        assert metric.classifier.name == "foley-classifier"
     distance = FrechetAudioDistance()
-    assert distance.embedder.name == "foley-judge"
+    assert distance.embedder.name == "foley-classifier"
     distance.update(sounds(2, 0), RATE, real=False)
     assert int(distance.counts[0]) == 2
 
 
-def test_a_judge_from_a_folder_is_called_by_its_folder(judge: Judge, tmp_path) -> None:
-    judge.classifier.save_pretrained(tmp_path / "my-judge")
-    assert Judge.from_pretrained(tmp_path / "my-judge").name == "my-judge"
+def test_a_judge_from_a_folder_is_called_by_its_folder(classifier: NamedClassifier, tmp_path) -> None:
+    classifier.classifier.save_pretrained(tmp_path / "my-classifier")
+    assert NamedClassifier.from_pretrained(tmp_path / "my-classifier").name == "my-classifier"
 
 
-def test_metrics_of_several_processes_add_up(judge: Judge) -> None:
+def test_metrics_of_several_processes_add_up(classifier: NamedClassifier) -> None:
     """What torchmetrics does across processes: every state is summed."""
-    whole, parts = KLDivergence(judge), [KLDivergence(judge) for _ in range(2)]
+    whole, parts = KLDivergence(classifier), [KLDivergence(classifier) for _ in range(2)]
     for part, seed in zip(parts, (1, 2), strict=True):
         part.update(sounds(2, seed), RATE, sounds(2, 9))
         whole.update(sounds(2, seed), RATE, sounds(2, 9))
-    for metric in (*parts, FrechetAudioDistance(judge), PromptAccuracy(judge)):
+    for metric in (*parts, FrechetAudioDistance(classifier), PromptAccuracy(classifier)):
         assert {reduction.__name__ for reduction in metric._reductions.values()} == {"dim_zero_sum"}
     total = sum(part.total for part in parts) / sum(part.pairs for part in parts)
     assert float(whole.compute()) == pytest.approx(float(total))
 
 
-def test_judge_scores_of_a_codec(judge: Judge) -> None:
-    scores = JudgeScores(judge)
+def test_judge_scores_of_a_codec(classifier: NamedClassifier) -> None:
+    scores = ClassifierScores(classifier)
     first = sounds(1, 0)[0]
     scores.update(first, first, RATE)
     assert math.isnan(scores.report()["fad"])
@@ -335,8 +339,8 @@ def test_a_caption_names_one_class_or_none(caption: str, expected: str | None) -
     assert named_class(caption, NAMES) == expected
 
 
-def test_an_evaluation_gives_what_can_be_measured_and_says_what_cannot(judge: Judge) -> None:
-    evaluation = Evaluation(judge)
+def test_an_evaluation_gives_what_can_be_measured_and_says_what_cannot(classifier: NamedClassifier) -> None:
+    evaluation = Evaluation(classifier)
     evaluation.add(sounds(1, 0)[0], RATE)
     report = evaluation.report()
     assert report["fad"] is report["kl"] is report["prompt_accuracy"] is None

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from soundloom.evaluation.classifier import SoundClassifier
-from soundloom.evaluation.embedders import Judge
+from soundloom.evaluation.embedders import NamedClassifier
 from soundloom.evaluation.evaluate_sounds import Example
 from soundloom.evaluation.prompts import TaggedPrompt, evaluate_prompts, read_prompts
 from soundloom.evaluation.tags import check_tags, first_tags
@@ -75,7 +75,9 @@ def test_a_table_that_is_no_text_is_refused(tmp_path: Path) -> None:
 
 def test_a_model_is_asked_for_every_prompt_and_the_right_tags_are_counted(tiny_model: AudioGen) -> None:
     torch.manual_seed(0)
-    judge = Judge(SoundClassifier(class_names=["dog", "rain"], widths=(4, 4, 4, 4)).eval(), "tiny")
+    classifier = NamedClassifier(
+        SoundClassifier(class_names=["dog", "rain"], widths=(4, 4, 4, 4)).eval(), "tiny"
+    )
     tagger = YAMNet(TinySession())
     heard = []
     for seed, text in enumerate(("a dog", "rain", "tea")):
@@ -94,7 +96,7 @@ def test_a_model_is_asked_for_every_prompt_and_the_right_tags_are_counted(tiny_m
     report = evaluate_prompts(
         tiny_model,
         prompts,
-        judge,
+        classifier,
         tagger,
         references=[reference],
         duration=0.2,
@@ -111,4 +113,4 @@ def test_a_model_is_asked_for_every_prompt_and_the_right_tags_are_counted(tiny_m
     assert 0 <= report["beyond_full_scale"] <= 1
     assert steps[-1] == (4, 4)
     with pytest.raises(ValueError, match="yamnet knows no tag 'Dogs'; did you mean 'Dog'"):
-        evaluate_prompts(tiny_model, [TaggedPrompt("x", ("Dogs",))], judge, tagger)
+        evaluate_prompts(tiny_model, [TaggedPrompt("x", ("Dogs",))], classifier, tagger)

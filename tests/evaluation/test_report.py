@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from soundloom.evaluation.report import check_report, markdown_table, write_report
+from soundloom.evaluation.report import markdown_table, write_report
 
 
 def test_reports_are_whole_json_without_nan(tmp_path: Path) -> None:
@@ -19,11 +19,4 @@ def test_reports_are_whole_json_without_nan(tmp_path: Path) -> None:
     with pytest.raises(TypeError):
         write_report(target, {"a": object()})
     assert "é" in target.read_text()
-    with pytest.raises(FileExistsError, match="--force"):
-        check_report(target)
-    assert check_report(target, force=True) == target
-    with pytest.raises(FileNotFoundError, match="mkdir"):
-        check_report(tmp_path / "no" / "x.json")
-    with pytest.raises(IsADirectoryError, match=r"report\.json"):
-        check_report(tmp_path)
     assert markdown_table(["a", "b"], [["x", "10"]]).splitlines()[0] == "| a   |   b |"

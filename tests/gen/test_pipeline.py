@@ -289,8 +289,8 @@ def test_an_unknown_model_is_named() -> None:
 
 
 def test_another_kind_of_model_is_named() -> None:
-    with pytest.raises(ValueError, match="foley-judge is of the kind SoundClassifier, not an AudioGen"):
-        AudioGen.from_pretrained("foley-judge")
+    with pytest.raises(ValueError, match="foley-classifier is of the kind SoundClassifier, not an AudioGen"):
+        AudioGen.from_pretrained("foley-classifier")
 
 
 def test_a_missing_text_encoder_says_what_to_give() -> None:

@@ -1,4 +1,4 @@
-"""The judge as a scorer: which classes a prompt names, and whether the right sound wins."""
+"""The classifier as a scorer: which classes a prompt names, and whether the right sound wins."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import logging
 import pytest
 import torch
 
-from soundloom.evaluation.scorer import JudgeScorer
+from soundloom.evaluation.scorer import ClassifierScorer
 from soundloom.gen.pipeline import AudioGen
 from soundloom.recipes.foley import FoleyCorpus
 
 
 @pytest.fixture(scope="module")
-def scorer() -> JudgeScorer:
-    return JudgeScorer()
+def scorer() -> ClassifierScorer:
+    return ClassifierScorer()
 
 
 @pytest.mark.parametrize(
@@ -32,11 +32,11 @@ def scorer() -> JudgeScorer:
         ("🐕", []),
     ],
 )
-def test_the_classes_that_a_prompt_names(scorer: JudgeScorer, prompt: str, classes: list[str]) -> None:
+def test_the_classes_that_a_prompt_names(scorer: ClassifierScorer, prompt: str, classes: list[str]) -> None:
     assert scorer.classes_of(prompt) == classes
 
 
-def test_most_captions_of_the_corpus_are_understood(scorer: JudgeScorer) -> None:
+def test_most_captions_of_the_corpus_are_understood(scorer: ClassifierScorer) -> None:
     corpus = FoleyCorpus(split="test", compositions={"single": 1.0})
     right = 0
     for index in range(150):
@@ -44,7 +44,7 @@ def test_most_captions_of_the_corpus_are_understood(scorer: JudgeScorer) -> None
     assert right >= 120
 
 
-def test_the_sound_that_was_asked_for_scores_highest(scorer: JudgeScorer) -> None:
+def test_the_sound_that_was_asked_for_scores_highest(scorer: ClassifierScorer) -> None:
     names = ["church_bell", "wind", "telephone_ring", "siren"]
     clips = [FoleyCorpus(classes=[name], compositions={"single": 1.0})[0] for name in names]
     audio = torch.stack([torch.from_numpy(clip.audio) for clip in clips]).unsqueeze(1)
@@ -57,14 +57,14 @@ def test_the_sound_that_was_asked_for_scores_highest(scorer: JudgeScorer) -> Non
     assert float(both.min()) > 0.5
 
 
-def test_any_rate_and_channels(scorer: JudgeScorer) -> None:
+def test_any_rate_and_channels(scorer: ClassifierScorer) -> None:
     clip = FoleyCorpus(sample_rate=44100, seconds=2.0, classes=["wind"], compositions={"single": 1.0})[0]
     stereo = torch.from_numpy(clip.audio).expand(1, 2, -1)
     assert float(scorer(stereo, 44100, ["wind"])[0]) > 0.5
 
 
 def test_a_prompt_without_a_known_sound_scores_nothing_and_says_so(
-    scorer: JudgeScorer, caplog: pytest.LogCaptureFixture
+    scorer: ClassifierScorer, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.WARNING):
         scores = scorer(torch.randn(2, 1, 16000), 16000, ["a man speaks", "rain"])
@@ -73,7 +73,7 @@ def test_a_prompt_without_a_known_sound_scores_nothing_and_says_so(
     assert caplog.text.count("knows no sound that 'a man speaks' names") == 1
 
 
-def test_it_chooses_between_candidates(scorer: JudgeScorer, tiny_model: AudioGen) -> None:
+def test_it_chooses_between_candidates(scorer: ClassifierScorer, tiny_model: AudioGen) -> None:
     found = tiny_model.generate("rain", 0.5, seed=1, candidates=3, rerank=scorer)
     rows = tiny_model.generate("rain", 0.5, seed=1, num_samples=3)
     scores = scorer(rows.samples, rows.sample_rate, rows.prompts)

@@ -245,8 +245,8 @@ def small_run(name: str, monkeypatch: pytest.MonkeyPatch, folder: Path) -> list[
         words.append("--model.export.codec=data/codec")
     if name == "music2latent2_small":
         words.append("--model.envelope_examples=80")
-    if name == "judge":  # so few clips would have other classes for validation
-        words.append("--data.val_dir=data/foley-judge/train")
+    if name == "classifier":  # so few clips would have other classes for validation
+        words.append("--data.val_dir=data/foley-classifier/train")
     return [
         "--config",
         str(recipe),
@@ -274,7 +274,7 @@ def logged(folder: Path) -> dict[str, set[str]]:
         ("seanet_finetune", {"original", "decoded"}),
         ("music2latent2_small", {"original", "decoded"}),
         ("audiogen_foley", {"original", "generated"}),
-        ("judge", {"original"}),
+        ("classifier", {"original"}),
     ],
 )
 def test_a_short_run_validates_and_shows_and_keeps_what_it_made(
@@ -311,11 +311,11 @@ def test_a_short_run_validates_and_shows_and_keeps_what_it_made(
     assert "Traceback" not in error
     assert {path: path.stat().st_mtime_ns for path in before} == before
 
-    if name != "judge":  # going on is what was asked for; test and predict read what was kept
+    if name != "classifier":  # going on is what was asked for; test and predict read what was kept
         assert cli.lightning(["fit", *words, "--trainer.max_steps=3", "--ckpt_path=last"]) == 0
         assert "training: step 3 of 3" in capsys.readouterr().err
     last = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
-    assert last["global_step"] == (2 if name == "judge" else 3)
+    assert last["global_step"] == (2 if name == "classifier" else 3)
     assert not list((run / "checkpoints").glob("last-*"))
     averaged = name in ("seanet_finetune", "music2latent2_small")
     assert (
@@ -340,7 +340,7 @@ def test_a_short_run_validates_and_shows_and_keeps_what_it_made(
         ("audiogen_base", "channels=2"),
         ("codicodec_48khz_stereo", "sample_rate=24000"),
         ("codicodec_48khz_stereo", "channels=1"),
-        ("judge", "sample_rate=24000"),
+        ("classifier", "sample_rate=24000"),
         ("music2latent2_small", "channels=2"),
         ("seanet_finetune", "sample_rate=24000"),
         ("seanet_finetune", "channels=2"),

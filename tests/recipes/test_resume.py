@@ -154,7 +154,7 @@ def test_a_run_killed_while_it_writes_a_checkpoint_goes_on_the_same(workplace: P
     )
     assert killed.returncode == -signal.SIGKILL, killed.stderr[-2000:]
     checkpoints = workplace / "runs" / "again" / "checkpoints"
-    assert any(file.name.endswith(".partial") for file in checkpoints.iterdir())  # what was being written
+    assert any(file.name.endswith(".part") for file in checkpoints.iterdir())  # what was being written
     assert torch.load(checkpoints / "last.ckpt", weights_only=True)["global_step"] == KILLED_AT - EVERY
     before = losses(workplace / "runs" / "again")
     assert {step: before[step][0] for step in range(KILLED_AT - 1)} == {

@@ -9,7 +9,7 @@ import pytest
 
 from soundloom.codecs.compression.jobs import Job, plan_jobs, run_jobs
 from soundloom.core.failures import Failure
-from soundloom.core.files import Progress
+from soundloom.core.progress import Advance
 
 
 def tree(root: Path, *names: str) -> None:
@@ -114,7 +114,7 @@ def some_jobs(count: int) -> list[Job]:
 
 @pytest.mark.parametrize("workers", [1, 3])
 def test_one_failure_keeps_nobody_else_from_being_done(workers: int) -> None:
-    def work(job: Job, progress: Progress) -> str:
+    def work(job: Job, progress: Advance) -> str:
         progress(0.5)
         if job.source.stem == "2":
             raise ValueError("bad sound")
@@ -142,7 +142,7 @@ def test_stopping_ends_all(monkeypatch: pytest.MonkeyPatch) -> None:
     begun = threading.Event()
     ended = []
 
-    def work(job: Job, progress: Progress) -> None:
+    def work(job: Job, progress: Advance) -> None:
         begun.set()
         try:
             while True:

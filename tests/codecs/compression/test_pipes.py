@@ -17,7 +17,7 @@ import soundfile
 
 from soundloom.codecs import decode_file, describe_file, encode_file
 from soundloom.codecs.container import ContainerReader
-from soundloom.core.sound_reader import RawFormat
+from soundloom.core.raw_format import RawFormat
 from tests.codecs.compression.pipe import Pipe, samples
 from tests.tiny_codecs import codecs, seanet, sound, write_sound
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from soundloom.core.audio import write_audio
-from soundloom.evaluation.heard_foley import evaluate_renderings, heard_lines, recordings_by_class
+from soundloom.evaluation.renderings import evaluate_renderings, recordings_by_class, renderings_lines
 from soundloom.evaluation.tags import check_tags
 from soundloom.evaluation.yamnet import YAMNet
 from soundloom.recipes.foley import CLASSES
@@ -80,7 +80,7 @@ def test_renderings_and_recordings_are_counted(recordings: Path, monkeypatch: py
     assert rain["recordings"]["first"] == 0.0
     assert rain["recordings"]["among_five"] == 1.0
     assert steps == [(i, 7) for i in range(1, 8)]
-    lines = heard_lines(report)
+    lines = renderings_lines(report)
     assert any(line.startswith("dog ") and "50%   50%    2" in line for line in lines)
     assert lines[-1].startswith("mean of 2 classes, recordings: first 25%, among five 75%")
     with pytest.raises(ValueError, match="--per-class is 0"):

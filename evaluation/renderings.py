@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import csv
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from ..core.audio import read_audio
+from ..core.progress import Progress
 from ..recipes.foley.corpus import FoleyCorpus
 from ..recipes.foley.sound_classes import CLASSES
 from .evaluate_sounds import spread
@@ -36,7 +37,7 @@ def evaluate_renderings(
     per_class: int = 20,
     classes: Sequence[str] | None = None,
     seconds: float = 5.0,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Render sounds of every class, and let the tagger hear them and recordings of the class.
 
@@ -104,7 +105,7 @@ def recordings_by_class(folder: str | Path) -> dict[str, list[Path]]:
     return files
 
 
-def heard_lines(report: Mapping[str, Any]) -> list[str]:
+def renderings_lines(report: Mapping[str, Any]) -> list[str]:
     """A report as a table for a terminal: the classes with the largest shortfall first."""
     header = f"{'':18s} {'renderings':>17s} {'recordings':>17s}"
     lines = [

@@ -10,11 +10,12 @@ import pytest
 import torch
 from torch import Tensor
 
+from soundloom.cli import main
 from soundloom.core.audio import write_audio
 from soundloom.evaluation.classifier import SoundClassifier
-from soundloom.evaluation.embedders import Judge
+from soundloom.evaluation.compare_models import NearestGroup, Sounds, group_of, recorded
+from soundloom.evaluation.embedders import NamedClassifier
 from soundloom.evaluation.evaluate_sounds import Example
-from soundloom.evaluation.finetune_report import NearestGroup, Sounds, group_of, main, recorded
 
 RATE = 16000
 GROUPS = ["hum", "hiss"]
@@ -30,16 +31,16 @@ def hiss(seed: int, seconds: float = 0.5) -> Tensor:
 
 
 @pytest.fixture(scope="module")
-def judge() -> Judge:
+def classifier() -> NamedClassifier:
     torch.manual_seed(0)
-    return Judge(SoundClassifier(class_names=["a", "b"], widths=(4, 4, 4, 4)).eval(), "tiny")
+    return NamedClassifier(SoundClassifier(class_names=["a", "b"], widths=(4, 4, 4, 4)).eval(), "tiny")
 
 
 @pytest.fixture(scope="module")
-def nearest(judge: Judge) -> NearestGroup:
+def nearest(classifier: NamedClassifier) -> NearestGroup:
     rows = [tone(200 + 5 * i) for i in range(4)] + [hiss(i) for i in range(3)] + [tone(3000)]
     captions = ["a low hum"] * 4 + ["A hiss"] * 3 + ["something else"]
-    return NearestGroup(GROUPS, Sounds(torch.cat(rows), RATE), captions, judge)
+    return NearestGroup(GROUPS, Sounds(torch.cat(rows), RATE), captions, classifier)
 
 
 def test_a_caption_belongs_to_the_first_group_whose_words_it_holds() -> None:
@@ -69,9 +70,11 @@ def test_sounds_are_told_apart_by_group_at_any_level_and_rate(nearest: NearestGr
     ("groups", "message"),
     [(["hum"], "wants 2 or more"), (["hum", "dog"], "'dog' holds no known"), (["hum", "low"], "'low' holds")],
 )
-def test_groups_that_cannot_be_told_apart_are_refused(groups: list[str], message: str, judge: Judge) -> None:
+def test_groups_that_cannot_be_told_apart_are_refused(
+    groups: list[str], message: str, classifier: NamedClassifier
+) -> None:
     with pytest.raises(ValueError, match=message):
-        NearestGroup(groups, Sounds(tone(200).repeat(2, 1), RATE), ["a low hum", "a hum"], judge)
+        NearestGroup(groups, Sounds(tone(200).repeat(2, 1), RATE), ["a low hum", "a hum"], classifier)
 
 
 def test_recordings_get_one_length() -> None:
@@ -103,7 +106,7 @@ def test_two_models_beside_recordings(
     picture, report = tmp_path / "p.png", tmp_path / "r.json"
     words = ["foley", "foley", folder, "--known", folder, "--groups", *GROUPS, "--duration", "0.3"]
     words += ["--samples", "2"]
-    assert main([*map(str, words), "-o", str(picture), "--json", str(report)]) == 0
+    assert main(["compare-models", *map(str, words), "-o", str(picture), "--json", str(report), "-q"]) == 0
     found = json.loads(report.read_text())
     figures = found["figures"]
     assert figures["before"] == figures["after"], "the same model with the same seeds"
@@ -129,14 +132,14 @@ def test_two_models_beside_recordings(
     [
         (["--duration", "0"], "--duration is 0"),
         (["--duration", "nan"], "--duration is nan"),
-        (["--columns", "0"], "--columns is 0"),
-        (["--samples", "0"], "--samples is 0"),
-        (["--limit", "0"], "limit is 0"),
+        (["--columns", "0"], "--columns: '0' is not possible"),
+        (["--samples", "0"], "--samples: '0' is not possible"),
+        (["--limit", "0"], "--limit: '0' is not possible"),
         (["--groups", "hum", "hiss"], "--known and --groups go together"),
         (["-o", "picture.txt"], "must end in .png"),
         (["--json", "there.json"], "--force"),
         (["--known", "sounds", "--groups", "dog", "cat"], "'dog' holds no known"),
-        (["--judge", "foley-jugde"], "foley-judge"),
+        (["--classifier", "foley-jugde"], "foley-classifier"),
     ],
 )
 def test_bad_input_ends_with_a_message(
@@ -148,8 +151,10 @@ def test_bad_input_ends_with_a_message(
 ) -> None:
     monkeypatch.chdir(folder.parent)
     Path("there.json").write_text("mine")
-    with pytest.raises(SystemExit) as stop:
-        main(["foley", "foley", "sounds", *words])
-    assert stop.value.code == 2
+    try:
+        status = main(["compare-models", "foley", "foley", "sounds", *words])
+    except SystemExit as stop:  # of the parser
+        status = stop.code
+    assert status == 2
     assert re.search(message, capsys.readouterr().err)
     assert Path("there.json").read_text() == "mine"
