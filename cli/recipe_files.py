@@ -7,14 +7,35 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..gen.training.flat_settings import OPTIMIZER, nested_settings, present_name
+from ..gen.training.flat_settings import MOVED_SETTINGS, OPTIMIZER, nested_settings, present_name
 from .command import CommandError, did_you_mean
 
 RECIPES = Path(__file__).resolve().parents[1] / "recipes"
 EXTENDS = "extends"
 RENAMED = {"judge": "classifier"}  # recipes whose old names are still understood
-# Options of the data of audiogen_foley as they were called before it shared those of all AudioGen recipes.
-_MOVED_DATA = {"train_dirs": "folders", "val_dirs": "val_folders"}
+# Settings of data modules as they were called: name then -> dotted name now, for all of them and for some.
+_MOVED_DATA = {
+    "render_clips": "render.clips",
+    "render_jobs": "render.jobs",
+    "render_compositions": "render.compositions",
+    "seconds": "render.seconds",
+    "seed": "render.seed",
+}
+_MOVED_BY_CLASS = {
+    "AudioGenDataModule": {
+        "segment_seconds": "segment.seconds",
+        "tail_seconds": "segment.tail_seconds",
+        "frames": "segment.frames",
+        "captions": "caption.required",
+        "normalize_captions": "caption.normalize",
+        "samples_per_epoch": "shards.samples_per_epoch",
+        "shuffle_buffer": "shards.shuffle_buffer",
+        "codec": "render.codec",
+        "train_dirs": "folders",  # of audiogen_foley, whose data had a class of its own
+        "val_dirs": "val_folders",
+    },
+    "TokenDataModule": {"codec": "render.codec"},
+}
 
 
 def bundled_recipe(name: str) -> Path | None:
@@ -77,18 +98,29 @@ def laid_over(base: Any, upper: Any) -> Any:
 
 
 def under_present_names(recipe: dict[str, Any]) -> dict[str, Any]:
-    """A recipe whose language model's settings have the names of today (see gen/training/flat_settings.py).
+    """A recipe whose settings have the names of today (see gen/training/flat_settings.py).
 
-    The default optimiser stands in it too, so that its learning rate can be set on the command line.
+    The default optimiser of a language model stands in it too, so that its learning rate can be set on the
+    command line.
     """
-    model = recipe.get("model")
-    if not _trains_audiogen(recipe) or not isinstance(model, dict) or not model.get("init_args"):
-        return recipe
-    settings = {"optimizer": OPTIMIZER, **nested_settings(model["init_args"])}
-    if settings == model["init_args"]:
-        return recipe
-    recipe = recipe | {"model": model | {"init_args": settings}}
-    return _renamed_references(recipe)
+    found = recipe
+    model, data = recipe.get("model"), recipe.get("data")
+    if _trains_audiogen(recipe) and isinstance(model, dict):
+        settings = {"optimizer": OPTIMIZER, **nested_settings(model.get("init_args") or {})}
+        found = _renamed_references(found | {"model": model | {"init_args": settings}})
+        data = found.get("data")
+    if isinstance(data, dict) and data.get("init_args") and (moved := _moved_data(recipe)):
+        found = found | {"data": data | {"init_args": nested_settings(data["init_args"], moved)}}
+    return found
+
+
+def _moved_data(recipe: Mapping[str, Any] | None) -> dict[str, str]:
+    """Settings of a recipe's data that have another name today; none where the data is not ours."""
+    data = (recipe or {}).get("data")
+    path = str(data.get("class_path")) if isinstance(data, Mapping) else ""
+    if not path.startswith("soundloom.recipes.data"):
+        return {}
+    return _MOVED_DATA | _MOVED_BY_CLASS.get(path.rpartition(".")[2], {})
 
 
 def _renamed_references(value: Any) -> Any:
@@ -106,26 +138,23 @@ def _renamed_references(value: Any) -> Any:
 
 
 def present_words(words: Sequence[str]) -> list[str]:
-    """Command-line words for AudioGen under today's names: `--model.dim 64` is `--model.lm.dim 64`.
+    """Command-line words under the names of today: `--model.dim 64` is `--model.lm.dim 64`.
 
-    `--model.learning_rate`, which every recipe has, stays a word for all of them.
+    What every recipe has stays a word for all of them: `--model.learning_rate`, `--data.segment_seconds`.
     """
     recipe = recipe_of(words)
-    if not _trains_audiogen(recipe):
-        return list(words)
-    shared = str(((recipe or {}).get("data") or {}).get("class_path")).endswith(".AudioGenDataModule")
+    moved = {"model": MOVED_SETTINGS if _trains_audiogen(recipe) else {}, "data": _moved_data(recipe)}
     found = []
     for word in words:
         option, equals, value = word.partition("=")
-        if match := re.fullmatch(r"--model\.(?:init_args\.)?([\w.]+)", option):
-            option = f"--model.{present_name(match[1])}"
-        elif shared and (match := re.fullmatch(r"--data\.(?:init_args\.)?(\w+)", option)):
-            option = f"--data.{_MOVED_DATA.get(match[1], match[1])}"
+        match = re.fullmatch(r"--(model|data)\.(?:init_args\.)?([\w.]+)", option)
+        if match and moved[match[1]]:
+            option = f"--{match[1]}.{present_name(match[2], moved[match[1]])}"
         found.append(f"{option}{equals}{value}")
-    return _with_null_parts(found)
+    return _with_null_parts(found, [part for part, names in moved.items() if names])
 
 
-def _with_null_parts(words: Sequence[str]) -> list[str]:
+def _with_null_parts(words: Sequence[str], parts: Sequence[str]) -> list[str]:
     """`--model.text.settings null` as `--model.text={settings: null}`.
 
     jsonargparse takes the null of a part of a part for the word "None".
@@ -133,12 +162,13 @@ def _with_null_parts(words: Sequence[str]) -> list[str]:
     found = list(words)
     for place, word in enumerate(words):
         option, equals, value = word.partition("=")
-        if not (match := re.fullmatch(r"--model\.(\w+)\.(\w+)", option)):
+        match = re.fullmatch(r"--(model|data)\.(\w+)\.(\w+)", option)
+        if not match or match[1] not in parts:
             continue
         if equals and value == "null":
-            found[place] = f"--model.{match[1]}={{{match[2]}: null}}"
+            found[place] = f"--{match[1]}.{match[2]}={{{match[3]}: null}}"
         elif not equals and words[place + 1 : place + 2] == ["null"]:
-            found[place : place + 2] = [f"--model.{match[1]}", f"{{{match[2]}: null}}"]
+            found[place : place + 2] = [f"--{match[1]}.{match[2]}", f"{{{match[3]}: null}}"]
     return found
 
 

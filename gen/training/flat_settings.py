@@ -46,10 +46,10 @@ OPTIMIZER: dict[str, Any] = {  # AudioGen's, where a recipe names none
 }
 
 
-def nested_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings under today's names; those that have them already stay."""
-    found = {name: value for name, value in settings.items() if name not in MOVED_SETTINGS}
-    for name, path in MOVED_SETTINGS.items():
+def nested_settings(settings: Mapping[str, Any], moved: Mapping[str, str] = MOVED_SETTINGS) -> dict[str, Any]:
+    """Settings under today's names, as `moved` has them; those that have them already stay."""
+    found = {name: value for name, value in settings.items() if name not in moved}
+    for name, path in moved.items():
         if name not in settings:
             continue
         value = settings[name]
@@ -66,7 +66,7 @@ def nested_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def present_name(name: str) -> str:
+def present_name(name: str, moved: Mapping[str, str] = MOVED_SETTINGS) -> str:
     """The dotted name of a setting today: "dim" -> "lm.dim", "export_settings.top_k" -> "export.top_k"."""
     first, dot, rest = name.partition(".")
-    return MOVED_SETTINGS.get(first, first) + dot + rest
+    return moved.get(first, first) + dot + rest

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from .rendering import RenderingDataModule, loader, positive
+from .rendering import RenderingDataModule, RenderSettings, loader, positive
 from .sources import RenderedFolder
 
 
@@ -47,9 +48,9 @@ class ClipDataModule(RenderingDataModule):
         val_dir: rendered folder to validate on.
         batch_size: B.
         num_workers: loading processes; 0 loads in the main one.
-        seed: corpus seed for rendering (the validation folder uses its own split, so nothing is shared).
-
-    See RenderingDataModule for the rest.
+        sample_rate: Hz.
+        render: what is rendered where a folder is missing, of single sounds (the validation folder uses its
+            own split, so nothing is shared).
     """
 
     def __init__(
@@ -59,19 +60,16 @@ class ClipDataModule(RenderingDataModule):
         batch_size: int = 64,
         num_workers: int = 0,
         sample_rate: int = 16000,
-        seconds: float = 5.0,
-        seed: int = 0,
-        render_clips: int | None = None,
-        render_jobs: int = 1,
+        render: RenderSettings = RenderSettings(),
     ) -> None:
-        super().__init__(render_clips, render_jobs, {"single": 1.0}, seconds, sample_rate)
-        self.train_dir, self.val_dir, self.seed = train_dir, val_dir, seed
+        super().__init__(replace(render, compositions={"single": 1.0}), sample_rate)
+        self.train_dir, self.val_dir = train_dir, val_dir
         self.batch_size, self.num_workers = positive("batch_size", batch_size), num_workers
         self.class_names: list[str] = []
 
     def prepare_data(self) -> None:
-        self.render_missing(self.train_dir, "train", self.seed)
-        self.render_missing(self.val_dir, "validation", self.seed)
+        self.render_missing(self.train_dir, "train", self.render.seed)
+        self.render_missing(self.val_dir, "validation", self.render.seed)
 
     def setup(self, stage: str | None = None) -> None:
         self.check_model(channels=1)

@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader
 from ..resume import mixed_seed, run_seed
 from .crops import GAIN_DB, SILENCE_RMS, CropDataset, FixedCropDataset, in_silence, rms, with_gain
 from .items import item_of_sample
-from .rendering import RenderingDataModule, loader, positive
+from .rendering import RenderingDataModule, RenderSettings, loader, positive
 from .shard_stream import ShardStream, StreamLoader
 from .shards import HOLD_OUT_EVERY, Sample, find_shards, held_out, holds_shards
 from .sources import AudioFiles, Item, SoundSource
@@ -37,9 +37,7 @@ class AudioDataModule(RenderingDataModule):
         val_samples: crops of validation, always the same.
         num_workers: loading processes; 0 loads in the main one.
         max_gigabytes: memory that one ordinary folder may take.
-        seed: corpus seed for rendering.
-
-    See RenderingDataModule for the rest.
+        render: what is rendered where a folder is missing.
     """
 
     def __init__(
@@ -55,12 +53,9 @@ class AudioDataModule(RenderingDataModule):
         val_samples: int = 256,
         num_workers: int = 0,
         max_gigabytes: float = 4.0,
-        seconds: float = 5.0,
-        seed: int = 0,
-        render_clips: int | None = None,
-        render_jobs: int = 1,
+        render: RenderSettings = RenderSettings(),
     ) -> None:
-        super().__init__(render_clips, render_jobs, None, seconds, sample_rate)
+        super().__init__(render, sample_rate)
         if not folders:
             raise ValueError("folders is empty; name at least one folder of sound")
         if weights is not None and (len(weights) != len(folders) or min(weights) < 0 or sum(weights) <= 0):
@@ -71,7 +66,7 @@ class AudioDataModule(RenderingDataModule):
             raise ValueError(f"segment_seconds must be 0.01..600, got {segment_seconds}")
         if channels not in (1, 2):
             raise ValueError(f"channels must be 1 or 2, got {channels}")
-        self.folders, self.val_folders, self.seed = list(folders), list(val_folders or []), seed
+        self.folders, self.val_folders = list(folders), list(val_folders or [])
         self.streamed = {holds_shards(folder) for folder in (*self.folders, *self.val_folders)} == {True}
         if self.streamed and weights is not None:
             raise ValueError(f"weights is {weights}, but shards are read in turn; leave weights out")
@@ -86,7 +81,7 @@ class AudioDataModule(RenderingDataModule):
         for split, folders in (("train", self.folders), ("validation", self.val_folders)):
             for position, folder in enumerate(folders):
                 if not holds_shards(folder):
-                    self.render_missing(folder, split, self.seed + position)
+                    self.render_missing(folder, split, self.render.seed + position)
 
     def setup(self, stage: str | None = None) -> None:
         self.check_model(channels=self.channels, samples=self.segment)

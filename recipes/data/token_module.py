@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from .audiogen_module import AudioGenDataModule
+from .audiogen_module import AudioGenDataModule, SegmentSettings
+from .rendering import RenderSettings
 from .sources import EncodedSource
 
 
@@ -16,11 +17,9 @@ class TokenDataModule(AudioGenDataModule):
         batch_size: B.
         repeats: how many times an epoch goes through each training folder; default once.
         num_workers: loading processes; 0 loads in the main one.
-        codec: what encodes rendered folders that have no codes.npy yet, a folder or a name; None: such a
+        sample_rate: Hz.
+        render: what is rendered where a folder is missing, and what encodes it; without a codec, a missing
             folder is an error.
-        seed: corpus seed for rendering.
-
-    See RenderingDataModule for the rest.
     """
 
     def __init__(
@@ -31,13 +30,8 @@ class TokenDataModule(AudioGenDataModule):
         batch_size: int = 16,
         repeats: list[int] | None = None,
         num_workers: int = 0,
-        codec: str | None = None,
         sample_rate: int = 16000,
-        seconds: float = 5.0,
-        seed: int = 0,
-        render_clips: int | None = None,
-        render_jobs: int = 1,
-        render_compositions: dict[str, float] | None = None,
+        render: RenderSettings = RenderSettings(),
     ) -> None:
         if not train_dirs or not val_dirs:
             raise ValueError("train_dirs and val_dirs must each name at least one encoded folder")
@@ -45,20 +39,15 @@ class TokenDataModule(AudioGenDataModule):
             train_dirs,
             val_dirs,
             repeats,
-            frames=frames,
+            segment=SegmentSettings(frames=frames),
             batch_size=batch_size,
             sample_rate=sample_rate,
             num_workers=num_workers,
-            codec=codec,
-            seconds=seconds,
-            seed=seed,
-            render_clips=render_clips,
-            render_jobs=render_jobs,
-            render_compositions=render_compositions,
+            render=render,
         )
 
     def prepare_data(self) -> None:
-        if self.codec is not None:
+        if self.render.codec is not None:
             super().prepare_data()
 
     def setup(self, stage: str | None = None) -> None:

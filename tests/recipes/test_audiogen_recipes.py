@@ -58,7 +58,7 @@ def test_optimisation_is_that_of_audiogen(name: str) -> None:
     assert average["init_args"] == {"decay": 0.99, "every_n_steps": 10}
     mixing = {"probability": 0.5, "keep": 0.5}
     assert config["data"]["init_args"]["mixing"] == (None if name == "medium" else mixing)
-    assert config["data"]["init_args"]["segment_seconds"] == 10.0
+    assert config["data"]["init_args"]["segment"] == {"seconds": 10.0}
 
 
 @pytest.fixture

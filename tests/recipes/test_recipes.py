@@ -55,6 +55,7 @@ SMALL_DATA = {
     "val_samples": 2,
     "frames": 20,
     "segment_seconds": 2.0,
+    "seconds": 2.0,
 }
 SMALL_TRAINER = {
     "fast_dev_run": 2,
@@ -146,7 +147,7 @@ def make_data(config: dict[str, Any]) -> None:
                 sample_rate=sample_rate_of(config),
                 compositions={"single": 1.0},
             )
-    if not data.get("codec"):
+    if not data.get("render", {}).get("codec"):
         return
     for name in (*data["folders"], *data["val_folders"]):  # of codes
         make_codes(Path(name))

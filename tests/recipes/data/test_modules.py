@@ -21,6 +21,7 @@ from soundloom.evaluation.classifier_module import SoundClassifierModule
 from soundloom.recipes.data import AudioDataModule, ClipDataModule, TokenDataModule
 from soundloom.recipes.data import encoding as encode
 from soundloom.recipes.data.crops import SILENCE_RMS
+from soundloom.recipes.data.rendering import RenderSettings
 from soundloom.recipes.data.sources import AudioFiles, RenderedFolder
 from soundloom.recipes.foley.corpus import FoleyCorpus
 from soundloom.recipes.foley.render import render_dataset
@@ -216,12 +217,16 @@ def test_other_sample_rate_is_an_error(rendered: Path) -> None:
         ({"folders": ["a"], "segment_seconds": float("nan")}, "segment_seconds"),
         ({"folders": ["a"], "batch_size": 0}, "batch_size"),
         ({"folders": ["a"], "channels": 3}, "channels must be 1 or 2"),
-        ({"folders": ["a"], "render_clips": 3}, "render_clips"),
     ],
 )
 def test_bad_audio_arguments(arguments: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         AudioDataModule(**arguments)  # type: ignore[arg-type]
+
+
+def test_too_few_clips_to_render_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"render\.clips must be 40 or more \(or null\), got 3"):
+        RenderSettings(3)
 
 
 def test_missing_folder_names_the_command(tmp_path: Path) -> None:
@@ -254,7 +259,7 @@ def test_clip_batches(rendered: Path, tmp_path: Path, toys: dict[str, SoundClass
 
 def test_missing_clips_are_rendered(tmp_path: Path) -> None:
     folders = [str(tmp_path / "train"), str(tmp_path / "val")]
-    data = ClipDataModule(*folders, sample_rate=RATE, seconds=0.5, render_clips=40)
+    data = ClipDataModule(*folders, sample_rate=RATE, render=RenderSettings(40, seconds=0.5))
     data.prepare_data()
     train, val = map(RenderedFolder, folders)
     assert (len(train), len(val), train.length(0)) == (40, 20, 4000)
@@ -265,7 +270,10 @@ def test_missing_clips_are_rendered(tmp_path: Path) -> None:
 
 def test_debug_run_renders_a_few_clips_elsewhere(tmp_path: Path) -> None:
     data = ClipDataModule(
-        str(tmp_path / "train"), str(tmp_path / "val"), batch_size=8, seconds=0.5, render_clips=16000
+        str(tmp_path / "train"),
+        str(tmp_path / "val"),
+        batch_size=8,
+        render=RenderSettings(16000, seconds=0.5),
     )
     module = SoundClassifierModule(widths=(4, 4, 4, 4), export_to=str(tmp_path / "out"))
     trainer = lightning.Trainer(

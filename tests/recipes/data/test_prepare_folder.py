@@ -17,7 +17,7 @@ from torch import Tensor
 
 from soundloom.codecs.base import Codec
 from soundloom.gen.text.encoder import TextEncoder, TextStates
-from soundloom.recipes.data.audiogen_module import AudioGenDataModule
+from soundloom.recipes.data.audiogen_module import AudioGenDataModule, SegmentSettings
 from soundloom.recipes.data.encoded_files import FolderSink
 from soundloom.recipes.data.encoding import encode_captions, encode_recordings
 from soundloom.recipes.data.folder import list_folder
@@ -251,7 +251,7 @@ def test_training_reads_it_at_random_places(sounds: Path, tmp_path: Path) -> Non
     out = tmp_path / "out"
     prepare_folder(check_folder(sounds), out, codec=PeakCodec(), text_encoder=LetterEncoder())
     data = AudioGenDataModule(
-        [str(out)], val_folders=[str(out)], segment_seconds=0.5, batch_size=3, sample_rate=RATE
+        [str(out)], val_folders=[str(out)], segment=SegmentSettings(0.5), batch_size=3, sample_rate=RATE
     )
     data.setup()
     captions = set()
@@ -288,7 +288,7 @@ def test_encoded_shards(sounds: Path, tmp_path: Path) -> None:
     )]  # fmt: skip
     assert [json.loads(s.members[".json"])["frames"] for s in samples] == [80, 80, 44, 80, 27]
     data = AudioGenDataModule(
-        [str(out)], val_folders=[str(out)], segment_seconds=1.0, batch_size=5, sample_rate=RATE
+        [str(out)], val_folders=[str(out)], segment=SegmentSettings(1.0), batch_size=5, sample_rate=RATE
     )
     data.setup()
     [batch] = data.val_dataloader()
