@@ -26,7 +26,7 @@ if TYPE_CHECKING:
         write_audio,
     )
     from .evaluation.scorer import ClassifierScorer
-    from .gen import AudioGen, GeneratedAudio, GenerationCancelled
+    from .gen import AudioGen, GeneratedAudio, GenerationCancelled, GenerationSettings
 
 __version__ = "0.1.0"
 
@@ -40,6 +40,7 @@ _LAZY = {
     "ContainerError": ".codecs",
     "GeneratedAudio": ".gen",
     "GenerationCancelled": ".gen",
+    "GenerationSettings": ".gen",
     "decode_file": ".codecs",
     "encode_file": ".codecs",
     "load_codec": ".codecs",
@@ -62,6 +63,7 @@ __all__ = [
     "ContainerError",
     "GeneratedAudio",
     "GenerationCancelled",
+    "GenerationSettings",
     "ModelError",
     "ModelNotFoundError",
     "SoundloomError",

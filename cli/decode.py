@@ -11,7 +11,6 @@ from .command import Command, CommandError
 from .options import (
     NAMES,
     choose_device,
-    load_on_device,
     number,
     whole,
 )
@@ -63,6 +62,7 @@ def add_decode_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run_decode(options: argparse.Namespace) -> int:
     """Decompress everything; returns 0, or raises what went wrong."""
+    from ..codecs import load_codec
     from ..codecs.compression import CodecShelf, decode_file, described_seconds
     from ..codecs.container import SUFFIX
     from ..codecs.ecdc.ecdc_header import SUFFIX as ECDC_SUFFIX
@@ -73,7 +73,7 @@ def run_decode(options: argparse.Namespace) -> int:
         raise CommandError("--raw goes with OUT -: files are written as .wav, .flac, .ogg or .mp3")
     jobs = plan(options, suffixes={SUFFIX, ECDC_SUFFIX}, new_suffix=f".{options.format}")
     device = choose_device(options.device)
-    codec = CodecShelf(device) if options.codec is None else load_on_device(options.codec, device)
+    codec = CodecShelf(device) if options.codec is None else load_codec(options.codec, device=device)
 
     def work(source: Any, destination: Any, progress: Advance) -> FileReport:
         return decode_file(

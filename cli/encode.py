@@ -10,7 +10,6 @@ from .command import Command
 from .options import (
     NAMES,
     choose_device,
-    load_on_device,
     number,
     whole,
 )
@@ -76,14 +75,15 @@ def add_encode_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run_encode(options: argparse.Namespace) -> int:
     """Compress everything; returns 0, or raises what went wrong."""
+    from ..codecs import load_codec
     from ..codecs.compression import encode_file, sound_seconds
-    from ..codecs.compression.storage import choose_storage
+    from ..codecs.frames.storage import choose_storage
     from ..core.audio import SOUND_SUFFIXES, UNDECODED_SUFFIXES
     from ..core.raw_format import RawFormat
 
     raw = None if options.raw is None else RawFormat.parse(options.raw, reading=True)
     jobs = plan(options, suffixes={*SOUND_SUFFIXES, *UNDECODED_SUFFIXES}, new_suffix=f".{options.format}")
-    codec = load_on_device(options.codec, choose_device(options.device))
+    codec = load_codec(options.codec, device=choose_device(options.device))
     choice: dict[str, Any] = {
         "bitrate": None if options.bitrate is None else 1000 * options.bitrate,
         "codebooks": options.codebooks,

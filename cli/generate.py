@@ -6,27 +6,19 @@ import argparse
 import sys
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..core.slug import slug
+from ..gen.settings import OPTIONS, GenerationSettings
 from .command import Command, CommandError
-from .options import (
-    add_count,
-    add_duration,
-    add_force,
-    add_model,
-    add_quiet,
-    load_model,
-    number,
-    whole,
-)
+from .options import add_force, add_model, add_quiet, add_setting, load_model, number
 from .terminal import progress_bar, standard_output
 
 if TYPE_CHECKING:
     from ..core.audio import Audio
     from ..gen.pipeline import AudioGen
-
-from ..core.slug import slug
 
 TO_A_PLAYER = 'soundloom generate "rain" -o - --stream | aplay'
 
@@ -41,53 +33,13 @@ def add_generate_arguments(parser: argparse.ArgumentParser) -> None:
         "wav on the standard output (default: a .wav named after the prompt in the current folder)",
     )
     add_force(parser)
-    add_duration(parser, "length of the result, what it continues included")
-    parser.add_argument(
-        "--seed", type=whole, metavar="N", help="same seed, same sound (default: a new one, printed)"
-    )
-    add_count(parser, "--num-samples", 1, "sounds a prompt")
-    parser.add_argument(
-        "--guidance-scale",
-        type=number,
-        metavar="X",
-        help="how closely to follow the prompt: 1 as trained, more is closer, 0 ignores it (default: the "
-        "model's own, usually 3)",
-    )
+    for name in OPTIONS:
+        add_setting(parser, name)
     parser.add_argument(
         "--guidance-end",
         type=number,
         metavar="X",
         help="let the guidance scale move evenly to X by the end (default: it stays)",
-    )
-    parser.add_argument(
-        "--negative-prompt", metavar="PROMPT", help="what to lead away from, for example noise"
-    )
-    parser.add_argument(
-        "--temperature",
-        type=number,
-        default=1.0,
-        metavar="X",
-        help="how varied; 0 always takes the likeliest code (default: 1)",
-    )
-    parser.add_argument(
-        "--top-k",
-        type=whole,
-        metavar="K",
-        help="draw from the K likeliest codes, 0 from all (default: the model's own, usually 250)",
-    )
-    parser.add_argument(
-        "--top-p",
-        type=number,
-        default=0.0,
-        metavar="P",
-        help="draw from the likeliest codes that sum to P, up to 1, instead (default: 0, off)",
-    )
-    add_count(
-        parser,
-        "--candidates",
-        1,
-        "make N for each sound and keep the one in which a classifier, which knows the sounds that the model "
-        "foley was taught, hears most of the prompt",
     )
     parser.add_argument(
         "--loudness",
@@ -110,31 +62,26 @@ def run_generate(options: argparse.Namespace) -> None:
         from ..core.loudness import check_loudness
 
         check_loudness(options.loudness)
-    settings: dict[str, Any] = {
-        "duration": options.duration,
-        "guidance_scale": options.guidance_scale,
-        "negative_prompt": options.negative_prompt,
-        "temperature": options.temperature,
-        "top_k": options.top_k,
-        "top_p": options.top_p,
-        "seed": options.seed,
-        "continue_from": None if options.continue_from is None else _read(options.continue_from),
-        "num_samples": options.num_samples,
-    }
+    chosen = {name: getattr(options, name) for name in OPTIONS}
+    # Checked before the model is loaded; whether guidance moves from the model's own value shows after that.
+    settings = GenerationSettings(
+        **chosen | ({} if options.guidance_end is None else {"guidance_scale": None})
+    )
+    source = None if options.continue_from is None else _read(options.continue_from)
     model = load_model(options)
     if options.guidance_end is not None:
         start = model.guidance_scale if options.guidance_scale is None else options.guidance_scale
-        settings["guidance_scale"] = (start, options.guidance_end)
+        settings = replace(settings, guidance_scale=(start, options.guidance_end))
     with progress_bar(enabled=not options.quiet, desc="generating", unit="frames") as progress:
-        settings["progress"] = progress
+        common: dict[str, Any] = {"settings": settings, "continue_from": source, "progress": progress}
         if options.stream:
-            summary = _stream(model, options, settings)
+            summary = _stream(model, options, common)
         else:
-            if options.candidates > 1:
-                from ..evaluation.scorer import JudgeScorer
+            if settings.candidates > 1:
+                from ..evaluation.scorer import ClassifierScorer
 
-                settings |= {"candidates": options.candidates, "rerank": JudgeScorer()}
-            audio = model.generate(options.prompts, **settings)
+                common["rerank"] = ClassifierScorer()
+            audio = model.generate(options.prompts, **common)
             if options.loudness is not None:
                 audio = audio.at_loudness(options.loudness)
             summary = [f"{audio.duration:.2f} s, seed {seed}" for seed in audio.seeds]
@@ -226,11 +173,17 @@ def _pipe(audio: Audio) -> None:
         stream.write(audio.save(Path(folder, "sound.wav")).read_bytes())
 
 
-def _stream(model: AudioGen, options: argparse.Namespace, settings: dict[str, Any]) -> list[str]:
-    """Write a sound to the standard output while it is being made; returns what to say about it."""
+def _stream(model: AudioGen, options: argparse.Namespace, common: dict[str, Any]) -> list[str]:
+    """Write a sound to the standard output while it is being made; returns what to say about it.
+
+    Args:
+        model: what generates.
+        options: of the command.
+        common: further arguments of `AudioGen.stream`.
+    """
     from ..core.audio_blocks import PipeWriter
 
-    chunks = model.stream(options.prompts, **settings)
+    chunks = model.stream(options.prompts, **common)
     rate, length = model.codec.sample_rate, model.count_samples(options.duration)
     with standard_output() as stream:
         wav = PipeWriter(stream, sample_rate=rate, channels=model.codec.channels, length=length)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from ..gen.settings import OPTIONS
 from .command import CommandError
 
 if TYPE_CHECKING:
@@ -50,9 +52,7 @@ def add_device(parser: argparse.ArgumentParser, help: str = "") -> None:
 
 def add_duration(parser: argparse.ArgumentParser, help: str) -> None:
     """--duration, of sounds that a model makes."""
-    parser.add_argument(
-        "--duration", type=number, default=5.0, metavar="SECONDS", help=f"{help} (default: 5; at most 3600)"
-    )
+    add_setting(parser, "duration", help)
 
 
 def add_force(parser: argparse.ArgumentParser, help: str = "overwrite existing files") -> None:
@@ -76,6 +76,23 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", default="foley", metavar="NAME", help=f"{NAMES} (default: foley)")
     add_text_encoder(parser)
     add_device(parser)
+
+
+def add_setting(parser: argparse.ArgumentParser, name: str, help: str = "") -> None:
+    """The option of one of the generation settings, as gen/settings.py describes it, or with other help."""
+    option, flag = OPTIONS[name], f"--{name.replace('_', '-')}"
+    help = help or option.help
+    if option.kind is bool:
+        parser.add_argument(flag, action="store_true", help=help)
+        return
+    kinds: dict[type, Callable[[str], Any]] = {float: number, int: count if option.low == 1 else whole}
+    parser.add_argument(
+        flag,
+        type=kinds.get(option.kind, str),
+        default=option.default,
+        metavar=option.metavar,
+        help=f"{help} (default: {option.default_help or format(option.default, 'g')})",
+    )
 
 
 def add_text_encoder(parser: argparse.ArgumentParser) -> None:
@@ -130,11 +147,3 @@ def load_model(options: argparse.Namespace) -> AudioGen:
 
     device = choose_device(options.device)
     return AudioGen.from_pretrained(options.model, text_encoder=options.text_encoder, device=device)
-
-
-def load_on_device(name: str, device: str) -> Any:
-    """The codec of that name on a torch device."""
-    from ..codecs import load_codec
-
-    codec: Any = load_codec(name)
-    return codec.to(device)

@@ -1,4 +1,4 @@
-"""Sound <-> tokens or latents."""
+"""Neural audio codecs: sound <-> tokens or latents, and compressed files of these."""
 
 import importlib
 from typing import TYPE_CHECKING, Any

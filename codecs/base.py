@@ -2,104 +2,56 @@
 
 from __future__ import annotations
 
-import math
-from abc import ABC, abstractmethod
-from fractions import Fraction
-from typing import TYPE_CHECKING, Any, BinaryIO
+import os
+from typing import BinaryIO, ClassVar, Self
 
 import numpy as np
 from torch import Tensor
 
 from ..core.audio import AudioError, as_samples, check_axes, check_sound, mix, resample
-from .streams import CodecStream, WholeDecoder, WholeEncoder
+from .container import Compressed
+from .frame_codec import FrameCodec
+from .frames.decode_frames import decode_sound
+from .frames.encode_frames import encode_sound
+from .frames.storage import choose_storage
 
-if TYPE_CHECKING:
-    from .container import Compressed
 
+class Codec(FrameCodec):
+    """What every codec offers: sound of any kind <-> frames <-> the fewest bytes, from a model by name.
 
-class Codec(ABC):
-    """What every codec offers; a mixin beside the nn.Module that does the work.
-
-    Letters: B sounds, C channels, N samples, K codebooks, T frames, S latents per frame of D channels.
+    What a codec has to say and do itself is abstract, in `FrameCodec`; how it is saved and loaded is in
+    `PretrainedCodec`, which a new codec inherits. Letters as there.
 
     Attributes:
-        name: what `load_codec` found it under, for the header of compressed files; "" when that is no name
-            that a file may hold.
+        trainer: full name of the LightningModule that trains it, such as a recipe's class_path has; None: it
+            is not trained here.
     """
 
-    name: str = ""
+    trainer: ClassVar[str | None] = None
 
-    @property
-    @abstractmethod
-    def sample_rate(self) -> int:
-        """Hz of the audio that goes in and comes out."""
+    # --- a model by name --------------------------------------------------------------------------------
 
-    @property
-    @abstractmethod
-    def channels(self) -> int:
-        """Channels of the audio that goes in and comes out: 1 or 2."""
+    @classmethod
+    def from_pretrained(
+        cls,
+        name: str | os.PathLike[str],
+        *,
+        revision: str | None = None,
+        local_files_only: bool = False,
+    ) -> Self:
+        """Load from a folder, a bundled name or a hub id, in evaluation mode; see `load_codec`.
 
-    @property
-    @abstractmethod
-    def frame_rate(self) -> float:
-        """Frames per second of the coded sequence."""
-
-    @property
-    @abstractmethod
-    def num_codebooks(self) -> int:
-        """K, codes per frame."""
-
-    @property
-    @abstractmethod
-    def codebook_size(self) -> int:
-        """Number of values that one code can take."""
-
-    @property
-    def bitrate(self) -> float:
-        """Bits per second of plainly packed codes."""
-        return self.num_codebooks * math.ceil(math.log2(self.codebook_size)) * self.frame_rate
-
-    @property
-    def discrete(self) -> bool:
-        """Whether sound can be stored as codes."""
-        return True
-
-    @property
-    def latent_shape(self) -> tuple[int, int] | None:
-        """(S, D) of a frame, if sound can be stored as continuous latents."""
-        return None
-
-    @property
-    def codebook_choices(self) -> tuple[int, ...]:
-        """Numbers of codebooks that sound can be stored with, ascending."""
-        return (self.num_codebooks,)
-
-    @property
-    def samples_per_frame(self) -> Fraction:
-        """Samples that a frame stands for."""
-        return Fraction(self.sample_rate / self.frame_rate).limit_denominator(1000)
-
-    @property
-    def seek_frames(self) -> int:
-        """Decoding can begin at frames that are multiples of this."""
-        return 1
-
-    @property
-    def warm_up_frames(self) -> int:
-        """Frames before a place that a decoder must get to be there what it is within the whole sound."""
-        return math.ceil(self.frame_rate)
-
-    @abstractmethod
-    def encode(self, audio: Tensor) -> Tensor:
-        """Turn audio at `sample_rate`, `[B, C, N]`, into codes, int64 `[B, K, T]`.
-
-        Any type that `as_samples` takes is right, numpy arrays too; `prepare` makes other rates and shapes
-        fit. An autocast region around the call changes nothing.
+        Raises:
+            ModelError: unknown name, or a model of another kind.
+            OSError: a file is missing or damaged.
         """
+        raise TypeError(f"{cls.__name__} is not loaded by name; a codec that is inherits PretrainedCodec")
 
-    @abstractmethod
-    def decode(self, codes: Tensor, length: int | None = None) -> Tensor:
-        """Turn codes, int64 `[B, K, T]`, into audio, float32 `[B, C, N]`; `length` cuts it to N samples."""
+    def save_pretrained(self, save_directory: str | os.PathLike[str]) -> None:
+        """Write config.json and safetensors for `from_pretrained` and `load_codec`."""
+        raise TypeError(f"{type(self).__name__} is not saved; a codec that is inherits PretrainedCodec")
+
+    # --- any sound <-> the fewest bytes -----------------------------------------------------------------
 
     def prepare(self, audio: Tensor | np.ndarray, sample_rate: int) -> Tensor:
         """Make any sound ready for `encode`: resampled to the codec's rate, then mixed to its channels.
@@ -126,18 +78,6 @@ class Codec(ABC):
             raise AudioError(f"audio of shape {shape} is empty; give at least 1 sample")
         check_sound(samples)
         return mix(resample(samples, sample_rate, self.sample_rate), self.channels)
-
-    def stream_encoder(self, **options: Any) -> CodecStream:
-        """An encoder to push samples into; one that waits for the end, unless the codec has its own.
-
-        A codec with latents and codes takes `discrete`, and one of whose `codebook_choices` some are above
-        `num_codebooks` takes `num_codebooks`.
-        """
-        return WholeEncoder(self, **options)
-
-    def stream_decoder(self, **options: Any) -> CodecStream:
-        """A decoder to push codes into; one that waits for the end, unless the codec has its own."""
-        return WholeDecoder(self, **options)
 
     def compress(
         self,
@@ -179,11 +119,8 @@ class Codec(ABC):
             AudioError: no samples, NaN or infinite ones, another shape, or an impossible sample rate.
             ValueError: settings that this codec does not have, or a codec without a name.
         """
-        from .compression.frames import compress
-        from .compression.storage import choose_storage
-
         storage = choose_storage(self, bitrate=bitrate, codebooks=codebooks, precision=precision)
-        return compress(
+        return encode_sound(
             self, audio, sample_rate, storage, entropy=entropy, scale=scale, name=name, level=level
         )
 
@@ -212,9 +149,6 @@ class Codec(ABC):
         Raises:
             ValueError: it was made with another codec or other weights, or no such part.
         """
-        from .compression.frames import decompress
-        from .container import Compressed
-
         if not isinstance(compressed, Compressed):
             compressed = Compressed.load(compressed)
-        return decompress(self, compressed, start=start, stop=stop, any_weights=any_weights)
+        return decode_sound(self, compressed, start=start, stop=stop, any_weights=any_weights)

@@ -1,14 +1,13 @@
-"""What the trainings of codecs share: a codec to go on with, and how to try the result."""
+"""Load a codec to train it further, and the commands that try one."""
 
 from __future__ import annotations
 
 from typing import TypeVar
 
-from torch import nn
-
+from .base import Codec
 from .registry import load_codec
 
-TrainableCodec = TypeVar("TrainableCodec")
+TrainableCodec = TypeVar("TrainableCodec", bound=Codec)
 
 
 def codec_to_train(name: str, kind: type[TrainableCodec]) -> TrainableCodec:
@@ -23,7 +22,6 @@ def codec_to_train(name: str, kind: type[TrainableCodec]) -> TrainableCodec:
             f"init_from is {name!r}, a {type(codec).__name__}, but this trains a "
             f"{kind.__name__}; name one of those, or take the recipe of the other kind"
         )
-    assert isinstance(codec, nn.Module)
     codec.requires_grad_(True).train()
     return codec
 

@@ -1,4 +1,4 @@
-"""Codecs keep their own precision: codes do not depend on an autocast region around the call."""
+"""Decorators that run codecs in float32, whatever autocast region the call is in."""
 
 from __future__ import annotations
 

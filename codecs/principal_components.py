@@ -1,4 +1,4 @@
-"""What a model that begins with principal components of its training data needs before the first step."""
+"""Principal components (PCA), and examples of the training data to take them from."""
 
 from __future__ import annotations
 

@@ -1,78 +1,143 @@
-"""Which codecs there are, and how one is found by name."""
+"""The registry of codecs, and `load_codec`: find one by name.
+
+A codec is a folder beside this file and one entry of CODECS.
+"""
 
 from __future__ import annotations
 
 import importlib
-import json
+import inspect
 import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
-from ..core.errors import ModelError, ModelNotFoundError
-from ..core.hub import (
-    BUNDLED_MODELS,
-    CODEC_FILES,
-    CODEC_NAME,
-    CODICODEC_FILE,
-    DEFAULT_CODEC,
-    HUB_CODECS,
-    PUBLISHED_FILE,
-    bundled_names,
-    resolve_model,
-)
+import torch
+
+from ..core.checkpoint import CONFIG_FILE, read_config
+from ..core.errors import ArgumentError, ModelError, ModelNotFoundError
+from ..core.hub import BUNDLED_MODELS, CODEC_NAME, DEFAULT_CODEC, bundled_names, resolve_model
 from .base import Codec
 
-# `_class_name` in a codec's config.json -> module (relative to this package) that holds the class.
-CODEC_CLASSES = {
-    "SEANetCodec": ".seanet.model",
-    "EnCodec": ".encodec.model",
-    "Music2Latent2": ".music2latent2.model",
+
+@dataclass(frozen=True)
+class CodecEntry:
+    """Where the class of a codec is, and what else is known as that codec.
+
+    Attributes:
+        module: that holds the class; relative to this package, or the full name.
+        published: file names (patterns) of weights as others publish them: a folder with such a file is this
+            codec's, unless its config.json names another class.
+        model_type: of transformers' config.json, for codecs that transformers has too.
+        hub: names that `load_codec` takes for hub models, and their ids.
+    """
+
+    module: str
+    published: tuple[str, ...] = ()
+    model_type: str | None = None
+    hub: Mapping[str, str] = field(default_factory=dict)
+
+
+# By the class's name, which is `_class_name` in config.json.
+CODECS: dict[str, CodecEntry] = {
+    "SEANetCodec": CodecEntry(".seanet.model", published=("compression_state_dict.bin",)),
+    "EnCodec": CodecEntry(
+        ".encodec.model",
+        published=("*.th",),
+        model_type="encodec",
+        hub={"encodec-24khz": "facebook/encodec_24khz", "encodec-48khz": "facebook/encodec_48khz"},
+    ),
+    "Music2Latent2": CodecEntry(".music2latent2.model", published=("codicodec.pt",)),
 }
-# Codecs as others publish them: `model_type` of transformers' config.json -> our class.
-TRANSFORMERS_TYPES = {"encodec": "EnCodec"}
+
+
+def hub_codecs() -> dict[str, str]:
+    """The names of codecs that are fetched from the hub, and their ids there."""
+    return {name: hub_id for entry in CODECS.values() for name, hub_id in entry.hub.items()}
+
+
+def codec_folder(
+    name: str | os.PathLike[str], *, local_files_only: bool = False, revision: str | None = None
+) -> Path:
+    """The folder of a codec: arguments and errors as for `load_codec`; hub models are fetched."""
+    text = os.fspath(name)
+    published = [pattern for entry in CODECS.values() for pattern in entry.published]
+    return resolve_model(
+        text if Path(text).expanduser().is_dir() else hub_codecs().get(text, text),
+        BUNDLED_MODELS,
+        local_files_only=local_files_only,
+        revision=revision,
+        allow_patterns=(CONFIG_FILE, "*.safetensors", "*.safetensors.index.json", *published),
+        also_known=sorted(hub_codecs()),
+    )
 
 
 def codec_class(folder: Path) -> type[Codec]:
-    """The class of the codec saved in a folder, by `_class_name` of its config.json.
+    """The class of the codec in a folder, by its config.json or, of published ones, by the weight file.
 
     Raises:
-        FileNotFoundError: the folder holds no codec.
-        ValueError: its config.json is damaged or names no codec that is known here.
+        ModelNotFoundError: the folder holds no codec.
+        ModelError: its config.json is damaged or names no codec that is known here.
     """
-    config = folder / "config.json"
-    settings: Any = {}
-    if config.is_file():
-        try:
-            settings = json.loads(config.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise ModelError(
-                f"{config} is not readable JSON ({error}); fetch or save the model again"
-            ) from error
-        settings = settings if isinstance(settings, dict) else {}
-    name = settings.get("_class_name")
-    if name is None and (folder / CODICODEC_FILE).is_file():
-        name = "Music2Latent2"  # a config.json beside it holds the sizes only
-    elif config.is_file():
-        name = name or TRANSFORMERS_TYPES.get(str(settings.get("model_type")))
-        if name not in CODEC_CLASSES:
-            raise ModelError(
-                f"{config} has _class_name {name!r}, which is no known codec; "
-                f"known: {', '.join(sorted(CODEC_CLASSES))}"
-            )
-    elif (folder / PUBLISHED_FILE).is_file():
-        name = "SEANetCodec"
-    elif any(folder.glob("encodec_*.th")):
-        name = "EnCodec"
-    else:
-        raise ModelNotFoundError(f"{folder} holds no codec; it needs a config.json or a {PUBLISHED_FILE}")
-    kind = getattr(importlib.import_module(CODEC_CLASSES[name], __package__), name)
+    config = read_config(folder)
+    name = config.get("_class_name")
+    if name is None:
+        name = next((name for name, entry in CODECS.items() if _is_published(entry, folder, config)), None)
+    if name in CODECS:
+        return import_class(name)
+    if not (folder / CONFIG_FILE).is_file():
+        files = ", ".join(pattern for entry in CODECS.values() for pattern in entry.published)
+        raise ModelNotFoundError(
+            f"{folder} holds no codec; it needs a {CONFIG_FILE}, or weights as others publish them ({files})"
+        )
+    other = f"; it is loaded with {name}.from_pretrained" if name is not None else ""
+    raise ModelError(
+        f"{folder / CONFIG_FILE} has _class_name {name!r}, which is no known codec{other}. "
+        f"Codecs: {', '.join(sorted(CODECS))}"
+    )
+
+
+def _is_published(entry: CodecEntry, folder: Path, config: Mapping[str, Any]) -> bool:
+    """Whether a folder holds a codec as others publish it."""
+    if entry.model_type is not None and config.get("model_type") == entry.model_type:
+        return True
+    return any(True for pattern in entry.published for _ in folder.glob(pattern))
+
+
+def import_class(name: str) -> type[Codec]:
+    """The class of a codec of CODECS."""
+    kind = getattr(importlib.import_module(CODECS[name].module, __package__), name)
     assert issubclass(kind, Codec)
     return kind
+
+
+def is_local(name: str) -> bool:
+    """Whether a codec of this name is on this machine, with its weights."""
+    try:
+        folder = codec_folder(name, local_files_only=True)
+        codec_class(folder)
+    except (OSError, ValueError):
+        return False
+    weights = ("*.safetensors", *(pattern for entry in CODECS.values() for pattern in entry.published))
+    return any(True for pattern in weights for _ in folder.glob(pattern))
+
+
+def find_trainer(name: str) -> type[Any] | None:
+    """The LightningModule of that class name that trains one of the codecs; None: none of them has it."""
+    for codec in CODECS:
+        trainer = import_class(codec).trainer or ""
+        module, _, found = trainer.rpartition(".")
+        if found == name:
+            return getattr(importlib.import_module(module), name)
+    return None
 
 
 def load_codec(
     name: str | os.PathLike[str] = DEFAULT_CODEC,
     *,
+    device: torch.device | str = "cpu",
     local_files_only: bool = False,
     revision: str | None = None,
     **settings: Any,
@@ -82,41 +147,47 @@ def load_codec(
     Args:
         name: a folder, a bundled name or a hub id; see `resolve_model` for the order and its errors. Also
             "encodec-24khz" and "encodec-48khz", which come from the hub, and Meta's own `.th` files of these.
+        device: where the codec goes.
         local_files_only: take hub models from the local cache only.
         revision: branch, tag or commit of a hub model.
         settings: passed to `from_pretrained` of the codec's class, for example EnCodec's `bandwidth`.
 
     Raises:
-        ValueError: unknown name, or the folder's config.json names no known codec.
+        ModelError: unknown name, or the folder's config.json names no known codec.
         OSError: a file is missing or damaged, or the hub cannot be reached.
     """
-    codec = _load(name, local_files_only=local_files_only, revision=revision, **settings)
-    if codec.name:
-        return codec
     text = os.fspath(name)
-    path = Path(text).expanduser()
-    known = text in (*bundled_names(BUNDLED_MODELS), *HUB_CODECS)
-    short = path.resolve().name if path.exists() and not known else text
-    codec.name = short if CODEC_NAME.fullmatch(short) else ""
-    return codec
+    codec = _load(text, local_files_only=local_files_only, revision=revision, **settings)
+    if not codec.name:
+        path = Path(text).expanduser()
+        known = text in (*bundled_names(BUNDLED_MODELS), *hub_codecs())
+        short = path.resolve().name if path.exists() and not known else text
+        codec.name = short if CODEC_NAME.fullmatch(short) else ""
+    return codec.to(device)
 
 
-def _load(
-    name: str | os.PathLike[str], *, local_files_only: bool, revision: str | None, **settings: Any
-) -> Codec:
-    text = os.fspath(name)
-    if text in HUB_CODECS or text.endswith(".th") or settings.get("random_weights"):
-        from .encodec.model import EnCodec
+def _load(text: str, *, local_files_only: bool, revision: str | None, **settings: Any) -> Codec:
+    options: dict[str, Any] = {"local_files_only": local_files_only, "revision": revision}
+    for name, entry in CODECS.items():
+        # A hub model of known kind, or a weight file as others publish it.
+        is_file = not Path(text).expanduser().is_dir() and any(
+            fnmatch(Path(text).name, pattern) for pattern in entry.published
+        )
+        if is_file or text in entry.hub or text in entry.hub.values():
+            kind = import_class(name)
+            _check_settings(kind, settings)
+            return kind.from_pretrained(text, **options, **settings)
+    folder = codec_folder(text, **options)
+    kind = codec_class(folder)
+    _check_settings(kind, settings)
+    return kind.from_pretrained(folder, **settings)
 
-        return EnCodec.from_pretrained(text, local_files_only=local_files_only, revision=revision, **settings)
-    folder = resolve_model(
-        name,
-        BUNDLED_MODELS,
-        local_files_only=local_files_only,
-        revision=revision,
-        allow_patterns=CODEC_FILES,
-    )
-    kind: Any = codec_class(folder)
-    codec = kind.from_pretrained(folder, **settings)
-    assert isinstance(codec, Codec)
-    return codec
+
+def _check_settings(kind: type[Codec], settings: Mapping[str, Any]) -> None:
+    """Raise ArgumentError for a setting that `from_pretrained` of a class does not take."""
+    known = set(inspect.signature(kind.from_pretrained).parameters) - {"name"}
+    if unknown := settings.keys() - known:
+        raise ArgumentError(
+            f"{kind.__name__} is not loaded with {', '.join(sorted(unknown))}; it takes "
+            f"{', '.join(sorted(known))}"
+        )

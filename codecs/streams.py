@@ -1,4 +1,4 @@
-"""The stream interface of codecs: encoding and decoding a sound while it comes in.
+"""The streaming interface of codecs: encode and decode a sound while it comes in.
 
 Letters: B sounds, C channels, N samples, K codebooks, T frames.
 """
@@ -6,13 +6,11 @@ Letters: B sounds, C channels, N samples, K codebooks, T frames.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Callable
+from typing import Protocol
 
 import torch
 from torch import Tensor
-
-if TYPE_CHECKING:
-    from .base import Codec
 
 
 class CodecStream(Protocol):
@@ -40,12 +38,17 @@ class CodecStream(Protocol):
 
 
 class WholeEncoder:
-    """The stream encoder of a codec that can only encode whole sounds: gives everything at the end."""
+    """The stream encoder of a codec that can only encode whole sounds: gives everything at the end.
+
+    Args:
+        encode: samples `[B, C, N]` -> codes `[B, K, T]`.
+        num_codebooks: K; of more, the first ones are given.
+    """
 
     latency = math.inf
 
-    def __init__(self, codec: Codec) -> None:
-        self.codec = codec
+    def __init__(self, encode: Callable[[Tensor], Tensor], num_codebooks: int) -> None:
+        self._encode, self._num_codebooks = encode, num_codebooks
         self.reset()
 
     def reset(self) -> None:
@@ -55,7 +58,7 @@ class WholeEncoder:
     def push(self, chunk: Tensor) -> Tensor:
         """Keep samples `[B, C, N]`; return no codes `[B, K, 0]`."""
         self._pieces.append(chunk)
-        return torch.zeros(len(chunk), self.codec.num_codebooks, 0, dtype=torch.int64, device=chunk.device)
+        return torch.zeros(len(chunk), self._num_codebooks, 0, dtype=torch.int64, device=chunk.device)
 
     def flush(self) -> Tensor:
         """Encode all samples.
@@ -67,16 +70,21 @@ class WholeEncoder:
             raise RuntimeError("no samples were pushed, so there is nothing to encode")
         audio = torch.cat(self._pieces, dim=-1)
         self.reset()
-        return self.codec.encode(audio)
+        return self._encode(audio)[:, : self._num_codebooks]
 
 
 class WholeDecoder:
-    """The stream decoder of a codec that can only decode whole sounds: gives everything at the end."""
+    """The stream decoder of a codec that can only decode whole sounds: gives everything at the end.
+
+    Args:
+        decode: codes `[B, K, T]` -> samples `[B, C, N]`.
+        channels: C.
+    """
 
     latency = math.inf
 
-    def __init__(self, codec: Codec) -> None:
-        self.codec = codec
+    def __init__(self, decode: Callable[[Tensor], Tensor], channels: int) -> None:
+        self._decode, self._channels = decode, channels
         self.reset()
 
     def reset(self) -> None:
@@ -86,12 +94,12 @@ class WholeDecoder:
     def push(self, chunk: Tensor) -> Tensor:
         """Keep codes `[B, K, T]`; return no samples `[B, C, 0]`."""
         self._pieces.append(chunk)
-        return torch.zeros(len(chunk), self.codec.channels, 0, device=chunk.device)
+        return torch.zeros(len(chunk), self._channels, 0, device=chunk.device)
 
     def flush(self) -> Tensor:
         """Decode all codes; nothing pushed gives no samples."""
         pieces = [piece for piece in self._pieces if piece.shape[-1]]
         self.reset()
         if not pieces:
-            return torch.zeros(1, self.codec.channels, 0)
-        return self.codec.decode(torch.cat(pieces, dim=-1))
+            return torch.zeros(1, self._channels, 0)
+        return self._decode(torch.cat(pieces, dim=-1))

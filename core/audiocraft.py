@@ -1,25 +1,66 @@
-"""Read the configuration of a checkpoint that AudioCraft published, without resolving what could do harm.
+"""Read a checkpoint that AudioCraft published, without running or resolving what could do harm.
 
-Such a file carries the YAML of its training run (`xp.cfg`), written for OmegaConf and unresolved. It comes
-from elsewhere, so it must not look into the environment or call anything: only plain references are followed.
+Such a file is a torch.save of a plain dict: `best_state` (the state dict) and `xp.cfg` (the training run's
+YAML, written for OmegaConf and unresolved). It comes from elsewhere, so it must not look into the environment
+or call anything: only plain references are followed.
 """
 
 from __future__ import annotations
 
+import logging
 import re
-from collections.abc import Sequence
+import zipfile
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
 from omegaconf import OmegaConf
+from torch import Tensor
 
+from .checkpoint import read_torch
 from .errors import ModelError
+
+logger = logging.getLogger(__name__)
 
 # ${key} or ${section.key}, and nothing else in the value: no resolver, no nesting, no text around it.
 _REFERENCE = re.compile(r"\$\{\s*([A-Za-z_][\w-]*(?:\.\w[\w-]*)*)\s*\}")
 MAX_VALUES = 10_000  # of one section, after references: lists that refer to lists could grow without end
 
 Number = TypeVar("Number", int, float)
+
+
+def read_published(path: Path, kind: str) -> tuple[dict[str, Tensor], PublishedConfig]:
+    """The weights of a published checkpoint, mapped into memory where its format allows it, and its settings.
+
+    Args:
+        path: the file.
+        kind: what it should be, for messages, such as "AudioGen model".
+
+    Raises:
+        ModelError: it is truncated, damaged or no such checkpoint; the message names the file.
+    """
+    # Only the zip format that torch has written since 1.6 can be mapped.
+    package = read_torch(path, mapped=zipfile.is_zipfile(path))
+    if isinstance(package, dict) and "pretrained" in package and "best_state" not in package:
+        raise ModelError(
+            f"{path} holds no weights but names another model ({package['pretrained']!r}); load that one "
+            "instead"
+        )
+    if not isinstance(package, dict) or not {"best_state", "xp.cfg"} <= package.keys():
+        raise ModelError(f"{path} is no published {kind}: it lacks the keys 'best_state' and 'xp.cfg'")
+    return dict(package["best_state"]), PublishedConfig(package["xp.cfg"], str(path))
+
+
+def warn_of_unknown(where: str, unknown: Mapping[str, Any]) -> None:
+    """Log the settings that `PublishedConfig.unknown` found in a file, if any."""
+    if unknown:
+        logger.warning(
+            "%s: its configuration has settings that this version of soundloom does not know and leaves out "
+            "of account: %s. If the result sounds wrong, this may be why",
+            where,
+            ", ".join(f"{key} = {value!r}" for key, value in unknown.items()),
+        )
 
 
 class PublishedConfig:

@@ -1,40 +1,43 @@
-"""Weight files of a model folder: read, check and write safetensors, in one file or in shards.
+"""Read and write checkpoints: config.json, safetensors in one file or in shards, and torch.save's files.
 
 The names are diffusers': `diffusion_pytorch_model.safetensors`, or numbered shards with an index beside them.
+Nothing here runs code from a file: what torch.save wrote is read with `weights_only`.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import pickle
 from collections.abc import Iterable
 from pathlib import Path
 from textwrap import shorten
+from typing import Any
 
 import torch
-from huggingface_hub import split_torch_state_dict_into_shards
 from safetensors import safe_open
 from torch import Tensor, nn
 
 from .errors import ModelError, ModelNotFoundError
-from .hub import bundled_names, resolve_model
-from .safetensors_files import check_safetensors, save_safetensors
+from .hub import GEN_MODELS, bundled_names, resolve_model
+from .safetensors_files import check_safetensors, follow_umask, save_safetensors
 
-BUNDLED_MODELS = Path(__file__).resolve().parents[1] / "gen" / "models"
+BUNDLED_MODELS = GEN_MODELS
 # What is fetched of a model on the hub.
 MODEL_FILES = ("*.json", "*.safetensors", "*/*.json", "*/*.safetensors", "*/*.model", "*.bin")
+CONFIG_FILE = "config.json"
 SINGLE_FILE = "diffusion_pytorch_model.safetensors"
 INDEX_FILE = "diffusion_pytorch_model.safetensors.index.json"
 SHARD_PATTERN = "diffusion_pytorch_model{suffix}.safetensors"
 MAX_SHARD_BYTES = 16_000_000
 
 
-def read_json(path: Path) -> dict[str, object]:
+def read_json(path: Path) -> dict[str, Any]:
     """Read a JSON object.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: it is not a JSON object; the message names the file.
+        ModelNotFoundError: there is no such file.
+        ModelError: it is not a JSON object; the message names the file.
     """
     if not path.is_file():
         raise ModelNotFoundError(
@@ -42,11 +45,48 @@ def read_json(path: Path) -> dict[str, object]:
         )
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ModelError(f"{path} is damaged ({error}); copy or download the model again") from error
+    except (ValueError, RecursionError) as error:
+        raise ModelError(
+            f"{path} is damaged: not readable JSON ({error}); copy or download the model again"
+        ) from error
     if not isinstance(content, dict):
-        raise ModelError(f"{path} should hold a JSON object, not a {type(content).__name__}")
+        raise ModelError(
+            f"{path} should hold a JSON object, not a {type(content).__name__}; copy or download the model "
+            "again"
+        )
     return content
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """A folder's config.json; empty where there is none. Errors as for `read_json`."""
+    path = folder / CONFIG_FILE
+    return read_json(path) if path.is_file() else {}
+
+
+def read_torch(file: Path, *, mapped: bool = False) -> Any:
+    """Read what torch.save wrote, tensors and plain values, to the CPU, without running code from it.
+
+    Args:
+        file: of the zip format, or of the one before it.
+        mapped: leave the tensors on the disk until they are used (zip format only).
+
+    Raises:
+        ModelError: it is truncated or damaged, or holds more than tensors and plain values.
+    """
+    try:
+        return torch.load(file, map_location="cpu", weights_only=True, mmap=mapped)
+    except (OSError, RuntimeError, pickle.UnpicklingError, EOFError, KeyError, ValueError) as error:
+        # torch says of what it does not unpickle how to unpickle it all the same.
+        reason = "" if isinstance(error, pickle.UnpicklingError) else f" ({brief(error)})"
+        raise ModelError(
+            f"{file} is truncated or damaged, or holds more than tensors and plain values and is not opened, "
+            f"as reading it could run code{reason}; copy or download it again"
+        ) from error
+
+
+def brief(error: Exception) -> str:
+    """The beginning of an error's message, on one line."""
+    return shorten(str(error), 300, placeholder=" ...")
 
 
 def part_folder(name: str | os.PathLike[str], part: str) -> Path:
@@ -122,7 +162,7 @@ def fill(model: nn.Module, state: dict[str, Tensor], where: Path) -> None:
         model.load_state_dict(state, strict=True, assign=True)
     except RuntimeError as error:
         raise ModelError(
-            f"the weights in {where} are not those of its config.json ({shorten(str(error), 400)}); "
+            f"the weights in {where} are not those of its config.json ({brief(error)}); "
             "copy or download the model again"
         ) from error
 
@@ -138,22 +178,16 @@ def write_weights(
     Returns:
         The weight files written.
     """
+    from huggingface_hub import save_torch_state_dict  # slow to import
+
     folder.mkdir(parents=True, exist_ok=True)
-    stale = set(folder.glob(SHARD_PATTERN.format(suffix="*"))) | {folder / INDEX_FILE}
-    plan = split_torch_state_dict_into_shards(
-        state, filename_pattern=SHARD_PATTERN, max_shard_size=max_shard_bytes
+    for stale in folder.glob(SHARD_PATTERN.format(suffix="*")):
+        stale.unlink()
+    save_torch_state_dict(
+        state, folder, filename_pattern=SHARD_PATTERN, max_shard_size=max_shard_bytes, force_contiguous=True
     )
-    written = []
-    for name, keys in plan.filename_to_tensors.items():
-        save_safetensors({key: state[key].contiguous() for key in keys}, folder / name)
-        written.append(folder / name)
-    if plan.is_sharded:
-        index = {"metadata": plan.metadata, "weight_map": plan.tensor_to_filename}
-        (folder / INDEX_FILE).write_text(json.dumps(index, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-        stale.discard(folder / INDEX_FILE)
-    for file in stale - set(written):
-        file.unlink(missing_ok=True)
-    return written
+    follow_umask(folder)
+    return sorted(folder.glob(SHARD_PATTERN.format(suffix="*")))
 
 
 def write_shards(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import json
 import os
 import re
 from collections.abc import Sequence
@@ -13,17 +14,13 @@ from .errors import ModelAccessError, ModelError, ModelFolderError
 # What is used where no codec is named.
 DEFAULT_CODEC = "seanet-16khz"
 BUNDLED_MODELS = Path(__file__).resolve().parents[1] / "codecs" / "models"
-# Codecs that are fetched from the hub, by the short name that load_codec takes.
-HUB_CODECS = {"encodec-24khz": "facebook/encodec_24khz", "encodec-48khz": "facebook/encodec_48khz"}
-# A folder with this file and no config.json is a codec as AudioCraft published it, which is a SEANetCodec.
-PUBLISHED_FILE = "compression_state_dict.bin"
-# A folder with this file is CoDiCodec as it was published, which is a Music2Latent2.
-CODICODEC_FILE = "codicodec.pt"
+# Other bundled models, by kind: how a command line names one.
+GEN_MODELS = BUNDLED_MODELS.parents[1] / "gen" / "models"
+_OPTIONS = {"AudioGen": "--model", "SoundClassifier": "--classifier"}
 # Bundled models whose old names are still understood.
 RENAMED_MODELS = {"foley-judge": "foley-classifier"}
-
-CODEC_FILES = ("config.json", "*.safetensors", "*.safetensors.index.json", PUBLISHED_FILE, CODICODEC_FILE)
-MODEL_FILES = ("config.json", "state_dict.bin", PUBLISHED_FILE, CODICODEC_FILE)
+# A folder with one of these holds a model.
+MODEL_FILES = ("config.json", "state_dict.bin", "compression_state_dict.bin", "codicodec.pt")
 
 # What a compressed file may call its codec: a bundled name or a hub id, never a path.
 CODEC_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(?:/[A-Za-z0-9][A-Za-z0-9._-]*)?")
@@ -44,6 +41,7 @@ def resolve_model(
     local_files_only: bool = False,
     revision: str | None = None,
     allow_patterns: Sequence[str] | None = None,
+    also_known: Sequence[str] = (),
 ) -> Path:
     """Find the folder of a model: an existing folder, else a bundled name, else a hub id ("owner/name").
 
@@ -56,6 +54,7 @@ def resolve_model(
         local_files_only: take hub models from the local cache only.
         revision: branch, tag or commit of a hub model; folders and bundled models have none.
         allow_patterns: the files wanted of a hub model, as shell patterns; all when None.
+        also_known: names that the caller knows beside these, for messages.
 
     Returns:
         The folder, with everything local.
@@ -68,7 +67,7 @@ def resolve_model(
     text = os.fspath(name)
     text = RENAMED_MODELS.get(text, text)
     if not text.strip():
-        raise ModelError(f"the model name is empty; {_known(text, bundled_root)}")
+        raise ModelError(f"the model name is empty; {_known(text, bundled_root, also_known)}")
     folder = Path(text).expanduser()
     bundled = bundled_root / text if text in bundled_names(bundled_root) else None
     if folder.is_dir() and (bundled is None or any((folder / file).is_file() for file in MODEL_FILES)):
@@ -78,15 +77,31 @@ def resolve_model(
     if folder.is_file():
         raise ModelFolderError(f"{text} is a file; give the folder that holds the model: {folder.parent}")
     if not _HUB_ID.fullmatch(text):
+        _check_kind(text, bundled_root)
         raise ModelError(
-            f"unknown model {text!r}: no such folder and no bundled model; {_known(text, bundled_root)}"
+            f"unknown model {text!r}: no such folder and no bundled model; "
+            f"{_known(text, bundled_root, also_known)}"
         )
-    return _download(text, bundled_root, local_files_only, revision, allow_patterns)
+    return _download(text, _known(text, bundled_root, also_known), local_files_only, revision, allow_patterns)
 
 
-def _known(name: str, bundled_root: Path) -> str:
+def _check_kind(name: str, bundled_root: Path) -> None:
+    """Raise ModelError where a name is that of a bundled model of another kind, and say how to load that."""
+    for root in {BUNDLED_MODELS, GEN_MODELS} - {bundled_root}:
+        if name in bundled_names(root):
+            kind = json.loads((root / name / "config.json").read_text(encoding="utf-8"))["_class_name"]
+            is_codec = root == BUNDLED_MODELS
+            call = f"load_codec({name!r})" if is_codec else f"{kind}.from_pretrained({name!r})"
+            option = "--codec" if is_codec else _OPTIONS[kind]
+            raise ModelError(
+                f"{name!r} is of another kind, {'a codec' if is_codec else kind}: it is loaded with {call} "
+                f"({option} {name})"
+            )
+
+
+def _known(name: str, bundled_root: Path, also_known: Sequence[str]) -> str:
     """The part of an error message that says what a name may be."""
-    names = bundled_names(bundled_root) + (sorted(HUB_CODECS) if bundled_root == BUNDLED_MODELS else [])
+    names = [*bundled_names(bundled_root), *also_known]
     near = difflib.get_close_matches(name, names, n=3, cutoff=0.4)
     hint = f"did you mean {' or '.join(repr(word) for word in near)}? " if near else ""
     listed = ", ".join(names) or "none"
@@ -95,12 +110,12 @@ def _known(name: str, bundled_root: Path) -> str:
 
 def _download(
     hub_id: str,
-    bundled_root: Path,
+    known: str,
     local_files_only: bool,
     revision: str | None,
     allow_patterns: Sequence[str] | None,
 ) -> Path:
-    """Fetch a hub model into the local cache, or find it there."""
+    """Fetch a hub model into the local cache, or find it there; `known`: what a name may be, for messages."""
     # Here and not above: what is on disk already should not wait for the hub client's import.
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import (
@@ -127,11 +142,11 @@ def _download(
     except (RepositoryNotFoundError, RevisionNotFoundError, HFValidationError) as error:
         raise ModelError(
             f"unknown model {hub_id!r}{version}: no such folder here and nothing of that name on the hub; "
-            f"{_known(hub_id, bundled_root)}"
+            f"{known}"
         ) from error
     except OSError as error:
         raise ModelError(
             f"cannot get the hub model {hub_id!r}{version}: it is not in the local cache and could not be "
             "fetched (offline, HF_HUB_OFFLINE, or local_files_only); connect once to fetch it. If it was "
-            f"meant as a folder: there is none of that name; {_known(hub_id, bundled_root)}"
+            f"meant as a folder: there is none of that name; {known}"
         ) from error

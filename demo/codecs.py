@@ -5,19 +5,9 @@ from __future__ import annotations
 import threading
 
 from ..codecs.base import Codec
-from ..codecs.compression.storage import Storage, choose_storage, storages
-from ..codecs.encodec.convert import find_checkpoint
-from ..codecs.registry import load_codec
-from ..core.hub import BUNDLED_MODELS, DEFAULT_CODEC, HUB_CODECS, bundled_names, resolve_model
-
-
-def is_local(name: str) -> bool:
-    """Whether a codec of `HUB_CODECS` has been fetched before."""
-    try:
-        find_checkpoint(resolve_model(HUB_CODECS[name], BUNDLED_MODELS, local_files_only=True))
-    except (OSError, ValueError):
-        return False
-    return True
+from ..codecs.frames.storage import Storage, choose_storage, storages
+from ..codecs.registry import hub_codecs, is_local, load_codec
+from ..core.hub import BUNDLED_MODELS, DEFAULT_CODEC, bundled_names
 
 
 class Codecs:
@@ -30,7 +20,7 @@ class Codecs:
     def __init__(self, loaded: dict[str, Codec] | None = None) -> None:
         self._loaded = dict(loaded or {})
         bundled = sorted(bundled_names(BUNDLED_MODELS), key=lambda name: name != DEFAULT_CODEC)
-        here = [*bundled, *filter(is_local, HUB_CODECS)]
+        here = [*bundled, *filter(is_local, hub_codecs())]
         self.names = list(dict.fromkeys([*self._loaded, *here]))
         self._lock = threading.Lock()
 

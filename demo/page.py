@@ -22,7 +22,7 @@ from .theme import CSS, theme
 
 if TYPE_CHECKING:
     from .codecs import Codecs
-    from .generate_tab import Generator
+    from .generator import Generator
 
 MAX_UPLOAD = "512mb"  # ten minutes of the largest usual format fit
 

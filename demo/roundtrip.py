@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ..codecs.base import Codec
 from ..codecs.compression import decode_file, encode_file
-from ..codecs.compression.storage import Storage
+from ..codecs.frames.storage import Storage
 from ..core.audio import mix, read_audio, resample
 from ..core.progress import Advance
 from ..evaluation.spectral_distance import MIN_RATE, reconstruction_metrics

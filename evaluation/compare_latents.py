@@ -19,7 +19,7 @@ from torch import Tensor
 
 from ..codecs.base import Codec
 from ..codecs.music2latent2 import Music2Latent2
-from ..codecs.music2latent2.config import Decoding
+from ..codecs.music2latent2.music2latent2_config import Decoding
 from ..codecs.registry import load_codec
 from ..core.progress import Progress
 from .embedders import NamedClassifier
@@ -55,6 +55,7 @@ class DecodingWay(Codec):
     """
 
     def __init__(self, model: Music2Latent2, steps: int | None, *, seed: int = 0) -> None:
+        super().__init__()
         self.model, self.steps = model, steps
         self.seeds = itertools.count(seed)
 

@@ -3,17 +3,26 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .generated_audio import GeneratedAudio
     from .generation import GenerationCancelled
     from .model.lm import AudioLM
-    from .pipeline import AudioGen, GeneratedAudio
+    from .pipeline import AudioGen
+    from .settings import GenerationSettings
 
-__all__ = ["AudioGen", "AudioLM", "GeneratedAudio", "GenerationCancelled"]
+__all__ = [
+    "AudioGen",
+    "AudioLM",
+    "GeneratedAudio",
+    "GenerationCancelled",
+    "GenerationSettings",
+]
 
 _MODULES = {
     "AudioGen": "pipeline",
     "AudioLM": "model.lm",
-    "GeneratedAudio": "pipeline",
+    "GeneratedAudio": "generated_audio",
     "GenerationCancelled": "generation",
+    "GenerationSettings": "settings",
 }
 
 

@@ -1,4 +1,4 @@
-"""From codes to sound: whole, in bounded memory, or chunk by chunk while codes are still being found.
+"""Decode codes to sound: whole, in bounded memory, or as a stream while codes are still being generated.
 
 Letters: B rows, C channels, K codebooks, N samples, T frames.
 """
@@ -13,6 +13,7 @@ from torch import Tensor
 from ..codecs.base import Codec
 from ..codecs.streams import CodecStream
 from ..core.limiter import Limiter, limit
+from .settings import count_frames
 
 # Seconds of sound that a codec decodes at once: its activations take megabytes a second.
 DECODE_SECONDS = 30.0
@@ -48,15 +49,28 @@ def decode_codes(codec: Codec, codes: Tensor) -> Tensor:
     """
     longest = max(1, int(DECODE_SECONDS * codec.frame_rate))
     frames = codes.shape[-1]
+    # Short rows: as many at once as come to the longest.
     if frames <= longest:
         groups = codes.split(max(1, longest // frames))
         return limit(torch.cat([codec.decode(group).float().cpu() for group in groups]), codec.sample_rate)
+    # Long rows: one after the other, each in parts [1, K, longest].
     rows = []
     for row in codes.split(1):
         decoder = LimitedDecoder(codec)
         parts = [decoder.push(part) for part in row.split(longest, dim=-1)]
         rows.append(torch.cat([*parts, decoder.flush()], dim=-1))
     return torch.cat(rows)
+
+
+def plan_chunks(first_seconds: float, seconds: float, frame_rate: float) -> tuple[int, int]:
+    """Whole frames of a stream's first chunk and of the others.
+
+    Raises:
+        TypeError, ValueError: a length is no number of seconds from one frame to 3600.
+    """
+    first = count_frames("first_chunk_seconds", first_seconds, frame_rate)
+    size = count_frames("chunk_seconds", seconds, frame_rate)
+    return min(first, size), size
 
 
 def decode_while(
@@ -76,16 +90,17 @@ def decode_while(
         sounds in a row are the sound of all codes. Sound may lag behind its codes by the decoder's latency.
     """
     frames = codes.shape[-1]
-    pushed = shown = 0
+    pushed = shown = 0  # frames that the decoder has, and those whose codes were given out
     wanted = first
     for complete in counts:
         if complete - pushed < wanted or complete == frames:
             continue
-        audio = decoder.push(codes[:, :, pushed:complete])
+        audio = decoder.push(codes[:, :, pushed:complete])  # [B, C, n], perhaps of no samples yet
         pushed = complete
         if audio.shape[-1]:
             yield audio.float().cpu(), codes[:, :, shown:pushed]
             shown, wanted = pushed, size
+    # The last codes, and what the decoder still holds back.
     last = [decoder.push(codes[:, :, pushed:])] if pushed < frames else []
     audio = torch.cat([*last, decoder.flush()], dim=-1).float().cpu()
     if audio.shape[-1]:

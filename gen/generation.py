@@ -1,35 +1,65 @@
-"""Decoding codes step by step: one window, or many that follow one another for longer sounds.
+"""Step-wise decoding of codes (autoregressive generation): one window, or several for longer sounds.
 
-Letters: B items, K codebooks, T frames, S steps.
+Letters: B items, K codebooks, V codes a codebook, T frames, P frames of a prompt of codes, S steps.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from ..core.errors import SoundloomError
+from ..core.errors import ArgumentError, SoundloomError
 from ..core.progress import Progress
 from ..core.threads import is_small, one_thread
 from .model.lm import AudioLM
 from .sampling import guide
+from .settings import MAX_SECONDS, ROUNDING, Schedule, check_number
 from .text.encoder import TextStates
 
 Sample = Callable[[Tensor], Tensor]
-# The guidance scale at a place of the sound: 0 is the first new frame, 1 the last.
-Schedule = Callable[[float], float]
+Cancel = Callable[[], bool]
 
 
 class GenerationCancelled(SoundloomError, RuntimeError):
     """The caller's `cancel` asked to stop; nothing of the sound is kept."""
 
 
+def plan_windows(
+    frames: int, frame_rate: float, max_seconds: float, extend_stride: float | None
+) -> tuple[int, int]:
+    """Frames of the longest window that is needed, and frames from one window to the next.
+
+    Args:
+        frames: T, of the whole sound.
+        frame_rate: of the codec in Hz.
+        max_seconds: the model's longest window.
+        extend_stride: seconds from one window to the next.
+
+    Raises:
+        TypeError, ValueError: the stride does not fit windows of `max_seconds`, and more than one is needed.
+    """
+    assert extend_stride is not None  # settings.fill has put the model's own there
+    check_number("extend_stride", extend_stride, 0.0, MAX_SECONDS, "seconds")
+    longest = int(max_seconds * frame_rate + ROUNDING)
+    stride = int(extend_stride * frame_rate + ROUNDING)
+    if frames <= longest:
+        return frames, max(1, stride)
+    if not 1 <= stride < longest:
+        raise ArgumentError(
+            f"extend_stride is {extend_stride} s; a sound longer than one window of {max_seconds} s needs at "
+            f"least one frame ({1.0 / frame_rate} s) and less than the window"
+        )
+    return longest, stride
+
+
 class CodeGenerator:
     """Generates codes for one batch of encoded prompts.
 
-    Texts are projected and the cache is claimed once, however many windows are then decoded. Guidance runs
+    Texts are projected and the cache is allocated once, however many windows are then decoded. Guidance runs
     prompts and "no prompt" (or negative prompts) together as 2 B rows; where one half cannot matter (scale 0
     or 1 throughout, no prompt at all) it is left out.
 
@@ -38,7 +68,7 @@ class CodeGenerator:
         text: B encoded prompts.
         max_frames: frames of the longest window.
         guidance_scale: 1 follows the prompt as trained, more follows it more closely, 0 ignores it; a
-            function of the place in the sound changes it on the way.
+            function of the position in the sound changes it on the way.
         negative: B encoded prompts to lead away from, as long as those of `text`; None: no prompt.
         attend_padding: see `AudioLM.condition`.
         cancel: asked before every step; when it says true, `GenerationCancelled` is raised.
@@ -53,13 +83,14 @@ class CodeGenerator:
         guidance_scale: float | Schedule = 3.0,
         negative: TextStates | None = None,
         attend_padding: bool = False,
-        cancel: Callable[[], bool] | None = None,
+        cancel: Cancel | None = None,
     ) -> None:
         self.lm = lm
         self.max_frames = max_frames
         self.guidance_scale = guidance_scale
         self.cancel = cancel
         self.batch = text.states.shape[0]
+        # Which rows run: both halves [2 B, L, D], or the one that matters [B, L, D].
         states, mask = text.states, text.mask
         other = text.null() if negative is None else negative
         prompted = bool(mask.any()) or bool(other.mask.any())
@@ -68,6 +99,7 @@ class CodeGenerator:
             states, mask = torch.cat([states, other.states]), torch.cat([mask, other.mask])
         elif guidance_scale == 0.0:
             states, mask = other.states, other.mask
+        # The last step is only predicted, never an input, so the cache need not hold it.
         steps = lm.pattern.num_steps(max_frames) - 1
         self.small = is_small(lm, rows=len(states))
         with one_thread(self.small):
@@ -98,14 +130,13 @@ class CodeGenerator:
         Returns:
             int64 `[B, K, T]`, the prompt included.
         """
-        codes, given = self.room(frames, prompt)
-        for done in self.extend(codes, given, stride, sample):
-            if progress is not None:
-                progress(done - given, frames - given)
+        codes, known = self.buffer(frames, prompt)
+        for _ in self.extend(codes, known, stride, sample, progress):
+            pass
         return codes
 
-    def room(self, frames: int, prompt: Tensor | None) -> tuple[Tensor, int]:
-        """Codes `[B, K, T]` that begin with the prompt `[B, K, P]`, the rest still to be found, and P."""
+    def buffer(self, frames: int, prompt: Tensor | None) -> tuple[Tensor, int]:
+        """Codes `[B, K, T]` that begin with the prompt `[B, K, P]`, the rest still to be generated, and P."""
         shape = (self.batch, self.lm.num_codebooks, frames)
         codes = torch.zeros(shape, dtype=torch.long, device=self.lm.device)
         if prompt is None:
@@ -113,69 +144,98 @@ class CodeGenerator:
         codes[:, :, : prompt.shape[-1]] = prompt
         return codes, prompt.shape[-1]
 
-    def extend(self, codes: Tensor, given: int, stride: int, sample: Sample) -> Iterator[int]:
-        """Find the codes after the first `given` frames, window by window, and say how far it is.
+    def extend(
+        self, codes: Tensor, known: int, stride: int, sample: Sample, progress: Progress | None = None
+    ) -> Iterator[int]:
+        """Generate the codes after the first `known` frames, window by window, and say how far it is.
 
         Each window starts `stride` frames after the one before and continues what that one made, so
         `max_frames - stride` frames are its context. Cache and positions never reach beyond one window.
 
         Args:
             codes: int64 `[B, K, T]`, filled in place.
-            given: P, frames that are there already.
-            stride, sample: see `generate`.
+            known: P, frames that are there already.
+            stride, sample, progress: see `generate`.
 
         Yields:
             After every step the number of frames of `codes` that are complete; it never falls, ends with T.
         """
-        frames = codes.shape[-1]
-        known, offset = given, 0
-        if frames > self.max_frames <= given:  # a prompt longer than a window: its end is the first context
-            offset = given - (self.max_frames - stride)
+        frames, prompt_frames, start = codes.shape[-1], known, 0
+        if frames > self.max_frames <= known:  # a prompt longer than a window: its end is the first context
+            start = known - (self.max_frames - stride)
 
-        def place(frame: int) -> float:
-            return _place(offset + frame, given, frames)
+        def position(frame: int) -> float:
+            """Where a frame of the window is among the new ones of the sound: 0 the first, 1 the last."""
+            return min(1.0, max(0.0, (start + frame - prompt_frames) / max(1, frames - prompt_frames - 1)))
 
         while known < frames:
-            end = min(offset + self.max_frames, frames)
-            for done in self._window(codes[:, :, offset:end], known - offset, sample, place):
-                yield max(known, offset + done)
-            known, offset = end, offset + stride
+            end = min(start + self.max_frames, frames)
+            for done in self._window(codes[:, :, start:end], known - start, sample, position):
+                complete = max(known, start + done)
+                if progress is not None:
+                    progress(complete - prompt_frames, frames - prompt_frames)
+                yield complete
+            known, start = end, start + stride
 
     def _window(
-        self, codes: Tensor, given: int, sample: Sample, place: Callable[[int], float]
+        self, codes: Tensor, known: int, sample: Sample, position: Callable[[int], float]
     ) -> Iterator[int]:
-        """Fill `codes [B, K, T]` after the first `given` frames; yields the complete ones at every step."""
+        """Fill `codes [B, K, T]` after the first `known` frames; yields the complete ones at every step."""
         pattern, frames = self.lm.pattern, codes.shape[-1]
-        sequence = pattern.build(codes[:, :, :given], frames, special=self.lm.special_token)
+        # Lay the codes out over the steps; what is still to be generated is -1.
+        sequence = pattern.build(codes[:, :, :known], frames, special=self.lm.special_token)  # [B, K, S]
         # Steps one after the other in memory, so that a step's tokens are read and written in one piece.
-        steps = sequence.permute(2, 0, 1).contiguous()
-        settled = steps >= 0
-        start = pattern.first_step_after(given)
+        steps = sequence.permute(2, 0, 1).contiguous()  # [S, B, K]
+        fixed = steps >= 0
         self.state.reset()
-        done = given
-        for step in range(start, len(steps)):
+        first, complete = pattern.first_step_after(known), known
+        for step in range(first, len(steps)):
             if self.cancel is not None and self.cancel():
                 raise GenerationCancelled("generation was cancelled before the sound was complete")
-            fed = steps[:start] if step == start else steps[step - 1 : step]
-            logits = self._step(fed, place(pattern.newest_frame(step)))
-            torch.where(settled[step], steps[step], sample(logits), out=steps[step])
-            complete = pattern.complete_frames(step + 1)
-            if complete > done:
-                codes[:, :, done:complete] = pattern.revert(steps.permute(1, 2, 0), complete, first=done)
-                done = complete
-            yield complete
+            # The prompt's steps at once, then the newest step alone: logits [B, K, V] of this one.
+            tokens = steps[:first] if step == first else steps[step - 1 : step]
+            logits = self._predict(tokens, position(pattern.newest_frame(step)))
+            # Sample every codebook, and keep what the prompt or the pattern fixes.
+            torch.where(fixed[step], steps[step], sample(logits), out=steps[step])
+            # Read out the frames of which the last codebook has just come.
+            done = pattern.complete_frames(step + 1)
+            if done > complete:
+                sequence = steps.permute(1, 2, 0)  # [B, K, S]
+                codes[:, :, complete:done] = pattern.revert(sequence, done, first=complete)
+                complete = done
+            yield done
 
-    def _step(self, steps: Tensor, place: float) -> Tensor:
-        """Feed steps `[S, B, K]`; guided logits `[B, K, V]` of the next, which is at `place` in the sound."""
+    def _predict(self, steps: Tensor, position: float) -> Tensor:
+        """Run steps `[S, B, K]`; guided logits `[B, K, V]` of the next, at this position in the sound."""
         # A step at a time: between two of them it is the caller's program that runs, with its own threads.
         with one_thread(self.small):
-            logits = self.lm.step(steps.permute(1, 2, 0), self.state)
+            logits = self.lm.step(steps.permute(1, 2, 0), self.state)  # [B, K, S] -> [rows, K, V]
         if not self.guided:
             return logits
-        scale = self.guidance_scale(place) if callable(self.guidance_scale) else self.guidance_scale
+        scale = self.guidance_scale(position) if callable(self.guidance_scale) else self.guidance_scale
         return guide(logits[: self.batch], logits[self.batch :], scale)
 
 
-def _place(frame: int, given: int, frames: int) -> float:
-    """Where a frame is among the new ones of a sound: 0 at the first, 1 at the last."""
-    return min(1.0, max(0.0, (frame - given) / max(1, frames - given - 1)))
+@dataclass(kw_only=True)
+class Batch:
+    """Rows that are being generated.
+
+    Attributes:
+        prompts, seeds: one for each row.
+        codes: int64 `[B, K, T]`, filled by `steps`.
+        steps: gives the number of complete frames after every step.
+        generator: holds the cache; to be closed at the end.
+    """
+
+    prompts: list[str]
+    seeds: list[int]
+    codes: Tensor
+    steps: Iterator[int]
+    generator: CodeGenerator
+
+    def run(self) -> Tensor:
+        """All codes `[B, K, T]`; the cache's memory is given back, whatever happens."""
+        with closing(self.generator):
+            for _ in self.steps:
+                pass
+        return self.codes

@@ -1,4 +1,4 @@
-"""Finding, loading and saving the parts of an AudioGen: language model, text encoder and codec.
+"""Load and save an AudioGen's parts: language model, text encoder and codec.
 
 Two kinds of folder are known: ours, and the one that AudioCraft published (see published.py).
 """
@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from ..codecs.base import Codec
-from ..codecs.registry import load_codec
+from ..codecs.registry import CODECS, load_codec
 from ..core.atomic import atomic_write
 from ..core.cache import converted
 from ..core.checkpoint import BUNDLED_MODELS, MAX_SHARD_BYTES, MODEL_FILES, read_json
@@ -68,6 +68,7 @@ def load_parts(
         allow_patterns=MODEL_FILES,
     )
     settings: dict[str, Any]
+    # The language model; names or folders of the other parts, where the caller names none.
     if (folder / PUBLISHED_FILE).is_file() or (folder / PUBLISHED_CODEC_FILE).is_file():
         show_licence(os.fspath(name))
         published = load_published_lm(folder, dtype)
@@ -78,15 +79,17 @@ def load_parts(
     else:
         config = read_json(folder / CONFIG_FILE)
         if (kind := config.get("_class_name", "AudioGen")) != "AudioGen":
+            call = "load_codec" if kind in CODECS else f"{kind}.from_pretrained"
             raise ModelError(
-                f"{os.fspath(name)} is of the kind {kind}, not an AudioGen, which makes sound of text; "
-                "foley, which ships, is one"
+                f"{os.fspath(name)} is of the kind {kind}, which {call} loads, not an AudioGen, which makes "
+                "sound of text; foley, which ships, is one"
             )
         lm = AudioLM.from_pretrained(folder / "lm", torch_dtype=dtype)
         text_encoder = folder / "text_encoder" if text_encoder is None else text_encoder
         if codec is None:
             codec = str(config["codec"]) if config.get("codec") else folder / "codec"
         settings = {key: config[key] for key in SETTINGS if key in config}
+    # The other parts, by name.
     if not isinstance(codec, Codec):
         settings["codec_name"] = codec if isinstance(codec, str) and not Path(codec).is_dir() else None
         codec = load_codec(codec, local_files_only=local_files_only)
@@ -112,7 +115,7 @@ def _published_codec(folder: Path) -> Path:
         return folder
 
     def build(target: Path) -> None:
-        codec: Any = load_codec(folder)
+        codec = load_codec(folder)
         codec.save_pretrained(target)
 
     return converted(file, "codec", build)
@@ -128,15 +131,15 @@ def save_parts(
     folder.mkdir(parents=True, exist_ok=True)
     (folder / CONFIG_FILE).unlink(missing_ok=True)
     save_lm(parts.lm, folder / "lm", weights=weights, max_shard_bytes=max_shard_bytes)
-    for part, place in ((parts.text_encoder, "text_encoder"), (parts.codec, "codec")):
-        if place == "codec" and parts.settings["codec_name"] is not None:
+    for part, name in ((parts.text_encoder, "text_encoder"), (parts.codec, "codec")):
+        if name == "codec" and parts.settings["codec_name"] is not None:
             continue
         save = getattr(part, "save_pretrained", None)
         if save is None:
             raise TypeError(
-                f"{type(part).__name__} has no save_pretrained, so {folder / place} cannot be written"
+                f"{type(part).__name__} has no save_pretrained, so {folder / name} cannot be written"
             )
-        save(folder / place)
+        save(folder / name)
     config = {key: parts.settings[key] for key in SETTINGS}
     config |= {"_class_name": "AudioGen", "codec": parts.settings["codec_name"]}
     with atomic_write(folder / CONFIG_FILE) as file:

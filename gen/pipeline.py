@@ -1,64 +1,39 @@
-"""AudioGen: text in, sound out.
+"""AudioGen: text to sound, from prompts to samples.
 
 prompts -> TextEncoder -> AudioLM (step by step, see generation.py) -> codes `[B, K, T]` -> Codec -> audio
-`[B, C, N]`.
+`[B, C, N]`. Letters: B rows (prompts x samples), C channels, N samples, K codebooks, T frames.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass, field
+from numbers import Real
 from pathlib import Path
-from typing import Any, Self, Unpack
+from typing import Any, Self
 
 import torch
 from torch import Tensor
 
 from ..codecs.base import Codec
-from ..core.audio import Audio
 from ..core.checkpoint import MAX_SHARD_BYTES
-from ..core.errors import ModelError
+from ..core.errors import ArgumentError, ModelError
 from ..core.progress import Progress
-from .decoding import LimitedDecoder, decode_codes, decode_while
-from .job import CodeSettings, Job, Options, Settings
+from ..core.threads import is_small, one_thread
+from .continuation import AudioSource, check_codes, encode_source, repeat_codes
+from .decoding import LimitedDecoder, decode_codes, decode_while, plan_chunks
+from .generated_audio import GeneratedAudio
+from .generation import Batch, Cancel, CodeGenerator, plan_windows
 from .loading import Parts, load_parts, save_parts
 from .model.lm import AudioLM
-from .request import (
-    AudioSource,
-    Guidance,
-    Prompts,
-    Seeds,
-    check_codes,
-    check_count,
-    check_frames,
-    count_frames,
-    list_prompts,
-    plan_chunks,
-    read_source,
-)
-from .rerank import Scorer, keep_best
+from .rerank import Scorer, best_rows
+from .sampling import Sampler, row_seeds
+from .settings import MAX_SECONDS, GenerationSettings, check_guidance, check_integer
 from .text.encoder import TextEncoder
+from .text.prompts import Prompts, list_prompts
 
 DEFAULT_TOP_K = 250
-
-
-@dataclass(eq=False)
-class GeneratedAudio(Audio):
-    """Generated sounds, one row for each prompt and variation, the variations of a prompt next to each other.
-
-    Attributes:
-        codes: int64 `[B, K, T]`, the codec's codes of the samples.
-        seeds: one for each row; generating that row's prompt alone with it gives the same row.
-        prompts: one for each row.
-        scores: what the scorer gave each row, higher is better; None unless there was one.
-    """
-
-    codes: Tensor
-    seeds: list[int] = field(default_factory=list)
-    prompts: list[str] = field(default_factory=list)
-    scores: list[float] | None = None
 
 
 class AudioGen:
@@ -72,7 +47,7 @@ class AudioGen:
         codec: turns its codes into sound.
         max_seconds: longest window; longer sounds are made of several.
         extend_stride: seconds from the start of one window to the next in longer sounds.
-        guidance_scale, top_k: what `generate` uses unless told otherwise.
+        guidance_scale, top_k: what `generate` uses where its settings are None.
         codec_name: how `save_pretrained` refers to the codec; without it, it stores the codec itself.
 
     Raises:
@@ -198,103 +173,72 @@ class AudioGen:
     def count_samples(self, duration: float) -> int:
         """Samples of the sound that `generate` makes for a duration in seconds; errors as there."""
         codec = self.codec
-        return round(count_frames(duration, codec.frame_rate) * codec.sample_rate / codec.frame_rate)
+        frames = GenerationSettings(duration=duration).frames(codec.frame_rate)
+        return round(frames * codec.sample_rate / codec.frame_rate)
 
     def generate(
         self,
         prompts: Prompts = "",
-        duration: float = 5.0,
-        guidance_scale: Guidance | None = None,
-        temperature: float = 1.0,
-        top_k: int | None = None,
-        top_p: float = 0.0,
-        seed: Seeds = None,
-        continue_from: AudioSource | None = None,
-        num_samples: int = 1,
-        progress: Progress | None = None,
+        settings: GenerationSettings | float | None = None,
         *,
-        negative_prompt: Prompts | None = None,
-        candidates: int = 1,
+        continue_from: AudioSource | None = None,
+        progress: Progress | None = None,
+        cancel: Cancel | None = None,
         rerank: Scorer | None = None,
-        cancel: Callable[[], bool] | None = None,
-        extend_stride: float | None = None,
-        reference_padding: bool = False,
+        **overrides: Any,
     ) -> GeneratedAudio:
-        """Generate sounds, within full scale: `codecs.limiter.Limiter` takes off what is beyond.
+        """Generate sounds, within full scale: `core.limiter.Limiter` takes off what is beyond.
 
         Args:
             prompts: one sentence or several; an empty one leaves the choice to the model.
-            duration: seconds of the result, what it continues included: from one frame of the codec to 3600,
-                cut to whole frames. Beyond `max_seconds` the sound is made in overlapping windows.
-            guidance_scale: 0 (ignore the prompt) to 100, 1 = as trained; None: the model's own, usually 3. A
-                pair moves evenly from the first to the second on the way; a function is given the place in
-                the sound, 0 at the first new frame and 1 at the last, and returns the scale there.
-            temperature: 0 (always the likeliest) to 100, 1 = as trained.
-            top_k: draw from the k likeliest codes, 0 = all; None: the model's own, usually 250.
-            top_p: draw from the likeliest codes up to this probability, 0 = off; replaces top_k.
-            seed: an integer for all prompts, or one for each. Same seed and prompt give the same sound
-                whatever else is in the batch; the same prompt twice with one integer gives the same sound
-                twice. None: random.
+            settings: how; a number is a duration in seconds; None: the defaults.
             continue_from: sound to continue: a path, an Audio, or samples and their rate, resampled and mixed
                 as the codec needs it. One sound serves all prompts, a batch gives each its own.
-            num_samples: different sounds for each prompt.
             progress: called with the number of frames done and the number to do.
-            negative_prompt: what to lead away from, one for all prompts or one for each: it takes the place
-                of "no prompt" in guidance, so guidance_scale must be above 1.
-            candidates: sounds that are made for each one that is returned; needs `rerank`.
-            rerank: scores candidates, of which the best is kept: called with audio `[B, C, N]`, its sample
-                rate and B prompts, returns B numbers, for example a `JudgeScorer`.
             cancel: asked before every step, for example `threading.Event().is_set`; when it says true the
                 generation ends with `GenerationCancelled`.
-            extend_stride: seconds between windows for long sounds; None: the model's own.
-            reference_padding: let the padding of shorter prompts take part in cross attention, as AudioCraft
-                does; results then depend on the other prompts of the batch.
+            rerank: scores candidates, of which the best is kept: called with audio `[B, C, N]`, its sample
+                rate and B prompts, returns B numbers, for example a `ClassifierScorer`.
+            overrides: fields of `GenerationSettings` by name, such as duration, seed or temperature; they go
+                before those of `settings`.
 
         Returns:
             `[prompts * num_samples, C, N]` with codes, seeds, prompts and scores of every row.
 
         Raises:
-            TypeError, ValueError: an argument is of a wrong type or out of range; the message names the
-                range.
+            TypeError, ValueError: an argument is of a wrong type or out of range; the message names it.
             FileNotFoundError, AudioError: the sound to continue cannot be read.
             GenerationCancelled: `cancel` said so.
         """
-        texts = list_prompts(prompts)
-        frames = count_frames(duration, self.codec.frame_rate)
-        if check_count("candidates", candidates) > 1 and rerank is None:
-            raise ModelError(
-                f"candidates is {candidates}, but rerank is None; give a scorer that chooses, for example "
-                "JudgeScorer()"
+        chosen = GenerationSettings.of(settings, overrides)
+        if chosen.candidates > 1 and rerank is None:
+            raise ArgumentError(
+                f"candidates is {chosen.candidates}, but rerank is None; give a scorer that chooses, for "
+                "example ClassifierScorer()"
             )
-        options = Options(
-            guidance_scale=guidance_scale,
-            temperature=temperature,
-            top_k=top_k,
-            top_p=top_p,
-            seed=seed,
-            num_samples=check_count("num_samples", num_samples) * candidates,
-            negative_prompt=negative_prompt,
-            cancel=cancel,
-            extend_stride=extend_stride,
-            reference_padding=reference_padding,
-            progress=progress,
-        )
+        texts, frames = list_prompts(prompts), chosen.frames(self.codec.frame_rate)
         with torch.inference_mode():
-            job = Job.start(self, texts, frames, self._encode(continue_from), options)
-            codes = job.run()
-            samples = decode_codes(self.codec, codes)
-        found = self._result(samples, codes, job)
-        return found if rerank is None else keep_best(found, candidates, rerank)
+            known = encode_source(continue_from, self.codec, self.lm)
+            batch = self._start(texts, frames, chosen, known, progress, cancel)
+            samples = decode_codes(self.codec, batch.run())
+        found = self._result(samples, batch.codes, batch)
+        if rerank is None:
+            return found
+        return found.take(
+            *best_rows(rerank, found.samples, found.sample_rate, found.prompts, chosen.candidates)
+        )
 
     def stream(
         self,
         prompts: Prompts = "",
-        duration: float = 5.0,
+        settings: GenerationSettings | float | None = None,
         *,
         continue_from: AudioSource | None = None,
+        progress: Progress | None = None,
+        cancel: Cancel | None = None,
         chunk_seconds: float = 0.5,
         first_chunk_seconds: float = 0.2,
-        **settings: Unpack[Settings],
+        **overrides: Any,
     ) -> Iterator[GeneratedAudio]:
         """Generate sounds and give them out chunk by chunk while the rest is still being made.
 
@@ -303,10 +247,10 @@ class AudioGen:
         iterator, or leaving it to be collected, ends the work and gives its memory back.
 
         Args:
-            prompts, duration, continue_from: as for `generate`.
+            prompts, settings, continue_from, progress, cancel, overrides: as for `generate`, but without
+                `candidates`, which needs whole sounds.
             chunk_seconds: length of a chunk, at least one frame of the codec.
             first_chunk_seconds: length of the first, short so that it comes soon.
-            settings: the others of `generate`, but for `candidates` and `rerank`, which need whole sounds.
 
         Returns:
             Yields chunks `[prompts * num_samples, C, n]`, their lengths about as asked. `codes` are those
@@ -317,56 +261,124 @@ class AudioGen:
             TypeError, ValueError, FileNotFoundError: as `generate`, at the call.
             GenerationCancelled: `cancel` said so, from the iterator.
         """
-        texts = list_prompts(prompts)
-        frames = count_frames(duration, self.codec.frame_rate)
+        chosen = GenerationSettings.of(settings, overrides)
+        chosen.refuse_candidates("stream")
+        texts, frames = list_prompts(prompts), chosen.frames(self.codec.frame_rate)
         first, size = plan_chunks(first_chunk_seconds, chunk_seconds, self.codec.frame_rate)
         with torch.inference_mode():
-            job = Job.start(self, texts, frames, self._encode(continue_from), Options(**settings))
-        return self._stream(job, first, size)
+            known = encode_source(continue_from, self.codec, self.lm)
+            batch = self._start(texts, frames, chosen, known, progress, cancel)
+        return self._stream(batch, first, size)
 
     @torch.inference_mode()
-    def _stream(self, job: Job, first: int, size: int) -> Iterator[GeneratedAudio]:
-        with closing(job.generator):
+    def _stream(self, batch: Batch, first: int, size: int) -> Iterator[GeneratedAudio]:
+        with closing(batch.generator):
             decoder = LimitedDecoder(self.codec)
-            for samples, codes in decode_while(decoder, job.codes, job.steps(), first=first, size=size):
-                yield self._result(samples, codes, job)
+            for samples, codes in decode_while(decoder, batch.codes, batch.steps, first=first, size=size):
+                yield self._result(samples, codes, batch)
 
     def generate_codes(
         self,
         prompts: Prompts = "",
         frames: int = 250,
-        guidance_scale: Guidance | None = None,
-        temperature: float = 0.0,
+        settings: GenerationSettings | None = None,
+        *,
         prompt_codes: Tensor | None = None,
-        **settings: Unpack[CodeSettings],
+        progress: Progress | None = None,
+        cancel: Cancel | None = None,
+        **overrides: Any,
     ) -> Tensor:
         """Generate codes without decoding them; greedy by default.
 
         Args:
-            frames: T, those of `prompt_codes` included.
+            prompts, progress, cancel: as for `generate`.
+            frames: T, those of `prompt_codes` included, instead of a duration.
+            settings: how; None: the defaults at temperature 0.
             prompt_codes: int64 `[K, P]`, `[1, K, P]` or `[B, K, P]` to continue, P < T.
-            settings: the others of `generate`, but for `candidates` and `rerank`, which need sounds.
+            overrides: as for `generate`, but without `duration`, and `candidates`, which needs sounds.
 
         Returns:
             int64 `[B, K, T]`.
+
+        Raises:
+            TypeError, ValueError: as `generate`.
         """
-        options = Options(guidance_scale=guidance_scale, temperature=temperature, **settings)
+        if isinstance(settings, Real) or "duration" in overrides:
+            raise TypeError(
+                "generate_codes counts frames: give frames=, and settings by name, as temperature=0"
+            )
+        chosen = GenerationSettings.of(settings or GenerationSettings(temperature=0.0), overrides)
+        chosen.refuse_candidates("generate_codes")
+        longest = int(MAX_SECONDS * self.codec.frame_rate)
+        texts, frames = list_prompts(prompts), check_integer("frames", frames, 1, longest)
         if prompt_codes is not None:
             prompt_codes = check_codes(prompt_codes, self.lm.num_codebooks, self.lm.codebook_size)
-        frames = check_frames(frames, self.codec.frame_rate)
         with torch.inference_mode():
-            codes = Job.start(self, list_prompts(prompts), frames, prompt_codes, options).run()
-        return codes.clone()
+            batch = self._start(texts, frames, chosen, prompt_codes, progress, cancel)
+            batch.run()
+        return batch.codes.clone()
 
-    def _result(self, samples: Tensor, codes: Tensor, job: Job) -> GeneratedAudio:
+    def _start(
+        self,
+        texts: list[str],
+        frames: int,
+        settings: GenerationSettings,
+        known: Tensor | None,
+        progress: Progress | None,
+        cancel: Cancel | None,
+    ) -> Batch:
+        """Check what depends on the model, encode the texts and allocate the memory.
+
+        Args:
+            texts: the prompts.
+            frames: T.
+            settings: as the caller gave them.
+            known: int64 `[1, K, P]`, or one for each text, to continue; None for nothing.
+            progress, cancel: see `generate`.
+
+        Raises:
+            ValueError: a setting does not fit the model or the number of prompts; the message names it.
+        """
+        codebooks, size = self.lm.num_codebooks, self.lm.codebook_size
+        settings = settings.fill(
+            guidance_scale=self.guidance_scale,
+            top_k=min(self.top_k, size),
+            extend_stride=self.extend_stride,
+        )
+        assert settings.guidance_scale is not None
+        samples = settings.num_samples * settings.candidates
+        negatives = settings.negatives(len(texts))
+        seeds = row_seeds(settings.seed, len(texts), samples)
+        sampler = Sampler(settings, seeds=seeds, num_codebooks=codebooks, codebook_size=size)
+        rate = self.codec.frame_rate
+        max_frames, stride = plan_windows(frames, rate, self.max_seconds, settings.extend_stride)
+        if known is not None:
+            known = repeat_codes(known.to(self.device), len(texts), samples, frames, rate)
+
+        # One batch, so that prompts and negative prompts are padded to one length; then a row for each sound.
+        with one_thread(is_small(self.lm, rows=len(texts) + len(negatives))):  # its encoder is small, too
+            encoded = self.text_encoder([*texts, *negatives]).repeat(samples)
+        rows = len(texts) * samples
+        generator = CodeGenerator(
+            self.lm,
+            encoded.rows(0, rows),
+            max_frames=max_frames,
+            guidance_scale=check_guidance(settings.guidance_scale),
+            negative=encoded.rows(rows, 2 * rows) if negatives else None,
+            attend_padding=settings.reference_padding,
+            cancel=cancel,
+        )
+        codes, prompt_frames = generator.buffer(frames, known)  # [B, K, T]
+        return Batch(
+            prompts=[text for text in texts for _ in range(samples)],
+            seeds=seeds,
+            codes=codes,
+            steps=generator.extend(codes, prompt_frames, stride, sampler, progress),
+            generator=generator,
+        )
+
+    def _result(self, samples: Tensor, codes: Tensor, batch: Batch) -> GeneratedAudio:
         with torch.inference_mode(False):  # so that the result can be used in training
             return GeneratedAudio(
-                samples.clone(), self.codec.sample_rate, codes.clone(), job.seeds, job.prompts
+                samples.clone(), self.codec.sample_rate, codes.clone(), batch.seeds, batch.prompts
             )
-
-    def _encode(self, source: AudioSource | None) -> Tensor | None:
-        """Codes `[B, K, P]` of a sound to continue."""
-        if source is None:
-            return None
-        audio = self.codec.prepare(*read_source(source))
-        return self.codec.encode(audio.to(self.device))[:, : self.lm.num_codebooks]

@@ -1,19 +1,16 @@
-"""Reading AudioGen checkpoints as AudioCraft published them (`state_dict.bin`).
+"""Read the language model of an AudioGen that AudioCraft published (`state_dict.bin`).
 
-The file is a torch.save of a plain dict: `best_state` (the state dict) and `xp.cfg` (the training run's YAML,
-unresolved). Sizes come from the tensors; only settings that the tensors do not show are read from the YAML,
-and only those that change the computation are required to have the values that this implementation covers.
-The first load converts the weights to safetensors in the cache (core/cache.py), later ones map those into
-memory.
+core/audiocraft.py reads the file. Sizes come from the tensors; only settings that the tensors do not show are
+read from the configuration, and only those that change the computation are required to have the values that
+this implementation covers. The first load converts the weights to safetensors in the cache (core/cache.py),
+later ones map those into memory.
 """
 
 from __future__ import annotations
 
 import json
 import logging
-import pickle
 import re
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from textwrap import shorten
@@ -22,7 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..core.audiocraft import PublishedConfig
+from ..core.audiocraft import PublishedConfig, read_published, warn_of_unknown
 from ..core.cache import converted
 from ..core.checkpoint import MAX_SHARD_BYTES, read_json, write_shards
 from ..core.errors import ModelError, ModelNotFoundError
@@ -90,14 +87,7 @@ def load_published_lm(folder: Path, dtype: torch.dtype = torch.float32) -> Publi
     kind = str(dtype).removeprefix("torch.")
     cached = converted(path, f"lm-{kind}", lambda target: convert_published_lm(path, target, dtype))
     usage: dict[str, Any] = dict(read_json(cached / USAGE_FILE))
-    unknown = usage.pop("unknown")
-    if unknown:
-        logger.warning(
-            "%s: its configuration has settings that this version of soundloom does not know and leaves out "
-            "of account: %s. If the result sounds wrong, this may be why",
-            path,
-            ", ".join(f"{key} = {value!r}" for key, value in unknown.items()),
-        )
+    warn_of_unknown(str(path), usage.pop("unknown"))
     lm = AudioLM.from_pretrained(cached, torch_dtype=dtype, mapped=True)
     return PublishedLM(lm=lm, **usage)
 
@@ -114,20 +104,7 @@ def convert_published_lm(path: Path, target: Path, dtype: torch.dtype) -> None:
     Raises:
         ValueError: as for `load_published_lm`.
     """
-    try:
-        # Only the zip format that torch has written since 1.6 can be mapped.
-        mapped = zipfile.is_zipfile(path)
-        package = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
-    except (RuntimeError, pickle.UnpicklingError, EOFError, KeyError, OSError) as error:
-        raise ModelError(
-            f"weight file {path} is truncated or damaged ({error}); download it again"
-        ) from error
-    if not isinstance(package, dict) or not {"best_state", "xp.cfg"} <= package.keys():
-        raise ModelError(
-            f"{path} is no published AudioGen model: it lacks the keys 'best_state' and 'xp.cfg'"
-        )
-    config = PublishedConfig(package["xp.cfg"], str(path))
-    state = dict(package["best_state"])
+    state, config = read_published(path, "AudioGen model")
     try:
         settings = read_settings(config, state)
         with torch.device("meta"):  # only names and shapes are needed
@@ -240,7 +217,7 @@ def convert_state(state: dict[str, Tensor], where: str = "the state dict") -> di
     """Rename and pack a published state dict into AudioLM's.
 
     Raises:
-        ValueError: a tensor has no place in AudioLM; the message names it.
+        ValueError: AudioLM has no such tensor; the message names it.
     """
     result: dict[str, Tensor] = {"embedding.weight": torch.cat(_numbered(state, "emb", "weight"))}
     for kind in ("weight", "bias"):

@@ -1,11 +1,11 @@
-"""From logits to tokens: guidance, temperature, top-k, top-p, and one random stream for every item.
+"""Sample tokens from logits: guidance, temperature, top-k, top-p, and one random stream for every item.
 
 Letters: B items, K codebooks, V codes a codebook.
 """
 
 from __future__ import annotations
 
-import math
+import secrets
 from collections.abc import Sequence
 
 import numpy as np
@@ -13,8 +13,7 @@ import torch
 from torch import Tensor
 
 from ..core.errors import ArgumentError
-
-MAX_SEED = 2**63 - 1
+from .settings import GenerationSettings, Seeds, check_integer
 
 
 def guide(conditional: Tensor, unconditional: Tensor, guidance_scale: float) -> Tensor:
@@ -26,8 +25,8 @@ def keep_top_k(probabilities: Tensor, k: int) -> Tensor:
     """Zero what is below the k-th largest probability of the last axis; ties with it stay. Not normalised."""
     if probabilities.is_cpu and probabilities.dtype == torch.float32:
         # NumPy selects in a third of the time that topk takes, which also sorts the k above the one wanted.
-        place = probabilities.shape[-1] - k
-        kth = torch.from_numpy(np.partition(probabilities.detach().numpy(), place)[..., place, None])
+        rank = probabilities.shape[-1] - k  # of the k-th largest among the values from small to large
+        kth = torch.from_numpy(np.partition(probabilities.detach().numpy(), rank)[..., rank, None])
     else:
         kth = probabilities.topk(k, dim=-1).values[..., -1:]
     return probabilities.masked_fill(probabilities < kth, 0.0)
@@ -64,30 +63,23 @@ def variation_seed(seed: int, variation: int) -> int:
     return int(np.random.SeedSequence([seed, variation]).generate_state(1)[0])
 
 
-def check_sampling(temperature: float, top_k: int, top_p: float, codebook_size: int) -> None:
-    """Check the sampling settings.
+def row_seeds(seed: Seeds, prompts: int, num_samples: int) -> list[int]:
+    """One seed for every row, the samples of a prompt next to each other; drawn at random where seed is None.
 
     Raises:
-        TypeError: top_k is not an integer or another setting is no number.
-        ValueError: a setting is out of range; the message names it, its value and the range.
+        ValueError: several seeds, but not one for each prompt.
     """
-    check_number("temperature", temperature, 0.0, 100.0, "0 is greedy, 1 samples as trained")
-    check_number("top_p", top_p, 0.0, 1.0, "0 turns it off")
-    if isinstance(top_k, bool) or not isinstance(top_k, (int, np.integer)):
-        raise TypeError(f"top_k is {top_k!r}; it must be an integer from 0 (off) to {codebook_size}")
-    if not 0 <= top_k <= codebook_size:
-        raise ArgumentError(
-            f"top_k is {top_k}; allowed are 0 (off) to {codebook_size}, the number of codes of this model"
-        )
-
-
-def check_number(name: str, value: float, low: float, high: float, hint: str) -> float:
-    """Return a number as float; TypeError if it is none, ValueError unless it lies in `[low, high]`."""
-    if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
-        raise TypeError(f"{name} is {value!r}; it must be a number from {low:g} to {high:g} ({hint})")
-    if not math.isfinite(value) or not low <= value <= high:
-        raise ArgumentError(f"{name} is {value}; allowed are {low:g} to {high:g} ({hint})")
-    return float(value)
+    if seed is None:
+        own: Sequence[int] = [secrets.randbits(32) for _ in range(prompts)]
+    elif isinstance(seed, Sequence):
+        own = seed
+        if len(own) != prompts:
+            raise ArgumentError(
+                f"seed has {len(own)} entries for {prompts} prompts; give one each, or one integer"
+            )
+    else:
+        own = [seed] * prompts
+    return [variation_seed(int(value), index) for value in own for index in range(num_samples)]
 
 
 class Sampler:
@@ -97,25 +89,22 @@ class Sampler:
     and whether or not the token is then needed, so an item gets the same tokens alone and in any batch.
 
     Args:
+        settings: how to draw; of them count temperature, top_k (None: off) and top_p.
         seeds: one seed for each item.
         num_codebooks: K.
-        temperature: divides the logits; 0 is greedy.
-        top_k: keep the k likeliest, 0 = off. Used when top_p is 0.
-        top_p: keep the likeliest up to this sum, 0 = off.
+        codebook_size: V.
+
+    Raises:
+        ValueError: top_k is more than there are codes.
     """
 
     def __init__(
-        self,
-        *,
-        seeds: Sequence[int],
-        num_codebooks: int,
-        temperature: float = 1.0,
-        top_k: int = 250,
-        top_p: float = 0.0,
+        self, settings: GenerationSettings, *, seeds: Sequence[int], num_codebooks: int, codebook_size: int
     ) -> None:
-        self.temperature = temperature
-        self.top_k = top_k
-        self.top_p = top_p
+        self.temperature = settings.temperature
+        meaning = f"0 is off, {codebook_size} are all codes of this model"
+        self.top_k = check_integer("top_k", settings.top_k or 0, 0, codebook_size, meaning)
+        self.top_p = settings.top_p
         # Streams live on the CPU, so that a seed means the same on every device.
         self.streams = [torch.Generator().manual_seed(seed) for seed in seeds]
         self.uniform = torch.empty(len(self.streams), num_codebooks)
@@ -124,13 +113,16 @@ class Sampler:
         """Choose tokens: logits `[B, K, V]` -> int64 `[B, K]`."""
         if self.temperature <= 0:
             return logits.argmax(dim=-1)
+        # One number in [0, 1) for each codebook of each item: [B, K].
         for row, stream in zip(self.uniform, self.streams, strict=True):
             row.uniform_(generator=stream)
+        # Temperature.
         logits = logits.float()
         if self.temperature != 1:
             # Taking off the maximum first keeps tiny temperatures from dividing up to infinity.
             logits = (logits - logits.amax(dim=-1, keepdim=True)) / self.temperature
-        probabilities = torch.softmax(logits, dim=-1)
+        probabilities = torch.softmax(logits, dim=-1)  # [B, K, V]
+        # Leave unlikely codes out.
         if self.top_p > 0:
             probabilities = keep_top_p(probabilities, self.top_p)
         elif self.top_k > 0:

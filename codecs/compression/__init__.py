@@ -1,12 +1,11 @@
-"""Sound files and pipes to compressed files and back, in memory that does not grow with their length.
+"""Encode and decode sound files and pipes, in memory that does not grow with their length.
 
     encode_file("a.wav", "a.loom", codec)        decode_file("a.loom", "a.wav")        describe_file("a.loom")
 
 Sources and destinations are paths or binary streams (pipes); what is written appears complete or not at all.
 
-From the inside out: where things come from and go to (places), sounds block by block (soundio, pieces), what
-of a codec is stored (storage), sound to frames and back (compression); one file (encoding, decoding, shelf,
-report), and many (batch). EnCodec's own format goes another way (ecdc).
+One file: encode_file, decode_file, file_report, with the codecs that files name (loaded_codecs); many: jobs.
+Sound to frames and back is in ../frames/; EnCodec's own format goes another way (ecdc_files, ../ecdc/).
 """
 
 from .decode_file import decode_file

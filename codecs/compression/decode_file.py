@@ -22,10 +22,11 @@ from ...core.raw_format import RawFormat
 from ..base import Codec
 from ..container import ContainerError, ContainerReader
 from ..container.reader import LONG_SECONDS
-from ..ecdc.ecdc_files import open_ecdc
 from ..ecdc.ecdc_header import EcdcError, starts_ecdc
+from ..frames.decode_frames import FrameSource, check_codec, decode_blocks, other_weights
+from ..frames.span import plan_span
+from .ecdc_files import open_ecdc
 from .file_report import Decoding, FileReport
-from .frames import FrameSource, check_codec, decode_blocks, other_weights, plan_span
 from .loaded_codecs import CodecShelf
 
 UNLIMITED = 1e30  # a ceiling that no sound reaches

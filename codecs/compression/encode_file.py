@@ -19,13 +19,13 @@ from ...core.raw_format import RawFormat
 from ...core.sound_reader import open_sound
 from ..base import Codec
 from ..container import SUFFIX, ContainerError, ContainerWriter, Header
-from ..ecdc.ecdc_files import check_encodec, encode_ecdc
 from ..ecdc.ecdc_header import SUFFIX as ECDC_SUFFIX
 from ..ecdc.ecdc_header import EcdcHeader
+from ..frames.encode_frames import BLOCK_SECONDS, encode_blocks
+from ..frames.level import LevelMatch, match_level
+from ..frames.storage import choose_storage, make_header
+from .ecdc_files import check_encodec, encode_ecdc
 from .file_report import FileReport
-from .frames import BLOCK_SECONDS, encode_blocks
-from .level import LevelMatch, match_level
-from .storage import choose_storage, make_header
 
 # Seconds of a pipe that are waited for: it may be a live sound.
 LIVE_SECONDS = 0.25

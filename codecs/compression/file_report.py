@@ -1,4 +1,4 @@
-"""What is in a compressed file, and what was done to make or decode one."""
+"""Describe a compressed file, and report what encoding or decoding one did."""
 
 from __future__ import annotations
 

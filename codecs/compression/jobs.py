@@ -1,4 +1,4 @@
-"""Many files at once: which there are, what each becomes, and doing them side by side.
+"""Batch processing of files: find them, name what each becomes, run the jobs in threads.
 
 Sources are files, folders (with everything in them) and glob patterns; folders keep their structure.
 One file that fails is a Failure among the results, see ../failures.py.

@@ -1,9 +1,9 @@
-"""The codecs of compressed files, found by the names in the files."""
+"""A cache of loaded codecs, by the names in compressed files."""
 
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..base import Codec
 from ..container import ContainerError
@@ -44,11 +44,11 @@ class CodecShelf:
         with self._lock:
             if name not in self._codecs:
                 try:
-                    codec: Any = load_codec(name, local_files_only=True)
+                    codec = load_codec(name, device=self._device, local_files_only=True)
                 except (ValueError, OSError, ImportError) as error:
                     raise ContainerError(
                         f"{source} was made with the codec {name!r}, which is not here ({error}); "
                         "give it: --codec FOLDER or NAME, in Python codec=load_codec(…)"
                     ) from error
-                self._codecs[name] = codec.to(self._device)
+                self._codecs[name] = codec
             return self._codecs[name]

@@ -1,4 +1,4 @@
-"""Numbers and texts at the front of bytes that may be damaged: the smallest parts of a .loom file."""
+"""Read numbers and texts from bytes that may be damaged: the smallest parts of a .loom file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a compressed-audio file says about itself; its bytes are in header_bytes.py.
+"""The header of a compressed-audio file, every value checked; its bytes are in header_bytes.py.
 
 Every number is checked here once, for files to be written and for files that were read, so that nothing
 behind this module has to expect a hostile value.

@@ -1,4 +1,4 @@
-"""A header as the bytes that a file starts with: one way to write each, specified in docs/format.md."""
+"""Pack and unpack the header of a .loom file, as docs/format.md specifies it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reads compressed-audio files: in order from any stream, any part of a seekable file, or what is intact."""
+"""Read compressed-audio files: in order from any stream, any part of a seekable file, or what is intact."""
 
 from __future__ import annotations
 

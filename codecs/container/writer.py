@@ -1,4 +1,4 @@
-"""Writes compressed-audio files, front to back, to any stream."""
+"""Write compressed-audio files, front to back, to any stream."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""EnCodec's own file format, `.ecdc`: read, written, and told about without a model."""
+"""EnCodec's own file format, `.ecdc`: read, write, and describe without a model."""

@@ -1,21 +1,18 @@
-"""How `.ecdc` files hold codes: in 10 bits each, or by a language model and an arithmetic coder."""
+"""Codes in `.ecdc` files: 10 bits each, or by a language model and an arithmetic coder."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import Any, BinaryIO
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from ...core._torchaudio import import_encodec
 from ..encodec.convert import read_th
-
-if TYPE_CHECKING:
-    from ..encodec.model import EnCodec
+from ..encodec.segment_codec import SegmentCodec
 
 LANGUAGE_MODELS = {
     "encodec_24khz": "encodec_lm_24khz-1608e3c0.th",
@@ -24,22 +21,8 @@ LANGUAGE_MODELS = {
 LANGUAGE_MODEL_URL = "https://dl.fbaipublicfiles.com/encodec/v0/"
 
 
-def pack_codes(codes: Tensor, bits: int) -> bytes:
-    """Codes `[K, T]` as bytes: frame by frame, lowest bit first, filled up to a whole byte at the end."""
-    values = codes.T.reshape(-1, 1).cpu().numpy()
-    return np.packbits((values >> np.arange(bits)) & 1, bitorder="little").tobytes()
-
-
-def unpack_codes(data: bytes, bits: int, codebooks: int, frames: int) -> Tensor:
-    """What `pack_codes` was given, `[K, T]`."""
-    count = frames * codebooks * bits
-    flat = np.unpackbits(np.frombuffer(data, np.uint8), count=count, bitorder="little")
-    values = flat.reshape(frames, codebooks, bits).astype(np.int64) << np.arange(bits)
-    return torch.from_numpy(values.sum(axis=-1).T.copy())
-
-
 def load_language_model(
-    codec: EnCodec, file: str | os.PathLike[str] | None = None, *, local_files_only: bool = False
+    codec: SegmentCodec, file: str | os.PathLike[str] | None = None, *, local_files_only: bool = False
 ) -> nn.Module:
     """The language model that makes `.ecdc` files smaller.
 
@@ -79,7 +62,7 @@ def load_language_model(
     return model.to(codec.device)
 
 
-def new_language_model(codec: EnCodec) -> nn.Module:
+def new_language_model(codec: SegmentCodec) -> nn.Module:
     """A language model of the published size with untrained weights, in evaluation mode."""
     model = import_encodec().model.LMModel(
         codec.max_codebooks,
@@ -109,29 +92,25 @@ class Predictor:
         quantize = import_encodec().quantization.ac.build_stable_quantized_cdf
         return [quantize(made[0, :, k, 0], bits, check=False) for k in range(self.input.shape[1])]
 
-    def see(self, codes: Tensor) -> None:
-        """Take the frame `[1, K, 1]` that it was."""
-        self.input = 1 + codes.to(self.device)
+    def see(self, frame: Sequence[int]) -> None:
+        """Take the frame of K codes that it was."""
+        self.input = 1 + torch.tensor(frame, device=self.device).view(1, -1, 1)
 
 
 class PlainPacker:
     """Writes the codes of a segment in so many bits each, while they come in."""
 
     def __init__(self, stream: BinaryIO, bits: int) -> None:
-        self._stream, self._bits = stream, bits
-        self._held: Tensor | None = None
+        self._packer = import_encodec().binary.BitPacker(bits, stream)
 
     def push(self, codes: Tensor) -> None:
-        """Take codes `[K, T]`; of any 8 frames all bits fill whole bytes."""
-        codes = codes if self._held is None else torch.cat([self._held, codes], dim=-1)
-        whole = codes.shape[-1] // 8 * 8
-        self._stream.write(pack_codes(codes[:, :whole], self._bits))
-        self._held = codes[:, whole:]
+        """Take codes `[K, T]`; they are written frame by frame."""
+        for value in codes.T.flatten().tolist():
+            self._packer.push(value)
 
     def finish(self) -> None:
-        """Write what is left."""
-        if self._held is not None:
-            self._stream.write(pack_codes(self._held, self._bits))
+        """Fill the last byte up."""
+        self._packer.flush()
 
 
 class CodedPacker:
@@ -143,20 +122,34 @@ class CodedPacker:
 
     def push(self, codes: Tensor) -> None:
         """Take codes `[K, T]`."""
-        for frame in codes.split(1, dim=-1):
+        for frame in codes.T.tolist():
             cdfs = self._predictor.cdfs(self._coder.total_range_bits)
-            for value, cdf in zip(frame.flatten().tolist(), cdfs, strict=True):
+            for value, cdf in zip(frame, cdfs, strict=True):
                 self._coder.push(value, cdf)
             _forget(self._coder)
-            self._predictor.see(frame.unsqueeze(0))
+            self._predictor.see(frame)
 
     def finish(self) -> None:
         """Write what is left."""
         self._coder.flush()
 
 
-def read_coded(stream: Any, codebooks: int, language_model: nn.Module) -> Iterator[Tensor]:
-    """Read frames `[1, K, 1]`, without end, by the arithmetic coder from what has a `read` method.
+def read_plain(stream: Any, bits: int, codebooks: int) -> Iterator[list[int]]:
+    """Read frames of K codes, without end, in so many bits each from what has a `read` method.
+
+    Raises:
+        EOFError: there is no more data.
+    """
+    unpacker = import_encodec().binary.BitUnpacker(bits, stream)
+    while True:
+        values = [unpacker.pull() for _ in range(codebooks)]
+        if None in values:
+            raise EOFError("the file ends too early; it is truncated")
+        yield values
+
+
+def read_coded(stream: Any, codebooks: int, language_model: nn.Module) -> Iterator[list[int]]:
+    """Read frames of K codes, without end, by the arithmetic coder from what has a `read` method.
 
     Raises:
         EOFError: there is no more data.
@@ -175,9 +168,8 @@ def read_coded(stream: Any, codebooks: int, language_model: nn.Module) -> Iterat
                 raise EOFError("the file ends too early; it is truncated")
             values.append(value)
         _forget(coder)
-        frame = torch.tensor(values).view(1, -1, 1)
-        predictor.see(frame)
-        yield frame
+        predictor.see(values)
+        yield values
 
 
 def _forget(coder: Any) -> None:

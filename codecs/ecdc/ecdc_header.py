@@ -1,4 +1,4 @@
-"""What an `.ecdc` file says about itself, read without loading any model.
+"""The header of an `.ecdc` file, read without loading any model.
 
 Magic `ECDC`, version 0, size of what follows as uint32, big-endian; then JSON: `m` model, `al` samples, `nc`
 codebooks, `lm` whether a language model was used.
@@ -11,6 +11,7 @@ import struct
 from dataclasses import dataclass
 from typing import BinaryIO
 
+from ...core._torchaudio import import_encodec
 from ...core.errors import SoundloomError
 
 SUFFIX = ".ecdc"
@@ -64,20 +65,21 @@ class EcdcHeader:
         return MODELS[self.model][2]
 
 
-def pack_header(header: EcdcHeader) -> bytes:
-    """A header as the bytes that a file starts with; the same as the package's."""
+def write_header(stream: BinaryIO, header: EcdcHeader) -> None:
+    """Write a header, as the package does."""
     fields = {
         "m": header.model,
         "al": header.length,
         "nc": header.num_codebooks,
         "lm": header.language_model,
     }
-    content = json.dumps(fields).encode("utf-8")
-    return PREFIX.pack(MAGIC, VERSION, len(content)) + content
+    import_encodec().binary.write_ecdc_header(stream, fields)
 
 
 def read_header(stream: BinaryIO, name: str) -> tuple[EcdcHeader, int]:
     """Read a header from where a stream stands; also returns its size in bytes.
+
+    The package's own reader believes any size, and does not say what is wrong where.
 
     Raises:
         EcdcError: no such file, or a hostile or damaged header.

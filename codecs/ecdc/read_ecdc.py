@@ -1,4 +1,4 @@
-"""`.ecdc` files: EnCodec's own format, read as by `encodec.decompress`.
+"""Read `.ecdc` files, EnCodec's own format, block by block.
 
 A file is the header (ecdc_header.py), then segment after segment: its loudness as a big-endian float32 (48
 kHz only) and its codes, frame by frame, in 10 bits each (lowest bit first, filled up to a byte at the end of
@@ -19,16 +19,15 @@ from torch import Tensor, nn
 
 from ...core.audio import Audio
 from ...core.files import open_input
+from ..encodec.coded_segments import SCALE, OverlapAdd, Segment
 from ..encodec.model import EnCodec
-from ..encodec.segments import SCALE, OverlapAdd, Segment
 from ..registry import load_codec
-from .ecdc_codes import load_language_model, read_coded, unpack_codes
+from .ecdc_codes import load_language_model, read_coded, read_plain
 from .ecdc_header import PREFIX, EcdcError, EcdcHeader, read_fully, read_header
 from .write_ecdc import check_codec, expected_frames
 
 MAX_SCALE = 1e6
-# Frames that are read before they are decoded: a multiple of 8, so that they end with a byte at any K.
-BLOCK_FRAMES = 752
+BLOCK_FRAMES = 750  # that are read before they are decoded
 
 
 class EcdcReader:
@@ -113,21 +112,17 @@ class EcdcReader:
     def _codes(self, size: int, last: bool) -> Iterator[Tensor]:
         """Codes `[1, K, t]` of a segment of that many samples, in blocks."""
         frames, codebooks = -(-size // self.codec.hop_length), self.header.num_codebooks
-        coded = None
         if self.language_model is not None:
             coded = read_coded(_Counted(self), codebooks, self.language_model)
+        else:
+            coded = read_plain(_Counted(self), self.codec.model.bits_per_codebook, codebooks)
         for start in range(0, frames, BLOCK_FRAMES):
-            count = min(BLOCK_FRAMES, frames - start)
-            if coded is None:
-                data = self._read(self._packed_size(count))
-                bits = self.codec.model.bits_per_codebook
-                yield unpack_codes(data, bits, codebooks, count).unsqueeze(0)
-                continue
             try:
-                yield torch.cat([next(coded) for _ in range(count)], dim=-1)
+                block = [next(coded) for _ in range(min(BLOCK_FRAMES, frames - start))]
             except (EOFError, ValueError) as error:
                 raise self._error(str(error)) from error
-        if last and coded is None:
+            yield torch.tensor(block).T.unsqueeze(0)  # [t, K] -> [1, K, t]
+        if last and self.language_model is None:
             # What dump_ecdc adds for the package's reader may follow, nothing else.
             spare = self._packed_size(expected_frames(self.codec, size)) - self._packed_size(frames)
             rest = self.stream.read(spare + 1)

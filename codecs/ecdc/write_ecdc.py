@@ -1,4 +1,4 @@
-"""Writes `.ecdc` files, as `encodec.compress` does; see read_ecdc.py for the format."""
+"""Write `.ecdc` files, as `encodec.compress` does; see read_ecdc.py for the format."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from torch import Tensor, nn
 
 from ...core.atomic import atomic_write
 from ...core.files import check_file_destination
+from ..encodec.coded_segments import SCALE
 from ..encodec.model import EnCodec
-from ..encodec.segments import SCALE
 from .ecdc_codes import CodedPacker, PlainPacker
-from .ecdc_header import MODELS, SUFFIX, EcdcHeader, pack_header
+from .ecdc_header import MODELS, SUFFIX, EcdcHeader, write_header
 
 
 class _Packer(Protocol):
@@ -65,7 +65,7 @@ class EcdcWriter:
         self._encoder = codec.stream_encoder(num_codebooks=num_codebooks)  # of a codec without segments
         self._held = torch.zeros(1, codec.channels, 0)  # from the next segment's first sample on
         self._taken = self._start = self._frames = 0
-        stream.write(pack_header(self.header))
+        write_header(stream, self.header)
         self._packer = self._new_packer()
 
     def write(self, samples: Tensor) -> None:

@@ -1,8 +1,7 @@
 """Meta's EnCodec through the `encodec` package.
 
-The network (network) and its weights from wherever they are (weights) make the codec (model); sounds in
-segments (segments); codes while the sound comes in (stages, streaming); `.ecdc` files (ecdc_header,
-ecdc_codes, ecdc_writer, and their reader, ecdc).
+Its settings (encodec_config) and network (network), one segment (coded_segments, segment_codec), streaming
+(stages, streaming), weights as others publish them (convert), and the codec itself (model).
 """
 
 import importlib

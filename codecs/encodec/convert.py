@@ -1,4 +1,4 @@
-"""Weights of EnCodec as others saved them: Meta's own `.th` files and transformers' folders.
+"""Convert published EnCodec weights: Meta's own `.th` files and transformers' folders.
 
 Both hold the same network under other names. Weight normalisation is folded in, which changes no output.
 """
@@ -6,9 +6,7 @@ Both hold the same network under other names. Weight normalisation is folded in,
 from __future__ import annotations
 
 import hashlib
-import json
 import math
-import pickle
 import re
 from pathlib import Path
 from typing import Any
@@ -16,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ...core.checkpoint import read_config, read_torch
 from ...core.errors import ModelError, ModelNotFoundError
 from ...core.safetensors_files import load_safetensors
 from ..weights_hash import fold_weight_norm
@@ -74,26 +73,6 @@ _TRANSFORMERS_FIXED = {
     "trim_right_ratio": 1.0,
     "use_conv_shortcut": True,
 }
-
-
-def read_config(folder: Path) -> dict[str, Any]:
-    """A folder's config.json; empty if there is none.
-
-    Raises:
-        ValueError: it is not a JSON object.
-    """
-    path = folder / "config.json"
-    if not path.is_file():
-        return {}
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ModelError(f"{path} is not readable JSON ({error}); fetch the model again") from error
-    if not isinstance(config, dict):
-        raise ModelError(
-            f"{path} holds a {type(config).__name__} where an object belongs; fetch the model again"
-        )
-    return config
 
 
 def is_ours(path: Path) -> bool:
@@ -163,10 +142,7 @@ def read_th(file: Path) -> dict[str, Tensor]:
             raise ModelError(
                 f"{file} is damaged: its SHA-256 begins with {digest[:8]}, not {match[1]}; fetch it again"
             )
-    try:
-        state = torch.load(file, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, pickle.UnpicklingError, EOFError, KeyError, ValueError) as error:
-        raise ModelError(f"{file} is not a readable checkpoint (truncated or damaged?): {error}") from error
+    state = read_torch(file)
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise ModelError(f"{file} holds no plain dictionary of tensors, so it is no EnCodec model")
     return state

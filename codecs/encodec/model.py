@@ -8,23 +8,17 @@ Codec's contract.
 from __future__ import annotations
 
 import logging
-import math
 import os
-from collections.abc import Iterator, Sequence
-from fractions import Fraction
+from collections.abc import Iterator
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import Any, Self
 
 import torch
-from diffusers.configuration_utils import ConfigMixin, register_to_config
-from diffusers.models.modeling_utils import ModelMixin
 from torch import Tensor
 
-from ...core.errors import ArgumentError, ModelError
-from ...core.hub import BUNDLED_MODELS, CODEC_FILES, HUB_CODECS, resolve_model
-from ...core.safetensors_files import SharedWeights, check_folder
-from ..base import Codec
 from ..precision import check_float32, gives_audio, takes_audio
+from ..registry import codec_folder, hub_codecs
+from .coded_segments import Segment
 from .convert import (
     LICENCE_NOTE,
     PUBLISHED,
@@ -34,8 +28,8 @@ from .convert import (
     published_name,
     randomize,
 )
-from .network import build_network
-from .segments import Segment
+from .encodec_config import EnCodecConfig
+from .segment_codec import SegmentCodec
 from .streaming import (
     PIECE_SECONDS,
     CausalDecoder,
@@ -49,7 +43,7 @@ from .streaming import (
 logger = logging.getLogger(__name__)
 
 
-class EnCodec(SharedWeights, ModelMixin, ConfigMixin, Codec):
+class EnCodec(SegmentCodec):
     """Waveform `[B, C, N]` <-> codes `[B, K, T]`; K follows from `bandwidth`, which may be changed any time.
 
     The 24 kHz model has 75 frames a second. The 48 kHz model cuts the sound into segments of 1 s that overlap
@@ -57,168 +51,18 @@ class EnCodec(SharedWeights, ModelMixin, ConfigMixin, Codec):
     frames of the network's codes, so codes are complete in themselves, and 151 frames stand for 0.99 s.
 
     Args:
-        sample_rate: Hz.
-        channels: 1 or 2.
-        bandwidths: kbit/s that may be chosen, ascending; the last one says how many codebooks there are.
-        dimension: width of the quantized latent.
-        n_filters: channels after the first convolution.
-        ratios: strides of the decoder.
-        codebook_size: a power of two.
-        causal: no look-ahead; needs norm "none".
-        norm: "time_group_norm", or "none" (weight normalisation is folded in when weights are loaded).
-        normalize: divide each segment by its loudness; needs `segment`.
-        segment: seconds, or None for the whole sound at once.
-        overlap: of two segments, as a fraction of one.
-        random_weights: said of weights that mean nothing, so that no other codec decodes their files.
         bandwidth: kbit/s to encode with, one of `bandwidths`; None takes 6.0, or the nearest.
+        settings: as EnCodecConfig's.
 
     Raises:
         ValueError: settings that do not fit together.
         ImportError: the `encodec` package is not installed.
     """
 
-    config_name = "config.json"
-    ignore_for_config: ClassVar[list[str]] = ["bandwidth"]
+    config_class = EnCodecConfig
 
-    @register_to_config
-    def __init__(
-        self,
-        *,
-        sample_rate: int = 24000,
-        channels: int = 1,
-        bandwidths: Sequence[float] = (1.5, 3.0, 6.0, 12.0, 24.0),
-        dimension: int = 128,
-        n_filters: int = 32,
-        ratios: Sequence[int] = (8, 5, 4, 2),
-        codebook_size: int = 1024,
-        causal: bool = True,
-        norm: str = "none",
-        normalize: bool = False,
-        segment: float | None = None,
-        overlap: float = 0.01,
-        random_weights: bool = False,
-        bandwidth: float | None = None,
-    ) -> None:
-        super().__init__()
-        self.model = build_network(
-            sample_rate=sample_rate,
-            channels=channels,
-            bandwidths=bandwidths,
-            dimension=dimension,
-            n_filters=n_filters,
-            ratios=ratios,
-            codebook_size=codebook_size,
-            causal=causal,
-            norm=norm,
-            normalize=normalize,
-            segment=segment,
-            overlap=overlap,
-        )
-        usual = min(bandwidths, key=lambda value: abs(value - 6.0))
-        self.bandwidth = usual if bandwidth is None else bandwidth
-
-    # --- what kind of codec this is --------------------------------------------------------------------
-
-    @property
-    def sample_rate(self) -> int:
-        return int(self.model.sample_rate)
-
-    @property
-    def channels(self) -> int:
-        return int(self.model.channels)
-
-    @property
-    def hop_length(self) -> int:
-        """Samples per frame of the network."""
-        return int(self.model.encoder.hop_length)
-
-    @property
-    def frame_rate(self) -> float:
-        """Coded frames per second, those that hold a segment's loudness included."""
-        return float(self.sample_rate / self.samples_per_frame)
-
-    @property
-    def num_codebooks(self) -> int:
-        """K at the present `bandwidth`; `decode` takes any K up to `max_codebooks`."""
-        quantizer = self.model.quantizer
-        return int(quantizer.get_num_quantizers_for_bandwidth(self.model.frame_rate, self.bandwidth))
-
-    @property
-    def max_codebooks(self) -> int:
-        """K at the highest bandwidth."""
-        return int(self.model.quantizer.n_q)
-
-    @property
-    def codebook_choices(self) -> tuple[int, ...]:
-        """K of every bandwidth."""
-        per_codebook = self.model.quantizer.get_bandwidth_per_quantizer(self.model.frame_rate)
-        return tuple(int(rate // per_codebook) for rate in self.bandwidths)
-
-    @property
-    def samples_per_frame(self) -> Fraction:
-        if self.segment_length is None:
-            return Fraction(self.hop_length)
-        return Fraction(self.segment_stride, self.frames_per_segment)
-
-    @property
-    def seek_frames(self) -> int:
-        """Decoding can begin where a segment begins."""
-        return 1 if self.segment_length is None else self.frames_per_segment
-
-    @property
-    def warm_up_frames(self) -> int:
-        """A second at 24 kHz, where the recurrent layers remember; the overlap of two segments at 48 kHz."""
-        if self.segment_length is None:
-            return math.ceil(self.frame_rate)
-        return math.ceil(self.segment_overlap / self.samples_per_frame)
-
-    @property
-    def codebook_size(self) -> int:
-        return int(self.model.quantizer.bins)
-
-    @property
-    def bandwidths(self) -> list[float]:
-        """What `bandwidth` may be, in kbit/s."""
-        return list(self.model.target_bandwidths)
-
-    @property
-    def bandwidth(self) -> float:
-        """kbit/s of the network's codes; setting another one changes what `encode` gives from then on."""
-        return float(self.model.bandwidth)
-
-    @bandwidth.setter
-    def bandwidth(self, value: float) -> None:
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or value not in self.bandwidths:
-            allowed = ", ".join(f"{rate:g}" for rate in self.bandwidths)
-            raise ArgumentError(f"bandwidth is {value!r} kbit/s; this model has {allowed}")
-        self.model.set_target_bandwidth(float(value))
-
-    @property
-    def segment_length(self) -> int | None:
-        """Samples of a segment; None if the model has no segments."""
-        return None if self.model.segment is None else int(self.model.segment_length)
-
-    @property
-    def segment_stride(self) -> int:
-        """Samples from one segment's start to the next one's."""
-        return int(self.model.segment_stride)
-
-    @property
-    def segment_overlap(self) -> int:
-        """Samples that two segments share."""
-        assert self.segment_length is not None
-        return self.segment_length - self.segment_stride
-
-    @property
-    def frames_per_segment(self) -> int:
-        """Coded frames of a whole segment, the one with its loudness included."""
-        assert self.segment_length is not None
-        return -(-self.segment_length // self.hop_length) + int(self.model.normalize)
-
-    @property
-    def _piece(self) -> int:
-        """Samples that the causal network takes at once: memory must not grow with a sound's length."""
-        return PIECE_SECONDS * self.sample_rate
+    def __init__(self, *, bandwidth: float | None = None, **settings: Any) -> None:
+        super().__init__(EnCodecConfig(**settings), bandwidth)
 
     # --- sound <-> codes -------------------------------------------------------------------------------
 
@@ -246,7 +90,10 @@ class EnCodec(SharedWeights, ModelMixin, ConfigMixin, Codec):
             ValueError: wrong shape or dtype, or codes outside 0..codebook_size-1.
         """
         self.check_codes(codes)
-        if self.segment_length is None and codes.shape[-1] * self.hop_length <= self._piece:
+        if (
+            self.segment_length is None
+            and codes.shape[-1] * self.hop_length <= PIECE_SECONDS * self.sample_rate
+        ):
             audio = self.decode_segment(Segment(codes, None))
         else:
             stream = self.stream_decoder()
@@ -262,79 +109,31 @@ class EnCodec(SharedWeights, ModelMixin, ConfigMixin, Codec):
             # A last segment of samples that the one before covers already (1 % of a second) is left out.
             for start in range(0, max(1, audio.shape[-1] - self.segment_overlap), self.segment_stride):
                 yield self.encode_segment(audio[..., start : start + self.segment_length])
-        elif audio.shape[-1] <= self._piece:
+        elif audio.shape[-1] <= PIECE_SECONDS * self.sample_rate:
             yield self.encode_segment(audio)
         else:
             stream = self.stream_encoder()
             yield Segment(torch.cat([stream.push(audio), stream.flush()], dim=-1), None)
 
-    @torch.no_grad()
-    def encode_segment(self, audio: Tensor, num_codebooks: int | None = None) -> Segment:
-        """Encode one segment `[B, C, N]` as it is; num_codebooks: K, if not that of `bandwidth`."""
-        audio, scale = audio.to(self.device, torch.float32), None
-        if self.model.normalize:
-            volume = audio.mean(dim=1, keepdim=True).square().mean(dim=2, keepdim=True).sqrt()
-            scale = 1e-8 + volume
-            audio, scale = audio / scale, scale.view(-1, 1)
-        return Segment(self.quantize(self.model.encoder(audio), num_codebooks), scale)
-
-    def quantize(self, latent: Tensor, num_codebooks: int | None = None) -> Tensor:
-        """Codes `[B, K, T]` of the network's latent `[B, dimension, T]`."""
-        return self.model.quantizer.vq.encode(latent, n_q=num_codebooks or self.num_codebooks).transpose(0, 1)
-
-    @torch.no_grad()
-    def decode_segment(self, segment: Segment) -> Tensor:
-        """Waveform `[B, C, T * hop]` of one segment, at its loudness."""
-        scale = None if segment.scale is None else segment.scale.to(self.device)
-        return self.model._decode_frame((segment.codes.to(self.device), scale))
-
-    def unpack(self, codes: Tensor) -> Segment:
-        """The segment in codes `[B, K, T]`, one of those that `encode` joins; see Segment.unpack."""
-        return Segment.unpack(codes, self.codebook_size) if self.model.normalize else Segment(codes, None)
-
-    def check_audio(self, audio: Tensor) -> None:
-        """Raise ValueError unless audio can be encoded: `[B, C, N]`, N > 0, finite."""
-        if audio.ndim != 3 or audio.shape[1] != self.channels or audio.shape[2] == 0:
-            raise ArgumentError(
-                f"audio has shape {list(audio.shape)}; expected [batch, {self.channels}, samples > 0]: "
-                "use codec.prepare(audio, sample_rate) to resample and mix"
-            )
-        if not bool(torch.isfinite(audio).all()):
-            raise ArgumentError("audio has NaN or infinite samples; replace them, e.g. with torch.nan_to_num")
-
-    def check_codes(self, codes: Tensor) -> None:
-        """Raise ValueError unless codes can be decoded."""
-        least = 2 if self.model.normalize else 1
-        if codes.is_floating_point() or codes.ndim != 3 or not least <= codes.shape[1] <= self.max_codebooks:
-            raise ArgumentError(
-                f"codes have shape {list(codes.shape)} and dtype {codes.dtype}; expected an integer tensor "
-                f"[batch, {least}..{self.max_codebooks}, frames]"
-            )
-        if codes.shape[2] == 0:
-            raise ArgumentError("codes have 0 frames; at least one is needed")
-        if codes.min() < 0 or codes.max() >= self.codebook_size:
-            raise ArgumentError(
-                f"codes span {int(codes.min())}..{int(codes.max())}; allowed: 0..{self.codebook_size - 1}"
-            )
-
     # --- streaming -------------------------------------------------------------------------------------
 
-    def stream_encoder(self, *, num_codebooks: int | None = None) -> StreamEncoder:  # type: ignore[override]
+    def stream_encoder(
+        self, *, discrete: bool | None = None, num_codebooks: int | None = None
+    ) -> StreamEncoder:
         """Push samples, get codes, the same as `encode` gives; see streaming.py for latencies.
 
         Args:
+            discrete: it has codes only.
             num_codebooks: K, if not that of `bandwidth`.
 
         Raises:
-            ValueError: the model has no such K.
+            ArgumentError: the model has no such K, or no latents.
         """
-        if num_codebooks is not None and num_codebooks not in self.codebook_choices:
-            known = ", ".join(map(str, self.codebook_choices))
-            raise ArgumentError(f"num_codebooks is {num_codebooks}; this model has {known}")
+        self.wants_codes(discrete, num_codebooks)
         kind = CausalEncoder if self.segment_length is None else SegmentEncoder
         return kind(self, num_codebooks)
 
-    def stream_decoder(self) -> StreamDecoder:  # type: ignore[override]
+    def stream_decoder(self) -> StreamDecoder:
         """Push codes, get samples, the same as `decode` gives; see streaming.py for latencies."""
         return CausalDecoder(self) if self.segment_length is None else SegmentDecoder(self)
 
@@ -371,36 +170,23 @@ class EnCodec(SharedWeights, ModelMixin, ConfigMixin, Codec):
             return cls._random(text, bandwidth)
         path = Path(text).expanduser()
         if not path.is_file():
-            path = resolve_model(
-                text if path.is_dir() else HUB_CODECS.get(text, text),
-                BUNDLED_MODELS,
-                revision=revision,
-                local_files_only=local_files_only,
-                allow_patterns=CODEC_FILES,
-            )
+            path = codec_folder(text, revision=revision, local_files_only=local_files_only)
         if is_ours(path):
-            check_folder(path)
-            codec = super().from_pretrained(
-                path, use_safetensors=True, low_cpu_mem_usage=False, torch_dtype=torch.float32
-            )
+            codec = cls.load_folder(path)
         else:
             checkpoint = find_checkpoint(path)
             settings, state = load_checkpoint(checkpoint)
-            codec = cls(**settings)
-            try:
-                codec.model.load_state_dict(state)
-            except RuntimeError as error:
-                raise ModelError(f"{checkpoint} does not fit EnCodec: {error}") from error
+            state = {f"model.{name}": tensor for name, tensor in state.items()}
+            codec = cls.load_state(settings, state, checkpoint)
             logger.warning(LICENCE_NOTE, text)
             codec.name = published_name(checkpoint)
-        assert isinstance(codec, cls)
         if bandwidth is not None:
             codec.bandwidth = bandwidth
-        return codec.eval().requires_grad_(False)
+        return codec.requires_grad_(False)
 
     @classmethod
     def _random(cls, name: str, bandwidth: float | None) -> Self:
-        short = {hub: short for short, hub in HUB_CODECS.items()}.get(name, name)
+        short = {hub_id: short for short, hub_id in hub_codecs().items()}.get(name, name)
         if short not in PUBLISHED:
             raise ValueError(f"random_weights is for {' and '.join(PUBLISHED)}, not for {name!r}")
         with torch.random.fork_rng(devices=[]):  # building a network draws numbers

@@ -1,4 +1,4 @@
-"""The layers of a causal EnCodec on a sound that comes in pieces, equal to the layers on the whole sound.
+"""Streaming layers of a causal EnCodec: convolutions, transposed ones, LSTM and residual blocks in pieces.
 
 Each stage wraps one of the `encodec` package's layers and keeps what the next piece needs: a convolution its
 last inputs, a transposed one its last frame, the recurrent layer its state.
@@ -52,6 +52,7 @@ class ConvStage(Stage):
                 self.held = held
                 return self.layer(held) if last else None
             held, self.started = reflect(held, self.left, 0), True
+        # As many outputs as strides are complete; at the end the last one is filled up by reflection.
         missing = -(held.shape[-1] - self.left) % self.stride
         if last and missing:
             held = reflect(held, 0, missing)
@@ -88,8 +89,9 @@ class LSTMStage(Stage):
     def push(self, x: Tensor | None, last: bool) -> Tensor | None:
         if x is None:
             return None
-        steps = x.permute(2, 0, 1)
+        steps = x.permute(2, 0, 1)  # [N, B, C]
         made, self.state = self.lstm(steps, self.state)
+        # [N, B, C] -> [B, C, N]
         return (made + steps).permute(1, 2, 0)
 
 

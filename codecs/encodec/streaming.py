@@ -1,4 +1,4 @@
-"""EnCodec on a sound while it comes in, with the codes and samples that the whole sound would give.
+"""Stream encoders and decoders of EnCodec, equal to encoding and decoding the whole sound.
 
 The 24 kHz model is causal, so its layers run on pieces and keep what the next piece needs. It reflects the
 sound's first samples to before its beginning, for which the widest layer waits for 7 frames: latency is 7
@@ -12,17 +12,14 @@ complete, the decoder then its samples up to the next one's start. Latency is on
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from ..precision import check_float32, full_precision
-from .segments import OverlapAdd
+from .coded_segments import OverlapAdd
+from .segment_codec import SegmentCodec
 from .stages import ChainStage, join
-
-if TYPE_CHECKING:
-    from .model import EnCodec
 
 # Longer pushes are cut into pieces of so many seconds, which bounds the memory of the activations.
 PIECE_SECONDS = 1
@@ -35,7 +32,7 @@ class EnCodecStream(ABC):
 
     latency: float
 
-    def __init__(self, codec: EnCodec) -> None:
+    def __init__(self, codec: SegmentCodec) -> None:
         self.codec = codec
         self.reset()
 
@@ -100,7 +97,7 @@ class EnCodecStream(ABC):
 class StreamEncoder(EnCodecStream):
     """Samples in, codes out. Made by `EnCodec.stream_encoder`."""
 
-    def __init__(self, codec: EnCodec, num_codebooks: int | None = None) -> None:
+    def __init__(self, codec: SegmentCodec, num_codebooks: int | None = None) -> None:
         check_float32(codec)
         super().__init__(codec)
         self._piece = PIECE_SECONDS * codec.sample_rate
@@ -128,7 +125,7 @@ class StreamEncoder(EnCodecStream):
 class StreamDecoder(EnCodecStream):
     """Codes in, samples out. Made by `EnCodec.stream_decoder`."""
 
-    def __init__(self, codec: EnCodec) -> None:
+    def __init__(self, codec: SegmentCodec) -> None:
         super().__init__(codec)
         self._piece = PIECE_SECONDS * codec.sample_rate // codec.hop_length
 
@@ -142,7 +139,7 @@ class StreamDecoder(EnCodecStream):
 class CausalEncoder(StreamEncoder):
     """The 24 kHz encoder."""
 
-    def __init__(self, codec: EnCodec, num_codebooks: int | None = None) -> None:
+    def __init__(self, codec: SegmentCodec, num_codebooks: int | None = None) -> None:
         super().__init__(codec, num_codebooks)
         self.latency = START_FRAMES * codec.hop_length / codec.sample_rate
 
@@ -167,7 +164,7 @@ class CausalEncoder(StreamEncoder):
 class CausalDecoder(StreamDecoder):
     """The 24 kHz decoder."""
 
-    def __init__(self, codec: EnCodec) -> None:
+    def __init__(self, codec: SegmentCodec) -> None:
         super().__init__(codec)
         self.latency = (START_FRAMES - 1) * codec.hop_length / codec.sample_rate
 
@@ -176,6 +173,7 @@ class CausalDecoder(StreamDecoder):
 
     @torch.no_grad()
     def _run(self, chunk: Tensor) -> Tensor:
+        # The package has the codebooks first: [B, K, T] -> [K, B, T] -> latent [B, dimension, T]
         return self._audio(self._chain.push(self.codec.model.quantizer.decode(chunk.transpose(0, 1)), False))
 
     @torch.no_grad()
@@ -190,7 +188,7 @@ class CausalDecoder(StreamDecoder):
 class SegmentEncoder(StreamEncoder):
     """The 48 kHz encoder."""
 
-    def __init__(self, codec: EnCodec, num_codebooks: int | None = None) -> None:
+    def __init__(self, codec: SegmentCodec, num_codebooks: int | None = None) -> None:
         super().__init__(codec, num_codebooks)
         assert codec.segment_length is not None
         self._size = codec.segment_length
@@ -225,7 +223,7 @@ class SegmentEncoder(StreamEncoder):
 class SegmentDecoder(StreamDecoder):
     """The 48 kHz decoder; codes have to start where a segment starts."""
 
-    def __init__(self, codec: EnCodec) -> None:
+    def __init__(self, codec: SegmentCodec) -> None:
         super().__init__(codec)
         self.latency = (codec.frames_per_segment - 1) / codec.frame_rate
 

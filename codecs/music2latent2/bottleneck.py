@@ -1,4 +1,4 @@
-"""What limits a latent: a tanh, or finite scalar quantization (FSQ).
+"""The bottleneck: a tanh, or finite scalar quantization (FSQ).
 
 Latents are `[..., D]` with values in -1 to 1. Sources: Music2Latent (arXiv 2408.06500) for the tanh; FSQ
 (Mentzer et al. 2023, arXiv 2309.15505) and CoDiCodec (arXiv 2509.09836), which trains one model for
@@ -75,7 +75,7 @@ class FSQ(nn.Module):
     def to_indices(self, latents: Tensor) -> Tensor:
         """Index of the nearest code: `[..., D]` -> int64 `[...]`."""
         steps = torch.tensor(self.steps, device=latents.device)
-        digits = (latents.float() * steps).round().long() + steps
+        digits = (latents.float() * steps).round().long() + steps  # [..., D]
         return (digits * torch.tensor(self.basis, device=latents.device)).sum(-1)
 
     def from_indices(self, indices: Tensor) -> Tensor:
@@ -83,7 +83,7 @@ class FSQ(nn.Module):
         basis = torch.tensor(self.basis, device=indices.device)
         levels = torch.tensor(self.levels, device=indices.device)
         steps = torch.tensor(self.steps, device=indices.device)
-        digits = indices.unsqueeze(-1) // basis % levels
+        digits = indices.unsqueeze(-1) // basis % levels  # [..., D]
         return (digits - steps).float() / steps
 
 
@@ -105,6 +105,7 @@ def to_gaussian(latents: Tensor, channels: int | None = None) -> Tensor:
     if values % channels:
         raise ValueError(f"channels is {channels}; it must divide the {values} values of a chunk")
     bound = 1 - torch.finfo(torch.float32).eps
+    # [B, T, S, D] -> [B, T, S * D] -> [B, T, V, channels]
     grouped = latents.float().flatten(-2).unflatten(-1, (-1, channels))
     return torch.atanh(grouped.clamp(-bound, bound)) / GAUSSIAN_SCALE
 
@@ -114,4 +115,5 @@ def from_gaussian(vectors: Tensor, latent_dim: int) -> Tensor:
     values = vectors.shape[-2] * vectors.shape[-1]
     if values % latent_dim:
         raise ValueError(f"a chunk has {values} values, which latent_dim {latent_dim} does not divide")
+    # [B, T, V, channels] -> [B, T, S * D] -> [B, T, S, D]
     return torch.tanh(GAUSSIAN_SCALE * vectors.float()).flatten(-2).unflatten(-1, (-1, latent_dim))

@@ -1,4 +1,4 @@
-"""From contexts of chunks to spectrogram chunks: autoregressive, two-step and parallel decoding.
+"""Autoregressive, two-step and parallel decoding: contexts of chunks -> spectrogram chunks.
 
 Every decoder takes the chunks of a sound in order and gives spectrogram chunks back as soon as they are done,
 so offline and streaming use is the same code, and memory does not grow with the sound's length. A chunk's
@@ -10,6 +10,7 @@ two-step procedure, CoDiCodec (arXiv 2509.09836) for the others.
 
 from __future__ import annotations
 
+import operator
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -48,6 +49,21 @@ def draw_noise(source: NoiseSource, shape: Sequence[int], device: torch.device) 
         found = "it has ended" if recorded is None else f"the next one is {list(recorded.shape)}"
         raise ValueError(f"recorded noise of shape {list(shape)} is wanted, but {found}")
     return recorded.to(device)
+
+
+def to_generators(seed: int | Sequence[int], batch: int) -> list[torch.Generator]:
+    """A generator for each item of a batch: all of one seed, or each of its own.
+
+    Raises:
+        ValueError: as many seeds as items are wanted, or whole numbers.
+    """
+    seeds = list(seed) if isinstance(seed, Sequence) else [seed] * batch
+    if len(seeds) != batch:
+        raise ValueError(f"{len(seeds)} seeds for a batch of {batch}; give one number, or one for each item")
+    try:
+        return [torch.Generator().manual_seed(operator.index(value)) for value in seeds]
+    except (TypeError, RuntimeError, ValueError) as error:
+        raise ValueError(f"seed is {seed!r}; a whole number below 2 ** 63 is wanted") from error
 
 
 class Denoiser(Protocol):

@@ -64,7 +64,7 @@ class Attention(nn.Module):
 
     def key_value(self, x: Tensor) -> KeyValue:
         """Keys and values of the tokens `x [B, n, D]`."""
-        key, value = self._part(x, slice(self.dim, None)).chunk(2, dim=-1)
+        key, value = self._part(x, slice(self.dim, None)).chunk(2, dim=-1)  # [B, n, D] each
         return KeyValue(self._normed(key, self.key_gain), self._heads(value))
 
     def forward(
@@ -78,12 +78,13 @@ class Attention(nn.Module):
         one.
         """
         if queries is x:
-            query, key, value = self.qkv(x).chunk(3, dim=-1)
+            query, key, value = self.qkv(x).chunk(3, dim=-1)  # [B, n, D] each
             own = KeyValue(self._normed(key, self.key_gain), self._heads(value))
         else:
             query, own = self._part(queries, slice(self.dim)), self.key_value(x)
-        query = self._normed(query, self.query_gain)
+        query = self._normed(query, self.query_gain)  # [B, H, n, head_dim]
         if pair:
+            # Left chunks see themselves, right ones both: keys and values are joined on the axis of tokens.
             (q_left, q_right), (k_left, k_right), (v_left, v_right) = (
                 t.chunk(2) for t in (query, own.key, own.value)
             )
@@ -96,6 +97,7 @@ class Attention(nn.Module):
             key = own.key if past is None else torch.cat((past.key, own.key), dim=2)
             value = own.value if past is None else torch.cat((past.value, own.value), dim=2)
             mixed = self.attend(query, key, value)
+        # [B, H, n, head_dim] -> [B, n, H, head_dim] -> [B, n, D]
         return self.out(mixed.transpose(1, 2).flatten(2)), own
 
     def _part(self, x: Tensor, rows: slice) -> Tensor:
@@ -105,6 +107,7 @@ class Attention(nn.Module):
         return self.qkv(x)[..., rows]
 
     def _heads(self, x: Tensor) -> Tensor:
+        # [B, n, D] -> [B, n, H, head_dim] -> [B, H, n, head_dim]
         return x.unflatten(-1, (-1, self.head_dim)).transpose(1, 2)
 
     def _normed(self, x: Tensor, gain: Tensor) -> Tensor:
@@ -120,7 +123,7 @@ class GatedMLP(nn.Module):
         self.down = zero_init(nn.Linear(ratio * dim // 2, dim, bias=False))
 
     def forward(self, x: Tensor) -> Tensor:
-        gate, value = self.up(x).chunk(2, dim=-1)
+        gate, value = self.up(x).chunk(2, dim=-1)  # [B, n, ratio * D / 2] each
         return self.down(F.silu(gate) * value)
 
 
@@ -212,6 +215,7 @@ class Transformer(nn.Module):
             The wanted tokens `[B, kept, D]`, and of left chunks, where chunks have two places, the keys and
             values of every layer.
         """
+        # Add what tells places apart, then run the layers, of which the last drops what nobody wants.
         x = self._enter(x, noise, past is not None, pair)
         remember = len(self.positions) > 1 and past is None and not pair
         memory = []

@@ -1,4 +1,4 @@
-"""The diffusion process that the consistency network inverts in one step, and the objective that trains it.
+"""Consistency training: noise schedule, scalings and the loss of pairs of noise levels.
 
 Letters: B chunks, t in 0 to 1 a place on the noise schedule, sigma a noise level. Sources: EDM (Karras et al.
 2022, arXiv 2206.00364), consistency models (Song et al. 2023, arXiv 2303.01469), improved techniques (Song
@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .config import Music2Latent2Config
+from .music2latent2_config import Music2Latent2Config
 
 
 @dataclass
@@ -78,7 +78,7 @@ class NoiseSchedule:
 def pseudo_huber(prediction: Tensor, target: Tensor, factor: float = 0.00054) -> Tensor:
     """Pseudo-Huber distance of each item, `[B, ...]` -> `[B]`; the knee grows with the root of its size."""
     knee = factor * math.sqrt(prediction[0].numel())
-    squared = (prediction - target).float().pow(2).flatten(1).sum(1)
+    squared = (prediction - target).float().pow(2).flatten(1).sum(1)  # [B]
     return (squared + knee**2).sqrt() - knee
 
 
@@ -99,44 +99,51 @@ class ConsistencyLoss:
     envelope: Tensor | None = None
 
 
-class ConsistencyObjective:
-    """Consistency training: what comes of a noisier and of a slightly less noisy input should agree.
+@dataclass(frozen=True)
+class NoiseLevels:
+    """Which pairs of noise levels consistency training compares.
 
     Args:
-        schedule: of the model.
-        total_steps: training steps over which the distance between the two levels shrinks.
-        initial_step: that distance (in t) at the start.
-        exponent: it shrinks to `initial_step ** exponent` (3 in Music2Latent, 2 in CoDiCodec).
+        initial_step: distance (in t) of the two levels at first.
+        step_exponent: it shrinks to `initial_step ** step_exponent` over the training (3 in Music2Latent, 2
+            in CoDiCodec).
         mean, std: training visits a place t with the weight that a normal distribution of these parameters
             gives to ln sigma(t).
         min_gap: least difference of the two noise levels that the weight 1 / difference sees.
         cells: resolution of that weighting.
     """
 
+    initial_step: float = 0.1
+    step_exponent: float = 3.0
+    mean: float = -1.1
+    std: float = 2.0
+    min_gap: float = 0.001
+    cells: int = 9999
+
+
+class ConsistencyObjective:
+    """Consistency training: what comes of a noisier and of a slightly less noisy input should agree.
+
+    Args:
+        schedule: of the model.
+        levels: which noise levels are compared.
+        total_steps: training steps over which the distance between the two levels shrinks.
+    """
+
     def __init__(
-        self,
-        schedule: NoiseSchedule,
-        *,
-        total_steps: int,
-        initial_step: float = 0.1,
-        exponent: float = 3.0,
-        mean: float = -1.1,
-        std: float = 2.0,
-        min_gap: float = 0.001,
-        cells: int = 9999,
+        self, schedule: NoiseSchedule, levels: NoiseLevels = NoiseLevels(), *, total_steps: int
     ) -> None:
         if total_steps < 1:
             raise ValueError(f"total_steps is {total_steps}; give the number of training steps, at least 1")
-        self.schedule = schedule
+        self.schedule, self.levels = schedule, levels
         self.total_steps = total_steps
-        self.initial_step, self.exponent, self.min_gap = initial_step, exponent, min_gap
-        places = (torch.arange(cells) + 0.5) / cells
-        self.weights = torch.exp(-0.5 * ((schedule.sigma(places).log() - mean) / std) ** 2)
+        places = (torch.arange(levels.cells) + 0.5) / levels.cells
+        self.weights = torch.exp(-0.5 * ((schedule.sigma(places).log() - levels.mean) / levels.std) ** 2)
 
     def step_size(self, step: int) -> float:
         """Distance between the two places on the schedule at a training step."""
         progress = min(step / self.total_steps, 1.0)
-        return self.initial_step ** (1 + (self.exponent - 1) * progress)
+        return self.levels.initial_step ** (1 + (self.levels.step_exponent - 1) * progress)
 
     def sample_times(self, count: int, device: torch.device) -> Tensor:
         """Random places on the schedule, `[count]`."""
@@ -158,16 +165,20 @@ class ConsistencyObjective:
             clean: `[B, ...]`; every chunk gets a noise level of its own.
             step: the training step.
         """
+        # Two levels of noise for each chunk, a step apart on the schedule.
         high = self.sample_times(len(clean), clean.device)
         low = (high - self.step_size(step)).clamp_min(0)
         sigma_high, sigma_low = self.schedule.sigma(high), self.schedule.sigma(low)
+        # The same noise at both levels: the less noisy prediction is the target.
         noise = torch.randn_like(clean)
         with torch.no_grad():
             target = teacher(clean + _per_item(sigma_low, clean) * noise, sigma_low)
+        # Distance of the two, the more weight the nearer the levels are.
         prediction = student(clean + _per_item(sigma_high, clean) * noise, sigma_high)
-        items = pseudo_huber(prediction, target) / (sigma_high - sigma_low).clamp_min(self.min_gap)
+        items = pseudo_huber(prediction, target) / (sigma_high - sigma_low).clamp_min(self.levels.min_gap)
         return ConsistencyLoss(loss=items.mean(), items=items.detach(), sigma=sigma_high)
 
 
 def _per_item(values: Tensor, like: Tensor) -> Tensor:
+    # [B] -> [B, 1, ...]
     return values.view(-1, *[1] * (like.ndim - 1))

@@ -1,12 +1,10 @@
-"""Reading the published CoDiCodec checkpoint (`codicodec.pt`) into our names.
+"""Convert the published CoDiCodec checkpoint (`codicodec.pt`).
 
 The weights are Sony CSL Paris's, under CC BY-NC 4.0. The file is `{"gen_state_dict": {name: tensor}}`.
 """
 
 from __future__ import annotations
 
-import json
-import pickle
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -15,8 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ...core.checkpoint import read_config, read_torch
 from ...core.errors import ModelError
-from .config import Music2Latent2Config
+from .music2latent2_config import Music2Latent2Config
 
 PUBLISHED_FILE = "codicodec.pt"
 
@@ -192,6 +191,7 @@ def convert_state(published: Mapping[str, Tensor], config: Music2Latent2Config) 
         ours = rename(name)
         tensor = tensor.float()
         if ours == "consistency.transformer.positions":
+            # [1, 2 * n, D] -> [2, n, D]: the left and the right place of a pair
             tensor = tensor.unflatten(1, (2, -1))[0]
         state[ours] = tensor
     return state
@@ -218,7 +218,7 @@ def _compare(name: str, tensor: Tensor, published: Mapping[str, Tensor], config:
 
 def is_published(folder: Path) -> bool:
     """Whether a folder holds a published checkpoint and not one in our own format."""
-    return (folder / PUBLISHED_FILE).is_file() and "_class_name" not in _read_settings(folder)
+    return (folder / PUBLISHED_FILE).is_file() and "_class_name" not in read_config(folder)
 
 
 def load_published(folder: Path) -> tuple[Music2Latent2Config, dict[str, Tensor]]:
@@ -229,27 +229,9 @@ def load_published(folder: Path) -> tuple[Music2Latent2Config, dict[str, Tensor]
         OSError: the file is damaged.
     """
     path = folder / PUBLISHED_FILE
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
-        raise ModelError(
-            f"{path} is damaged or holds more than tensors ({error}); download it again"
-        ) from error
+    content = read_torch(path)
     published = content.get("gen_state_dict") if isinstance(content, dict) else None
     if not isinstance(published, dict):
         raise ModelError(f"{path} has no 'gen_state_dict'; it is not a CoDiCodec checkpoint")
-    config = config_from_published(_read_settings(folder))
+    config = config_from_published(read_config(folder))
     return config, convert_state(published, config)
-
-
-def _read_settings(folder: Path) -> dict[str, Any]:
-    path = folder / "config.json"
-    if not path.is_file():
-        return {}
-    try:
-        settings = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ModelError(f"{path} is not readable JSON ({error}); fetch it again") from error
-    if not isinstance(settings, dict):
-        raise ModelError(f"{path} holds no settings; fetch it again")
-    return settings

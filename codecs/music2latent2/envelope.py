@@ -1,4 +1,4 @@
-"""The spectrum's envelope, told explicitly: what makes a small model trainable in hours on a CPU.
+"""The spectral envelope as principal components: what makes a small model trainable in hours on a CPU.
 
 Without it a consistency network has to learn from noise alone how loud every bin is. Here latents begin as
 the principal components of the logarithm of the modulus, and every bin's expected size, which comes back from
@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..principal_components import principal_components
-from .config import Music2Latent2Config
+from .music2latent2_config import Music2Latent2Config
 
 # Added to a modulus before its logarithm. Digital silence has modulus 0, the loudest sines have some 10.
 MODULUS_FLOOR = 0.003
@@ -33,6 +33,7 @@ LARGEST_LATENT = 0.9999
 
 def log_modulus(spectrogram: Tensor) -> Tensor:
     """Natural logarithm of the modulus, `[B, P, F, M]` -> `[B, C, F, M]`."""
+    # [B, P, F, M] -> [B, C, 2, F, M]
     parts = spectrogram.float().unflatten(1, (-1, 2))
     return (parts.square().sum(2).sqrt() + MODULUS_FLOOR).log()
 
@@ -74,10 +75,12 @@ class _LinearMap(nn.Module):
 
     def split(self, logarithm: Tensor) -> Tensor:
         """`[B, C, F, M]` -> `[B, G, n]`."""
+        # [B, C, F, M] -> [B, C, F, G, M / G] -> [B, G, C, F, M / G] -> [B, G, n]
         return logarithm.unflatten(3, (self.groups, -1)).permute(0, 3, 1, 2, 4).flatten(2)
 
     def join(self, values: Tensor) -> Tensor:
         """`[B, G, n]` -> `[B, C, F, M]`."""
+        # [B, G, n] -> [B, G, C, F, M / G] -> [B, C, F, G, M / G] -> [B, C, F, M]
         return values.unflatten(-1, self.shape).permute(0, 2, 3, 1, 4).flatten(3)
 
 
@@ -90,6 +93,7 @@ class EnvelopeReader(_LinearMap):
 
     def forward(self, logarithm: Tensor) -> Tensor:
         centred = (self.split(logarithm) - self.mean) / math.sqrt(len(self.mean))
+        # [B, G, n] -> [B, G, S * D / G] -> [B, S, D]
         return F.linear(centred.to(self.weight.dtype), self.weight).reshape(-1, *self.latents)
 
 
@@ -106,7 +110,9 @@ class EnvelopeWriter(_LinearMap):
 
     def forward(self, latents: Tensor, finest: Tensor) -> Tensor:
         raw = latents.float().clamp(-LARGEST_LATENT, LARGEST_LATENT).atanh()
+        # [B, S, D] -> [B, S * D] -> [B, G, S * D / G]
         grouped = raw.flatten(1).unflatten(1, (self.groups, -1)).to(self.weight.dtype)
+        # What the projection says, and what the upsampler adds to it.
         logarithm = self.join(grouped @ self.weight + self.mean) + self.correction(finest)
         return logarithm.float().clamp(*LOG_RANGE)
 
@@ -118,7 +124,7 @@ def fit_principal_components(reader: EnvelopeReader, writer: EnvelopeWriter, log
     Raises:
         ValueError: fewer examples than components.
     """
-    values = reader.split(logarithm).flatten(0, 1)
+    values = reader.split(logarithm).flatten(0, 1)  # [N * G, n]
     coded = len(reader.weight)
     if len(values) <= coded:
         raise ValueError(f"{len(values)} examples are not enough for {coded} principal components; give more")

@@ -52,12 +52,14 @@ class ChannelNorm(nn.Module):
 
         They come from statistics of channels, not of groups: compiled code then reads memory in order.
         """
-        variance, mean = (
+        variance, mean = (  # [B, groups, C / groups] each
             part.unflatten(1, (self.groups, -1)) for part in torch.var_mean(x.float(), (2, 3), correction=0)
         )
+        # The variance of a group: that within its channels, and that of their means.
         middle = mean.mean(2, keepdim=True)
         spread = (variance + (mean - middle).square()).mean(2, keepdim=True)
         scale = self._scale(noise).unflatten(1, (self.groups, -1)) * (spread + GROUP_EPS).rsqrt()
+        # [B, groups, C / groups] -> [B, C] -> [B, C, 1, 1]
         return tuple(part.to(x.dtype).flatten(1)[:, :, None, None] for part in (scale, -middle * scale))
 
     def _scale(self, noise: Tensor | None) -> Tensor:
@@ -99,8 +101,8 @@ class Downsample(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         # Channels last while repeating, so that the map stays in channels-last memory.
-        mean = F.avg_pool2d(x, self.stride).permute(0, 2, 3, 1)
-        shortcut = mean.repeat_interleave(self.repeat, dim=-1).permute(0, 3, 1, 2)
+        mean = F.avg_pool2d(x, self.stride).permute(0, 2, 3, 1)  # [B, F', M', C]
+        shortcut = mean.repeat_interleave(self.repeat, dim=-1).permute(0, 3, 1, 2)  # [B, C_out, F', M']
         return shortcut + self.conv(self.norm(x))
 
 
@@ -116,6 +118,7 @@ class Upsample(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         # Channels last while averaging, so that the map stays in channels-last memory.
+        # [B, F, M, C] -> [B, F, M, C_out, group] -> [B, F, M, C_out] -> [B, C_out, F, M]
         mean = x.permute(0, 2, 3, 1).unflatten(-1, (-1, self.group)).mean(-1).permute(0, 3, 1, 2)
         scale = (float(self.stride[0]), float(self.stride[1]))
         return F.interpolate(mean, scale_factor=scale, mode="nearest") + self.conv(self.norm(x))

@@ -1,4 +1,4 @@
-"""Inference in 8-bit integers on a CPU: the large sizes spend their time in products, and these are faster.
+"""Int8 quantization for inference on a CPU: the large sizes spend their time in products.
 
 A CPU with integer dot products (VNNI) multiplies 8-bit integers several times as fast as float32. Weights are
 rounded once, with one scale for each output channel; activations when they come in, with one scale for each
@@ -57,7 +57,7 @@ def quantize_weight(weight: Tensor) -> tuple[Tensor, Tensor]:
 
     Without VNNI x86 CPUs add two products in 16 bits, so that weights must do with 7 bits there.
     """
-    rows = weight.detach().float().flatten(1)
+    rows = weight.detach().float().flatten(1)  # [O, everything else]
     levels, scale = quantize_rows(rows, LEVELS if has_vnni() else LEVELS // 2)
     return levels.view_as(weight), scale[:, 0].clone()
 
@@ -75,8 +75,8 @@ class Int8Linear(nn.Module):
         self.register_buffer("scale", scale, persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        levels, scale = quantize_rows(x.flatten(0, -2))
-        sums = torch._int_mm(levels, self.weight).float()
+        levels, scale = quantize_rows(x.flatten(0, -2))  # [tokens, K], [tokens, 1]
+        sums = torch._int_mm(levels, self.weight).float()  # [tokens, O]
         return sums.mul_(self.scale).mul_(scale).unflatten(0, x.shape[:-1])
 
 
@@ -172,13 +172,15 @@ class Int8Upsample(nn.Module):
     def __init__(self, weight: Tensor) -> None:
         super().__init__()
         self.stride = tuple(weight.shape[2:])
+        # [C, O, high, wide] -> [high, wide, O, C] -> [high * wide * O, C, 1, 1]
         self.conv = Int8Conv(weight.permute(2, 3, 1, 0).flatten(0, 2)[:, :, None, None])
 
     def forward(self, x: Tensor | Levels) -> Tensor:
-        made = self.conv(x).permute(0, 2, 3, 1)
+        made = self.conv(x).permute(0, 2, 3, 1)  # [B, F, M, high * wide * O]
         batch, height, width, _ = made.shape
         high, wide = self.stride
         windows = made.unflatten(3, (high, wide, -1)).transpose(2, 3)  # [B, F, high, M, wide, O]
+        # [B, F * high, M * wide, O] -> [B, O, F * high, M * wide]
         return windows.reshape(batch, height * high, width * wide, -1).permute(0, 3, 1, 2)
 
 
@@ -191,6 +193,7 @@ def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     """
     if not torch.compiler.is_compiling():
         return F.scaled_dot_product_attention(query, key, value)
+    # [B, H, n, head_dim] -> [B * H, n, head_dim]; the scores are then powers of 2
     queries, query_scale = quantize_rows((query * (query.shape[-1] ** -0.5 / math.log(2))).flatten(0, 1))
     key, value = key.flatten(0, 1), value.flatten(0, 1)
     keys, key_scale = _quantize(key, key.abs().amax((1, 2), keepdim=True))
@@ -198,11 +201,12 @@ def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     scale = query_scale * key_scale  # one a row, so that a row is read in order
     mixed = []
     for head in range(len(queries)):
-        scores = torch._int_mm(queries[head], keys[head].t())
+        scores = torch._int_mm(queries[head], keys[head].t())  # [n, m]
         below = (scores - scores.amax(1, keepdim=True)).float() * scale[head]
         weights = (below.exp2() * LEVELS).round()
         sums = torch._int_mm(weights.to(torch.int8), values[head]).float()
         mixed.append(sums / weights.sum(1, keepdim=True) * value_scale[head])
+    # [B * H, n, head_dim] -> [B, H, n, head_dim]
     return torch.stack(mixed).view(query.shape)
 
 

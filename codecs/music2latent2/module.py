@@ -10,33 +10,42 @@ from __future__ import annotations
 import json
 import logging
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Self
 
 import torch
+from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor
+from torch.optim.lr_scheduler import LambdaLR
 from torchmetrics.functional.audio import scale_invariant_signal_distortion_ratio
 
 from ...core.example import AudioFormat, Example
 from ...core.exports_model import EXPORT_KEY, ExportsModel, float_only, part_of
-from ...core.schedule import warmup_cosine
+from ...core.schedule import WarmupCosine
 from ..codec_to_train import codec_to_train, codec_usage
 from ..principal_components import training_examples
 from ..seanet.losses import MultiScaleMelLoss
-from .config import Music2Latent2Config
-from .consistency import ConsistencyLoss, ConsistencyObjective
+from .consistency import ConsistencyLoss, ConsistencyObjective, NoiseLevels
 from .envelope import envelope_loss, fit_principal_components, log_modulus
 from .model import Music2Latent2
+from .music2latent2_config import Music2Latent2Config
 from .reconstruction import log_spectral_distance
 
 logger = logging.getLogger(__name__)
 
+SCHEDULE = WarmupCosine(warmup_steps=10_000, min_lr_ratio=0.01)
+LEVELS = NoiseLevels()
 # Upper ends of the ranges of noise levels whose losses are logged apart.
 SIGMA_RANGES = {"lowest": 0.05, "low": 0.5, "high": 5.0, "highest": math.inf}
 # A tanh latent beyond this passes hardly any gradient.
 SATURATED = 0.97
+
+
+def radam(parameters: Any) -> torch.optim.Optimizer:
+    """The optimiser of Music2Latent's training code."""
+    return torch.optim.RAdam(parameters, lr=1e-4, betas=(0.9, 0.999))
 
 
 class Music2Latent2Module(ExportsModel):
@@ -47,12 +56,9 @@ class Music2Latent2Module(ExportsModel):
     Args:
         settings: of a new model; None: those of `init_from`.
         init_from: start from a model, by bundled name, folder or hub id, instead of from random weights.
-        learning_rate, final_learning_rate: of RAdam: linear warm-up, then a cosine to the final one.
-        betas: of RAdam.
-        warmup_steps: of the learning rate.
-        initial_step, step_exponent: the two noise levels compared are `initial_step` apart on the schedule at
-            first, and `initial_step ** step_exponent` at the end (3: Music2Latent, 2: CoDiCodec).
-        noise_mean, noise_std: of the logarithm of the noise levels trained on.
+        optimizer: makes the optimiser of all weights; in a recipe a `class_path` with `init_args`.
+        scheduler: of its learning rate, over the whole training.
+        noise: which noise levels are compared and how far apart they are.
         mix: probability that another item of the batch is added to an item (CoDiCodec).
         fsq_dropout: share of chunks that go on unrounded, where the model has FSQ (CoDiCodec).
         envelope_weight: of the likelihood of the spectrogram under the envelope, where the model has one.
@@ -60,6 +66,9 @@ class Music2Latent2Module(ExportsModel):
         gradient_checkpointing: compute activations twice to save memory.
         reconstructions: validation batches that are decoded and compared with the original.
         export_to: folder for the trained model in `from_pretrained`'s format; None writes none.
+
+    Raises:
+        ValueError: not one of settings and init_from, or a share that is none.
     """
 
     def __init__(
@@ -67,14 +76,9 @@ class Music2Latent2Module(ExportsModel):
         settings: Music2Latent2Config | None = None,
         *,
         init_from: str | None = None,
-        learning_rate: float = 1e-4,
-        final_learning_rate: float = 1e-6,
-        betas: Sequence[float] = (0.9, 0.999),
-        warmup_steps: int = 10_000,
-        initial_step: float = 0.1,
-        step_exponent: float = 3.0,
-        noise_mean: float = -1.1,
-        noise_std: float = 2.0,
+        optimizer: OptimizerCallable = radam,
+        scheduler: WarmupCosine = SCHEDULE,
+        noise: NoiseLevels = LEVELS,
         mix: float = 0.5,
         fsq_dropout: float = 0.75,
         envelope_weight: float = 30.0,
@@ -96,11 +100,9 @@ class Music2Latent2Module(ExportsModel):
         )
         if gradient_checkpointing:
             self.codec.enable_gradient_checkpointing()
-        self.learning_rate, self.final_learning_rate = learning_rate, final_learning_rate
-        self.betas = (float(betas[0]), float(betas[1]))
-        self.warmup_steps = warmup_steps
-        self.initial_step, self.step_exponent = initial_step, step_exponent
-        self.noise_mean, self.noise_std = noise_mean, noise_std
+        # A function: weight averaging copies the module, and what a recipe makes of a class_path has no copy.
+        self.optimizer = lambda parameters: optimizer(parameters)
+        self.scheduler, self.noise = scheduler, noise
         self.mix, self.fsq_dropout, self.envelope_weight = mix, fsq_dropout, envelope_weight
         self.envelope_examples = envelope_examples
         self.reconstructions = reconstructions
@@ -114,14 +116,7 @@ class Music2Latent2Module(ExportsModel):
 
     def build_objective(self, total_steps: int) -> ConsistencyObjective:
         """The objective of a training of `total_steps` steps."""
-        return ConsistencyObjective(
-            self.codec.schedule,
-            total_steps=total_steps,
-            initial_step=self.initial_step,
-            exponent=self.step_exponent,
-            mean=self.noise_mean,
-            std=self.noise_std,
-        )
+        return ConsistencyObjective(self.codec.schedule, self.noise, total_steps=total_steps)
 
     def _total_steps(self) -> int:
         steps = self.trainer.estimated_stepping_batches
@@ -302,14 +297,9 @@ class Music2Latent2Module(ExportsModel):
     # Optimisation and result
 
     def configure_optimizers(self) -> Any:
-        optimizer = torch.optim.RAdam(self.codec.parameters(), lr=self.learning_rate, betas=self.betas)
+        optimizer = self.optimizer(self.codec.parameters())
         total = self._total_steps()
-        floor = self.final_learning_rate / self.learning_rate
-
-        def rate(step: int) -> float:
-            return warmup_cosine(step, total, warmup_steps=self.warmup_steps, floor=floor)
-
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, rate)
+        schedule = LambdaLR(optimizer, lambda step: self.scheduler.factor(step, total))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def export_info(self) -> dict[str, Any]:

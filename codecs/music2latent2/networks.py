@@ -1,4 +1,4 @@
-"""The three networks: encoder, upsampler and consistency network, each over chunks.
+"""The networks of Music2Latent2: encoder, upsampler and consistency network, each over chunks.
 
 Letters: B chunks, P parts, F bins, M frames, S latents of D channels, n tokens of width `dim`, E width of the
 noise embedding. Sources: Music2Latent2 (arXiv 2501.17578), CoDiCodec (arXiv 2509.09836) and its published
@@ -16,9 +16,9 @@ import torch
 from torch import Tensor, nn
 
 from .chunk_transformer import KeyValue, Transformer
-from .config import Music2Latent2Config
 from .envelope import EnvelopeReader, EnvelopeWriter, log_modulus, scale_of, with_logarithm
 from .frontends import DownFrontend, UpFrontend, xavier_init, zero_init
+from .music2latent2_config import Music2Latent2Config
 
 
 @dataclass
@@ -109,6 +109,7 @@ def append_tokens(tokens: Tensor, *learned: Tensor | None) -> Tensor:
 
 def to_tokens(grid: Tensor) -> Tensor:
     """Map `[B, dim, F', M']` -> tokens `[B, F' * M', dim]`, all times of the lowest frequency first."""
+    # [B, dim, F', M'] -> [B, dim, F' * M'] -> [B, F' * M', dim]
     return grid.flatten(2).transpose(1, 2)
 
 
@@ -155,7 +156,9 @@ class Encoder(nn.Module):
 
     def columns(self, tokens: Tensor) -> Tensor:
         """Audio tokens `[B, F' * M', dim]`, those of each time step in one vector, `[B, M', F' * dim]`."""
+        # [B, F' * M', dim] -> [B, F', M', dim]
         grid = tokens.unflatten(1, (self.config.frequency_tokens, self.config.time_tokens))
+        # [B, M', F', dim] -> [B, M', F' * dim]: one latent for each time step
         return grid.transpose(1, 2).flatten(2)
 
 
@@ -183,6 +186,7 @@ class Upsampler(nn.Module):
         """The tokens that the transformer begins with."""
         projected = self.latent_in(latents.to(self.mask.dtype))
         if self.config.layout == "ordered":
+            # Each latent spreads over the tokens of its time step.
             return append_tokens((self.mask + projected[:, None]).flatten(1, 2), self.registers)
         mask = self.mask.expand(len(latents), -1, self.config.time_tokens, -1).flatten(1, 2)
         return append_tokens(torch.cat((mask, projected), dim=1), self.registers)
@@ -192,7 +196,7 @@ class Upsampler(nn.Module):
         return self.transformer(self.sequence(latents), keep=slice(self.config.tokens))[0]
 
     def forward(self, latents: Tensor) -> tuple[list[Tensor], Tensor | None]:
-        grid = self.tokens(latents).transpose(1, 2)
+        grid = self.tokens(latents).transpose(1, 2)  # [B, dim, F' * M']
         shape = (self.config.frequency_tokens, self.config.time_tokens)
         maps = self.frontend(grid.unflatten(-1, shape))
         return maps.skips, None if self.envelope is None else self.envelope(latents, maps.output)
@@ -222,7 +226,7 @@ class NoiseEmbedding(nn.Module):
             embedding = nn.functional.silu(layer(embedding))
         for layer in self.gain:
             hidden = nn.functional.silu(layer(hidden))
-        gains = (1 + self.gain_out(hidden))[:, None, :, None]
+        gains = (1 + self.gain_out(hidden))[:, None, :, None]  # [B, 1, 2 * F, 1]
         gain_in, gain_out = gains.chunk(2, dim=2)
         return NoiseCondition(embedding=embedding, gain_in=gain_in, gain_out=gain_out)
 
@@ -277,6 +281,7 @@ class ConsistencyNetwork(nn.Module):
         tokens, memory = self.transformer(
             tokens, noise.embedding, past=past, pair=pair, keep=slice(self.tokens)
         )
+        # [B, F' * M', dim] -> [B, dim, F' * M'] -> [B, dim, F', M']
         grid = tokens.transpose(1, 2).unflatten(-1, self.grid)
         return self.up(grid, noise.gain_out, noise.embedding, skips).output, memory
 
@@ -288,6 +293,7 @@ class ConsistencyNetwork(nn.Module):
     def _enter(self, x: Tensor, noise: NoiseCondition, context: Context) -> tuple[Tensor, list[Tensor]]:
         if context.envelope is not None:
             x = with_logarithm(x, context.envelope)
+        # [B, P, F, M] -> map [B, dim, F', M'] -> tokens, and what is told of the chunk beside them
         maps = self.down(x.to(noise.embedding.dtype), noise.gain_in, noise.embedding, context.features)
         tokens = to_tokens(maps.output)
         if context.tokens is not None:

@@ -1,4 +1,4 @@
-"""How near a decoded sound is to the original, and a picture of sounds.
+"""Log-spectral distance of a decoded sound to the original, and spectrogram figures.
 
 Letters: B sounds, C channels, N samples.
 """
@@ -18,7 +18,7 @@ FLOOR_DB = -100.0
 def log_power(audio: Tensor, n_fft: int = 2048) -> Tensor:
     """Power of `[B, C, N]` in dB of a full-scale sine, `[B, C, bins, frames]`; hop a quarter window."""
     window = torch.hann_window(n_fft, device=audio.device)
-    spectrum = torch.stft(
+    spectrum = torch.stft(  # [B * C, bins, frames]
         audio.float().flatten(0, 1),
         n_fft,
         hop_length=n_fft // 4,
@@ -28,6 +28,7 @@ def log_power(audio: Tensor, n_fft: int = 2048) -> Tensor:
     )
     power = (spectrum.abs() * 2 / window.sum()).square()
     decibels = 10 * torch.log10(power + 10 ** (FLOOR_DB / 10))
+    # [B * C, bins, frames] -> [B, C, bins, frames]
     return decibels.unflatten(0, audio.shape[:2])
 
 

@@ -1,4 +1,4 @@
-"""The signal as the networks see it: a companded complex spectrogram, in chunks, and back.
+"""STFT with companding: waveform <-> complex spectrogram in chunks, as the networks see it.
 
 Letters: B sounds, C audio channels, N samples, P = 2C parts (real and imaginary of every channel), F bins,
 M frames. Source: Music2Latent (arXiv 2408.06500, section 3.1) and CoDiCodec (arXiv 2509.09836).
@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .config import Music2Latent2Config
+from .music2latent2_config import Music2Latent2Config
 
 _TINY = 1e-12
 
@@ -63,7 +63,9 @@ class Representation:
     def dual_window(self, device: torch.device) -> Tensor:
         """The window whose overlap-add inverts the analysis where all frames overlap, `[n_fft]`."""
         window = self.window(device)
-        power = (window**2).view(self.config.overlap, self.config.hop).sum(0)
+        power = (
+            (window**2).view(self.config.overlap, self.config.hop).sum(0)
+        )  # [hop]: what all windows that cover a sample add up to
         return window / power.repeat(self.config.overlap)
 
     def chunks(self, length: int) -> int:
@@ -81,9 +83,10 @@ class Representation:
             raise ValueError(
                 f"{audio.shape[-1]} samples are less than one window; give at least {config.n_fft}"
             )
-        frames = audio.unfold(-1, config.n_fft, config.hop) * self.window(audio.device)
-        spectrum = torch.fft.rfft(frames)[..., : config.bins].transpose(-1, -2)
-        parts = torch.stack((spectrum.real, spectrum.imag), dim=2)
+        frames = audio.unfold(-1, config.n_fft, config.hop) * self.window(audio.device)  # [B, C, M, n_fft]
+        spectrum = torch.fft.rfft(frames)[..., : config.bins].transpose(-1, -2)  # [B, C, F, M]
+        parts = torch.stack((spectrum.real, spectrum.imag), dim=2)  # [B, C, 2, F, M]
+        # [B, C, 2, F, M] -> [B, P, F, M]
         return compand(parts, **self.law).flatten(1, 2)
 
     def analyse_chunks(self, audio: Tensor, first: int, last: int) -> Tensor:
@@ -113,8 +116,9 @@ class Representation:
 
     def frames(self, spectrogram: Tensor) -> Tensor:
         """Windowed time-domain frames `[B, C, M, n_fft]` of a spectrogram `[B, P, F, M]`, to overlap."""
-        parts = expand(spectrogram.float().unflatten(1, (-1, 2)), **self.law)
-        spectrum = torch.complex(parts[:, :, 0], parts[:, :, 1]).transpose(-1, -2)
+        parts = expand(spectrogram.float().unflatten(1, (-1, 2)), **self.law)  # [B, C, 2, F, M]
+        spectrum = torch.complex(parts[:, :, 0], parts[:, :, 1]).transpose(-1, -2)  # [B, C, M, F]
+        # The highest bin, which was left out, is zero: [B, C, M, F + 1] -> [B, C, M, n_fft]
         frames = torch.fft.irfft(F.pad(spectrum, (0, 1)), n=self.config.n_fft)
         return frames * self.dual_window(spectrogram.device)
 
@@ -138,14 +142,18 @@ class OverlapAdd:
     def push(self, spectrogram: Tensor) -> Tensor:
         """Take `[B, P, F, M]`; return the samples that are now complete, `[B, C, M * hop]`."""
         hop, overlap = self.representation.config.hop, self.representation.config.overlap
-        frames = self.representation.frames(spectrogram).unflatten(-1, (overlap, hop))
+        frames = self.representation.frames(spectrogram).unflatten(
+            -1, (overlap, hop)
+        )  # [B, C, M, overlap, hop]
         batch, channels, count = frames.shape[:3]
-        audio = frames.new_zeros(batch, channels, count + overlap - 1, hop)
+        audio = frames.new_zeros(batch, channels, count + overlap - 1, hop)  # [B, C, M + overlap - 1, hop]
         if self.tail is not None:
             audio[:, :, : overlap - 1] = self.tail
+        # Add the hops of the frames, each `part` hops after its frame's start.
         for part in reversed(range(overlap)):
             audio[:, :, part : part + count] += frames[:, :, :, part]
         self.tail = audio[:, :, count:].clone()
+        # [B, C, M, hop] -> [B, C, M * hop]
         return audio[:, :, :count].flatten(2).clamp_(-1, 1)
 
     def flush(self) -> Tensor:

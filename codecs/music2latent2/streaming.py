@@ -1,11 +1,9 @@
-"""Encoding and decoding a sound while it comes in, with the samples that the whole sound would give.
+"""Stream encoder and decoder of Music2Latent2, equal to encoding and decoding the whole sound.
 
 Letters: B sounds, C channels, N samples, T chunks of S latents of D channels.
 """
 
 from __future__ import annotations
-
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -13,10 +11,8 @@ from torch import Tensor
 from ...core.threads import is_small, one_thread
 from ..precision import full_precision
 from .chunk_decoders import ChunkDecoder
+from .consistency_autoencoder import ConsistencyAutoencoder
 from .representation import OverlapAdd
-
-if TYPE_CHECKING:
-    from .model import Music2Latent2
 
 
 class StreamEncoder:
@@ -29,7 +25,7 @@ class StreamEncoder:
         latency: seconds, at most, from a chunk's first sample to the push that returns its latents.
     """
 
-    def __init__(self, model: Music2Latent2, *, discrete: bool) -> None:
+    def __init__(self, model: ConsistencyAutoencoder, *, discrete: bool) -> None:
         self.model, self.discrete = model, discrete
         self.latency = model.settings.chunk_samples / model.sample_rate
         self.reset()
@@ -65,6 +61,7 @@ class StreamEncoder:
         return result
 
     def _extend(self, audio: Tensor) -> Tensor:
+        # Frames begin `edge` samples before the sound: silence stands there.
         audio = audio.float().to(self.model.device)
         if self.buffer is None:
             self.buffer = audio.new_zeros(*audio.shape[:2], self.model.settings.edge)
@@ -107,7 +104,9 @@ class StreamDecoder:
         latency: seconds, at most, by which the samples lag behind the chunks that were pushed.
     """
 
-    def __init__(self, model: Music2Latent2, decoder: ChunkDecoder, *, exact_edges: bool = True) -> None:
+    def __init__(
+        self, model: ConsistencyAutoencoder, decoder: ChunkDecoder, *, exact_edges: bool = True
+    ) -> None:
         self.model, self.decoder, self.exact_edges = model, decoder, exact_edges
         lag = decoder.held * model.settings.chunk_samples + (model.settings.edge if exact_edges else 0)
         self.latency = lag / model.sample_rate
@@ -126,6 +125,7 @@ class StreamDecoder:
         chunks: list[Tensor] = []
         with one_thread(self._small):
             if not self._empty(latents):
+                # [B, T, S, D] -> T chunks of [B, S, D]
                 for values in self.model.to_latents(latents).unbind(1):
                     chunks += self.decoder.push(self.model.context(values))
             return self._audio(chunks)

@@ -1,1 +1,1 @@
-"""The 16 kHz codec that AudioGen speaks."""
+"""SEANet + RVQ: the 16 kHz codec that AudioGen speaks."""

@@ -1,4 +1,4 @@
-"""A codec that begins with principal components: what makes a small one trainable within minutes on a CPU.
+"""Start a codec from principal components and k-means: a small one is then trained within minutes on a CPU.
 
 Before the first step the latents of a codec with a spectral transform and a linear path are the principal
 components of its features, the decoder's linear path turns them back into levels, and k-means over them
@@ -17,13 +17,13 @@ from torch import Tensor, nn
 
 from ..principal_components import principal_components
 from .layers import Conv
-from .model import SEANetCodec
+from .seanet_autoencoder import SEANetAutoencoder
 
 LEVELS_PER_FEATURE = 2 * math.log(10)  # features are half a decimal logarithm, levels natural ones
 
 
 @torch.no_grad()
-def start_from_components(codec: SEANetCodec, audio: Tensor, *, batch_vectors: int) -> None:
+def start_from_components(codec: SEANetAutoencoder, audio: Tensor, *, batch_vectors: int) -> None:
     """Fit the linear paths of `codec` and its codebooks to sound; its networks begin by adding nothing.
 
     Args:
@@ -41,15 +41,19 @@ def start_from_components(codec: SEANetCodec, audio: Tensor, *, batch_vectors: i
     frames = []
     for part in audio.split(16):
         # [B, bins, T * hop] -> [B * T, bins * hop]
+        # [B, bins, T * hop] -> [B, bins, T, hop] -> [B, T, bins, hop]
         windows = codec.features(part).unflatten(2, (-1, hop)).permute(0, 2, 1, 3)
+        # [B, T, bins * hop] -> [B * T, bins * hop]
         frames.append(windows.flatten(2).flatten(0, 1))
     examples = torch.cat(frames)
     if len(examples) <= dimension:
         raise ValueError(f"{len(examples)} frames are not enough for {dimension} components; give more sound")
+    # The encoder's linear path: the projection of a frame, its mean taken off.
     mean, components = principal_components(examples, dimension)
-    directions = components.unflatten(1, (bins, hop))
+    directions = components.unflatten(1, (bins, hop))  # [dimension, bins, hop]
     reader.conv.weight.copy_(directions)
     reader.conv.bias.copy_(-(components @ mean))
+    # The decoder's linear path: the way back, from features to natural logarithms.
     inverse = writer.convtr
     inverse.weight.zero_()
     # The first half of the taps belongs to the frame itself; the second would add to the next one.
@@ -58,6 +62,7 @@ def start_from_components(codec: SEANetCodec, audio: Tensor, *, batch_vectors: i
     level = LEVELS_PER_FEATURE * mean.unflatten(0, (bins, hop)).mean(1) - 2 * math.log(10)
     inverse.bias.zero_()
     inverse.bias[:bins] = level
+    # Both networks begin by adding nothing.
     for network in (codec.encoder.model, codec.decoder.model):
         last: Any = [layer for layer in network if isinstance(layer, Conv)][-1].conv
         nn.init.zeros_(last.weight)

@@ -1,25 +1,19 @@
-"""Reading the EnCodec checkpoints that AudioCraft published (`compression_state_dict.bin`).
+"""Convert the EnCodec checkpoints that AudioCraft published (`compression_state_dict.bin`).
 
-The file is a torch.save of a plain dict: `best_state` (the state dict) and `xp.cfg` (the training run's YAML,
-unresolved). Only the keys that describe the network are read, through `PublishedConfig`.
+core/audiocraft.py reads the file; of its configuration, only the keys that describe the network count.
 """
 
 from __future__ import annotations
 
-import logging
-import pickle
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
-from ...core.audiocraft import PublishedConfig
+from ...core.audiocraft import PublishedConfig, read_published, warn_of_unknown
 from ...core.errors import ModelError
 from ..weights_hash import fold_weight_norm
-
-logger = logging.getLogger(__name__)
 
 PUBLISHED_FILE = "compression_state_dict.bin"
 
@@ -55,36 +49,18 @@ def load_published(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         OSError: the file cannot be read or is not a complete checkpoint.
         ValueError: it describes a codec that is not SEANet with residual vector quantization.
     """
-    try:
-        package = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, pickle.UnpicklingError, EOFError, KeyError) as error:
-        raise ModelError(f"{path} is not a readable checkpoint (truncated or damaged?): {error}") from error
-    if not isinstance(package, dict) or "xp.cfg" not in package:
-        raise ModelError(f"{path} is not a published codec: it has no key 'xp.cfg'")
-    if "best_state" not in package:
-        other = package.get("pretrained")
-        raise ModelError(
-            f"{path} holds no weights but names another codec ({other!r}); load that one instead"
-        )
-    settings = parse_settings(package["xp.cfg"], str(path))
-    return settings, fold_state(package["best_state"])
+    state, config = read_published(path, "codec")
+    return parse_settings(config), fold_state(state)
 
 
-def parse_settings(text: str, where: str) -> dict[str, Any]:
-    """Turn the YAML text of `xp.cfg` into keyword arguments for SEANetCodec.
+def parse_settings(config: PublishedConfig) -> dict[str, Any]:
+    """Keyword arguments for SEANetCodec from a published configuration.
 
     Raises:
         ValueError: a value that this implementation does not cover; the message names key and value.
     """
-    config = PublishedConfig(text, where)
     number = partial(config.number, strict=True)
-    if odd := config.unknown(_KNOWN_KEYS):
-        logger.warning(
-            "%s: its configuration has settings that this version of soundloom does not know and leaves "
-            "out of account: %s. If the result sounds wrong, this may be why",
-            where,
-            ", ".join(f"{key} = {value!r}" for key, value in odd.items()),
-        )
+    warn_of_unknown(config.where, config.unknown(_KNOWN_KEYS))
     config.require("compression_model", "encodec", ("encodec",))
     config.require("encodec.autoencoder", "seanet", ("seanet",))
     config.require("encodec.quantizer", "rvq", ("rvq",))
@@ -107,7 +83,7 @@ def parse_settings(text: str, where: str) -> dict[str, Any]:
     for side in ("encoder", "decoder"):
         own = config.read(f"seanet.{side}", None, strict=True) or {}
         if not isinstance(own, dict):
-            raise ModelError(f"{where}: seanet.{side} is {own!r}, not a mapping of settings")
+            raise ModelError(f"{config.where}: seanet.{side} is {own!r}, not a mapping of settings")
         readable = (*_NETWORK_KEYS, "trim_right_ratio", "final_activation")
         overrides = {key: value for key, value in own.items() if key in readable}
         if overrides:

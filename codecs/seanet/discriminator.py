@@ -62,7 +62,7 @@ class STFTDiscriminator(nn.Module):
             audio = audio.float()
             if samples < self.n_fft:
                 audio = F.pad(audio, (0, self.n_fft - samples))
-            spectrum = torch.stft(
+            spectrum = torch.stft(  # [B * C, bins, T]
                 audio.flatten(0, 1),
                 self.n_fft,
                 hop_length=self.n_fft // 4,
@@ -71,8 +71,8 @@ class STFTDiscriminator(nn.Module):
                 normalized=True,
                 return_complex=True,
             )
-        spectrum = spectrum.view(batch, channels, *spectrum.shape[1:]).transpose(2, 3)
-        x = torch.cat([spectrum.real, spectrum.imag], dim=1)
+        spectrum = spectrum.view(batch, channels, *spectrum.shape[1:]).transpose(2, 3)  # [B, C, T, bins]
+        x = torch.cat([spectrum.real, spectrum.imag], dim=1)  # [B, 2 C, T, bins]
         features = []
         for layer in self.layers:
             x = F.leaky_relu(layer(x), 0.3)
@@ -149,7 +149,7 @@ class MagnitudeDiscriminator(nn.Module):
         fifth = power.shape[1] // 5
         parts = [power[:, :fifth]]
         for first, last, width in ((fifth, 2 * fifth, 2), (2 * fifth, power.shape[1], 4)):
-            part = power[:, first:last].transpose(1, 2)
+            part = power[:, first:last].transpose(1, 2)  # [B, T, bins of this part]: pooled over bins
             parts.append(F.avg_pool1d(part, width, ceil_mode=True).transpose(1, 2))
         return torch.cat(parts, dim=1)
 

@@ -1,4 +1,4 @@
-"""Make the phases of overlapping frames agree with each other: one round of Griffin and Lim's algorithm.
+"""One round of the Griffin-Lim algorithm as a stream: make the phases of overlapping frames agree.
 
 Frames of a short-time spectrum overlap by three quarters, so their phases are not free: most spectra belong
 to no sound, and what comes out when their frames are overlapped has other magnitudes. A round overlaps the
@@ -11,28 +11,12 @@ Source: D. W. Griffin and J. S. Lim, "Signal estimation from modified short-time
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
 from torch import Tensor
 
-if TYPE_CHECKING:
-    from .spectral import ShortTimeSpectrum
+from .short_time_spectrum import ShortTimeSpectrum, overlap_add
 
 AROUND = 3  # frames before and after one that overlap it
-
-
-def overlap_add(frames: Tensor, hop: int) -> Tensor:
-    """Sum of frames `[B, T, 4 * hop]` laid `hop` apart: `[B, (T + 3) * hop]`.
-
-    Every sample adds its frames from the oldest to the newest, so that a stream gives the very same sums.
-    """
-    # [B, T, 4 * hop] -> [B, T, 4, hop]
-    quarters = frames.unflatten(2, (4, hop))
-    total = frames.new_zeros(frames.shape[0], frames.shape[1] + 3, hop)
-    for i in reversed(range(4)):
-        total[:, i : i + frames.shape[1]] += quarters[:, :, i]
-    return total.flatten(1)
 
 
 class GriffinLimRound:

@@ -14,6 +14,7 @@ Sources: SoundStream (Zeghidour et al. 2021), EnCodec (Defossez et al. 2022), se
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,6 +62,7 @@ def _pad(x: Tensor, left: int, right: int, mode: str) -> Tensor:
     if mode == "constant":
         return F.pad(x, (0, 0, left, right))
     x = x.transpose(1, 2)
+    # On `[B, C, N]`; a signal that is shorter than its reflection is filled up, and that cut off again.
     missing = max(0, max(left, right) - x.shape[-1] + 1)
     padded = F.pad(F.pad(x, (0, missing)), (left, right), mode=mode)
     return padded[..., : padded.shape[-1] - missing].transpose(1, 2)
@@ -117,13 +119,14 @@ class Conv(nn.Module):
     def _convolve(self, x: Tensor) -> Tensor:
         # A view [B, C, 1, N] whose strides say channels_last; no data moves.
         image = x.transpose(1, 2).unsqueeze(2)
-        weight = self.conv.weight.unsqueeze(2)
+        weight = self.conv.weight.unsqueeze(2)  # [C_out, C_in, 1, kernel]
         y = F.conv2d(image, weight, self.conv.bias, stride=(1, self.stride), dilation=(1, self.dilation))
         return y.squeeze(2).transpose(1, 2)
 
     def _stream(self, x: Tensor, state: StreamState) -> Tensor:
         memory = state.get(self) or _ConvMemory()
         state.set(self, memory)
+        # How much of the padding at the end is due: what fills the last stride is known only then.
         memory.received += x.shape[1]
         right = self.right + (-memory.received % self.stride if state.closing else 0)
         # Zeros need to know nothing of the signal; a reflection at either end needs the samples next to it.
@@ -142,6 +145,7 @@ class Conv(nn.Module):
         if state.closing:
             ended = _pad(recent, self.left, right, self.pad_mode)
             padded = torch.cat([padded, ended[:, self.left + recent.shape[1] :]], dim=1)
+        # As many outputs as windows are complete; the next window's beginning is kept.
         outputs = max(0, (padded.shape[1] - self.reach) // self.stride + 1)
         # A copy: a view would keep the whole chunk in memory.
         memory.padded = padded[:, outputs * self.stride :].clone()
@@ -273,6 +277,33 @@ def run_layers(layers: nn.ModuleList, x: Tensor, state: StreamState | None = Non
         keeps_state = isinstance(layer, Conv | ConvTranspose | SkipLSTM | ResidualBlock)
         x = layer(x, state) if keeps_state else layer(x)
     return x
+
+
+def count_emitted(layers: Iterable[nn.Module], count: int) -> int:
+    """Samples that layers have emitted once they have got `count`, and more are to come."""
+    for layer in layers:
+        if isinstance(layer, ResidualBlock):
+            count = count_emitted(layer.block, count)
+        elif isinstance(layer, Conv):
+            if layer.pad_mode != "constant" and count <= layer.left:
+                return 0  # the reflection at the beginning needs more
+            count = max(0, (count + layer.left - layer.reach) // layer.stride + 1)
+        elif isinstance(layer, ConvTranspose):
+            count = max(0, count * layer.stride - layer.left)
+    return count
+
+
+def count_history(layers: Iterable[nn.Module]) -> int:
+    """Samples into these layers, before a place, that the sample that they emit there depends on."""
+    count = 0
+    for layer in reversed(list(layers)):
+        if isinstance(layer, ResidualBlock):
+            count += count_history(layer.block)
+        elif isinstance(layer, Conv):
+            count = count * layer.stride + layer.left
+        elif isinstance(layer, ConvTranspose):
+            count = -(-count // layer.stride) + 1
+    return count
 
 
 @torch.no_grad()

@@ -36,11 +36,11 @@ class MelSpectrogram(nn.Module):
 
     def forward(self, audio: Tensor) -> Tensor:
         hop = self.n_fft // 4
-        flat = audio.reshape(-1, 1, audio.shape[-1])
+        flat = audio.reshape(-1, 1, audio.shape[-1])  # [everything else, 1, N]
         padding = (self.n_fft - hop) // 2
         mode = "reflect" if flat.shape[-1] > padding else "constant"
         flat = F.pad(flat, (padding, padding + max(0, self.n_fft - 2 * padding - flat.shape[-1])), mode=mode)
-        spectrum = torch.stft(
+        spectrum = torch.stft(  # [everything else, bins, frames]
             flat[:, 0],
             self.n_fft,
             hop_length=hop,
@@ -51,7 +51,7 @@ class MelSpectrogram(nn.Module):
         )
         # The gradient of a magnitude is not finite at zero, where digital silence lies.
         magnitude = (spectrum.real.square() + spectrum.imag.square() + 1e-12).sqrt()
-        mel = (magnitude.transpose(1, 2) @ self.filters).transpose(1, 2)
+        mel = (magnitude.transpose(1, 2) @ self.filters).transpose(1, 2)  # [everything else, n_mels, frames]
         return mel.view(*audio.shape[:-1], *mel.shape[1:])
 
 
@@ -119,7 +119,7 @@ class Balancer:
         total = sum(self.weights[name] for name in losses)
         result = torch.zeros_like(output)
         for name, loss in losses.items():
-            (gradient,) = torch.autograd.grad(loss, output, retain_graph=True)
+            (gradient,) = torch.autograd.grad(loss, output, retain_graph=True)  # [B, C, N]
             norm = float(gradient.flatten(1).norm(dim=1).mean())
             if not torch.isfinite(torch.tensor(norm)):
                 continue

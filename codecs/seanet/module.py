@@ -9,19 +9,20 @@ from __future__ import annotations
 import copy
 import json
 import logging
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
 import torch
 import torch.nn.functional as F
+from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor, nn
 from torchmetrics.functional.audio import scale_invariant_signal_distortion_ratio
 
 from ...core.example import AudioFormat, Example
 from ...core.exports_model import EXPORT_KEY, ExportsModel, float_only, part_of
-from ...core.schedule import warmup_cosine
+from ...core.schedule import WarmupCosine
 from ..codec_to_train import codec_to_train, codec_usage
 from ..principal_components import training_examples
 from .components import start_from_components
@@ -39,7 +40,81 @@ logger = logging.getLogger(__name__)
 
 WAVEFORM_WEIGHTS = {"adversarial": 4.0, "features": 4.0, "waveform": 0.1, "mel": 2.0}
 SPECTRAL_WEIGHTS = {"likelihood": 1.0, "mel": 3.0, "level": 0.0, "adversarial": 3.0, "features": 8.0}
+SCHEDULE = WarmupCosine(min_lr_ratio=0.1)
 LINEAR_SHARE = 0.1  # of the learning rate, for linear paths
+
+
+def adam(parameters: Any) -> torch.optim.Optimizer:
+    """EnCodec's optimiser."""
+    return torch.optim.Adam(parameters, lr=3e-4, betas=(0.5, 0.9))
+
+
+@dataclass(frozen=True)
+class SEANetLosses:
+    """What a codec is trained for, beside what a discriminator thinks.
+
+    Args:
+        weights: of the losses. For codecs of the waveform, shares of the gradient (see Balancer) by the names
+            adversarial, features, waveform, mel; with a spectral transform, factors for likelihood, mel,
+            level (see SpectralTransform.losses), adversarial and features. Those that are left out have the
+            values of WAVEFORM_WEIGHTS and SPECTRAL_WEIGHTS.
+        mel_floor: added to mel magnitudes before the logarithm; below it a difference counts little.
+            AudioGen's 1e-5 lets digital silence, of which procedural sound is full, dominate the gradient.
+        commitment: weight of the quantizer's loss, which stays outside the balancer.
+        quantizer_start: step from which on latents are quantized; before it the network trains as a plain
+            autoencoder, so that k-means meets latents that mean something.
+        codebook_choices: numbers of codebooks of which each example of a batch is given one at random, so
+            that sounds decode well from the first few (a number that is named twice is drawn twice as often);
+            none: all codebooks always. For codecs with a spectral transform.
+    """
+
+    weights: dict[str, float] = field(default_factory=dict)
+    mel_floor: float = 1e-5
+    commitment: float = 1.0
+    quantizer_start: int = 0
+    codebook_choices: tuple[int, ...] = ()
+
+    def weights_for(self, codec: SEANetCodec) -> dict[str, float]:
+        """All weights, for this codec.
+
+        Raises:
+            ValueError: unknown weights, or numbers of codebooks that the codec does not have.
+        """
+        defaults = WAVEFORM_WEIGHTS if codec.spectral is None else SPECTRAL_WEIGHTS
+        if unknown := set(self.weights) - set(defaults):
+            raise ValueError(f"unknown weights {sorted(unknown)}; allowed: {sorted(defaults)}")
+        choices = list(self.codebook_choices)
+        if choices and (codec.spectral is None or not all(1 <= n <= codec.num_codebooks for n in choices)):
+            raise ValueError(
+                f"codebook_choices are {choices}; they must be between 1 and {codec.num_codebooks}, and are "
+                "for codecs with transform 'spectral' only"
+            )
+        return {**defaults, **self.weights}
+
+
+@dataclass(frozen=True)
+class DiscriminatorSettings:
+    """The discriminator. Codecs with a spectral transform make no waveform: theirs judges magnitudes.
+
+    Args:
+        n_filters: its width; 0 trains without one.
+        n_ffts: FFT sizes of its scales; for codecs of the waveform.
+        start: step from which on it takes part.
+    """
+
+    n_filters: int = 32
+    n_ffts: tuple[int, ...] = (1024, 2048, 512, 256, 128)
+    start: int = 0
+
+    def build(self, codec: SEANetCodec) -> nn.Module | None:
+        """The network for this codec, untrained."""
+        if not self.n_filters:
+            return None
+        if codec.spectral is not None:
+            return MagnitudeDiscriminator(n_filters=self.n_filters)
+        return MultiScaleSTFTDiscriminator(
+            channels=codec.channels, n_ffts=self.n_ffts, n_filters=self.n_filters
+        )
 
 
 class SEANetModule(ExportsModel):
@@ -50,27 +125,12 @@ class SEANetModule(ExportsModel):
         init_from: start from a codec, by bundled name, folder or hub id, instead of from random weights.
         train_encoder: off keeps encoder and codebooks as they are, so that codes go on meaning the same: what
             was encoded before, and a language model over these codes, goes on working with the new decoder.
-        learning_rate: of the codec; of the discriminator too.
-        betas: of both Adam optimisers.
-        warmup_steps: linear warm-up.
-        decay_steps: total steps of a cosine decay to a tenth after the warm-up, or None for a constant rate.
-        weights: of the losses. For codecs of the waveform, shares of the gradient (see Balancer) by the names
-            adversarial, features, waveform, mel; with a spectral transform, factors for likelihood, mel,
-            level (see SpectralTransform.losses), adversarial and features.
-        mel_floor: added to mel magnitudes before the logarithm; below it a difference counts little.
-        AudioGen's
-            1e-5 lets digital silence, of which procedural sound is full, dominate the gradient.
-        commitment_weight: of the quantizer's loss, which stays outside the balancer.
-        quantizer_start: step from which on latents are quantized; before it the network trains as a plain
-            autoencoder, so that k-means meets latents that mean something.
-        discriminator_filters: width of the discriminator; 0 trains without one. Codecs with a spectral
-            transform make no waveform in training: theirs judges magnitudes.
-        discriminator_ffts: FFT sizes of its scales; for codecs of the waveform.
-        discriminator_start: step from which on it takes part.
+        optimizer: makes the optimisers of the codec and of the discriminator; in a recipe a `class_path` with
+            `init_args`.
+        scheduler: of both learning rates; without `total_steps` they stay at the peak after the warm-up.
+        losses: what is trained for.
+        discriminator: settings of the discriminator.
         gradient_clip: maximal norm of the codec's gradient, None for no clipping.
-        codebook_choices: numbers of codebooks of which each example of a batch is given one at random, so
-            that sounds decode well from the first few (a number that is named twice is drawn twice as often);
-            None: all codebooks always. For codecs with a spectral transform.
         component_examples: segments from which a codec with a linear path takes its principal components and
             codebooks before training.
         export_to: folder for the trained codec (as `save_pretrained` writes it) when training ends.
@@ -86,19 +146,11 @@ class SEANetModule(ExportsModel):
         *,
         init_from: str | None = None,
         train_encoder: bool = True,
-        learning_rate: float = 3e-4,
-        betas: Sequence[float] = (0.5, 0.9),
-        warmup_steps: int = 0,
-        decay_steps: int | None = None,
-        weights: Mapping[str, float] | None = None,
-        mel_floor: float = 1e-5,
-        commitment_weight: float = 1.0,
-        quantizer_start: int = 0,
-        discriminator_filters: int = 32,
-        discriminator_ffts: Sequence[int] = (1024, 2048, 512, 256, 128),
-        discriminator_start: int = 0,
+        optimizer: OptimizerCallable = adam,
+        scheduler: WarmupCosine = SCHEDULE,
+        losses: SEANetLosses = SEANetLosses(),
+        discriminator: DiscriminatorSettings = DiscriminatorSettings(),
         gradient_clip: float | None = None,
-        codebook_choices: Sequence[int] | None = None,
         component_examples: int = 3000,
         export_to: str | None = None,
     ) -> None:
@@ -117,36 +169,17 @@ class SEANetModule(ExportsModel):
         if not train_encoder:
             codec.encoder.requires_grad_(False)
             self.train()
-        self.learning_rate = learning_rate
-        self.betas = (float(betas[0]), float(betas[1]))
-        self.warmup_steps = warmup_steps
-        self.decay_steps = decay_steps
-        self.commitment_weight = commitment_weight
-        self.quantizer_start = quantizer_start
-        self.discriminator_start = discriminator_start
+        # A function: weight averaging copies the module, and what a recipe makes of a class_path has no copy.
+        self.optimizer = lambda parameters: optimizer(parameters)
+        self.scheduler, self.losses = scheduler, losses
+        self.discriminator_start = discriminator.start
         self.gradient_clip = gradient_clip
         self.component_examples = component_examples
         self.export_to = export_to
-        self.mel_loss = MultiScaleMelLoss(sample_rate=codec.sample_rate, floor=mel_floor)
-        defaults = WAVEFORM_WEIGHTS if codec.spectral is None else SPECTRAL_WEIGHTS
-        if unknown := set(weights or {}) - set(defaults):
-            raise ValueError(f"unknown weights {sorted(unknown)}; allowed: {sorted(defaults)}")
-        choices = list(codebook_choices or [])
-        if choices and (codec.spectral is None or not all(1 <= n <= codec.num_codebooks for n in choices)):
-            raise ValueError(
-                f"codebook_choices are {choices}; they must be between 1 and {codec.num_codebooks}, and are "
-                "for codecs with transform 'spectral' only"
-            )
-        self.codebook_choices = choices
-        self.weights = {**defaults, **(weights or {})}
+        self.mel_loss = MultiScaleMelLoss(sample_rate=codec.sample_rate, floor=losses.mel_floor)
+        self.weights = losses.weights_for(codec)
         self.balancer = Balancer(self.weights)
-        self.discriminator: nn.Module | None = None
-        if discriminator_filters and codec.spectral is not None:
-            self.discriminator = MagnitudeDiscriminator(n_filters=discriminator_filters)
-        elif discriminator_filters:
-            self.discriminator = MultiScaleSTFTDiscriminator(
-                channels=codec.channels, n_ffts=discriminator_ffts, n_filters=discriminator_filters
-            )
+        self.discriminator = discriminator.build(codec)
         self.steps_taken = 0
 
     def train(self, mode: bool = True) -> Self:
@@ -180,11 +213,11 @@ class SEANetModule(ExportsModel):
         audio = self._audio(batch)
         optimizers = self.optimizers()
         both = list(optimizers) if isinstance(optimizers, list) else [optimizers]
-        rate = self._rate(self.steps_taken)
+        rate = self.scheduler.factor(self.steps_taken) * both[0].defaults["lr"]
         for optimizer in both:
             for group in optimizer.param_groups:
                 group["lr"] = rate * group.get("share", 1.0)
-        quantize = self.steps_taken >= self.quantizer_start
+        quantize = self.steps_taken >= self.losses.quantizer_start
         if self.codec.spectral is None:
             losses, commitment, total = self._waveform_losses(audio, quantize, both)
         else:
@@ -212,7 +245,7 @@ class SEANetModule(ExportsModel):
         losses |= self._adversarial_losses(audio, estimate, optimizers)
         gradient = self.balancer.gradient(losses, estimate)
         # One backward pass: the balanced gradient enters at the output, the quantizer's loss beside it.
-        total = (estimate * gradient).sum() + self.commitment_weight * output.commitment
+        total = (estimate * gradient).sum() + self.losses.commitment * output.commitment
         return losses, output.commitment, total
 
     def _spectral_losses(
@@ -220,9 +253,9 @@ class SEANetModule(ExportsModel):
     ) -> tuple[dict[str, Tensor], Tensor, Tensor]:
         """As _waveform_losses, for a codec with a spectral transform."""
         kept = None
-        if self.codebook_choices:
-            drawn = torch.randint(len(self.codebook_choices), (len(audio),))
-            kept = torch.tensor(self.codebook_choices)[drawn].to(audio.device)
+        if choices := self.losses.codebook_choices:
+            drawn = torch.randint(len(choices), (len(audio),))
+            kept = torch.tensor(choices)[drawn].to(audio.device)
         output = self.codec.describe(audio, quantize=quantize, num_codebooks=kept)
         losses = dict(output.losses)
         if self.discriminator is not None:
@@ -233,7 +266,7 @@ class SEANetModule(ExportsModel):
         return (
             losses,
             output.commitment,
-            torch.stack(weighted).sum() + self.commitment_weight * output.commitment,
+            torch.stack(weighted).sum() + self.losses.commitment * output.commitment,
         )
 
     def _adversarial_losses(self, real: Tensor, made: Tensor, optimizers: list[Any]) -> dict[str, Tensor]:
@@ -265,7 +298,7 @@ class SEANetModule(ExportsModel):
 
     def _measure(self, batch: Tensor | dict[str, Tensor], stage: str) -> None:
         audio = self._audio(batch)
-        output = self.codec(audio, quantize=self.steps_taken > self.quantizer_start)
+        output = self.codec(audio, quantize=self.steps_taken > self.losses.quantizer_start)
         estimate = output.audio.float()
         metrics = {
             f"{stage}/mel": self.mel_loss(estimate, audio),
@@ -296,10 +329,6 @@ class SEANetModule(ExportsModel):
     def _audio(self, batch: Tensor | dict[str, Tensor]) -> Tensor:
         return batch if isinstance(batch, Tensor) else batch["audio"]
 
-    def _rate(self, step: int) -> float:
-        total = math.inf if self.decay_steps is None else self.decay_steps
-        return self.learning_rate * warmup_cosine(step, total, warmup_steps=self.warmup_steps, floor=0.1)
-
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
         # Every step of Adam moves all weights alike; those of a linear map of many values add up.
         trained = [(n, p) for n, p in self.codec.named_parameters() if p.requires_grad]
@@ -308,13 +337,9 @@ class SEANetModule(ExportsModel):
         groups: list[dict[str, Any]] = [{"params": rest}]
         if linear:
             groups.append({"params": linear, "share": LINEAR_SHARE})
-        optimizers: list[torch.optim.Optimizer] = [
-            torch.optim.Adam(groups, lr=self.learning_rate, betas=self.betas)
-        ]
+        optimizers = [self.optimizer(groups)]
         if self.discriminator is not None:
-            optimizers.append(
-                torch.optim.Adam(self.discriminator.parameters(), lr=self.learning_rate, betas=self.betas)
-            )
+            optimizers.append(self.optimizer(self.discriminator.parameters()))
         return optimizers
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -334,7 +359,8 @@ class SEANetModule(ExportsModel):
     @classmethod
     def from_checkpoint(cls, checkpoint: Mapping[str, Any]) -> Self:
         """Build the module of a checkpoint around its codec; the discriminator is left out."""
-        module = cls(SEANetCodec(**checkpoint[EXPORT_KEY]["codec"]), discriminator_filters=0)
+        codec = SEANetCodec(**checkpoint[EXPORT_KEY]["codec"])
+        module = cls(codec, discriminator=DiscriminatorSettings(n_filters=0))
         module.codec.load_state_dict(part_of(checkpoint["state_dict"], "codec"))
         return module.eval()
 

@@ -193,20 +193,22 @@ class ResidualVectorQuantizer(nn.Module):
             losses, codes = [], []
             for k, codebook in enumerate(self.codebooks):
                 kept = None if num_codebooks is None else num_codebooks > k
-                vectors = residual.detach().permute(0, 2, 1).flatten(0, 1)
+                vectors = residual.detach().permute(0, 2, 1).flatten(0, 1)  # [B * T, D]
+                # The codebook's vector nearest to what the ones before left over.
                 if self.training and not bool(codebook.inited):
                     codebook.start(vectors)
-                index = nearest(vectors, codebook.embed)
-                code = F.embedding(index, codebook.embed)
-                code = code.view(residual.shape[0], -1, residual.shape[1]).permute(0, 2, 1)
+                index = nearest(vectors, codebook.embed)  # [B * T]
+                code = F.embedding(index, codebook.embed)  # [B * T, D]
+                code = code.view(residual.shape[0], -1, residual.shape[1]).permute(0, 2, 1)  # [B, D, T]
                 if kept is not None:
                     code = code * kept[:, None, None]
                 if self.training:
                     learnt = slice(None) if kept is None else kept.repeat_interleave(residual.shape[2])
                     if len(vectors[learnt]):
                         codebook.update(vectors[learnt], index[learnt])
+                # What this one leaves over goes on to the next.
                 losses.append(F.mse_loss(residual, code.detach()))
-                codes.append(index.view(latent.shape[0], -1))
+                codes.append(index.view(latent.shape[0], -1))  # [B, T]
                 residual = residual - code.detach()
                 total = total + code.detach()
             return QuantizerOutput(
@@ -231,11 +233,12 @@ class ResidualVectorQuantizer(nn.Module):
             codebook.embed_avg.mul_(share)
             residual = residual - F.embedding(nearest(residual, codebook.embed), codebook.embed)
 
-    def encode(self, latent: Tensor) -> Tensor:
-        """Latent `[B, D, T]` -> codes int64 `[B, K, T]`."""
-        residual = latent.float().permute(0, 2, 1)
+    def encode(self, latent: Tensor, num_codebooks: int | None = None) -> Tensor:
+        """Latent `[B, D, T]` -> codes int64 `[B, K, T]`, those of the first `num_codebooks`; None: of all."""
+        residual = latent.float().permute(0, 2, 1)  # [B, T, D]
         codes = []
-        for codebook in self.codebooks:
+        for codebook in self.codebooks[:num_codebooks]:
+            # What the codebooks before left over: [B * T, D] -> [B * T] -> [B, T]
             index = nearest(residual.flatten(0, 1), codebook.embed).view(residual.shape[:2])
             codes.append(index)
             residual = residual - F.embedding(index, codebook.embed)
@@ -246,4 +249,5 @@ class ResidualVectorQuantizer(nn.Module):
         vectors = [
             F.embedding(codes[:, k], book.embed) for k, book in enumerate(self.codebooks[: codes.shape[1]])
         ]
+        # K times [B, T, D] -> [B, T, D] -> [B, D, T]
         return torch.stack(vectors).sum(0).permute(0, 2, 1)

@@ -1,4 +1,4 @@
-"""Short-time magnitudes in, tones and noise out: a front end that spares SEANet the phases.
+"""Spectral front end of SEANet: magnitudes in, tones and noise with synthesised phases out.
 
 A plain SEANet learns its filter bank and the phase of every partial from the waveform, which takes a large
 GPU days. Here the encoder sees log magnitudes of a short-time Fourier transform, and the decoder says for
@@ -24,7 +24,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...core.spectra import mel_filters
-from .griffin_lim import AROUND, GriffinLimRound, overlap_add
+from .griffin_lim import AROUND, GriffinLimRound
+from .short_time_spectrum import ShortTimeSpectrum, overlap_add
 
 FLOOR = 2e-4  # smallest magnitude told apart from silence
 GATE = 3 * FLOOR  # taken off every amplitude
@@ -32,45 +33,6 @@ MAX_LOG = 6.0  # natural logarithm of the largest magnitude
 FLATTEST = 0.5  # bend of log amplitudes at a peak, nepers, that still is a tone's; a Hann window's is above 1
 SILENT = 1e-3  # power of a frame below which a difference of levels hardly counts
 LOUDEST = 0.5  # mean square of a frame's magnitudes for a sine of full scale
-
-
-class ShortTimeSpectrum(nn.Module):
-    """Waveform `[B, 1, N]` <-> complex spectrum `[B, bins, T]`, T = ceil(N / hop), Hann windows of 4 hops.
-
-    Frame t is centred on the middle of the block `t * hop .. (t + 1) * hop` and its phases are those at its
-    centre. White noise of deviation 1 has bins of mean square 1. The bin at half the sample rate is left out.
-
-    Args:
-        hop: samples from frame to frame; a multiple of 2.
-    """
-
-    window: Tensor
-
-    def __init__(self, hop: int) -> None:
-        super().__init__()
-        if hop < 2 or hop % 2:
-            raise ValueError(f"hop is {hop}; it must be an even number of samples, 2 or more")
-        self.hop = hop
-        self.size = 4 * hop
-        self.bins = 2 * hop
-        self.before = 3 * hop // 2  # samples of a frame before its block
-        self.after = self.size - hop - self.before  # and after it
-        self.register_buffer("window", torch.hann_window(self.size), persistent=False)
-
-    def forward(self, audio: Tensor) -> Tensor:
-        padded = F.pad(audio[:, 0], (self.before, -audio.shape[-1] % self.hop + self.after))
-        return self.frames(padded)
-
-    def frames(self, samples: Tensor) -> Tensor:
-        """Spectrum of every whole window in samples `[B, N]`, one each hop."""
-        blocks = samples.unfold(1, self.size, self.hop) * self.window
-        centred = torch.fft.rfft(blocks.roll(self.size // 2, dims=-1))[..., : self.bins]
-        return centred.transpose(1, 2) / self.window.square().sum().sqrt()
-
-    def windowed(self, spectrum: Tensor) -> Tensor:
-        """Frames back in time, windowed again: complex `[B, bins, T]` -> `[B, T, size]`."""
-        scaled = F.pad(spectrum.transpose(1, 2) * self.window.square().sum().sqrt(), (0, 1))
-        return torch.fft.irfft(scaled, n=self.size).roll(self.size // 2, dims=-1) * self.window
 
 
 def rice_loss(magnitude: Tensor, log_tone: Tensor, log_noise: Tensor) -> Tensor:
@@ -94,7 +56,7 @@ def split_description(described: Tensor) -> tuple[Tensor, Tensor]:
 
     The noise is kept within 40 dB below the tone: nothing is known more exactly.
     """
-    level, ratio = described.float().chunk(2, dim=1)
+    level, ratio = described.float().chunk(2, dim=1)  # [B, bins, T] each
     level = level.clamp(math.log(FLOOR) - 1, MAX_LOG)
     # level is the size of both together; the ratio turns it from noise (-) to tone (+)
     ratio = 4.6 * torch.tanh(ratio / 4.6)
@@ -138,6 +100,7 @@ class PhaseTracker:
         phase = torch.zeros_like(log_tone[..., 0]) if self._phase is None else self._phase
         last = frequency[..., 0] if self._frequency is None else self._frequency
         bins = torch.arange(log_tone.shape[1], device=log_tone.device, dtype=log_tone.dtype)
+        # Each peak turns on by the mean of its frequencies in this frame and the last; its bins turn with it.
         for t in range(log_tone.shape[-1]):
             here = peak[..., t]
             advance = 0.5 * (last.gather(1, here) + frequency[..., t])
@@ -152,10 +115,11 @@ class PhaseTracker:
     def _peaks(log_tone: Tensor) -> tuple[Tensor, Tensor]:
         """For every bin the nearest local maximum and that one's frequency in bins."""
         bins = log_tone.shape[1]
-        padded = F.pad(log_tone.transpose(1, 2), (1, 1), mode="replicate").transpose(1, 2)
+        padded = F.pad(log_tone.transpose(1, 2), (1, 1), mode="replicate").transpose(1, 2)  # [B, bins + 2, T]
         lower, upper = padded[:, :-2], padded[:, 2:]
         is_peak = (log_tone >= lower) & (log_tone > upper)
         index = torch.arange(bins, device=log_tone.device)[None, :, None].expand_as(log_tone)
+        # The nearest maximum below every bin and the nearest above it, and the nearer of both.
         left = torch.where(is_peak, index, -bins).cummax(1).values
         right = torch.where(is_peak, index, 3 * bins).flip(1).cummin(1).values.flip(1)
         nearest = torch.where(index - left <= right - index, left, right)
@@ -226,11 +190,12 @@ class SpectralTransform(nn.Module):
         log_tone, log_noise = split_description(described)
         root = magnitude.sqrt()
         weight = 0.2 + 0.8 * root / root.mean(1, keepdim=True)
-        surprise = rice_loss(magnitude, log_tone, log_noise)
+        surprise = rice_loss(magnitude, log_tone, log_noise)  # [B, bins, T]
         # A tone that is missing altogether is astronomically unlikely: above 4 nats the loss grows like the
         # distance of logarithms, lest single bins rule the gradient.
         surprise = torch.where(surprise < 4, surprise, 4 + 4 * torch.log1p((surprise - 4).clamp_min(0) / 4))
         likelihood = (weight * surprise).mean()
+        # Power in mel bands, as it was and as it is described, in frames and in fours of them.
         power, expected = magnitude.square(), (2 * log_tone).exp() + 2 * (2 * log_noise).exp()
         distances, levels = [], []
         for frames in (1, 4):

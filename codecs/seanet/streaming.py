@@ -1,4 +1,4 @@
-"""Encoding and decoding with SEANetCodec while the sound comes in, with what the whole sound would give.
+"""Stream encoder and decoder of SEANetCodec, equal to encoding and decoding the whole sound.
 
 Every layer passes its state on from chunk to chunk (see layers.py), layers that look ahead emit later, and
 the LSTM runs on: streams of causal and of other codecs are equal to the whole sound up to rounding, however
@@ -9,60 +9,32 @@ Letters: B sounds, C channels, N samples, K codebooks, T frames.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
-
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ...core.threads import is_small, one_thread
 from ..precision import check_float32, full_precision
-from .layers import Conv, ConvTranspose, ResidualBlock, StreamState
-
-if TYPE_CHECKING:
-    from .model import SEANetCodec
+from .layers import StreamState, count_emitted
+from .seanet_autoencoder import SEANetAutoencoder
 
 # Longer pushes are cut into pieces of so many samples, which bounds the memory of the activations.
 PIECE = 65536
 
 
-def count_emitted(layers: Iterable[nn.Module], count: int) -> int:
-    """Samples that layers have emitted once they have got `count`, and more are to come."""
-    for layer in layers:
-        if isinstance(layer, ResidualBlock):
-            count = count_emitted(layer.block, count)
-        elif isinstance(layer, Conv):
-            if layer.pad_mode != "constant" and count <= layer.left:
-                return 0  # the reflection at the beginning needs more
-            count = max(0, (count + layer.left - layer.reach) // layer.stride + 1)
-        elif isinstance(layer, ConvTranspose):
-            count = max(0, count * layer.stride - layer.left)
-    return count
-
-
-def count_history(layers: Iterable[nn.Module]) -> int:
-    """Samples into these layers, before a place, that the sample that they emit there depends on."""
-    count = 0
-    for layer in reversed(list(layers)):
-        if isinstance(layer, ResidualBlock):
-            count += count_history(layer.block)
-        elif isinstance(layer, Conv):
-            count = count * layer.stride + layer.left
-        elif isinstance(layer, ConvTranspose):
-            count = -(-count // layer.stride) + 1
-    return count
-
-
 class SEANetStreamEncoder:
     """Push samples, get codes of the frames that are complete. Made by `SEANetCodec.stream_encoder`.
+
+    Args:
+        codec: that encodes.
+        num_codebooks: how many of its codebooks.
 
     Attributes:
         latency: seconds, at most, from a frame's first sample to the push that returns its codes.
     """
 
-    def __init__(self, codec: SEANetCodec) -> None:
+    def __init__(self, codec: SEANetAutoencoder, num_codebooks: int) -> None:
         check_float32(codec)
-        self.codec = codec
+        self.codec, self._num_codebooks = codec, num_codebooks
         self._small = is_small(codec)
         self.hop = codec.hop_length
         ahead = 0 if codec.spectral is None else codec.spectral.spectrum.after
@@ -140,8 +112,9 @@ class SEANetStreamEncoder:
         return self.codec.encoder(audio, self._state)
 
     def _codes(self, latents: list[Tensor], batch: int) -> Tensor:
-        found = [self.codec.quantizer.encode(latent) for latent in latents if latent.shape[-1]]
-        nothing = torch.zeros(batch, self.codec.num_codebooks, 0, dtype=torch.int64, device=self.codec.device)
+        count = self._num_codebooks
+        found = [self.codec.quantizer.encode(latent, count) for latent in latents if latent.shape[-1]]
+        nothing = torch.zeros(batch, count, 0, dtype=torch.int64, device=self.codec.device)
         return torch.cat([nothing, *found], dim=-1)
 
 
@@ -152,7 +125,7 @@ class SEANetStreamDecoder:
         latency: seconds, at most, by which the samples lag behind the frames that were pushed.
     """
 
-    def __init__(self, codec: SEANetCodec) -> None:
+    def __init__(self, codec: SEANetAutoencoder) -> None:
         self.codec = codec
         self._small = is_small(codec)
         self.hop = codec.hop_length

@@ -10,8 +10,8 @@ from typing import Any
 from torch import Tensor
 
 from ...codecs.base import Codec
-from ...codecs.compression.storage import Storage, choose_storage, storages
 from ...codecs.container import Compressed
+from ...codecs.frames.storage import Storage, choose_storage, storages
 from .opus import CLOCK, MIN_KBPS, Opus, find_opus
 
 

@@ -1,4 +1,4 @@
-"""The text encoder of the shipped model: a frozen table of token vectors under a small trainable transformer.
+"""EmbeddedTextEncoder, that of the shipped model: frozen token vectors under a small trainable transformer.
 
 The table is distilled once from a sentence encoder (`recipes/distil_text.py`), so words that were never in
 a training caption still land near the ones that were. It stays int8: 7.8 MB for 30,522 tokens of 256
@@ -22,7 +22,8 @@ from torch import Tensor, nn
 from ...core.checkpoint import part_folder
 from ...core.errors import ModelError, ModelNotFoundError
 from ...core.safetensors_files import SharedWeights, check_folder, load_safetensors
-from .encoder import TextEncoder, TextStates, as_utf8, check_prompts
+from .encoder import TextEncoder, TextStates
+from .prompts import as_utf8, check_prompts
 
 logger = logging.getLogger(__name__)
 
@@ -147,13 +148,14 @@ class EmbeddedTextEncoder(TextEncoder, SharedWeights, ModelMixin, ConfigMixin): 
     def from_pretrained(  # type: ignore[override]
         cls, name: str | Path, *, torch_dtype: torch.dtype = torch.float32, **options: Any
     ) -> Self:
-        """Load a trained encoder from this machine, in eval mode; never goes online.
+        """Load a trained encoder by folder or bundled name, in evaluation mode; never goes online.
 
         Args:
             name: a folder that holds config.json, diffusion_pytorch_model.safetensors and tokenizer.json; or
                 an AudioGen with such a folder, by its own folder or bundled name ("foley").
             torch_dtype: type of the transformer's weights, whatever they are stored as; the table stays int8.
-            **options: passed on to diffusers' ModelMixin.from_pretrained.
+            **options: passed to diffusers' ModelMixin.from_pretrained; `revision` and `local_files_only`, as
+                every text encoder takes them, change nothing.
 
         Raises:
             FileNotFoundError: the folder or a file in it is missing.
@@ -166,7 +168,7 @@ class EmbeddedTextEncoder(TextEncoder, SharedWeights, ModelMixin, ConfigMixin): 
                 raise ModelNotFoundError(
                     f"{folder / file} is missing; give a folder that save_pretrained wrote"
                 )
-        options = {"low_cpu_mem_usage": False, "local_files_only": True, "use_safetensors": True} | options
+        options = {"low_cpu_mem_usage": False, "use_safetensors": True} | options | {"local_files_only": True}
         try:
             check_folder(folder)
             loaded: Any = super().from_pretrained(folder, output_loading_info=True, **options)
@@ -227,7 +229,7 @@ class EmbeddedTextEncoder(TextEncoder, SharedWeights, ModelMixin, ConfigMixin): 
         Cosine similarity between rows tells how close prompts are in meaning, without any training.
         """
         ids, mask = self._pad(self.tokenize(prompts))
-        vectors = self.static_vectors(ids) * mask.unsqueeze(-1)
+        vectors = self.static_vectors(ids) * mask.unsqueeze(-1)  # [B, L, E], zero where padded
         return vectors.sum(dim=1) / mask.sum(dim=1, keepdim=True).clamp(min=1)
 
     def forward(self, prompts: Sequence[str]) -> TextStates:
@@ -244,27 +246,29 @@ class EmbeddedTextEncoder(TextEncoder, SharedWeights, ModelMixin, ConfigMixin): 
         if self.training and self.word_dropout > 0:
             rows = [self._drop_words(row) for row in rows]
         ids, mask = self._pad(rows)
-        states = self.project(self.static_vectors(ids).to(self.project.weight.dtype))
+        # Static vectors [B, L, E] to the transformer's width, and where each token stands.
+        states = self.project(self.static_vectors(ids).to(self.project.weight.dtype))  # [B, L, D]
         states = states + self.position[: ids.shape[1]]
         # A row without tokens would leave softmax nothing to attend to (NaN): let it see its first padding.
         visible = mask.clone()
         visible[:, 0] = True
         for layer in self.layers:
             states = layer(states, src_key_padding_mask=~visible)
+        # Padding, and the row without tokens, is exactly zero again.
         states = self.norm(states).float().masked_fill(~mask.unsqueeze(-1), 0.0)
         return TextStates(states=states, mask=mask)
 
     def _pad(self, rows: list[list[int]]) -> tuple[Tensor, Tensor]:
         """Ids int64 `[B, L]` and mask bool `[B, L]`, L the longest row and at least 1."""
         length = max([1, *map(len, rows)])
-        ids = torch.tensor([row + [0] * (length - len(row)) for row in rows], dtype=torch.int64).view(
-            -1, length
-        )
+        padded = [row + [0] * (length - len(row)) for row in rows]
+        ids = torch.tensor(padded, dtype=torch.int64).view(-1, length)  # [B, L], also for no rows
         lengths = torch.tensor([len(row) for row in rows], dtype=torch.int64)
         mask = torch.arange(length) < lengths.unsqueeze(1)
         return ids.to(self.table.device), mask.to(self.table.device)
 
     def _drop_words(self, row: list[int]) -> list[int]:
+        """The token ids of a prompt without those that chance leaves out; never none."""
         keep = torch.rand(len(row)) >= self.word_dropout
         return [token for token, kept in zip(row, keep.tolist(), strict=True) if kept] or row
 

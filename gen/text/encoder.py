@@ -1,7 +1,7 @@
-"""Text encoders: sentences to states that the language model attends to.
+"""The contract of text encoders, `TextEncoder`: prompts to states that the language model attends to.
 
-`TextEncoder` is the contract; t5.py and embedded.py keep it. Letters: B prompts, L tokens
-of the longest, D width.
+t5.py and embedded.py keep it, loader.py finds them by name. Letters: B prompts, L tokens of the longest, D
+width.
 """
 
 from __future__ import annotations
@@ -50,25 +50,3 @@ class TextEncoder(nn.Module):
             TypeError: a prompt is not a string.
         """
         raise NotImplementedError(f"{type(self).__name__} has to say how it encodes prompts")
-
-
-def check_prompts(prompts: Sequence[str]) -> list[str]:
-    """Return prompts as a list.
-
-    Raises:
-        TypeError: one string where a list belongs, or an entry that is not a string.
-    """
-    if isinstance(prompts, str):
-        raise TypeError(f"prompts is the string {prompts[:40]!r}; give a list, [{prompts[:40]!r}]")
-    for index, prompt in enumerate(prompts):
-        if not isinstance(prompt, str):
-            raise TypeError(
-                f"prompt {index} is {prompt!r} ({type(prompt).__name__}); every prompt must be a string, "
-                "an empty one for no prompt"
-            )
-    return list(prompts)
-
-
-def as_utf8(text: str) -> str:
-    """The text without what no tokenizer takes: half of a surrogate pair (a cut emoji) becomes "?"."""
-    return text.encode("utf-8", "replace").decode()

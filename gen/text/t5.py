@@ -1,4 +1,4 @@
-"""T5, the text encoder of the AudioGen paper."""
+"""T5, the text encoder of the AudioGen paper (transformers' T5EncoderModel, frozen)."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from torch import Tensor
 from ...core._torchaudio import shield_transformers
 from ...core.errors import ModelError
 from ...core.safetensors_files import check_folder, follow_umask
+from .encoder import TextEncoder, TextStates
+from .prompts import as_utf8, check_prompts
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase, T5EncoderModel
-
-from .encoder import TextEncoder, TextStates, as_utf8, check_prompts
 
 logger = logging.getLogger(__name__)
 
@@ -46,7 +46,7 @@ class T5TextEncoder(TextEncoder):
 
     @classmethod
     def from_pretrained(cls, name: str | os.PathLike[str], *, max_tokens: int = 512, **kwargs: Any) -> Self:
-        """Load a T5 by folder or hub id.
+        """Load a T5 by folder or hub id, in evaluation mode.
 
         Args:
             name: a folder with config.json, weights and tokenizer files, or a hub id such as "t5-large".
@@ -71,7 +71,7 @@ class T5TextEncoder(TextEncoder):
                 "give text_encoder= (--text-encoder) the path of a folder that holds the model and its "
                 "tokenizer, the name of a model that ships (foley), or a hub id while you are online"
             ) from error
-        return cls(model, tokenizer, max_tokens=max_tokens)
+        return cls(model, tokenizer, max_tokens=max_tokens).eval()
 
     def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
         """Write the model and its tokenizer in transformers' format."""
@@ -100,12 +100,13 @@ class T5TextEncoder(TextEncoder):
                 )
                 ids = [*ids[: self.max_tokens - 1], ids[-1]]
             rows.append(ids)
+        # Pad to the longest; a row without text keeps its end-of-sentence token under a mask of zeros.
         length = max(map(len, rows), default=0)
         pad = self.tokenizer.pad_token_id or 0
         device = self.model.device
-        ids = torch.tensor([row + [pad] * (length - len(row)) for row in rows], device=device)
+        ids = torch.tensor([row + [pad] * (length - len(row)) for row in rows], device=device)  # [B, L]
         sizes = torch.tensor([len(row) if text else 0 for row, text in zip(rows, texts, strict=True)])
-        mask = (torch.arange(length) < sizes[:, None]).to(device, torch.long)
+        mask = (torch.arange(length) < sizes[:, None]).to(device, torch.long)  # [B, L]
         return ids, mask
 
     @torch.no_grad()

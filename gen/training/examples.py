@@ -12,6 +12,7 @@ from ..generation import CodeGenerator
 from ..model.lm import AudioLM
 from ..pipeline import DEFAULT_TOP_K
 from ..sampling import Sampler
+from ..settings import GenerationSettings
 from ..text.encoder import TextStates
 
 
@@ -19,9 +20,10 @@ def generate_codes(lm: AudioLM, text: TextStates, frames: int, *, seed: int = 0)
     """Codes `[B, K, frames]` generated for encoded prompts, guidance 3; the same for the same seed."""
     generator = CodeGenerator(lm, text, max_frames=frames)
     sampler = Sampler(
+        GenerationSettings(top_k=min(DEFAULT_TOP_K, lm.codebook_size)),
         seeds=[seed * 1_000_003 + row for row in range(generator.batch)],
         num_codebooks=lm.num_codebooks,
-        top_k=min(DEFAULT_TOP_K, lm.codebook_size),
+        codebook_size=lm.codebook_size,
     )
     return generator.generate(frames, sampler)
 

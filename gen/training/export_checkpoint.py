@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import importlib
-import pickle
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
+from ...codecs.registry import find_trainer
+from ...core.checkpoint import brief, read_torch
 from ...core.exports_model import EXPORT_KEY, ExportsModel, model_folder
 from ...core.files import check_folder_destination
 
-# Class of a LightningModule -> module (relative to this package) that holds it.
-MODULES = {
-    "AudioGenModule": ".module",
-    "SoundClassifierModule": "...evaluation.classifier_module",
-    "SEANetModule": "...codecs.seanet.module",
-    "Music2Latent2Module": "...codecs.music2latent2.module",
-}
+# Class of a LightningModule -> module (relative to this package) that holds it; a codec names its own.
+MODULES = {"AudioGenModule": ".module", "SoundClassifierModule": "...evaluation.classifier_module"}
 WEIGHTS = ("float", "int8")
 
 
@@ -70,10 +65,11 @@ def export_checkpoint(
     path, folder = Path(checkpoint), Path(folder)
     check_folder_destination(folder, force=force)
     package = read_checkpoint(path)
-    name = module_name(package)
-    if name is None:
+    kind = module_class(package)
+    if kind is None:
         raise ValueError(
-            f"{path} is no checkpoint of a soundloom model; known are those of {', '.join(sorted(MODULES))}"
+            f"{path} is no checkpoint of a soundloom model; known are those of {', '.join(sorted(MODULES))} "
+            "and of the codecs"
         )
     averaged = "current_model_state" in package
     if ema and not averaged:
@@ -83,15 +79,14 @@ def export_checkpoint(
         )
     if averaged and ema is False:
         package["state_dict"], averaged = package["current_model_state"], False
-    kind: type[ExportsModel] = getattr(importlib.import_module(MODULES[name], __package__), name)
     try:
         module = kind.from_checkpoint(package)
     except RuntimeError as error:  # of load_state_dict
-        raise ValueError(f"the weights in {path} do not fit its settings ({_brief(error)})") from error
+        raise ValueError(f"the weights in {path} do not fit its settings ({brief(error)})") from error
     with model_folder(folder) as partial:
         module.export(partial, weights=weights)
     size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
-    return Exported(name, folder, averaged, int(package.get("global_step", 0)), size)
+    return Exported(kind.__name__, folder, averaged, int(package.get("global_step", 0)), size)
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
@@ -107,31 +102,17 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         raise ValueError(f"{path} is a folder; give the file of a checkpoint ({hint})")
     if not path.is_file():
         raise FileNotFoundError(f"no such checkpoint: {path}")
-    try:
-        package = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except pickle.UnpicklingError as error:
-        raise ValueError(
-            f"{path} holds more than tensors and plain values, so it is not opened: reading it could run "
-            f"code ({_brief(error)})"
-        ) from error
-    except (RuntimeError, EOFError, OSError, KeyError) as error:
-        raise ValueError(
-            f"{path} is no checkpoint, or truncated ({_brief(error)}); take another one"
-        ) from error
+    package = read_torch(path, mapped=zipfile.is_zipfile(path))
     if not isinstance(package, dict) or "state_dict" not in package:
         raise ValueError(f"{path} is no checkpoint of a training run: it has no 'state_dict'")
     return package
 
 
-def module_name(package: dict[str, Any]) -> str | None:
-    """Name of the LightningModule's class that wrote a checkpoint, or None when it is none of ours."""
+def module_class(package: dict[str, Any]) -> type[ExportsModel] | None:
+    """Class of the LightningModule that wrote a checkpoint, or None when it is none of ours."""
     named = (package.get(EXPORT_KEY) or {}).get("module")
     if named is None:  # written before the entry existed; the command line's name of the class
         named = str((package.get("hyper_parameters") or {}).get("_class_path", "")).rpartition(".")[2]
-    return named if named in MODULES else None
-
-
-def _brief(error: Exception) -> str:
-    """The beginning of an error's message, on one line."""
-    text = " ".join(str(error).split())
-    return text if len(text) <= 200 else text[:200] + " ..."
+    if named in MODULES:
+        return getattr(importlib.import_module(MODULES[named], __package__), named)
+    return find_trainer(str(named))

@@ -28,13 +28,15 @@ from ..text.embedded import EmbeddedTextEncoder
 from ..text.encoder import TextEncoder, TextStates
 from .examples import decoded_examples, generate_codes
 from .export_checkpoint import read_checkpoint
-from .flat_settings import OPTIMIZER, nested_settings
+from .flat_settings import OPTIMIZER
 from .fsdp import shard
 from .objective import (
     CodeBatch,
     Objective,
+    drop_captions,
     encoded_captions,
     mean_entropy,
+    mean_of_processes,
     share_weights,
     sound_codes,
     summed_entropies,
@@ -47,6 +49,8 @@ from .parts import (
     build_text_encoder,
     exported_codec,
     fitting_codec,
+    name_of,
+    settings_of,
 )
 from .schedule import LearningRateSchedule
 
@@ -102,17 +106,17 @@ class AudioGenModule(ExportsModel):
     ) -> None:
         super().__init__()
         # A checkpoint holds plain values only, and gives them back.
-        lm, text = _settings(AudioLMConfig, lm), _settings(TextSettings, text)
-        objective, export = _settings(Objective, objective), _settings(ExportSettings, export)
-        scheduler = _settings(LearningRateSchedule, scheduler)
-        lora = None if lora is None else _settings(LoRASettings, lora)
+        lm, text = settings_of(AudioLMConfig, lm), settings_of(TextSettings, text)
+        objective, export = settings_of(Objective, objective), settings_of(ExportSettings, export)
+        scheduler = settings_of(LearningRateSchedule, scheduler)
+        lora = None if lora is None else settings_of(LoRASettings, lora)
         if lora is not None and init_from is None:
             raise ValueError("lora is set, but init_from is not: LoRA wants a trained model to start from")
         self.save_hyperparameters(
             {
                 "lm": asdict(lm),
-                "text": {**vars(text), "encoder": _name(text.encoder)},
-                "codec": _name(codec),
+                "text": {**vars(text), "encoder": name_of(text.encoder)},
+                "codec": name_of(codec),
                 "init_from": init_from,
                 "lora": None if lora is None else {**asdict(lora), "targets": list(lora.targets)},
                 "objective": asdict(objective),
@@ -188,14 +192,8 @@ class AudioGenModule(ExportsModel):
             return self._encoder.module.to(self.device)(prompts)
 
     def drop_captions(self, prompts: Sequence[str]) -> list[str]:
-        """Replace each prompt by none with the chance `objective.caption_dropout`, item by item.
-
-        AudioGen draws once for the whole batch. Drawing for each item trains the same two models with the
-        same shares, but every batch then holds both, so the gradient of the rare one is less noisy; at the
-        small batches used here a whole batch without captions is a step that forgets them.
-        """
-        kept = torch.rand(len(prompts)) >= self.objective.caption_dropout
-        return [prompt if keep else "" for prompt, keep in zip(prompts, kept.tolist(), strict=True)]
+        """Replace each prompt by none with the chance `objective.caption_dropout`, item by item."""
+        return drop_captions(prompts, self.objective.caption_dropout)
 
     def codes_of(self, batch: CodeBatch) -> tuple[Tensor, Tensor | None]:
         """The batch's codes int64 `[B, K, T]`, and how many frames of each are no padding: `[B]` or None.
@@ -232,18 +230,7 @@ class AudioGenModule(ExportsModel):
         """Mean cross entropy in nats of each codebook over the batch's predicted codes: `[K]`."""
         codes, lengths = self.codes_of(batch)
         sums, counts = summed_entropies(self.lm, codes, lengths, self.text_of(batch, prompts))
-        return sums / self._mean_of_processes(counts).clamp_min(1e-9)
-
-    def _mean_of_processes(self, values: Tensor) -> Tensor:
-        """The mean over all processes while they train together, so that each item counts alike.
-
-        Gradients are averaged over processes. One whose items are short would otherwise weigh each of its
-        codes more, and the result would depend on how items are dealt out.
-        """
-        trainer = self._trainer
-        if trainer is None or not trainer.training or trainer.world_size == 1:
-            return values
-        return trainer.strategy.reduce(values, reduce_op="mean")
+        return sums / mean_of_processes(self._trainer, counts).clamp_min(1e-9)
 
     def training_step(self, batch: CodeBatch, batch_idx: int) -> Tensor:
         """Loss of a batch with some captions left out."""
@@ -303,7 +290,7 @@ class AudioGenModule(ExportsModel):
     def _loss(self, batch: CodeBatch, prompts: Sequence[str], stage: str) -> Tensor:
         entropies = self.cross_entropies(batch, prompts)
         loss = mean_entropy(entropies, self.codebook_shares)
-        seen = self._mean_of_processes(entropies.detach())
+        seen = mean_of_processes(self._trainer, entropies.detach())
         values = {f"{stage}/ce_{k}": value for k, value in enumerate(seen)}
         values[f"{stage}/perplexity"] = seen.mean().exp()
         if self.codebook_shares is not None:
@@ -366,7 +353,7 @@ class AudioGenModule(ExportsModel):
     @classmethod
     def _restored(cls, checkpoint: Mapping[str, Any], changed: Mapping[str, Any]) -> Self:
         settings = nested_settings(checkpoint.get("hyper_parameters") or {}) | dict(changed)
-        named = _settings(TextSettings, settings.get("text")).encoder or settings.get("init_from")
+        named = settings_of(TextSettings, settings.get("text")).encoder or settings.get("init_from")
         if named is None:
             raise ValueError(
                 "the checkpoint does not say which text encoder it was trained with; load it from Python: "
@@ -382,7 +369,7 @@ class AudioGenModule(ExportsModel):
     def export(self, folder: Path, *, weights: str = "float") -> None:
         """Write an AudioGen folder with the settings that this module was given."""
         own = self.export_settings
-        self.save_pretrained(folder, codec=own.codec, weights=weights, **own.pipeline_settings())
+        self.save_pretrained(folder, codec=own.codec, weights=weights, **own.pipelinesettings_of())
 
     def save_pretrained(
         self,
@@ -408,13 +395,3 @@ class AudioGenModule(ExportsModel):
         pipeline = AudioGen(merge_lora(self.lm), self.text_encoder, found, **(known | settings))
         pipeline.save_pretrained(folder, weights=weights)
         return pipeline
-
-
-def _settings(kind: type[Any], value: Any) -> Any:
-    """Settings as they were given, out of the mapping that a checkpoint holds, or (None) the default ones."""
-    return kind(**(value or {})) if value is None or isinstance(value, Mapping) else value
-
-
-def _name(value: Any) -> str | None:
-    """A model as a checkpoint can name it: objects cannot be named."""
-    return value if isinstance(value, str) else None

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypedDict
 
+import lightning
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -84,6 +85,17 @@ def sound_codes(codec: Codec, batch: CodeBatch, num_codebooks: int) -> tuple[Ten
     return codes, torch.tensor(frames, device=codes.device).clamp_max(codes.shape[-1])
 
 
+def drop_captions(prompts: Sequence[str], chance: float) -> list[str]:
+    """Replace each prompt by none with a chance, item by item, drawn from torch's generator.
+
+    AudioGen draws once for the whole batch. Drawing for each item trains the same two models with the same
+    shares, but every batch then holds both, so the gradient of the rare one is less noisy; at the small
+    batches used here a whole batch without captions is a step that forgets them.
+    """
+    kept = torch.rand(len(prompts)) >= chance
+    return [prompt if keep else "" for prompt, keep in zip(prompts, kept.tolist(), strict=True)]
+
+
 def encoded_captions(states: Tensor, mask: Tensor, prompts: Sequence[str]) -> TextStates:
     """Text states that the data brings, but none where the prompt is empty now.
 
@@ -147,3 +159,14 @@ def mean_entropy(entropies: Tensor, shares: Sequence[float] | None) -> Tensor:
     if shares is None:
         return entropies.mean()
     return (entropies * entropies.new_tensor(shares)).sum()  # a dot product would be rounded under autocast
+
+
+def mean_of_processes(trainer: lightning.Trainer | None, values: Tensor) -> Tensor:
+    """The mean over all processes while they train together, so that each item counts alike.
+
+    Gradients are averaged over processes. One whose items are short would otherwise weigh each of its codes
+    more, and the result would depend on how items are dealt out.
+    """
+    if trainer is None or not trainer.training or trainer.world_size == 1:
+        return values
+    return trainer.strategy.reduce(values, reduce_op="mean")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -178,3 +179,13 @@ def build_text_encoder(
             "only a new embedded encoder has settings"
         )
     return encoder.untrained(**settings)
+
+
+def settings_of(kind: type[Any], value: Any) -> Any:
+    """Settings as they were given, out of the mapping that a checkpoint holds, or (None) the default ones."""
+    return kind(**(value or {})) if value is None or isinstance(value, Mapping) else value
+
+
+def name_of(value: Any) -> str | None:
+    """A model as a checkpoint can name it: objects cannot be named."""
+    return value if isinstance(value, str) else None

@@ -85,7 +85,7 @@ def test_quiet_prints_nothing_and_force_replaces(
     ("words", "parts"),
     [
         (["gone.ckpt", "out"], ["gone.ckpt"]),
-        (["text.ckpt", "out"], ["text.ckpt", "no checkpoint"]),
+        (["text.ckpt", "out"], ["text.ckpt", "truncated or damaged"]),
         (["last.ckpt", "out", "--weights", "int4"], ["--weights", "int4", "int8"]),
         (["last.ckpt", "out", "--weights", "int8"], ["int8", "language models", "float"]),
         (["last.ckpt"], ["OUT"]),

@@ -1,6 +1,5 @@
 """The codec contract: preparing audio, loading a codec of the right class."""
 
-import importlib
 import json
 import subprocess
 import sys
@@ -18,6 +17,7 @@ from soundloom.codecs import registry
 from soundloom.codecs.base import Codec
 from soundloom.codecs.registry import codec_class, load_codec
 from soundloom.core.audio import AudioError
+from soundloom.gen import AudioGen
 from tests.fixture_paths import FIXTURES
 
 
@@ -124,16 +124,15 @@ def test_prepare_refuses_bad_rates() -> None:
 
 
 def test_every_listed_class_exists() -> None:
-    for name, module in registry.CODEC_CLASSES.items():
-        found = getattr(importlib.import_module(module, "soundloom.codecs"), name)
-        assert issubclass(found, Codec)
+    for name in registry.CODECS:
+        assert registry.import_class(name).__name__ == name
 
 
 @pytest.mark.parametrize(
     ("config", "message"),
     [
         ("{", "not readable JSON"),
-        ("[]", "_class_name None"),
+        ("[]", "should hold a JSON object, not a list"),
         ("{}", "_class_name None"),
         ('{"_class_name": "UNet2DModel"}', "UNet2DModel.*SEANetCodec"),
     ],
@@ -145,7 +144,7 @@ def test_config_of_no_codec(tmp_path: Path, config: str, message: str) -> None:
 
 
 def test_folder_without_a_codec(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"config\.json or a compression_state_dict\.bin"):
+    with pytest.raises(FileNotFoundError, match=r"config\.json, or weights.*compression_state_dict\.bin"):
         load_codec(tmp_path)
 
 
@@ -209,6 +208,27 @@ def test_load_codec_passes_names_on(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(registry, "BUNDLED_MODELS", make_bundled(tmp_path, "seanet-16khz"))
     with pytest.raises(ValueError, match="did you mean 'seanet-16khz'"):
         load_codec("seanet-16")
+
+
+def test_a_name_of_another_kind_says_what_to_call() -> None:
+    with pytest.raises(
+        ValueError, match=r"'foley' is of another kind, AudioGen.*AudioGen\.from_pretrained\('foley'\)"
+    ):
+        load_codec("foley")
+    with pytest.raises(
+        ValueError,
+        match=r"SoundClassifier\.from_pretrained\('foley-classifier'\) \(--classifier foley-classifier\)",
+    ):
+        load_codec("foley-classifier")
+    folder = Path(codecs.__file__).parents[1] / "gen" / "models" / "foley"
+    with pytest.raises(ValueError, match=r"no known codec; it is loaded with AudioGen\.from_pretrained"):
+        load_codec(folder)
+    with pytest.raises(
+        ValueError, match=r"'seanet-16khz' is of another kind, a codec.*load_codec\('seanet-16khz'\)"
+    ):
+        AudioGen.from_pretrained("seanet-16khz")
+    with pytest.raises(ValueError, match="kind SEANetCodec, which load_codec loads"):
+        AudioGen.from_pretrained(folder.parents[2] / "codecs" / "models" / "seanet-16khz")
 
 
 # --- the package -------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from soundloom.codecs.encodec.segments import Segment
+from soundloom.codecs.encodec.coded_segments import Segment
 from soundloom.codecs.seanet.model import SEANetCodec
 from soundloom.core.audio import as_samples
 from soundloom.evaluation.frechet import FrechetAudioDistance

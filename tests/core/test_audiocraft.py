@@ -104,7 +104,7 @@ def test_configurations_that_would_grow_without_end_end() -> None:
 def test_a_codec_whose_settings_ask_the_environment_is_refused(key: str, tmp_path: Path) -> None:
     text = f"sample_rate: 16000\nseanet: {{{key}: '${{oc.env:SOUNDLOOM_SECRET}}'}}\nrvq: {{n_q: 4}}\n"
     with pytest.raises(ValueError, match=f"seanet.{key}.*not resolved") as raised:
-        parse_settings(text, "file")
+        parse_settings(PublishedConfig(text, "file"))
     torch.save({"xp.cfg": text, "best_state": {}}, tmp_path / "compression_state_dict.bin")
     with pytest.raises(ValueError, match=f"seanet.{key}") as loaded:
         load_published(tmp_path / "compression_state_dict.bin")

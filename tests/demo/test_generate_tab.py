@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -21,9 +22,10 @@ from playwright.sync_api import Page
 from soundloom.core.audio import write_audio
 from soundloom.demo import page as app
 from soundloom.demo.codecs import Codecs
-from soundloom.demo.generate_tab import Cancels, make_sound
+from soundloom.demo.sound_maker import Cancels, make_sound
 from soundloom.gen.generation import GenerationCancelled
 from soundloom.gen.pipeline import AudioGen
+from soundloom.gen.settings import GenerationSettings
 
 WaitForSound = Callable[[Page, str], float]
 
@@ -122,14 +124,14 @@ class Stubborn:
     def count_samples(self, duration: float) -> int:
         return round(16000 * duration)
 
-    def generate(self, prompts: str, duration: float, **settings: Any) -> Any:
+    def generate(self, prompts: str, settings: GenerationSettings, **options: Any) -> Any:
         raise NotImplementedError
 
-    def stream(self, prompts: str, duration: float, **settings: Any) -> Iterator[Any]:
+    def stream(self, prompts: str, settings: GenerationSettings, **options: Any) -> Iterator[Any]:
         self.met |= not self.lock.acquire(blocking=False)
         time.sleep(0.5)
         while self.endless:
-            if settings["cancel"]():
+            if options["cancel"]():
                 self.cancelled.set()
                 raise GenerationCancelled("stopped")
             yield SimpleNamespace(samples=torch.zeros(1, 1, 160))
@@ -137,7 +139,7 @@ class Stubborn:
         self.calls += 1
         if self.lock.locked():
             self.lock.release()
-        raise ValueError(f"duration is {duration}; allowed are 0.02 to 3600 seconds")
+        raise ValueError(f"duration is {settings.duration:g}; allowed are 0.02 to 3600 seconds")
 
 
 def test_an_error_is_shown_in_the_words_of_the_library_and_requests_wait_for_each_other(
@@ -182,8 +184,8 @@ def settings(**changes: Any) -> dict[str, Any]:
         "seed": 3,
         "fresh": False,
         "candidates": 1,
-        "negative": "",
-        "guidance": 3.0,
+        "negative_prompt": "",
+        "guidance_scale": 3.0,
         "temperature": 1.0,
         "top_k": 64,
         "top_p": 0.0,
@@ -198,7 +200,7 @@ def test_every_setting_arrives_and_bad_input_is_explained(
 
     def ask(**changes: Any) -> np.ndarray:
         chosen = settings(**changes)
-        result = client.predict(*chosen.values(), api_name="/generate")
+        result = client.predict(**chosen, api_name="/generate")
         samples, rate = soundfile.read(result[1])
         assert rate == tiny_model.codec.sample_rate
         return samples
@@ -206,8 +208,8 @@ def test_every_setting_arrives_and_bad_input_is_explained(
     plain = ask()
     assert len(plain) == rate_of(tiny_model) // 2
     for changes in (
-        {"negative": "wind"},
-        {"guidance": 1.5},
+        {"negative_prompt": "wind"},
+        {"guidance_scale": 1.5},
         {"temperature": 0.5},
         {"top_k": 2},
         {"top_p": 0.1},
@@ -227,7 +229,7 @@ def test_every_setting_arrives_and_bad_input_is_explained(
             {"source": handle_file(tmp_path / "long.wav")},
             "long.wav lasts 31 s; here at most 30 s are allowed",
         ),
-        ({"negative": "wind", "guidance": 1.0}, "guidance"),
+        ({"negative_prompt": "wind", "guidance_scale": 1.0}, "guidance"),
     ):
         with pytest.raises(AppError, match=message):
             ask(**changes)
@@ -244,13 +246,14 @@ def test_the_best_of_several_is_kept(tiny_model: AudioGen) -> None:
         return audio.square().mean(dim=(1, 2))
 
     heard: list[torch.Tensor] = []
-    common: dict[str, Any] = {"judge": lambda: loudest, "heard": heard.append, "seed": 1}
-    best = make_sound(tiny_model, "rain", 0.4, candidates=4, **common)
+    common: dict[str, Any] = {"scorer": lambda: loudest, "heard": heard.append}
+    once = GenerationSettings(duration=0.4, seed=1)
+    best = make_sound(tiny_model, "rain", replace(once, candidates=4), **common)
     assert not heard
     every = tiny_model.generate("rain", 0.4, num_samples=4, seed=1)
     assert best.scores == [pytest.approx(float(every.samples.square().mean(dim=(1, 2)).max()))]
 
-    single = make_sound(tiny_model, "rain", 0.4, candidates=1, **common)
+    single = make_sound(tiny_model, "rain", once, **common)
     assert torch.equal(torch.cat(heard, dim=-1), single.samples[0])
     torch.testing.assert_close(
         single.samples, tiny_model.generate("rain", 0.4, seed=1).samples, atol=1e-4, rtol=0

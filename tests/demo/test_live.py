@@ -16,9 +16,10 @@ import torch
 
 from soundloom.codecs.seanet.model import SEANetCodec
 from soundloom.demo import live
-from soundloom.demo.generate_tab import make_sound
 from soundloom.demo.live import LiveSound, LiveSounds
+from soundloom.demo.sound_maker import make_sound
 from soundloom.gen.pipeline import AudioGen
+from soundloom.gen.settings import GenerationSettings
 
 
 def samples_of(answer: dict[str, object]) -> np.ndarray:
@@ -57,9 +58,10 @@ def test_what_is_heard_is_what_the_file_holds(tiny_model: AudioGen, tmp_path: Pa
         for parameter in list(codec.decoder.parameters())[-2:]:
             parameter.mul_(1000)
     model = AudioGen(tiny_model.lm, tiny_model.text_encoder, codec)
-    for settings in ({"candidates": 1}, {"candidates": 1, "continue_from": (torch.ones(1, 4000) / 2, 16000)}):
+    settings = GenerationSettings(duration=1.0, seed=7)
+    for options in ({}, {"continue_from": (torch.ones(1, 4000) / 2, 16000)}):
         sound = LiveSound(16000)
-        audio = make_sound(model, "a dog", 1.0, judge=pytest.fail, heard=sound.add, seed=7, **settings)
+        audio = make_sound(model, "a dog", settings, scorer=pytest.fail, heard=sound.add, **options)
         assert float(audio.samples.abs().max()) > 0.9
         held, _ = soundfile.read(audio.save(tmp_path / "x.wav", force=True), dtype="int16")
         np.testing.assert_array_equal(sound.read(0, 16000), held)

@@ -164,7 +164,8 @@ def test_cancelling_a_stream(model: AudioGen) -> None:
         ({"top_p": 2.0}, ValueError, "top_p is 2.0"),
         ({"num_samples": 0}, ValueError, "num_samples is 0"),
         ({"continue_from": "no/such.wav"}, FileNotFoundError, "such.wav"),
-        ({"candidates": 2}, TypeError, "candidates"),
+        ({"candidates": 2}, ValueError, "candidates is 2, but stream has no whole sounds"),
+        ({"rerank": print}, TypeError, "there is no setting 'rerank'"),
     ],
 )
 def test_bad_input_is_named_at_the_call(

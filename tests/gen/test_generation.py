@@ -12,6 +12,7 @@ from torch import Tensor
 from soundloom.gen.generation import CodeGenerator, GenerationCancelled
 from soundloom.gen.model.lm import AudioLM
 from soundloom.gen.sampling import Sampler
+from soundloom.gen.settings import GenerationSettings
 from soundloom.gen.text.encoder import TextStates
 
 
@@ -142,7 +143,9 @@ def test_a_half_that_cannot_matter_is_not_run(lm: AudioLM, scale: float, rows: i
 def test_one_cache_serves_every_window_and_is_given_back(lm: AudioLM) -> None:
     generator = CodeGenerator(lm, text(), max_frames=6)
     memory = generator.state.cache.memory[0].data_ptr()
-    generator.generate(15, Sampler(seeds=[1, 2], num_codebooks=3, top_k=5), stride=2)
+    generator.generate(
+        15, Sampler(GenerationSettings(top_k=5), seeds=[1, 2], num_codebooks=3, codebook_size=16), stride=2
+    )
     assert generator.state.cache.memory[0].data_ptr() == memory
     generator.close()
     assert generator.state.cache.memory == []
@@ -153,7 +156,7 @@ def test_frames_are_final_as_soon_as_they_are_said_to_be_complete(lm: AudioLM) -
     generator = CodeGenerator(lm, text(), max_frames=8)
     prompt = torch.randint(0, 16, (2, 3, 3), generator=torch.Generator().manual_seed(1))
     whole = generator.generate(20, greedy, stride=3, prompt=prompt)
-    codes, given = generator.room(20, prompt)
+    codes, given = generator.buffer(20, prompt)
     counts = []
     for done in generator.extend(codes, given, 3, greedy):
         counts.append(done)
@@ -173,7 +176,7 @@ def test_cancelling_is_asked_before_every_step(lm: AudioLM) -> None:
         return asked == 4
 
     generator = CodeGenerator(lm, text(), max_frames=10, cancel=cancel)
-    codes, given = generator.room(10, None)
+    codes, given = generator.buffer(10, None)
     steps = 0
     with pytest.raises(GenerationCancelled):
         for _ in generator.extend(codes, given, 5, greedy):

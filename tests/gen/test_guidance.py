@@ -23,45 +23,49 @@ def model(tiny_model: AudioGen) -> AudioGen:
 
 
 def test_a_schedule_of_one_value_is_that_value(model: AudioGen) -> None:
-    expected = model.generate_codes("a dog", 25, 2.5)
-    assert torch.equal(model.generate_codes("a dog", 25, (2.5, 2.5)), expected)
-    assert torch.equal(model.generate_codes("a dog", 25, lambda place: 2.5), expected)
-    unguided = model.generate_codes("a dog", 25, 1.0)
-    assert torch.equal(model.generate_codes("a dog", 25, lambda place: 1.0), unguided)
-    ignored = model.generate_codes("a dog", 25, 0.0)
-    assert torch.equal(model.generate_codes("a dog", 25, lambda place: 0.0), ignored)
+    expected = model.generate_codes("a dog", 25, guidance_scale=2.5)
+    assert torch.equal(model.generate_codes("a dog", 25, guidance_scale=(2.5, 2.5)), expected)
+    assert torch.equal(model.generate_codes("a dog", 25, guidance_scale=lambda position: 2.5), expected)
+    unguided = model.generate_codes("a dog", 25, guidance_scale=1.0)
+    assert torch.equal(model.generate_codes("a dog", 25, guidance_scale=lambda position: 1.0), unguided)
+    ignored = model.generate_codes("a dog", 25, guidance_scale=0.0)
+    assert torch.equal(model.generate_codes("a dog", 25, guidance_scale=lambda position: 0.0), ignored)
 
 
 @pytest.mark.parametrize(("given", "max_seconds"), [(0, 10.0), (5, 10.0), (5, 0.2)])
-def test_a_schedule_sees_every_place_once_from_0_to_1(
+def test_a_schedule_sees_every_position_once_from_0_to_1(
     model: AudioGen, given: int, max_seconds: float
 ) -> None:
     short = AudioGen(
         model.lm, model.text_encoder, model.codec, max_seconds=max_seconds, extend_stride=max_seconds / 2
     )
-    places: list[float] = []
+    positions: list[float] = []
     prompt = torch.zeros(4, given, dtype=torch.long) if given else None
-    short.generate_codes("a dog", 30, lambda place: places.append(place) or 3.0, prompt_codes=prompt)
+    short.generate_codes(
+        "a dog", 30, guidance_scale=lambda position: positions.append(position) or 3.0, prompt_codes=prompt
+    )
     new = 30 - given
-    assert places[0] == 0.0
-    assert places[-1] == 1.0
-    assert {round(place * (new - 1)) for place in places} == set(range(new))
+    assert positions[0] == 0.0
+    assert positions[-1] == 1.0
+    assert {round(position * (new - 1)) for position in positions} == set(range(new))
     if max_seconds == 10.0:
-        assert places == sorted(places)
-        assert places[:new] == pytest.approx([index / (new - 1) for index in range(new)])
+        assert positions == sorted(positions)
+        assert positions[:new] == pytest.approx([index / (new - 1) for index in range(new)])
 
 
 def test_a_pair_moves_evenly(model: AudioGen) -> None:
-    pair = model.generate_codes("a dog", 25, (1.0, 5.0))
-    assert torch.equal(pair, model.generate_codes("a dog", 25, lambda place: 1.0 + 4.0 * place))
-    assert not torch.equal(pair, model.generate_codes("a dog", 25, (5.0, 1.0)))
+    pair = model.generate_codes("a dog", 25, guidance_scale=(1.0, 5.0))
+    assert torch.equal(
+        pair, model.generate_codes("a dog", 25, guidance_scale=lambda position: 1.0 + 4.0 * position)
+    )
+    assert not torch.equal(pair, model.generate_codes("a dog", 25, guidance_scale=(5.0, 1.0)))
 
 
-def test_the_place_of_a_single_frame_is_the_start(model: AudioGen) -> None:
-    places: list[float] = []
-    model.generate_codes("a dog", 1, lambda place: places.append(place) or 3.0)
-    assert set(places) <= {0.0, 1.0}
-    assert places[0] == 0.0
+def test_the_position_of_a_single_frame_is_the_start(model: AudioGen) -> None:
+    positions: list[float] = []
+    model.generate_codes("a dog", 1, guidance_scale=lambda position: positions.append(position) or 3.0)
+    assert set(positions) <= {0.0, 1.0}
+    assert positions[0] == 0.0
 
 
 @pytest.mark.parametrize(
@@ -70,19 +74,19 @@ def test_the_place_of_a_single_frame_is_the_start(model: AudioGen) -> None:
         ((1.0,), ValueError, "a pair is its value at the start and at the end"),
         ((1.0, 200.0), ValueError, "guidance_scale is 200.0; allowed are 0 to 100"),
         (("a", 1.0), TypeError, "guidance_scale is 'a'"),
-        (lambda place: -1.0, ValueError, r"guidance_scale\(0.000\) is -1.0; allowed are 0 to 100"),
-        (lambda place: None, TypeError, r"guidance_scale\(0.000\) is None"),
+        (lambda position: -1.0, ValueError, r"guidance_scale\(0.000\) is -1.0; allowed are 0 to 100"),
+        (lambda position: None, TypeError, r"guidance_scale\(0.000\) is None"),
         ("3", TypeError, "guidance_scale is '3'"),
     ],
     ids=str,
 )
 def test_bad_schedules_are_named(model: AudioGen, scale: Any, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
-        model.generate_codes("a dog", 5, scale)
+        model.generate_codes("a dog", 5, guidance_scale=scale)
 
 
 @torch.inference_mode()
-def test_a_negative_prompt_takes_the_place_of_no_prompt_in_guidance() -> None:
+def test_a_negative_prompt_takes_the_position_of_no_prompt_in_guidance() -> None:
     """Every greedy code maximises `n + scale * (c - n)`, recomputed from scratch without the cache."""
     torch.manual_seed(0)
     lm = AudioLM(num_codebooks=2, codebook_size=16, dim=16, num_layers=2, num_heads=2, text_dim=8).eval()

@@ -132,7 +132,7 @@ def test_the_full_codec_has_the_published_names_and_shapes() -> None:
     assert count(state.values()) - count(buffers.values()) == CODEC_PARAMETERS
     assert count(buffers.values()) == 2_105_348
     sizes = {"seanet.n_filters": 64, "seanet.dimension": 128, "rvq.bins": 2048}
-    settings = parse_settings(yaml(PUBLISHED_CODEC_FILE, sizes), "file")
+    settings = parse_settings(PublishedConfig(yaml(PUBLISHED_CODEC_FILE, sizes), "file"))
     with torch.device("meta"):
         codec = SEANetCodec(**settings)
         trained = SEANetCodec(**{**settings, "norm": "weight_norm"})

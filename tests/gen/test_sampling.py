@@ -11,15 +11,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from soundloom.gen.sampling import (
-    MAX_SEED,
     Sampler,
-    check_sampling,
     draw,
     guide,
     keep_top_k,
     keep_top_p,
+    row_seeds,
     variation_seed,
 )
+from soundloom.gen.settings import MAX_SEED, GenerationSettings
+
+
+def sampler_of(*, seeds: list[int], num_codebooks: int, size: int = 64, **settings: Any) -> Sampler:
+    chosen = GenerationSettings(**settings)
+    return Sampler(chosen, seeds=seeds, num_codebooks=num_codebooks, codebook_size=size)
+
 
 ROWS = st.lists(st.integers(0, 6), min_size=2, max_size=12).filter(any)
 
@@ -67,7 +73,7 @@ def test_draw_never_takes_what_has_no_weight() -> None:
 def test_draws_follow_the_probabilities() -> None:
     torch.manual_seed(0)
     logits = torch.randn(1, 1, 6)
-    sampler = Sampler(seeds=[3], num_codebooks=1, temperature=0.8, top_k=4)
+    sampler = sampler_of(seeds=[3], num_codebooks=1, temperature=0.8, top_k=4)
     counts = torch.zeros(6)
     for _ in range(4000):
         counts[sampler(logits)[0, 0]] += 1
@@ -81,16 +87,16 @@ def test_draws_follow_the_probabilities() -> None:
 
 def test_top_p_replaces_top_k_and_zero_turns_both_off() -> None:
     logits = torch.tensor([[[0.0, 0.1, 0.2, 5.0]]])
-    narrow = Sampler(seeds=[0], num_codebooks=1, top_k=4, top_p=0.5)
+    narrow = sampler_of(seeds=[0], num_codebooks=1, top_k=4, top_p=0.5)
     assert {int(narrow(logits)) for _ in range(200)} == {3}
     flat = torch.zeros(1, 1, 4)
-    free = Sampler(seeds=[0], num_codebooks=1, top_k=0, top_p=0.0)
+    free = sampler_of(seeds=[0], num_codebooks=1, top_k=0, top_p=0.0)
     assert {int(free(flat)) for _ in range(200)} == {0, 1, 2, 3}
 
 
 def test_greedy_takes_the_largest_and_no_random_numbers() -> None:
     logits = torch.randn(2, 3, 7)
-    sampler = Sampler(seeds=[0, 1], num_codebooks=3, temperature=0.0)
+    sampler = sampler_of(seeds=[0, 1], num_codebooks=3, temperature=0.0)
     states = [stream.get_state() for stream in sampler.streams]
     assert torch.equal(sampler(logits), logits.argmax(-1))
     assert all(torch.equal(a, s.get_state()) for a, s in zip(states, sampler.streams, strict=True))
@@ -99,7 +105,7 @@ def test_greedy_takes_the_largest_and_no_random_numbers() -> None:
 @pytest.mark.parametrize("temperature", [1e-30, 1e-6, 100.0])
 def test_extreme_temperatures_stay_finite(temperature: float) -> None:
     logits = torch.tensor([[[1.0, 3.0, 2.0]]])
-    found = int(Sampler(seeds=[0], num_codebooks=1, temperature=temperature, top_k=0)(logits))
+    found = int(sampler_of(seeds=[0], num_codebooks=1, temperature=temperature, top_k=0)(logits))
     assert found == 1 if temperature < 1 else found in (0, 1, 2)
 
 
@@ -107,10 +113,10 @@ def test_an_item_draws_the_same_alone_and_in_a_batch() -> None:
     torch.manual_seed(0)
     steps = torch.randn(20, 3, 4, 50)
     seeds = [11, 5, 11]
-    batch = Sampler(seeds=seeds, num_codebooks=4, top_k=20)
+    batch = sampler_of(seeds=seeds, num_codebooks=4, top_k=20)
     together = torch.stack([batch(logits) for logits in steps])
     for row, seed in enumerate(seeds):
-        alone = Sampler(seeds=[seed], num_codebooks=4, top_k=20)
+        alone = sampler_of(seeds=[seed], num_codebooks=4, top_k=20)
         assert torch.equal(torch.stack([alone(x[row : row + 1]) for x in steps])[:, 0], together[:, row])
 
 
@@ -129,21 +135,17 @@ def test_variation_seeds_differ_and_the_first_is_the_seed() -> None:
     assert all(0 <= seed <= MAX_SEED for seed in seeds)
 
 
-@pytest.mark.parametrize(
-    ("changed", "error", "message"),
-    [
-        ({"temperature": -0.1}, ValueError, "temperature is -0.1; allowed are 0 to 100"),
-        ({"temperature": math.nan}, ValueError, "temperature is nan"),
-        ({"temperature": "hot"}, TypeError, "temperature is 'hot'"),
-        ({"top_k": -1}, ValueError, r"top_k is -1; allowed are 0 \(off\) to 64"),
-        ({"top_k": 65}, ValueError, r"top_k is 65; allowed are 0 \(off\) to 64"),
-        ({"top_k": 2.5}, TypeError, "top_k is 2.5"),
-        ({"top_p": 1.5}, ValueError, "top_p is 1.5; allowed are 0 to 1"),
-        ({"top_p": math.inf}, ValueError, "top_p is inf"),
-    ],
-)
-def test_bad_settings_are_named(changed: dict[str, Any], error: type[Exception], message: str) -> None:
-    values: dict[str, Any] = {"temperature": 1.0, "top_k": 0, "top_p": 0.0, "codebook_size": 64}
-    check_sampling(**values)
-    with pytest.raises(error, match=message):
-        check_sampling(**(values | changed))
+def test_more_codes_than_there_are_cannot_be_kept() -> None:
+    sampler_of(seeds=[0], num_codebooks=1, top_k=64)
+    with pytest.raises(
+        ValueError, match=r"top_k is 65; it must be an integer from 0 to 64 \(0 is off, 64 are all"
+    ):
+        sampler_of(seeds=[0], num_codebooks=1, top_k=65)
+
+
+def test_every_row_has_a_seed() -> None:
+    assert row_seeds(7, 2, 2) == row_seeds([7, 7], 2, 2)
+    assert row_seeds([7, 8], 2, 2)[::2] == [7, 8]
+    assert len(set(row_seeds(None, 3, 2))) == 6
+    with pytest.raises(ValueError, match="seed has 2 entries for 3 prompts; give one each, or one integer"):
+        row_seeds([7, 8], 3, 1)

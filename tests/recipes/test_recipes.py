@@ -35,7 +35,6 @@ SMALL_MODEL = {
     "codebook_size": 16,
     "decoder_layers": 1,
     "dim": 64,
-    "discriminator_filters": 2,
     "encoder_layers": 1,
     "ffn_dim": 32,
     "head_dim": 16,

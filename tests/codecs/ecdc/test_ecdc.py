@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from soundloom.codecs import EnCodec, read_ecdc, write_ecdc
 from soundloom.codecs.ecdc import ecdc_codes
 from soundloom.codecs.ecdc import read_ecdc as ecdc
-from soundloom.codecs.ecdc.ecdc_codes import load_language_model, new_language_model, pack_codes, unpack_codes
+from soundloom.codecs.ecdc.ecdc_codes import load_language_model, new_language_model
 from soundloom.codecs.ecdc.ecdc_header import EcdcError
 from soundloom.codecs.ecdc.read_ecdc import EcdcReader
 from soundloom.codecs.ecdc.write_ecdc import dump_ecdc, expected_frames
@@ -147,22 +147,6 @@ def test_many_blocks(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
         assert max(block.shape[-1] for block in blocks) <= 10 * 320
 
 
-@settings(max_examples=50, deadline=None)
-@given(
-    bits=st.integers(1, 14), shape=st.tuples(st.integers(1, 40), st.integers(1, 70)), seed=st.integers(0, 99)
-)
-def test_packing_is_the_packages(bits: int, shape: tuple[int, int], seed: int) -> None:
-    codes = torch.from_numpy(np.random.default_rng(seed).integers(0, 2**bits, shape))
-    stream = io.BytesIO()
-    packer = import_encodec().binary.BitPacker(bits, stream)
-    for value in codes.T.flatten().tolist():
-        packer.push(value)
-    packer.flush()
-    data = pack_codes(codes, bits)
-    assert data == stream.getvalue()
-    assert torch.equal(unpack_codes(data, bits, *shape), codes)
-
-
 # --- files and pipes -----------------------------------------------------------------------------------
 
 
@@ -204,7 +188,7 @@ def test_a_failure_leaves_nothing(setup: Setup, tmp_path: Path, monkeypatch: pyt
     def fail(*_: Any) -> bytes:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(ecdc_codes, "pack_codes", fail)
+    monkeypatch.setattr(ecdc_codes.PlainPacker, "push", fail)
     with pytest.raises(KeyboardInterrupt):
         write_ecdc(tmp_path / "sound.ecdc", setup.sound()[0], setup.codec.sample_rate, setup.codec)
     assert not list(tmp_path.iterdir())

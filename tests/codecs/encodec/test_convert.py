@@ -14,8 +14,8 @@ from safetensors.torch import load_file, save_file
 
 from soundloom.codecs import EnCodec, load_codec
 from soundloom.codecs.container import config_hash
+from soundloom.codecs.encodec.coded_segments import Segment
 from soundloom.codecs.encodec.convert import PUBLISHED, fold, randomize, transformers_settings
-from soundloom.codecs.encodec.segments import Segment
 from soundloom.codecs.weights_hash import weights_hash
 from soundloom.core._torchaudio import shield_transformers
 from tests.codecs.encodec.small import NAMES, noise, original, same_share
@@ -163,7 +163,7 @@ def test_files_of_other_models(tmp_path: Path) -> None:
         with pytest.raises(ValueError, match="no EnCodec model"):
             load_codec(file)
     torch.save({"encoder.model.0.conv.conv.weight": torch.zeros(32, 1, 7)}, file)
-    with pytest.raises(ValueError, match="does not fit EnCodec"):
+    with pytest.raises(ValueError, match="not those of its configuration"):
         load_codec(file)
     torch.save({"encoder.model.0.conv.conv.weight_v": torch.zeros(32, 1, 7)}, file)
     with pytest.raises(ValueError, match="without 'encoder.model.0.conv.conv.weight_g'"):
@@ -204,7 +204,9 @@ def test_random_weights_only_when_asked_for(
 def test_random_weights_are_the_same_each_time() -> None:
     a, b = (load_codec("encodec-24khz", random_weights=True).state_dict() for _ in range(2))
     assert all(torch.equal(a[key], b[key]) for key in a)
-    with pytest.raises(ValueError, match="random_weights is for encodec-24khz"):
+    with pytest.raises(
+        ValueError, match="SEANetCodec is not loaded with random_weights; it takes local_files_only"
+    ):
         load_codec("seanet-16khz", random_weights=True)
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from soundloom.codecs import Compressed, EnCodec, load_codec, resample
-from soundloom.codecs.encodec.segments import OverlapAdd, Segment
+from soundloom.codecs.encodec.coded_segments import OverlapAdd, Segment
 from soundloom.core._torchaudio import import_encodec
 from soundloom.core.limiter import limit
 from tests.codecs.encodec.small import NAMES, SMALL, make_small, noise, original, same_share
@@ -190,14 +190,14 @@ def test_bad_sounds(small: EnCodec) -> None:
 
 def test_bad_codes(small: EnCodec) -> None:
     good = small.encode(noise(small, 2000))
-    with pytest.raises(ValueError, match=f"{small.max_codebooks}, frames"):
+    with pytest.raises(ValueError, match=rf"\.\.{small.max_codebooks}, T\]"):
         small.decode(torch.zeros(1, small.max_codebooks + 1, 4, dtype=torch.long))
-    with pytest.raises(ValueError, match="dtype torch.float32"):
+    with pytest.raises(ValueError, match="type torch.float32"):
         small.decode(good.float())
-    with pytest.raises(ValueError, match="0 frames"):
+    with pytest.raises(ValueError, match="1 sound and 1 frame"):
         small.decode(good[..., :0])
     for value in (-1, 1024):
-        with pytest.raises(ValueError, match=r"allowed: 0\.\.1023"):
+        with pytest.raises(ValueError, match="allowed: 0 to 1023"):
             small.decode(torch.full_like(good, value))
     if small.model.normalize:
         with pytest.raises(ValueError, match="2 frames"):

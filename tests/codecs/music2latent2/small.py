@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from soundloom.codecs.music2latent2 import Music2Latent2, Music2Latent2Config
-from soundloom.codecs.music2latent2.config import Decoding
+from soundloom.codecs.music2latent2.music2latent2_config import Decoding
 
 MONO = Music2Latent2Config(
     sample_rate=8000,

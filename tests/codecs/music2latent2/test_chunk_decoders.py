@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from soundloom.codecs.music2latent2.chunk_decoders import ParallelDecoder
-from soundloom.codecs.music2latent2.config import Decoding
+from soundloom.codecs.music2latent2.music2latent2_config import Decoding
 from soundloom.codecs.music2latent2.networks import Context
 from tests.codecs.music2latent2.small import DECODINGS, MODELS, VARIANTS, every_model, sound
 

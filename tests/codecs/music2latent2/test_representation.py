@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from soundloom.codecs.music2latent2.config import Companding
+from soundloom.codecs.music2latent2.music2latent2_config import Companding
 from soundloom.codecs.music2latent2.representation import OverlapAdd, Representation
 
 from .small import MONO

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from soundloom.codecs.music2latent2.config import Decoding
+from soundloom.codecs.music2latent2.music2latent2_config import Decoding
 from tests.codecs.music2latent2.small import DECODINGS, MODELS, every_model, sound
 
 

@@ -16,10 +16,16 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from soundloom.codecs.music2latent2 import Music2Latent2, Music2Latent2Config
-from soundloom.codecs.music2latent2.consistency import ConsistencyObjective, NoiseSchedule, pseudo_huber
+from soundloom.codecs.music2latent2.consistency import (
+    ConsistencyObjective,
+    NoiseLevels,
+    NoiseSchedule,
+    pseudo_huber,
+)
 from soundloom.codecs.music2latent2.module import Music2Latent2Module
 from soundloom.codecs.music2latent2.reconstruction import log_spectral_distance, spectrogram_figure
 from soundloom.codecs.music2latent2.warmup_ema import WarmupEMA
+from soundloom.core.schedule import WarmupCosine
 
 TINY = Music2Latent2Config(
     sample_rate=8000,
@@ -88,7 +94,7 @@ def test_clean_input_is_kept() -> None:
 
 
 def test_step_size_shrinks_from_start_to_end() -> None:
-    objective = ConsistencyObjective(NoiseSchedule(TINY), total_steps=100, initial_step=0.1, exponent=3)
+    objective = ConsistencyObjective(NoiseSchedule(TINY), total_steps=100)
     assert objective.step_size(0) == pytest.approx(0.1)
     assert objective.step_size(50) == pytest.approx(0.01)
     assert objective.step_size(100) == objective.step_size(1000) == pytest.approx(0.001)
@@ -100,7 +106,7 @@ def test_noise_levels_follow_the_wanted_density() -> None:
     """A place t is drawn with the weight of ln sigma(t) under a normal distribution."""
     torch.manual_seed(0)
     schedule = NoiseSchedule(TINY)
-    objective = ConsistencyObjective(schedule, total_steps=1, mean=-1.1, std=2.0)
+    objective = ConsistencyObjective(schedule, total_steps=1)
     times = objective.sample_times(40_000, torch.device("cpu"))
     grid = torch.linspace(0, 1, 2001)
     density = torch.exp(-0.5 * ((schedule.sigma(grid).log() + 1.1) / 2) ** 2)
@@ -178,7 +184,7 @@ def test_gradient_reaches_encoder_through_the_prediction_only() -> None:
 
 
 def test_training_brings_the_output_nearer_to_the_original() -> None:
-    part = module(noise_mean=-1.0, noise_std=1.0)
+    part = module(noise=NoiseLevels(mean=-1.0, std=1.0))
     codec = part.codec
     objective = part.build_objective(30)
     optimizer = torch.optim.Adam(part.parameters(), lr=1e-2)
@@ -251,7 +257,9 @@ def test_a_gradient_that_is_not_finite_is_left_out(caplog: pytest.LogCaptureFixt
 
 @pytest.mark.parametrize("config", [TINY, FSQ, replace(TINY, envelope=True)], ids=["tanh", "fsq", "envelope"])
 def test_fit_logs_and_exports(tmp_path: Path, config: Music2Latent2Config) -> None:
-    part = module(config, warmup_steps=2, export_to=str(tmp_path / "model"), envelope_examples=20)
+    part = module(
+        config, scheduler=WarmupCosine(2, 0.01), export_to=str(tmp_path / "model"), envelope_examples=20
+    )
     loader = DataLoader(list(tones(8)), batch_size=4)  # type: ignore[arg-type]
     logger = lightning.pytorch.loggers.TensorBoardLogger(tmp_path)
     trainer = lightning.Trainer(

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import lightning
 import pytest
 import torch
+from torch.optim import Adam
 
 from soundloom.codecs.seanet.components import start_from_components
 from soundloom.codecs.seanet.layers import Conv
 from soundloom.codecs.seanet.model import SEANetCodec
 from soundloom.codecs.seanet.module import LINEAR_SHARE, SEANetModule
+from tests.codecs.seanet.tiny import NO_DISCRIMINATOR
 from tests.codecs.seanet.tiny import TINY as SPECTRAL
 
 TINY = {**SPECTRAL, "norm": "none", "linear_path": True, "kmeans_iterations": 5}
@@ -127,7 +130,9 @@ def fit(
 
 
 def module_for(codec: SEANetCodec) -> SEANetModule:
-    return SEANetModule(codec, discriminator_filters=0, component_examples=30, learning_rate=1e-4)
+    return SEANetModule(
+        codec, discriminator=NO_DISCRIMINATOR, component_examples=30, optimizer=partial(Adam, lr=1e-4)
+    )
 
 
 def test_training_begins_with_the_components_of_its_data(tmp_path):

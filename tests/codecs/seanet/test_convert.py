@@ -7,6 +7,7 @@ import torch
 
 from soundloom.codecs.seanet.convert import load_published, parse_settings
 from soundloom.codecs.seanet.model import SEANetCodec
+from soundloom.core.audiocraft import PublishedConfig
 
 YAML = """
 sample_rate: 16000
@@ -33,7 +34,7 @@ rvq: {n_q: 4, bins: 64}
 
 def test_settings_are_resolved_without_touching_the_environment(monkeypatch):
     monkeypatch.delenv("USER", raising=False)
-    settings = parse_settings(YAML, "file")
+    settings = parse_settings(PublishedConfig(YAML, "file"))
     assert settings["ratios"] == [8, 5, 4, 2]
     assert settings["causal"] is False
     assert settings["sample_rate"] == 16000
@@ -52,12 +53,12 @@ def test_settings_are_resolved_without_touching_the_environment(monkeypatch):
 )
 def test_other_networks_are_refused_by_name(old, new):
     with pytest.raises(ValueError, match=new.split(": ")[1]):
-        parse_settings(YAML.replace(old, new), "file")
+        parse_settings(PublishedConfig(YAML.replace(old, new), "file"))
 
 
 def test_missing_mandatory_values_are_named():
     with pytest.raises(ValueError, match="dimension"):
-        parse_settings(YAML.replace("dimension: 32", "dimension: ???"), "file")
+        parse_settings(PublishedConfig(YAML.replace("dimension: 32", "dimension: ???"), "file"))
 
 
 def test_a_file_that_names_another_codec_says_which(tmp_path):
@@ -82,9 +83,9 @@ def test_pickled_code_is_never_run(tmp_path):
 
 
 def test_unknown_settings_that_may_matter_are_listed(caplog):
-    parse_settings(YAML, "file")
+    parse_settings(PublishedConfig(YAML, "file"))
     assert caplog.text == ""
-    parse_settings(YAML.replace("lstm: 2", "lstm: 2\n  swing: 3\n  sleepy: null"), "file")
+    parse_settings(PublishedConfig(YAML.replace("lstm: 2", "lstm: 2\n  swing: 3\n  sleepy: null"), "file"))
     assert "seanet.swing = 3. If" in caplog.text
     assert "sleepy" not in caplog.text
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import lightning
@@ -11,7 +12,7 @@ import torch
 from soundloom.codecs.seanet.model import SEANetCodec
 from soundloom.codecs.seanet.module import SEANetModule
 
-from .tiny import TINY
+from .tiny import NO_DISCRIMINATOR, TINY
 
 
 @pytest.fixture
@@ -44,7 +45,10 @@ def test_training_goes_on_from_a_codec(trained: Path, train_encoder: bool) -> No
     before = SEANetCodec.from_pretrained(trained)
     sound = 0.1 * torch.randn(1, 1, 640)
     module = SEANetModule(
-        init_from=str(trained), train_encoder=train_encoder, discriminator_filters=0, learning_rate=1e-2
+        init_from=str(trained),
+        train_encoder=train_encoder,
+        discriminator=NO_DISCRIMINATOR,
+        optimizer=partial(torch.optim.Adam, lr=1e-2),
     )
     assert torch.equal(module.codec.eval().encode(sound), before.encode(sound))
     after = fit(module).codec.eval()
@@ -60,8 +64,8 @@ def test_training_goes_on_from_a_codec(trained: Path, train_encoder: bool) -> No
 def test_where_it_starts_has_to_be_said_once(trained: Path) -> None:
     for settings in ({}, {"codec": SEANetCodec(**TINY), "init_from": str(trained)}):
         with pytest.raises(ValueError, match="set either codec, a new model, or init_from"):
-            SEANetModule(discriminator_filters=0, **settings)
+            SEANetModule(discriminator=NO_DISCRIMINATOR, **settings)
     with pytest.raises(ValueError, match="train_encoder is false, but the codec is new"):
-        SEANetModule(SEANetCodec(**TINY), train_encoder=False, discriminator_filters=0)
+        SEANetModule(SEANetCodec(**TINY), train_encoder=False, discriminator=NO_DISCRIMINATOR)
     with pytest.raises(ValueError, match="init_from is 'music2latent2', a Music2Latent2"):
-        SEANetModule(init_from="music2latent2", discriminator_filters=0)
+        SEANetModule(init_from="music2latent2", discriminator=NO_DISCRIMINATOR)

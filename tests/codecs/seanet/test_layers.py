@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from soundloom.codecs.seanet.layers import Conv, ConvTranspose, ResidualBlock, SkipLSTM, StreamState
 from soundloom.codecs.seanet.seanet import SEANetDecoder, SEANetEncoder
+from soundloom.codecs.seanet.seanet_config import NetworkConfig
 
-TINY = {"n_filters": 2, "dimension": 6, "ratios": (4, 2), "lstm": 1}
+TINY = NetworkConfig(n_filters=2, dimension=6, ratios=(4, 2), lstm=1, causal=True)
 
 
 @given(
@@ -48,7 +49,7 @@ def test_unknown_norm_is_named():
 
 
 def test_causal_encoder_does_not_see_the_future():
-    encoder = SEANetEncoder(**TINY, causal=True).eval()
+    encoder = SEANetEncoder(TINY).eval()
     audio = torch.randn(1, 1, 64)
     changed = audio.clone()
     changed[..., 40:] += 1.0
@@ -63,8 +64,8 @@ def test_causal_encoder_does_not_see_the_future():
 @settings(max_examples=25, deadline=None)
 def test_streamed_encoder_and_decoder_equal_offline(cuts):
     torch.manual_seed(0)
-    encoder = SEANetEncoder(**TINY, causal=True).eval()
-    decoder = SEANetDecoder(**TINY, causal=True).eval()
+    encoder = SEANetEncoder(TINY).eval()
+    decoder = SEANetDecoder(TINY).eval()
     audio = torch.randn(2, 1, 200)
     pieces = list(audio.split([*cuts, max(0, 200 - sum(cuts))], dim=-1)) if sum(cuts) <= 200 else [audio]
     with torch.no_grad():

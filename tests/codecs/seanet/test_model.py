@@ -73,9 +73,9 @@ def test_half_precision_weights_load_as_float32(codec, tmp_path):
 @pytest.mark.parametrize(
     ("audio", "message"),
     [
-        (torch.randn(1, 100), "expected"),
-        (torch.randn(1, 2, 100), "expected"),
-        (torch.zeros(1, 1, 0), "expected"),
+        (torch.randn(1, 100), "is wanted"),
+        (torch.randn(1, 2, 100), "is wanted"),
+        (torch.zeros(1, 1, 0), "is wanted"),
         (torch.full((1, 1, 100), float("nan")), "NaN"),
         (torch.full((1, 1, 100), float("inf")), "infinite"),
     ],
@@ -91,9 +91,9 @@ def test_bad_audio_is_refused(codec, audio, message):
         (torch.zeros(1, 3, 4), "integer"),
         (torch.zeros(1, 4, 4, dtype=torch.long), "1..3"),
         (torch.zeros(1, 0, 4, dtype=torch.long), "1..3"),
-        (torch.zeros(1, 3, 0, dtype=torch.long), "0 frames"),
-        (torch.full((1, 3, 4), 16), "0..15"),
-        (torch.full((1, 3, 4), -1), "0..15"),
+        (torch.zeros(1, 3, 0, dtype=torch.long), "1 sound and 1 frame"),
+        (torch.full((1, 3, 4), 16), "0 to 15"),
+        (torch.full((1, 3, 4), -1), "0 to 15"),
     ],
 )
 def test_bad_codes_are_refused(codec, codes, message):

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import lightning
 import torch
 from torch.utils.data import DataLoader
 
 from soundloom.codecs.seanet.model import SEANetCodec
-from soundloom.codecs.seanet.module import SEANetModule
+from soundloom.codecs.seanet.module import DiscriminatorSettings, SEANetLosses, SEANetModule
+from soundloom.core.schedule import WarmupCosine
+
+from .tiny import NO_DISCRIMINATOR
 
 TINY = {"n_filters": 4, "dimension": 8, "ratios": (4, 2), "lstm": 1, "codebook_size": 16, "num_codebooks": 2}
 
@@ -18,10 +22,9 @@ def make_module(**settings) -> SEANetModule:
     torch.manual_seed(0)
     codec = SEANetCodec(**TINY, causal=True, threshold_dead=0.5, kmeans_iterations=4)
     defaults = {
-        "learning_rate": 1e-3,
-        "discriminator_filters": 2,
-        "discriminator_ffts": (64,),
-        "mel_floor": 1e-2,
+        "optimizer": partial(torch.optim.Adam, lr=1e-3, betas=(0.5, 0.9)),
+        "discriminator": DiscriminatorSettings(n_filters=2, n_ffts=(64,)),
+        "losses": SEANetLosses(mel_floor=1e-2),
     }
     return SEANetModule(codec, **{**defaults, **settings})
 
@@ -44,7 +47,11 @@ def trainer(tmp_path, **settings) -> lightning.Trainer:
 
 
 def test_the_loss_falls_and_all_stages_are_passed(tmp_path):
-    module = make_module(quantizer_start=5, discriminator_start=10, warmup_steps=3, decay_steps=60)
+    module = make_module(
+        losses=SEANetLosses(mel_floor=1e-2, quantizer_start=5),
+        discriminator=DiscriminatorSettings(n_filters=2, n_ffts=(64,), start=10),
+        scheduler=WarmupCosine(3, 0.1, 60),
+    )
     data = DataLoader(tones(64), batch_size=4)
     before = trainer(tmp_path).validate(module, data, verbose=False)[0]["val/mel"]
     trainer(tmp_path, max_steps=110).fit(module, data)
@@ -62,7 +69,7 @@ def test_resuming_gives_the_same_weights_as_going_on(tmp_path):
         run.fit(module, DataLoader(data, batch_size=16), ckpt_path=checkpoint)
         return run
 
-    settings = {"discriminator_filters": 0, "warmup_steps": 4, "decay_steps": 12}
+    settings = {"discriminator": NO_DISCRIMINATOR, "scheduler": WarmupCosine(4, 0.1, 12)}
     whole = make_module(**settings)
     fit(whole, 8)
     half = make_module(**settings)

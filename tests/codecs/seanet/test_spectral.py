@@ -7,15 +7,14 @@ import math
 import pytest
 import torch
 
-from soundloom.codecs.seanet.griffin_lim import overlap_add
 from soundloom.codecs.seanet.model import SEANetCodec
-from soundloom.codecs.seanet.module import SEANetModule
+from soundloom.codecs.seanet.module import SEANetLosses, SEANetModule
+from soundloom.codecs.seanet.short_time_spectrum import ShortTimeSpectrum, overlap_add
 from soundloom.codecs.seanet.spectral import (
     FLOOR,
     GATE,
     LOUDEST,
     PhaseTracker,
-    ShortTimeSpectrum,
     SpectralTransform,
     rice_loss,
     split_description,
@@ -257,10 +256,10 @@ def test_training_lowers_the_losses():
 
 def test_the_module_refuses_what_a_spectral_codec_cannot_use():
     with pytest.raises(ValueError, match=r"unknown weights \['waveform'\]; allowed: .*'likelihood', 'mel'\]"):
-        SEANetModule(SEANetCodec(**TINY), discriminator_filters=0, weights={"waveform": 1.0})
+        SEANetModule(SEANetCodec(**TINY), losses=SEANetLosses(weights={"waveform": 1.0}))
     for choices in ([0, 3], [4]):
         with pytest.raises(ValueError, match=r"codebook_choices are .*between 1 and 3"):
-            SEANetModule(SEANetCodec(**TINY), discriminator_filters=0, codebook_choices=choices)
+            SEANetModule(SEANetCodec(**TINY), losses=SEANetLosses(codebook_choices=choices))
 
 
 def test_drawn_powers_are_those_of_the_sound_that_is_made():

@@ -197,8 +197,8 @@ def test_what_a_stream_refuses() -> None:
     encoder.push(torch.zeros(1, 1, 5))
     for audio, message in (
         (torch.zeros(2, 1, 5), "flush or reset"),
-        (torch.zeros(1, 2, 5), "expected"),
-        (torch.zeros(5), "expected"),
+        (torch.zeros(1, 2, 5), "is wanted"),
+        (torch.zeros(5), "is wanted"),
         (torch.full((1, 1, 5), float("nan")), "NaN"),
     ):
         with pytest.raises(ValueError, match=message):
@@ -207,7 +207,7 @@ def test_what_a_stream_refuses() -> None:
     for codes, message in (
         (torch.zeros(2, 3, 4, dtype=torch.int64), "flush or reset"),
         (torch.zeros(1, 4, 4, dtype=torch.int64), "1..3"),
-        (torch.full((1, 3, 4), 16), "0..15"),
+        (torch.full((1, 3, 4), 16), "0 to 15"),
         (torch.zeros(1, 3, 4), "integer"),
     ):
         with pytest.raises(ValueError, match=message):

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from soundloom.codecs.seanet.module import DiscriminatorSettings
+
+NO_DISCRIMINATOR = DiscriminatorSettings(n_filters=0)
+
 TINY: dict[str, Any] = {
     "n_filters": 8,
     "dimension": 6,

@@ -29,6 +29,7 @@ class Toy(Codec):
     frame_rate, codebook_choices = 2000.0, (1, 2)  # type: ignore[assignment]
 
     def __init__(self) -> None:
+        super().__init__()
         self.config = {"toy": 1}
 
     def encode(self, audio: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ import torch
 from soundloom.core.checkpoint import BUNDLED_MODELS
 from soundloom.gen.text.embedded import EmbeddedTextEncoder
 from soundloom.gen.text.encoder import TextEncoder, TextStates
-from soundloom.gen.text.loader import load_text_encoder
+from soundloom.gen.text.loader import TEXT_ENCODERS, load_text_encoder
 from soundloom.gen.text.t5 import T5TextEncoder
 
 T5 = Path(__file__).resolve().parents[2] / "fixtures" / "audiogen_tiny" / "t5"
@@ -136,3 +136,15 @@ def test_a_folder_of_the_name_goes_first_only_if_it_holds_a_model(
     assert isinstance(load_text_encoder("foley"), EmbeddedTextEncoder)
     shutil.copytree(T5, tmp_path / "foley", dirs_exist_ok=True)
     assert isinstance(load_text_encoder("foley"), T5TextEncoder)
+
+
+def test_a_folder_of_another_kind_is_named_with_the_kinds_there_are() -> None:
+    with pytest.raises(ValueError, match=r"'AudioLM', which is no known text encoder; known: Embedded.*T5"):
+        load_text_encoder(BUNDLED_MODELS / "foley" / "lm")
+
+
+@pytest.mark.parametrize("name", ["foley", T5])
+def test_every_kind_takes_the_same_arguments(name: str | Path) -> None:
+    encoder = load_text_encoder(name, revision=None, local_files_only=True)
+    assert type(encoder).__name__ in TEXT_ENCODERS
+    assert not encoder.training

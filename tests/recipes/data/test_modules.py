@@ -390,7 +390,7 @@ def test_encode_errors(
     other.sample_rate = 16000
     with pytest.raises(ValueError, match="--sample-rate 16000"):
         encode.encode_rendered(rendered, other)
-    with pytest.raises(FileNotFoundError, match="no rendered folder"):
+    with pytest.raises(FileNotFoundError, match="none does not exist"):
         encode.encode_rendered(tmp_path / "none", PeakCodec())
 
 

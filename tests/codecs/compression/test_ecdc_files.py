@@ -129,7 +129,7 @@ def test_the_codec_is_found_on_this_machine_only(tmp_path: Path, monkeypatch: py
     comparison = compare_files(tmp_path / "b.wav", path)
     assert comparison["si_sdr"] > 10
     assert comparison["notes"] == []
-    assert asked == [("encodec-24khz", {"local_files_only": True})] * 2
+    assert asked == [("encodec-24khz", {"device": "cpu", "local_files_only": True})] * 2
 
 
 def test_what_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""The gain that gives a decoded sound the level of the one that was encoded.
+"""Match the level of a decoded sound to the one that was encoded, by a gain.
 
 Letters: C channels, N samples.
 """
@@ -12,8 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ...core.limiter import RELEASE
-from ..base import Codec
 from ..container import Header
+from ..frame_codec import FrameCodec
 
 BLOCK_SECONDS = 0.02  # over which a peak counts
 LOWEST_DB, HIGHEST_DB, STEP_DB = -120.0, 60.0, 0.5  # peaks that are told apart
@@ -34,7 +34,7 @@ class LevelMatch:
         header: of the frames.
     """
 
-    def __init__(self, codec: Codec, header: Header) -> None:
+    def __init__(self, codec: FrameCodec, header: Header) -> None:
         self._decoder = codec.stream_decoder()
         self._codec, self._scale = codec, header.scale
         self._block = max(1, round(BLOCK_SECONDS * codec.sample_rate))

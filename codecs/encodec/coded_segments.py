@@ -1,4 +1,4 @@
-"""The segments that the 48 kHz EnCodec cuts a sound into: their loudness as codes, and joining them again."""
+"""Segments of the 48 kHz EnCodec: their loudness as codes, and overlap-add of decoded ones."""
 
 from __future__ import annotations
 
@@ -35,10 +35,11 @@ class Segment:
         if self.scale is None:
             return self.codes
         # On the CPU, as not every device has float64.
-        octaves = torch.log2(self.scale.cpu().double().reshape(-1) / SCALE_FLOOR)
+        octaves = torch.log2(self.scale.cpu().double().reshape(-1) / SCALE_FLOOR)  # [B]
         top = codebook_size**2 - 1
         step = (octaves / SCALE_OCTAVES * top).round().long().clamp(0, top)
         step = step.to(self.codes.device)
+        # The two digits of the step, to the base of the codebook's size, as a frame `[B, K, 1]`.
         head = torch.zeros_like(self.codes[..., :1])
         head[:, 0, 0], head[:, 1, 0] = step // codebook_size, step % codebook_size
         return torch.cat([head, self.codes], dim=-1)
@@ -55,7 +56,7 @@ class Segment:
                 f"codes of a segment have shape {list(codes.shape)}; they need 2 codebooks and 2 frames"
             )
         first = codes[:, :2, 0].cpu().double()
-        step = first[:, 0] * codebook_size + first[:, 1]
+        step = first[:, 0] * codebook_size + first[:, 1]  # [B]
         scale = SCALE_FLOOR * torch.exp2(step * (SCALE_OCTAVES / (codebook_size**2 - 1)))
         return cls(codes[..., 1:], scale.float().unsqueeze(1).to(codes.device))
 

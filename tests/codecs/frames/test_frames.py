@@ -11,9 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from soundloom.codecs import AudioError, Codec, Compressed, ContainerError
-from soundloom.codecs.compression.frames import decode_blocks, plan_span
-from soundloom.codecs.compression.storage import choose_storage, make_header, storages
 from soundloom.codecs.container import config_hash
+from soundloom.codecs.frames.decode_frames import decode_blocks
+from soundloom.codecs.frames.span import plan_span
+from soundloom.codecs.frames.storage import choose_storage, make_header, storages
 from tests.tiny_codecs import codecs, music2latent2, seanet, sound
 
 CODECS = codecs()

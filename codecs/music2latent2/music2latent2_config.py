@@ -1,4 +1,4 @@
-"""The one typed description of a model of this family, with what follows from it.
+"""The configuration of a Music2Latent2 or CoDiCodec, checked when it is built, with what follows from it.
 
 It covers Music2Latent2 (Pasini et al. 2025, arXiv 2501.17578: tanh latents that reach the consistency network
 through its cross-connections only) and CoDiCodec (Pasini et al. 2025, arXiv 2509.09836: finite scalar

@@ -17,10 +17,10 @@ from ...core.limiter import CEILING, Limiter, limit_blocks
 from ...core.resampler import Resampler, cut
 from ...core.sound_reader import SoundReader
 from ..base import Codec
-from ..compression.file_report import Decoding
-from ..compression.frames import check_part
-from ..compression.loaded_codecs import CodecShelf
-from .ecdc_header import EcdcHeader
+from ..ecdc.ecdc_header import EcdcHeader
+from ..frames.span import check_part
+from .file_report import Decoding
+from .loaded_codecs import CodecShelf
 
 if TYPE_CHECKING:
     from ..encodec.model import EnCodec
@@ -32,8 +32,8 @@ def check_encodec(codec: Codec, path: Path) -> EnCodec:
     Raises:
         ValueError: it is no EnCodec, or one that these files do not know.
     """
+    from ..ecdc.write_ecdc import check_codec
     from ..encodec.model import EnCodec
-    from .write_ecdc import check_codec
 
     if not isinstance(codec, EnCodec):
         raise ArgumentError(
@@ -59,7 +59,7 @@ def encode_ecdc(
     Raises:
         AudioError: NaN or infinite samples, or a pipe.
     """
-    from .write_ecdc import EcdcWriter
+    from ..ecdc.write_ecdc import EcdcWriter
 
     codec = check_encodec(codec, Path(sound.name))
     if sound.pipe:
@@ -106,7 +106,7 @@ def open_ecdc(
         OSError: its language model is not here.
         ValueError: another codec, or no such part of the sound.
     """
-    from .read_ecdc import EcdcReader
+    from ..ecdc.read_ecdc import EcdcReader
 
     def find(header: EcdcHeader) -> EnCodec:
         if isinstance(codec, CodecShelf):

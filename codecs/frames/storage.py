@@ -1,19 +1,16 @@
-"""What of a codec a compressed file stores, how many bits that takes, and the header that says so."""
+"""Choose what a compressed file stores of a codec (bitrate, codebooks, precision), and make its header."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from ...core.audio import check_rate
 from ...core.errors import ArgumentError
 from ..container import Header, config_hash
 from ..container.header import MAX_CODED, MAX_VALUES
+from ..frame_codec import FrameCodec
 from ..weights_hash import weights_hash
-
-if TYPE_CHECKING:
-    from ..base import Codec
 
 # A bitrate that is asked for may be exceeded by this share: nominal rates are rounded.
 TOLERANCE = 0.02
@@ -41,7 +38,7 @@ class Storage:
         return f"{self.bitrate / 1000:.3g} kbit/s ({what})"
 
 
-def storages(codec: Codec) -> list[Storage]:
+def storages(codec: FrameCodec) -> list[Storage]:
     """Everything that a codec can store, by ascending bitrate."""
     found = []
     rate = codec.sample_rate / codec.samples_per_frame
@@ -58,7 +55,7 @@ def storages(codec: Codec) -> list[Storage]:
 
 
 def choose_storage(
-    codec: Codec,
+    codec: FrameCodec,
     *,
     bitrate: float | None = None,
     codebooks: int | None = None,
@@ -100,13 +97,13 @@ def choose_storage(
     return usual[0] if usual else next(s for s in offered if s.precision in ("float16", precision))
 
 
-def kept_channels(codec: Codec, channels: int) -> int:
+def kept_channels(codec: FrameCodec, channels: int) -> int:
     """Channels that decoding restores of a sound with `channels`: more than the codec has become one."""
     return channels if channels <= codec.channels else 1
 
 
 def make_header(
-    codec: Codec,
+    codec: FrameCodec,
     storage: Storage,
     *,
     sample_rate: int,

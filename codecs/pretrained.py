@@ -1,0 +1,121 @@
+"""Codecs that are built from a dataclass of settings, saved and loaded as diffusers saves models."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import torch
+from diffusers import ConfigMixin, ModelMixin
+from torch import Tensor
+
+from ..core.checkpoint import CONFIG_FILE, brief, read_config
+from ..core.errors import ModelError
+from ..core.safetensors_files import SharedWeights, check_folder
+from .base import Codec
+from .registry import codec_folder
+
+
+# ConfigMixin last: its way to look attributes up would hide nn.Module's.
+class PretrainedCodec(SharedWeights, ModelMixin, Codec, ConfigMixin):
+    """A codec with `save_pretrained` and `from_pretrained`; config.json holds its settings, flat.
+
+    A subclass gives `config_class`, builds its networks from `self.settings`, and passes its settings on:
+
+        def __init__(self, **settings: Any) -> None:
+            super().__init__(MyConfig(**settings))
+
+    Args:
+        settings: an instance of `config_class`.
+
+    Attributes:
+        config_class: the dataclass of the settings; it checks them.
+        settings: of this codec.
+    """
+
+    config_name = CONFIG_FILE
+    config_class: ClassVar[type]
+    # Of diffusers, whose annotations mypy does not follow.
+    register_to_config: Callable[..., None]
+    enable_gradient_checkpointing: Callable[..., None]
+
+    def __init__(self, settings: Any) -> None:
+        super().__init__()
+        self.settings = settings
+        self.register_to_config(**asdict(settings))
+
+    # ModelMixin's own looks at every module first, which takes milliseconds.
+    device = Codec.device
+
+    @staticmethod
+    def _get_init_keys(input_class: type[PretrainedCodec]) -> set[str]:
+        """ConfigMixin asks for the constructor's arguments: they are the fields of the settings."""
+        return {"self", *(field.name for field in fields(input_class.config_class))}
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        name: str | os.PathLike[str],
+        *,
+        revision: str | None = None,
+        local_files_only: bool = False,
+    ) -> Self:
+        """Load from a folder, a bundled name or a hub id, float32, in evaluation mode.
+
+        Args:
+            name: see `resolve_model`. The folder holds our config.json and safetensors, or, for codecs that
+                others published, what they did.
+            revision: branch, tag or commit of a hub model.
+            local_files_only: take hub models from the local cache only.
+
+        Raises:
+            ModelError: unknown name, a checkpoint of another kind of codec, or settings that are not known.
+            OSError: a file is missing or damaged.
+        """
+        return cls.load_folder(codec_folder(name, revision=revision, local_files_only=local_files_only))
+
+    @classmethod
+    def load_folder(cls, folder: Path, dtype: torch.dtype = torch.float32) -> Self:
+        """Load a folder that `save_pretrained` wrote, weights as `dtype`; errors as for `from_pretrained`.
+
+        A codec that others published reads their files here too.
+        """
+        known = cls._get_init_keys(cls)
+        unknown = [key for key in read_config(folder) if key not in known and not key.startswith("_")]
+        if unknown:
+            raise ModelError(
+                f"{folder / CONFIG_FILE} has settings that {cls.__name__} does not know: "
+                f"{', '.join(sorted(unknown))}; a newer version of soundloom made it: install that one"
+            )
+        check_folder(folder)
+        model_mixin: Any = super(SharedWeights, cls)  # whose method has the same name as the one above
+        codec = model_mixin.from_pretrained(
+            folder, use_safetensors=True, low_cpu_mem_usage=False, torch_dtype=dtype
+        )
+        assert isinstance(codec, cls)
+        return codec.eval()
+
+    @classmethod
+    def load_state(
+        cls,
+        settings: Mapping[str, Any],
+        state: Mapping[str, Tensor],
+        where: str | Path,
+        dtype: torch.dtype = torch.float32,
+    ) -> Self:
+        """Build a codec of these settings and weights, which others published in the file `where`.
+
+        Raises:
+            ModelError: the weights are not those of the settings.
+        """
+        codec = cls(**settings)
+        try:
+            codec.load_state_dict({name: tensor.to(dtype) for name, tensor in state.items()}, assign=True)
+        except RuntimeError as error:
+            raise ModelError(
+                f"{where}: the weights are not those of its configuration ({brief(error)}); fetch it again"
+            ) from error
+        return codec.eval()
