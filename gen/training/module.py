@@ -28,7 +28,7 @@ from ..text.embedded import EmbeddedTextEncoder
 from ..text.encoder import TextEncoder, TextStates
 from .examples import decoded_examples, generate_codes
 from .export_checkpoint import read_checkpoint
-from .flat_settings import OPTIMIZER
+from .flat_settings import OPTIMIZER, nested_settings
 from .fsdp import shard
 from .objective import (
     CodeBatch,
