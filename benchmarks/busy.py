@@ -1,4 +1,4 @@
-"""What a busy machine leaves of the speed: the same work beside 0, 1, 2 ... processes that compute.
+"""Measure speed beside 0, 1, 2 ... processes that compute, by number of threads.
 
     python benchmarks/busy.py                            # generate, codecs and training, 0 and 1 neighbours
     python benchmarks/busy.py --neighbours 0 1 2 --rounds 7 --json busy.json
@@ -31,7 +31,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from soundloom.benchmarks.generate import align, describe_machine
+from machine import align, describe_machine
 
 SECONDS = 5.0
 SETTINGS = ("default", "1", "2", "2p")

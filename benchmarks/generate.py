@@ -1,4 +1,4 @@
-"""How long a sound takes: `soundloom generate` from a cold process, and later prompts in one process.
+"""Measure the wall time of `soundloom generate`, the speed of later prompts, and the wait in streaming.
 
     python benchmarks/generate.py                       # the model that ships, 5 s of sound
     python benchmarks/generate.py --runs 5 --json out.json
@@ -17,7 +17,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -27,6 +26,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+
+from machine import align, describe_machine
+
+from soundloom.core.files import check_file_destination
 
 COLD_PROMPT = "a dog barks"
 WARM_PROMPTS = (
@@ -206,32 +209,6 @@ def stream_table(result: StreamResult) -> str:
     return align(rows, result.machine)
 
 
-def describe_machine(device: str) -> dict[str, Any]:
-    """Processor, cores, thread count, load and versions, as plain values for JSON."""
-    import torch
-
-    from soundloom import __version__
-
-    model_name = platform.processor() or platform.machine()
-    if (cpuinfo := Path("/proc/cpuinfo")).is_file():
-        names = [
-            line.split(":", 1)[1].strip() for line in cpuinfo.read_text().splitlines() if "model name" in line
-        ]
-        model_name = names[0] if names else model_name
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return {
-        "processor": model_name,
-        "cores": allowed,
-        "device": torch.cuda.get_device_name(device) if device.startswith("cuda") else "cpu",
-        "torch_threads": torch.get_num_threads(),
-        "load_average": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
-        "torch": torch.__version__,
-        "python": platform.python_version(),
-        "system": platform.system(),
-        "soundloom": __version__,
-    }
-
-
 def table(result: Result) -> str:
     """The result as aligned text, targets beside the figures that have one."""
     rows = [("what", "median", "range", "runs", "target")]
@@ -260,22 +237,6 @@ def table(result: Result) -> str:
     return align(rows, result.machine)
 
 
-def align(rows: Sequence[Sequence[str]], machine: dict[str, Any]) -> str:
-    """Rows as aligned text, the first one as heading, and a line about the machine."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
-    ]
-    lines.insert(1, "  ".join("-" * width for width in widths))
-    lines.append("")
-    lines.append(
-        f"{machine['processor']}, {machine['cores']} cores, {machine['torch_threads']} threads, load"
-        f" {machine['load_average']}, device {machine['device']}, torch {machine['torch']},"
-        f" Python {machine['python']}"
-    )
-    return "\n".join(lines)
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, print the table and the JSON."""
     parser = argparse.ArgumentParser(
@@ -301,8 +262,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         )
     if options.threads is not None and options.threads < 1:
         parser.error(f"--threads is {options.threads}, must be at least 1")
-    if options.json is not None and not options.json.parent.is_dir():
-        parser.error(f"--json: the folder {options.json.parent} does not exist; make it first")
+    if options.json is not None:
+        try:
+            check_file_destination(options.json, force=True)
+        except OSError as error:
+            parser.error(f"--json: {error}")
 
     if options.threads is not None:
         os.environ["OMP_NUM_THREADS"] = str(options.threads)  # read by torch here and in the cold processes

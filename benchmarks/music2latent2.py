@@ -10,16 +10,15 @@ from __future__ import annotations
 
 import argparse
 import copy
-import platform
 import statistics
 import time
 from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
+from machine import processor
 
 from soundloom.codecs.music2latent2 import Music2Latent2, Music2Latent2Config
 from soundloom.codecs.music2latent2.convert import config_from_published
@@ -38,14 +37,6 @@ COLUMNS: dict[str, dict[str, Any] | None] = {
     "decode, two-step": {"decoding": "two_step"},
     "decode, parallel, 5 steps": {"decoding": "parallel", "steps": 5},
 }
-
-
-def processor() -> str:
-    """Name of the processor, where the system tells it."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text(encoding="utf-8").splitlines() if info.is_file() else []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
 
 
 def measure(work: Callable[[], Any], repeats: int, device: torch.device) -> float:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from .. import __version__
 from . import (
+    augment,
     bench_codecs,
     compare,
     compare_latents,
@@ -16,6 +17,7 @@ from . import (
     decode,
     demo,
     distil_text,
+    draw,
     encode,
     evaluate,
     export,
@@ -31,8 +33,8 @@ from .training import TRAINING_COMMANDS, lightning
 
 FAMILIES = (
     *(generate, demo, encode, decode, info),
-    *(evaluate, compare, compare_models, compare_latents, bench_codecs),
-    *(prepare, export, render, distil_text),
+    *(evaluate, compare, compare_models, compare_latents, bench_codecs, draw),
+    *(prepare, augment, export, render, distil_text),
 )
 COMMANDS = {command.name: command for family in FAMILIES for command in family.COMMANDS}
 EXAMPLES = """\

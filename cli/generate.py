@@ -143,10 +143,10 @@ def plan_outputs(output: str | None, prompts: Sequence[str], num_samples: int, *
     files: list[Path] = []
     if target.is_dir():
         for stem in (slug(prompt) for prompt in prompts for _ in range(num_samples)):
-            place, file = 1, target / f"{stem}.wav"
+            copies, file = 1, target / f"{stem}.wav"
             while file in files:
-                place += 1
-                file = target / f"{stem}-{place}.wav"
+                copies += 1
+                file = target / f"{stem}-{copies}.wav"
             files.append(file)
     elif sounds > 1:
         raise CommandError(

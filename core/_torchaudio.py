@@ -1,4 +1,4 @@
-"""Getting on with a torchaudio that is installed but cannot be loaded.
+"""Import other packages beside a torchaudio that is installed but cannot be loaded.
 
 The `encodec` package depends on torchaudio, and the wheel on the package index is linked against CUDA builds
 of torch: beside a CPU-only torch, `import torchaudio` is an OSError. Nothing here needs torchaudio, but two

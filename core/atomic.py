@@ -1,4 +1,4 @@
-"""Write a file or a folder atomically: beside its place, then renamed, so that its name stands for all of it.
+"""Write a file or a folder atomically: beside its place, then renamed, so that its name stands for a whole.
 
 A block that fails leaves nothing behind. What a process left that was killed meanwhile is hidden (its name
 begins with a dot), and is removed an hour later where that is worth a look: for folders and durable files.

@@ -1,4 +1,4 @@
-"""Sound files and pipes written block by block: `write_audio` for sounds that do not fit in memory.
+"""Write sound files and pipes block by block: `write_audio` for sounds that do not fit in memory.
 
 Letters: C channels, N samples.
 """

@@ -1,4 +1,4 @@
-"""Files of other projects, converted once: the results live in a cache folder under a key of their source."""
+"""Convert checkpoints of other projects once, and keep the results in a cache folder."""
 
 from __future__ import annotations
 

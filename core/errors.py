@@ -1,4 +1,4 @@
-"""The errors that a program which uses soundloom may want to catch.
+"""Error classes that a program which uses soundloom may want to catch.
 
 Every one is a `SoundloomError`. Each is also the built-in error that fits, so that code which catches
 ValueError or OSError goes on working.

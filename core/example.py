@@ -1,4 +1,4 @@
-"""What a model in training is shown by: a sound beside what the model made of it, and what was asked for."""
+"""Examples that show how a training goes (Example), and checks of data against a network (AudioFormat)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Work on many files, some of which fail: each failure is named with its reason, and the others go on.
+"""Collect the failures of work on many files: each is named with its reason, and the others go on.
 
 This is the one place that decides what counts as "this file failed", and in which words.
 """

@@ -1,4 +1,4 @@
-"""Names of files: as C libraries take them, and which of them are the same to a reader.
+"""File names: as C libraries take them, and which of them are the same to a reader.
 
 A name that is not UTF-8 is a Python string with surrogates for its bytes (PEP 383): Python opens it, but no
 encoder takes the string. Where JSON is written, `errors="backslashreplace"` makes JSON escapes of them, which

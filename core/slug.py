@@ -1,4 +1,4 @@
-"""A prompt or a name as the name of a file."""
+"""Make a file name of a prompt."""
 
 from __future__ import annotations
 

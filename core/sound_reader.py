@@ -1,4 +1,4 @@
-"""Read sound files and pipes block by block: the one way in for all sound.
+"""Read sound files and pipes block by block; all sound comes in here.
 
 Letters: C channels, N samples.
 """

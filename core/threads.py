@@ -1,4 +1,4 @@
-"""How many threads a small model's work on a CPU is spread over.
+"""Run small networks on one CPU thread, where more would only wait for each other.
 
 A small network's operators take microseconds each. Spread over two threads on two cores they are at best a
 little faster, for the threads wait for each other at every one; and as soon as another process wants one of

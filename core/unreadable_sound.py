@@ -1,4 +1,4 @@
-"""Why a file that libsndfile refuses holds no sound, in words that say what to do."""
+"""Say why a file cannot be read as sound, and what to do about it."""
 
 from __future__ import annotations
 

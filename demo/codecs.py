@@ -1,4 +1,4 @@
-"""Which codecs the demo offers: what is on this machine, so that no page waits for a download."""
+"""The codecs that the demo offers: those on this machine, so that no page waits for a download."""
 
 from __future__ import annotations
 

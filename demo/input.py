@@ -1,4 +1,4 @@
-"""Sound files that somebody dropped on the page: checked before anything is computed from them."""
+"""Check and read sound files that were uploaded."""
 
 from __future__ import annotations
 

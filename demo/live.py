@@ -1,4 +1,4 @@
-"""Hearing a sound while it is being made, in any browser and without ffmpeg.
+"""Play a sound in the browser while it is being generated, without ffmpeg.
 
 gr.Audio(streaming=True) would encode with ffmpeg. Here the page fetches plain samples as they come and hands
 them to the browser's Web Audio, which plays them without a gap.

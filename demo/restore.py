@@ -1,4 +1,4 @@
-"""Opening a compressed file that somebody dropped on the page."""
+"""Decode a compressed file that was uploaded."""
 
 from __future__ import annotations
 

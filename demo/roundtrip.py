@@ -1,4 +1,4 @@
-"""A sound into a compressed file and back, with everything that the page shows about it."""
+"""Compress and decompress an uploaded sound, with all figures that the page shows."""
 
 from __future__ import annotations
 

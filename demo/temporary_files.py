@@ -1,4 +1,4 @@
-"""Where the demo keeps the files that it made, and how it words what went wrong with those it was given."""
+"""Temporary files of the demo, and its error messages, which name files without their folders."""
 
 from __future__ import annotations
 

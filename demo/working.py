@@ -1,4 +1,4 @@
-"""What is on the page only while something is being computed."""
+"""Show and hide parts of the page while something is being computed."""
 
 from __future__ import annotations
 

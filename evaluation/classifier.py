@@ -21,7 +21,7 @@ from ..core.checkpoint import BUNDLED_MODELS, fill, read_json, read_weights
 from ..core.errors import ModelError
 from ..core.hub import resolve_model
 from ..core.safetensors_files import SharedWeights
-from ..core.spectra import mel_filters
+from ..core.spectra import mel_filters, power_spectrum
 
 
 class LogMel(nn.Module):
@@ -48,8 +48,7 @@ class LogMel(nn.Module):
     def forward(self, audio: Tensor) -> Tensor:
         audio = F.pad(audio.float(), (0, max(0, self.n_fft - audio.shape[-1])))
         with torch.autocast(audio.device.type, enabled=False):
-            spectrum = torch.stft(audio, self.n_fft, self.hop, window=self.window, return_complex=True)
-            power = self.filters @ (spectrum.real.square() + spectrum.imag.square())
+            power = self.filters @ power_spectrum(audio, self.window, hop=self.hop, padding="reflect")
             return (torch.log10(power + 1e-5).unsqueeze(1) + 1.5) / 2.0
 
 

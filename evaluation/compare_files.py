@@ -1,4 +1,4 @@
-"""Two sound files side by side: what each is, and how far the second is from the first."""
+"""Compare two sound files: what each is, and how far the second is from the first."""
 
 from __future__ import annotations
 

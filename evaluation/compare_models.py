@@ -21,9 +21,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..codecs.base import Codec
+from ..core.pictures import SHEET, Spectrogram, spectrogram_figure
 from ..core.progress import Progress
 from ..gen.pipeline import AudioGen
-from ..recipes.foley.show import draw_sheet
 from .embedders import LogMelStatistics, NamedClassifier
 from .evaluate_sounds import Example, spread
 from .evaluation import Evaluation
@@ -235,12 +235,13 @@ class ModelComparison:
         """Spectrograms of at most `columns` recordings and of what both models make of their captions."""
         rows = _rows_to_draw(self.captions, groups, columns)
         shown = {"recording": self.recordings, "before": self.before, "after": self.after}
+        rate = self.recordings.sample_rate
         sheet = [
-            (f"{name}: {self.captions[row]}", sounds.audio[row].numpy())
+            Spectrogram(sounds.audio[row], rate, f"{name}: {self.captions[row]}")
             for name, sounds in shown.items()
             for row in rows
         ]
-        return draw_sheet(sheet, self.recordings.sample_rate, columns=len(rows))
+        return spectrogram_figure(sheet, columns=len(rows), range_db=70, style=SHEET)
 
 
 def compare_models(

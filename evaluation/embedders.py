@@ -1,4 +1,4 @@
-"""What turns sounds into points: the features that distances between sets of sounds are measured in.
+"""Embedders: the features of sounds in which distances between sets of sounds are measured.
 
 Letters: B sounds, N samples, F features.
 """

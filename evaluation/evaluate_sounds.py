@@ -1,4 +1,4 @@
-"""What `soundloom evaluate` measures: a folder of sounds, a model, or a codec, on real or on held-out sounds.
+"""Evaluate a folder of sounds, a model or a codec: what `soundloom evaluate` does.
 
 The figures are made in evaluation/frechet.py and evaluation/spectral_distance.py; here they meet the data. A
 sound that cannot be read or measured is listed under "failed" in the report, with its reason; the figures are

@@ -1,4 +1,4 @@
-"""Prompts that people type, each with the tags that count as right: what `evaluate --prompts` asks for.
+"""Evaluate a model by prompts and the tags that are right for each: `soundloom evaluate --prompts`.
 
 A table has a row for each prompt:
 

@@ -1,4 +1,4 @@
-"""How often a tagger hears the classes of the corpus in their renderings, beside recordings of them.
+"""Evaluate the Foley corpus by a tagger, class by class: `soundloom evaluate --renderings`.
 
     soundloom evaluate --renderings --embedder yamnet:FILE.onnx            renderings alone
     soundloom evaluate RECORDINGS --renderings --embedder yamnet:FILE.onnx beside recordings

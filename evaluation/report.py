@@ -1,4 +1,4 @@
-"""Figures on disk and on the screen: JSON without NaN, files that appear complete or not at all, tables."""
+"""Write reports as JSON without NaN, and format figures as tables."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Scores candidates by what a sound classifier hears in them.
+"""Score candidates by what a sound classifier hears in them, to keep the best.
 
 Letters: B sounds, C channels, N samples.
 """

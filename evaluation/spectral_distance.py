@@ -18,8 +18,8 @@ from torchmetrics import Metric
 from torchmetrics.audio import ScaleInvariantSignalDistortionRatio as SISDR
 from torchmetrics.functional.audio import scale_invariant_signal_distortion_ratio
 
-from ..codecs.seanet.losses import MelSpectrogram
 from ..core.audio import AudioError, as_samples, check_finite, check_rate
+from ..core.spectra import MelSpectrogram, decibels, log_spectral_distance
 
 __all__ = [
     "SISDR",
@@ -155,7 +155,7 @@ class MultiResolutionMelDistance(_SpectralDistance):
         for scale in self.scales:
             assert isinstance(scale, MelSpectrogram)
             full_scale = math.sqrt(scale.n_fft) / 4  # what a sine of amplitude 1 gives in its bin
-            a, b = (_decibel(scale(x) / full_scale, self.floor_db) for x in (estimate, target))
+            a, b = (decibels(scale(x) / full_scale, self.floor_db) for x in (estimate, target))
             total += (a - b).abs().mean(dim=(1, 2, 3))
         return total / len(self.scales)
 
@@ -181,25 +181,7 @@ class LogSpectralDistance(_SpectralDistance):
         self.register_buffer("window", torch.hann_window(n_fft), persistent=False)
 
     def distance(self, estimate: Tensor, target: Tensor) -> Tensor:
-        a, b = self._spectrum(estimate), self._spectrum(target)
-        frames = (a - b).square().mean(dim=1).sqrt()  # [B * C, frames]
-        return frames.mean(dim=1).reshape(target.shape[:2]).mean(dim=1)
-
-    def _spectrum(self, audio: Tensor) -> Tensor:
-        """`[B, C, N]` -> dB `[B * C, n_fft / 2 + 1, frames]`; half a window of silence at both ends."""
-        spectrum = torch.stft(
-            audio.flatten(0, 1),
-            self.n_fft,
-            self.n_fft // 4,
-            window=self.window,
-            pad_mode="constant",
-            return_complex=True,
-        )
-        return _decibel(spectrum.abs() / (self.n_fft / 4), self.floor_db)
-
-
-def _decibel(magnitude: Tensor, floor_db: float) -> Tensor:
-    return 20.0 * torch.log10(magnitude.clamp_min(10.0 ** (floor_db / 20.0)))
+        return log_spectral_distance(estimate, target, self.window, self.floor_db).mean(dim=1)
 
 
 def si_sdr(estimate: Tensor, target: Tensor) -> Tensor:

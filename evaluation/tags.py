@@ -1,4 +1,4 @@
-"""What a tagger hears: whether a sound is still heard as its original, and as what was asked for.
+"""Tag accuracy and tag agreement: what a tagger such as YAMNet hears in sounds.
 
 Letters: B sounds, C channels, N samples, V tags.
 """

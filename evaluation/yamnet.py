@@ -1,7 +1,7 @@
-"""YAMNet, a tagger of sounds that was trained elsewhere: what a stranger hears, and features for distances.
+"""YAMNet, a sound tagger that was trained on AudioSet: its tags, and its features for distances.
 
-YAMNet tells the 521 classes of AudioSet apart and knows nothing of this project's corpus, which makes it a
-classifier. It must stay one: never train a codec or a language model against it. Source: Plakal and Ellis,
+YAMNet tells the 521 classes of AudioSet apart and knows nothing of this project's corpus: its figures are
+independent, and must stay so: never train a codec or a language model against it. Source: Plakal and Ellis,
 tensorflow/models, research/audioset/yamnet (Apache-2.0), from which the table of classes beside this file is,
 too; here its network runs in onnxruntime (`pip install soundloom[yamnet]`).
 
@@ -170,7 +170,7 @@ def log_mel_patches(samples: np.ndarray) -> np.ndarray:
 def _mel_weights() -> np.ndarray:
     """`[257, 64]`: triangles between 125 and 7500 Hz, even on the mel scale and straight on it, too.
 
-    `codecs.mel.mel_filters` draws them straight in Hz, as most do; YAMNet was trained on these.
+    `core.spectra.mel_filters` draws them straight in Hz, as most do; YAMNet was trained on these.
     """
 
     def mel(hertz: np.ndarray) -> np.ndarray:

@@ -19,7 +19,7 @@ from ..codecs.base import Codec
 from ..codecs.registry import CODECS, load_codec
 from ..core.atomic import atomic_write
 from ..core.cache import converted
-from ..core.checkpoint import BUNDLED_MODELS, MAX_SHARD_BYTES, MODEL_FILES, read_json
+from ..core.checkpoint import BUNDLED_MODELS, CONFIG_FILE, MAX_SHARD_BYTES, MODEL_FILES, read_json
 from ..core.errors import ModelError
 from ..core.hub import resolve_model
 from .model.lm import AudioLM
@@ -30,7 +30,6 @@ from .text.loader import load_text_encoder
 
 logger = logging.getLogger(__name__)
 
-CONFIG_FILE = "config.json"
 # What a model's config.json may say about using it.
 SETTINGS = ("max_seconds", "extend_stride", "guidance_scale", "top_k")
 

@@ -13,10 +13,10 @@ import lightning
 import torch
 from torch import Tensor
 
-from ..codecs.music2latent2.reconstruction import spectrogram_figure
 from ..core.audio import write_audio
 from ..core.example import Example
 from ..core.exports_model import ExportsModel
+from ..core.pictures import Spectrogram, spectrogram_figure
 
 logger = logging.getLogger(__name__)
 
@@ -100,8 +100,10 @@ class Board(lightning.Callback):
         if text and f"{name}/text" not in self._shown:
             self._shown.add(f"{name}/text")
             board.add_text(f"{name}/text", text, step)
-        mono = {kind: sound.mean(0) for kind, sound in example.sounds.items()}
-        board.add_figure(f"{name}/spectrogram", spectrogram_figure(mono, example.sample_rate), step)
+        rate = example.sample_rate
+        shown = [Spectrogram(sound.mean(0), rate, kind) for kind, sound in example.sounds.items()]
+        # One scale, down from a sine of full scale, so that pictures of all steps can be compared.
+        board.add_figure(f"{name}/spectrogram", spectrogram_figure(shown, reference=1.0, range_db=100), step)
 
 
 def first_items(batch: Any, count: int) -> Any:

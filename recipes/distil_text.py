@@ -35,6 +35,7 @@ from torch import Tensor, nn
 
 from ..core._torchaudio import shield_transformers
 from ..core.atomic import atomic_write
+from ..core.files import check_file_destination, check_folder_destination
 
 logger = logging.getLogger(__name__)
 
@@ -169,11 +170,9 @@ def distil(
         raise FileNotFoundError(f"{source} holds no tokenizer.json; give the folder of a transformers model")
     if not (math.isfinite(a) and a > 0):
         raise ValueError(f"a is {a}, must be a positive number such as 1e-4")
-    present = [name for name in TABLE_FILES if (out / name).exists()]
-    if present and not force:
-        raise FileExistsError(
-            f"{out} already holds {', '.join(present)}; choose another folder or add --force"
-        )
+    check_folder_destination(out, force=True)
+    for name in TABLE_FILES if out.is_dir() else ():
+        check_file_destination(out / name, force=force)
 
     tokenizer = Tokenizer.from_file(str(source / "tokenizer.json"))
     tokenizer.no_truncation()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 import subprocess
 import sys
+import tomllib
+from pathlib import Path
 
 import pytest
 
@@ -34,5 +36,13 @@ def test_the_parts_are_reached_from_the_top() -> None:
     subprocess.run([sys.executable, "-c", code], check=True, timeout=300)
 
 
-def test_the_version_is_that_of_the_package() -> None:
-    assert soundloom.__version__
+def test_one_version_is_named_everywhere() -> None:
+    assert soundloom.__version__ == tomllib.loads(read("pyproject.toml"))["project"]["version"]
+    assert f"\nversion: {soundloom.__version__}\n" in read("CITATION.cff")
+    assert f"## [{soundloom.__version__}]" in read("CHANGELOG.md") or "\n## Unreleased\n" in read(
+        "CHANGELOG.md"
+    )
+
+
+def read(name: str) -> str:
+    return (Path(__file__).resolve().parents[1] / name).read_text(encoding="utf-8")

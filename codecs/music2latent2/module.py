@@ -24,6 +24,7 @@ from torchmetrics.functional.audio import scale_invariant_signal_distortion_rati
 from ...core.example import AudioFormat, Example
 from ...core.exports_model import EXPORT_KEY, ExportsModel, float_only, part_of
 from ...core.schedule import WarmupCosine
+from ...core.spectra import log_spectral_distance
 from ..codec_to_train import codec_to_train, codec_usage
 from ..principal_components import training_examples
 from ..seanet.losses import MultiScaleMelLoss
@@ -31,7 +32,6 @@ from .consistency import ConsistencyLoss, ConsistencyObjective, NoiseLevels
 from .envelope import envelope_loss, fit_principal_components, log_modulus
 from .model import Music2Latent2
 from .music2latent2_config import Music2Latent2Config
-from .reconstruction import log_spectral_distance
 
 logger = logging.getLogger(__name__)
 
@@ -262,10 +262,13 @@ class Music2Latent2Module(ExportsModel):
         for suffix, discrete in kinds.items():
             latents = self.codec.encode(original, discrete=discrete)
             decoded = self.codec.decode(latents, original.shape[-1])
+            window = torch.hann_window(2048, device=original.device)
             si_sdr = scale_invariant_signal_distortion_ratio(decoded, original).mean()
             values = {
                 f"{stage}/mel{suffix}": self.mel_distance(decoded, original),
-                f"{stage}/log_spectral_distance{suffix}": log_spectral_distance(decoded, original),
+                f"{stage}/log_spectral_distance{suffix}": log_spectral_distance(
+                    decoded, original, window
+                ).mean(),
                 f"{stage}/si_sdr{suffix}": si_sdr,
             }
             self.log_dict(values, batch_size=len(audio), sync_dist=True)

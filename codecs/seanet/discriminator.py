@@ -14,6 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm
 
+from ...core.spectra import stft
+
 
 @dataclass
 class DiscriminatorOutput:
@@ -57,21 +59,13 @@ class STFTDiscriminator(nn.Module):
         self.output = weight_norm(nn.Conv2d(n_filters, 1, 3, padding=1))
 
     def forward(self, audio: Tensor) -> tuple[Tensor, list[Tensor]]:
-        batch, channels, samples = audio.shape
+        samples = audio.shape[-1]
         with torch.autocast(audio.device.type, enabled=False):
             audio = audio.float()
             if samples < self.n_fft:
                 audio = F.pad(audio, (0, self.n_fft - samples))
-            spectrum = torch.stft(  # [B * C, bins, T]
-                audio.flatten(0, 1),
-                self.n_fft,
-                hop_length=self.n_fft // 4,
-                window=self.window,
-                center=False,
-                normalized=True,
-                return_complex=True,
-            )
-        spectrum = spectrum.view(batch, channels, *spectrum.shape[1:]).transpose(2, 3)  # [B, C, T, bins]
+            spectrum = stft(audio, self.window, padding="none", normalized=True)  # [B, C, bins, T]
+        spectrum = spectrum.transpose(2, 3)  # [B, C, T, bins]
         x = torch.cat([spectrum.real, spectrum.imag], dim=1)  # [B, 2 C, T, bins]
         features = []
         for layer in self.layers:

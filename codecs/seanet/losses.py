@@ -11,48 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ...core.spectra import mel_filters
-
-
-class MelSpectrogram(nn.Module):
-    """Mel spectrogram (magnitude) of `[..., N]` -> `[..., n_mels, frames]`.
-
-    Args:
-        n_fft: window and FFT size in samples; hop is a quarter of it.
-        n_mels, sample_rate (Hz), f_min (Hz): of the filter bank, which ends at half the sample rate.
-    """
-
-    window: Tensor
-    filters: Tensor
-
-    def __init__(
-        self, *, n_fft: int, n_mels: int = 64, sample_rate: int = 16000, f_min: float = 64.0
-    ) -> None:
-        super().__init__()
-        self.n_fft = n_fft
-        self.register_buffer("window", torch.hann_window(n_fft), persistent=False)
-        bank = mel_filters(sample_rate, n_fft, n_mels, f_min, sample_rate / 2)
-        self.register_buffer("filters", bank.T.contiguous(), persistent=False)
-
-    def forward(self, audio: Tensor) -> Tensor:
-        hop = self.n_fft // 4
-        flat = audio.reshape(-1, 1, audio.shape[-1])  # [everything else, 1, N]
-        padding = (self.n_fft - hop) // 2
-        mode = "reflect" if flat.shape[-1] > padding else "constant"
-        flat = F.pad(flat, (padding, padding + max(0, self.n_fft - 2 * padding - flat.shape[-1])), mode=mode)
-        spectrum = torch.stft(  # [everything else, bins, frames]
-            flat[:, 0],
-            self.n_fft,
-            hop_length=hop,
-            window=self.window,
-            center=False,
-            normalized=True,
-            return_complex=True,
-        )
-        # The gradient of a magnitude is not finite at zero, where digital silence lies.
-        magnitude = (spectrum.real.square() + spectrum.imag.square() + 1e-12).sqrt()
-        mel = (magnitude.transpose(1, 2) @ self.filters).transpose(1, 2)  # [everything else, n_mels, frames]
-        return mel.view(*audio.shape[:-1], *mel.shape[1:])
+from ...core.spectra import MelSpectrogram
 
 
 class MultiScaleMelLoss(nn.Module):

@@ -207,6 +207,9 @@ class SEANetAutoencoder(PretrainedCodec):
         """Replace weight normalisation, in place, by the plain weights it stands for: faster, same output."""
         for module in self.modules():
             if parametrize.is_parametrized(module, "weight"):
+                # Copies of a parametrized module share its class, which loses a property: take one's own.
+                kind = type(module)
+                module.__class__ = type(kind.__name__, kind.__bases__, dict(kind.__dict__))
                 parametrize.remove_parametrizations(module, "weight")
         self.settings = replace(self.settings, norm="none")
         self.register_to_config(norm="none")

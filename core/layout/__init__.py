@@ -1,4 +1,4 @@
-"""Where the sound of a file lies, and how much of it the file's own header tells of.
+"""Find where the samples of a sound file lie, and how many of them its own header tells of.
 
 libsndfile's number of samples is a hint only: it guesses that of an mp3 from its first frames, stops at the
 first part of joined files, and takes what is left of a file that was cut off for all of it. So the size

@@ -1,4 +1,4 @@
-"""libsndfile, as it is used here: from the beginning of a file to its end."""
+"""libsndfile's decoder, which here reads from the beginning of a file to its end."""
 
 from __future__ import annotations
 

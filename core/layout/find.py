@@ -1,4 +1,4 @@
-"""The layout of a file, by its first bytes."""
+"""Find the layout of a sound file by its first bytes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is known of a file before it is decoded."""
+"""Layout and Segment: what is known of a sound file before it is decoded."""
 
 from __future__ import annotations
 

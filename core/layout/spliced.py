@@ -1,4 +1,4 @@
-"""Parts of a file, and bytes in place of others, as one file to read."""
+"""Read parts of a file, and bytes in place of others, as one file."""
 
 from __future__ import annotations
 

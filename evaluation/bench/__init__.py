@@ -1,5 +1,4 @@
-"""Measuring codecs: many on the same sounds (`soundloom bench-codecs`), two files side by side (`compare`).
+"""Compare codecs on the same sounds (`soundloom bench-codecs`).
 
-Who takes part (contenders, opus), the measuring (run), its outcome as table and plot (result); two files
-(compare); figures on disk and on the screen (reports).
+Who takes part (contenders, opus), the measuring (run), its outcome as table and plot (result).
 """

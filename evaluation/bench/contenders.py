@@ -1,4 +1,4 @@
-"""What takes part in a comparison: this package's codecs and Opus, all through the bytes of a file."""
+"""Contenders of a codec comparison: this package's codecs and Opus, all through the bytes of a file."""
 
 from __future__ import annotations
 

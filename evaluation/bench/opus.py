@@ -1,4 +1,4 @@
-"""Opus, the codec that everyone can compare with: encoded and decoded by tools that are installed.
+"""Opus, encoded and decoded by tools that are installed, to compare codecs with.
 
 Two of them are known: opusenc and opusdec (Debian: opus-tools), and libsndfile, which comes with the
 soundfile package. opusenc brings everything to 48 kHz first; libsndfile gives the encoder sound of 8, 12, 16,

@@ -1,4 +1,4 @@
-"""What a comparison of codecs found: figures for every contender, as a table and as a plot."""
+"""The result of a codec comparison: figures of every contender, as a table and as a plot."""
 
 from __future__ import annotations
 

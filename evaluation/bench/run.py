@@ -1,4 +1,4 @@
-"""Codecs side by side on the same sounds: distances, bits really stored, speed.
+"""Run a codec comparison: distances, bits really stored and speed of all contenders on the same sounds.
 
 Every contender gets the same sound, at the rate at which it is compared, and gives back what a listener would
 hear after storing it in a file.

@@ -27,6 +27,8 @@ class AudioLMConfig:
         delays: frames that each codebook comes late (only "delay"; default 0..K-1).
         dropout: chance that an element of a sub-layer's output is dropped in training.
         bias_attention, bias_ffn, bias_heads: whether those Linear modules have biases.
+        infill_frames: frames of the longest gap that the model is trained to fill (see infill.py); a longer
+            one is told to it as one of this length. 0: it only continues, and has no weights for gaps.
 
     Raises:
         ArgumentError: sizes that are out of range or do not fit together; the message names value and limits.
@@ -45,6 +47,7 @@ class AudioLMConfig:
     bias_attention: bool = False
     bias_ffn: bool = False
     bias_heads: bool = False
+    infill_frames: int = 0
 
     def __post_init__(self) -> None:
         if self.delays is not None:  # JSON and YAML know lists only
@@ -59,6 +62,8 @@ class AudioLMConfig:
             raise ArgumentError(
                 f"dim is {self.dim}; it must be even and a multiple of num_heads ({self.num_heads})"
             )
+        if self.infill_frames < 0:
+            raise ArgumentError(f"infill_frames is {self.infill_frames}; it must be 0 or more")
         if not 0.0 <= self.dropout < 1.0:
             raise ArgumentError(f"dropout is {self.dropout}; allowed are 0 to 1 (1 excluded)")
         try:

@@ -22,6 +22,7 @@ from ...core.checkpoint import BUNDLED_MODELS, MODEL_FILES, fill, part_folder, r
 from ...core.hub import resolve_model
 from ...core.safetensors_files import SharedWeights
 from .config import AudioLMConfig
+from .infill import PARTS, InfillSteps
 from .quantized import STORAGE_KEY, is_int8, load_int8
 from .step import TransformerStep
 from .transformer import Condition, KVCache, Transformer, truncated_normal_
@@ -104,6 +105,11 @@ class AudioLM(SharedWeights, ModelMixin, ConfigMixin):
         self.heads = nn.Linear(
             config.dim, config.num_codebooks * config.codebook_size, bias=config.bias_heads
         )
+        self.infill_frames = config.infill_frames
+        # One vector a part, and one for each number of frames that are left, 0 included.
+        self.infill = None
+        if config.infill_frames:
+            self.infill = nn.Embedding(PARTS + config.infill_frames + 1, config.dim)
         self.reset_parameters()
 
     @staticmethod
@@ -123,6 +129,8 @@ class AudioLM(SharedWeights, ModelMixin, ConfigMixin):
         truncated_normal_(self.heads.weight, std)
         if self.heads.bias is not None:
             nn.init.zeros_(self.heads.bias)
+        if self.infill is not None:
+            truncated_normal_(self.infill.weight, std)
         self.text_projection.reset_parameters()
         self.transformer.reset_parameters()
 
@@ -163,7 +171,13 @@ class AudioLM(SharedWeights, ModelMixin, ConfigMixin):
         return self.transformer.condition(projected, hidden, project=project)
 
     def forward(
-        self, codes: Tensor, states: Tensor, mask: Tensor | None = None, *, attend_padding: bool = False
+        self,
+        codes: Tensor,
+        states: Tensor,
+        mask: Tensor | None = None,
+        *,
+        attend_padding: bool = False,
+        gaps: InfillSteps | None = None,
     ) -> LMOutput:
         """Predict every code from the ones before it (teacher forcing).
 
@@ -172,18 +186,28 @@ class AudioLM(SharedWeights, ModelMixin, ConfigMixin):
             states: `[B, L, D]`.
             mask: bool `[B, L]` or None.
             attend_padding: see `condition`.
+            gaps: the same codes laid out with a gap in each item; every code is then predicted.
+
+        Raises:
+            ValueError: there are gaps, but the model has no weights for them.
         """
-        # Lay the codes out in steps, each codebook at its delay.
         frames = codes.shape[-1]
-        sequence = self.pattern.build(codes, special=self.special_token)
-        sequence = sequence[:, :, : self.pattern.teacher_steps(frames)]  # [B, K, S]
+        if gaps is None:
+            # Lay the codes out in steps, each codebook at its delay.
+            sequence = self.pattern.build(codes, special=self.special_token)
+            sequence = sequence[:, :, : self.pattern.teacher_steps(frames)]  # [B, K, S]
+        else:
+            sequence = gaps.tokens  # [B, K, S]
         # Each layer projects the text itself: here every layer runs once.
         condition = self.condition(states, mask, attend_padding=attend_padding, project=False)
-        hidden = self.transformer(
-            self._embed(sequence, self._tables(sequence.device)), condition
-        )  # [B, S, d]
+        x = self._embed(sequence, self._tables(sequence.device))  # [B, S, d]
+        if gaps is not None:
+            x = x + self.infill_vectors(gaps.parts, gaps.left)
+        hidden = self.transformer(x, condition)  # [B, S, d]
         # Sort what was predicted at each step by the code that it predicts.
         logits = self.heads(hidden).unflatten(-1, (self.num_codebooks, self.codebook_size))  # [B, S, K, V]
+        if gaps is not None:
+            return LMOutput(gaps.align(logits), gaps.mask)
         aligned, valid = self.pattern.align(logits, frames)  # [B, K, T, V], [K, T]
         return LMOutput(aligned, valid.unsqueeze(0).expand(codes.shape[0], -1, -1))
 
@@ -197,12 +221,25 @@ class AudioLM(SharedWeights, ModelMixin, ConfigMixin):
         single = TransformerStep.of(self.transformer, condition, cache)
         return DecodeState(condition, cache, rows, self._tables(states.device), single)
 
-    def step(self, tokens: Tensor, state: DecodeState) -> Tensor:
+    def infill_vectors(self, parts: Tensor, left: Tensor) -> Tensor:
+        """What is added to the input of steps `[B, S]` of examples with a gap: `[B, S, d]`.
+
+        Raises:
+            ValueError: the model has no weights for gaps.
+        """
+        if self.infill is None:
+            raise ValueError(
+                "this model was not trained to fill gaps (infill_frames is 0); train one with infill set"
+            )
+        return self.infill(parts) + self.infill(PARTS + left.clamp_max(self.infill_frames))
+
+    def step(self, tokens: Tensor, state: DecodeState, gaps: tuple[Tensor, Tensor] | None = None) -> Tensor:
         """Feed the next steps and predict the one after them.
 
         Args:
             tokens: int64 `[B, K, S]`. When the state has 2 B rows (guidance), they serve both halves.
             state: from `start`; it advances by S steps.
+            gaps: `InfillSteps.parts` and `.left` of these steps, `[B, S]` each; None: not filling a gap.
 
         Returns:
             Logits `[rows, K, V]`.
@@ -211,6 +248,8 @@ class AudioLM(SharedWeights, ModelMixin, ConfigMixin):
             ValueError: the state is full.
         """
         x = self._embed(tokens, state.tables)  # [B, S, d]
+        if gaps is not None:
+            x = x + self.infill_vectors(*gaps)
         if state.rows != x.shape[0]:  # guidance: the same tokens under prompt and no prompt
             x = torch.cat([x] * (state.rows // x.shape[0]))  # [rows, S, d]
         if state.single is not None and x.shape[1] == 1 and not torch.is_grad_enabled():

@@ -144,15 +144,14 @@ class CodePattern:
         Returns:
             `[B, K, T, V]`, zero where nothing is predicted, and bool `[K, T]`, true where something is.
         """
-        usable = self.teacher_steps(frames) - 1
-        aligned = outputs.new_zeros(outputs.shape[0], self.num_codebooks, frames, outputs.shape[-1])
-        mask = torch.zeros(self.num_codebooks, frames, dtype=torch.bool, device=outputs.device)
-        for k in range(self.num_codebooks):
-            # One step before a code sits stands its prediction: [B, up to T, V].
-            found = outputs[:, self.step_of(k, 0) - 1 : usable : self.stride, k][:, :frames]
-            aligned[:, k, : found.shape[1]] = found
-            mask[k, : found.shape[1]] = True
-        return aligned, mask
+        codebook = torch.arange(self.num_codebooks, device=outputs.device)[:, None]
+        offsets = torch.tensor(self.offsets, device=outputs.device)[:, None]
+        steps = offsets + self.stride * torch.arange(frames, device=outputs.device)  # [K, T]
+        mask = steps < self.teacher_steps(frames) - 1
+        # One selection of rows: its gradient is written once, that of a slice for each codebook K times.
+        rows = (steps.masked_fill(~mask, 0) * self.num_codebooks + codebook).flatten()
+        aligned = outputs.flatten(1, 2).index_select(1, rows).unflatten(1, mask.shape)
+        return aligned.masked_fill_(~mask.unsqueeze(-1), 0.0), mask
 
     def predicted(self, lengths: Tensor, frames: int) -> Tensor:
         """Which codes of clips that are padded to T frames have a prediction: bool `[B, K, T]`.

@@ -11,7 +11,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from ...core.checkpoint import part_folder, read_json
+from ...core.checkpoint import CONFIG_FILE, part_folder, read_config
 from ...core.errors import ModelError
 from .encoder import TextEncoder
 
@@ -27,12 +27,10 @@ def text_encoder_class(folder: Path) -> Any:
     Raises:
         ValueError: its config.json names no text encoder that is known here.
     """
-    config = folder / "config.json"
-    about = read_json(config) if config.is_file() else {}
-    name = str(about.get("_class_name", TRANSFORMERS_CLASS))
+    name = str(read_config(folder).get("_class_name", TRANSFORMERS_CLASS))
     if name not in TEXT_ENCODERS:
         raise ModelError(
-            f"{config} has _class_name {name!r}, which is no known text encoder; "
+            f"{folder / CONFIG_FILE} has _class_name {name!r}, which is no known text encoder; "
             f"known: {', '.join(sorted(TEXT_ENCODERS))}, and T5 in transformers' format"
         )
     return getattr(importlib.import_module(TEXT_ENCODERS[name], __package__), name)

@@ -18,7 +18,7 @@ import itertools
 import json
 import re
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any
@@ -42,6 +42,7 @@ class Row:
         captions: in order.
         reason: why it has none; "" where it has some.
         fits: whether it is a row as its table should have them; if not, `reason` says what is wrong.
+        columns: its texts by the names of their columns in lower case, such as "split" or "sound_class".
     """
 
     line: int
@@ -49,6 +50,7 @@ class Row:
     captions: tuple[str, ...] = ()
     reason: str = ""
     fits: bool = True
+    columns: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -198,8 +200,9 @@ def _row(line: int, file: str, values: dict[str, Any]) -> Row:
     captions = captions_of(values)
     if any(SURROGATE.search(caption) for caption in captions):
         return Row(line, file, (), "its caption is not UTF-8; save the table as UTF-8", fits=False)
+    columns = {key: value.strip() for key, value in values.items() if isinstance(value, str)}
     if captions:
-        return Row(line, file, captions)
+        return Row(line, file, captions, columns=columns)
     keys = caption_keys(values)
     missing = f"{keys[0]} is empty" if keys else f"there is no column of captions, only {present}"
-    return Row(line, file, (), missing)
+    return Row(line, file, (), missing, columns=columns)

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
@@ -56,12 +57,15 @@ class Recording:
         name: its path below the folder, with "/".
         captions: what it sounds like, in one or several wordings; empty when nobody said.
         uncaptioned: why there are none, "" where there are some.
+        columns: what its row of a table says by the names of the columns, in lower case; of several rows the
+            first.
     """
 
     path: Path
     name: str
     captions: tuple[str, ...] = ()
     uncaptioned: str = ""
+    columns: Mapping[str, str] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True)
@@ -123,13 +127,16 @@ def list_folder(folder: str | Path) -> Listing:
         kind = BAD_CAPTIONS if path.suffix.lower() in (*SIDE_CARS, ".csv", ".jsonl") else UNREADABLE
         listing.problems.append(Problem(path.relative_to(folder).as_posix(), kind, failure.reason))
     captions: dict[str, list[str]] = {}
+    columns: dict[str, dict[str, str]] = {}
     reasons: dict[str, str] = {}
     for place in sorted(tables):
-        _read_table(tables[place], place, listing, sounds, captions, reasons)
+        _read_table(tables[place], place, listing, sounds, captions, columns, reasons)
     for name in sorted(sounds.files):
         texts = captions.get(name) or _side_car_captions(name, side_cars, listing, reasons)
         reason = "" if texts else reasons.get(name, "in no metadata.csv, metadata.jsonl, .json or .txt")
-        listing.recordings.append(Recording(sounds.files[name], name, tuple(dict.fromkeys(texts)), reason))
+        listing.recordings.append(
+            Recording(sounds.files[name], name, tuple(dict.fromkeys(texts)), reason, columns.get(name, {}))
+        )
     return listing
 
 
@@ -229,9 +236,10 @@ def _read_table(
     listing: Listing,
     sounds: _Sounds,
     captions: dict[str, list[str]],
+    columns: dict[str, dict[str, str]],
     reasons: dict[str, str],
 ) -> None:
-    """Add the captions in a table to `captions`, and why a sound gets none to `reasons`, both by name."""
+    """Add what a table says to `captions` and `columns`, and why a sound gets none to `reasons`, by name."""
     table = attempt(place, _open_table, path)
     problem = table.reason if isinstance(table, Failure) else table.problem
     if problem:
@@ -256,7 +264,9 @@ def _read_table(
         if name is None:
             if row.fits:
                 listing.problems.append(Problem(target.as_posix(), MISSING_FILE, f"{where}: {missing}"))
-        elif row.captions:
+            continue
+        columns[name] = {**row.columns, **columns.get(name, {})}
+        if row.captions:
             captions.setdefault(name, []).extend(row.captions)
         else:
             reasons.setdefault(name, f"{where}: {row.reason}")

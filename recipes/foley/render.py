@@ -105,7 +105,7 @@ def _rendered(
         _stop_worker()
         return
     context = multiprocessing.get_context("spawn")
-    with _one_thread_a_process():
+    with one_thread_a_process():
         pool = context.Pool(jobs, initializer=_start_worker, initargs=(settings, audio, variants))
     with pool:
         for chunk, lines in zip(chunks, pool.imap(_render_chunk, chunks), strict=True):
@@ -148,7 +148,7 @@ def _render_chunk(indices: range) -> list[str]:
 
 
 @contextmanager
-def _one_thread_a_process() -> Iterator[None]:
+def one_thread_a_process() -> Iterator[None]:
     """Let processes that are started meanwhile use one thread each; numpy reads this at import."""
     before = {name: os.environ.get(name) for name in _THREAD_SETTINGS}
     os.environ.update(dict.fromkeys(_THREAD_SETTINGS, "1"))

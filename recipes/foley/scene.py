@@ -49,10 +49,10 @@ def place_sound(
     """
     distance = attributes.get("distance")
     if distance == "distant":
-        sound = _from_afar(rng, sound, sample_rate)
+        sound = from_afar(rng, sound, sample_rate)
     elif field or rng.random() < 0.35:
         wet_db = (0.0 if field else _QUIET_DB) + (_NEARBY_DB if distance == "nearby" else 0.0)
-        sound = _in_a_room(rng, sound, sample_rate, wet_db)
+        sound = in_a_room(rng, sound, sample_rate, wet_db)
     fade = min(len(sound) // 4, round((0.06 if cut else 0.004) * sample_rate))
     if fade > 0:
         sound[-fade:] *= np.linspace(1.0, 0.0, fade, dtype=np.float32)
@@ -95,7 +95,7 @@ def sum_parts(parts: Sequence[tuple[int, np.ndarray]], samples: int) -> np.ndarr
     return clip * np.float32(PEAK / peak) if peak > PEAK else clip
 
 
-def _from_afar(rng: np.random.Generator, sound: np.ndarray, sample_rate: int) -> np.ndarray:
+def from_afar(rng: np.random.Generator, sound: np.ndarray, sample_rate: int) -> np.ndarray:
     """Low-pass (12 dB per octave from 900-2200 Hz) and decaying-noise reverberation (0.5-1.1 s) at once."""
     decay = rng.uniform(0.5, 1.1)  # s until -60 dB
     tail = round(min(0.8, decay) * sample_rate)
@@ -112,7 +112,7 @@ def _from_afar(rng: np.random.Generator, sound: np.ndarray, sample_rate: int) ->
     return fft.irfft(spectrum, size)[: len(sound)].astype(np.float32)
 
 
-def _in_a_room(rng: np.random.Generator, sound: np.ndarray, sample_rate: int, wet_db: float) -> np.ndarray:
+def in_a_room(rng: np.random.Generator, sound: np.ndarray, sample_rate: int, wet_db: float) -> np.ndarray:
     """Convolve with the impulse response of a place: outdoors, a room, or sometimes a hall.
 
     Outdoors it is an echo off the ground. Indoors, a few early reflections from walls and a diffuse tail that

@@ -124,7 +124,7 @@ def test_the_help_ends_with_examples(name: str, capsys: pytest.CaptureFixture[st
 
 
 @pytest.mark.parametrize(
-    ("name", "part"), [("nothing.yaml", "audiogen_finetune"), ("juge", "did you mean classifier?")]
+    ("name", "part"), [("nothing.yaml", "audiogen_finetune"), ("clasifier", "did you mean classifier?")]
 )
 def test_a_recipe_that_is_not_there(name: str, part: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.lightning(["fit", "--config", name]) == 2

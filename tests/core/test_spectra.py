@@ -5,7 +5,13 @@ from __future__ import annotations
 import pytest
 import torch
 
-from soundloom.core.spectra import mel_filters
+from soundloom.core.spectra import (
+    log_spectral_distance,
+    log_spectrum,
+    mel_filters,
+    power_spectrum,
+    stft,
+)
 
 
 def test_centres_are_evenly_spaced_in_mel() -> None:
@@ -45,3 +51,25 @@ def test_the_numbers_that_shipped_networks_were_trained_behind() -> None:
     torch.testing.assert_close(codec[40, 86:96], torch.tensor(expected), atol=1e-5, rtol=0)
     expected = [0.0, 0.001791, 0.015899, 0.030006, 0.044114, 0.058222, 0.07233, 0.086437, 0.100545, 0.114653]
     torch.testing.assert_close(classifier[40, 169:179], torch.tensor(expected), atol=1e-5, rtol=0)
+
+
+def test_a_sine_of_full_scale_is_at_0_db_and_silence_at_the_floor() -> None:
+    window = torch.hann_window(512)
+    sound = torch.stack([torch.sin(2 * torch.pi * 32 / 512 * torch.arange(4096)), torch.zeros(4096)])
+    spectrum = log_spectrum(sound, window, -90.0)
+    assert spectrum.shape == (2, 257, 33)
+    assert float(spectrum[0, 32, 8:-8].min()) == pytest.approx(0.0, abs=1e-3)
+    assert (spectrum[1] == -90.0).all()
+    distance = log_spectral_distance(0.1 * sound, sound, window)
+    assert distance.shape == (2,)
+    assert 3 < float(distance[0]) < 20.1, "20 dB where there is sound, less where there is silence"
+    assert float(distance[1]) == 0.0
+
+
+def test_transforms_are_torchs_own() -> None:
+    audio, window = torch.randn(2, 3, 1000, generator=torch.Generator().manual_seed(0)), torch.hann_window(64)
+    expected = torch.stft(audio.flatten(0, 1), 64, 16, window=window, center=False, return_complex=True)
+    assert torch.equal(stft(audio, window, padding="none"), expected.unflatten(0, (2, 3)))
+    expected = torch.stft(audio[0], 64, 20, window=window, normalized=True, return_complex=True)
+    power = power_spectrum(audio[0], window, hop=20, padding="reflect", normalized=True)
+    assert torch.equal(power, expected.real.square() + expected.imag.square())

@@ -240,7 +240,7 @@ def rate_of(model: AudioGen) -> int:
 
 
 def test_the_best_of_several_is_kept(tiny_model: AudioGen) -> None:
-    """With a judge that knows what it wants."""
+    """With a scorer that knows what it wants."""
 
     def loudest(audio: torch.Tensor, sample_rate: int, prompts: list[str]) -> torch.Tensor:
         return audio.square().mean(dim=(1, 2))

@@ -10,6 +10,7 @@ import pytest
 import scipy.linalg
 import torch
 from torch import Tensor
+from torchmetrics.image.fid import FrechetInceptionDistance
 
 from soundloom.core.audio import AudioError
 from soundloom.evaluation.classifier import SoundClassifier
@@ -107,6 +108,22 @@ def test_fad_is_the_closed_form_of_the_samples_gaussians() -> None:
     )
     assert float(metric.compute()) == pytest.approx(float(expected), rel=1e-5)
     assert metric.compute().dtype == torch.float64
+
+
+@pytest.mark.parametrize("count", [6, 300])  # also fewer sounds than features
+def test_the_distance_is_that_of_torchmetrics(count: int) -> None:
+    class Same(torch.nn.Module):
+        num_features = 8
+
+        def forward(self, features: Tensor) -> Tensor:
+            return features
+
+    ours, theirs = FrechetAudioDistance(Means(8)), FrechetInceptionDistance(Same())
+    for real in (False, True):
+        sounds = points(gaussian(count, 8, int(real)) + real)
+        ours.update(sounds, RATE, real=real)
+        theirs.update(Means(8).embed(sounds[:, 0]).double(), real=real)
+    assert float(ours.compute()) == pytest.approx(float(theirs.compute()), rel=1e-5)
 
 
 def test_streaming_keeps_its_precision_far_from_zero() -> None:

@@ -289,9 +289,7 @@ def test_an_unknown_model_is_named() -> None:
 
 
 def test_another_kind_of_model_is_named() -> None:
-    with pytest.raises(
-        ValueError, match="foley-classifier is of the kind SoundClassifier, .*, not an AudioGen"
-    ):
+    with pytest.raises(ValueError, match="foley-classifier is of the kind SoundClassifier.*not an AudioGen"):
         AudioGen.from_pretrained("foley-classifier")
 
 

@@ -164,7 +164,7 @@ def test_files(setup: Setup, tmp_path: Path) -> None:
     torch.testing.assert_close(found.samples[..., :count], expected[..., :count], atol=2e-5, rtol=5e-5)
 
     before = path.read_bytes()
-    with pytest.raises(FileExistsError, match=r"sound\.ecdc exists"):
+    with pytest.raises(FileExistsError, match=r"sound\.ecdc already exists"):
         write_ecdc(path, audio, 44100, codec)
     with pytest.raises(ValueError, match="NaN"):
         write_ecdc(path, audio * np.nan, 44100, codec, force=True)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import math
 
 import pytest
 import torch
+from torch.nn.utils import parametrize
 
 from soundloom.codecs import load_codec
 from soundloom.codecs.seanet.model import SEANetCodec
@@ -51,6 +53,15 @@ def test_folding_keeps_the_output(codec):
     assert codec.config["norm"] == "none"
     assert torch.equal(codec.encode(audio), codes)
     torch.testing.assert_close(codec.decode(codes), before, atol=1e-6, rtol=1e-5)
+
+
+def test_folding_a_copy_leaves_the_original_as_it_is(codec):
+    audio = torch.randn(1, 1, 160)
+    before = codec.encode(audio)
+    assert codec.config["norm"] == "weight_norm"
+    copy.deepcopy(codec).fold_weight_norm()
+    assert torch.equal(codec.encode(audio), before)
+    assert any(parametrize.is_parametrized(module, "weight") for module in codec.modules())
 
 
 @pytest.mark.parametrize("fold", [False, True])

@@ -179,3 +179,25 @@ def test_a_padded_clip_has_the_predictions_that_it_has_alone(
             outputs = torch.zeros(1, pattern.teacher_steps(length), books, 1)
             alone[:, :length] = pattern.align(outputs, length)[1]
         assert torch.equal(predicted[length], alone), length
+
+
+@pytest.mark.parametrize(
+    "pattern", [build_pattern("delay", 4), build_pattern("flattened", 3), CodePattern.delayed((2, 0, 5))]
+)
+@pytest.mark.parametrize("frames", [1, 2, 9])
+def test_aligned_outputs_and_their_gradient_are_those_of_the_steps(pattern: CodePattern, frames: int) -> None:
+    books = pattern.num_codebooks
+    outputs = torch.randn(2, pattern.num_steps(frames), books, 5, requires_grad=True)
+    aligned, mask = pattern.align(outputs, frames)
+    weights = torch.randn_like(aligned)
+    (aligned * weights).sum().backward()
+    gradient = torch.zeros_like(outputs)
+    for k in range(books):
+        for t in range(frames):
+            step = pattern.step_of(k, t)
+            assert bool(mask[k, t]) == (step < pattern.teacher_steps(frames))
+            expected = outputs[:, step - 1, k] if mask[k, t] else torch.zeros(2, 5)
+            assert torch.equal(aligned[:, k, t], expected)
+            if mask[k, t]:
+                gradient[:, step - 1, k] = weights[:, k, t]
+    assert torch.equal(outputs.grad, gradient)

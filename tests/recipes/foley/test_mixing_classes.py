@@ -9,7 +9,7 @@ import pytest
 from soundloom.evaluation.tags import check_tags
 from soundloom.evaluation.yamnet import YAMNet
 from soundloom.recipes.foley import CLASSES
-from soundloom.recipes.foley.mixing import RECORDED, class_of_recording, mixing_classes
+from soundloom.recipes.foley.mixing_classes import RECORDED, class_of_recording, mixing_classes
 from tests.tiny_yamnet import TinySession
 
 
