@@ -16,6 +16,7 @@ from . import (
     compare_models,
     decode,
     demo,
+    distil_text,
     draw,
     encode,
     evaluate,
@@ -23,21 +24,19 @@ from . import (
     generate,
     info,
     prepare,
+    render,
 )
 from .command import Parser, did_you_mean, run_guarded
 from .sleep_while_waiting import sleep_while_waiting
 from .terminal import show_any_name
 from .training import TRAINING_COMMANDS, lightning
 
-COMMANDS = {
-    command.name: command
-    for family in (
-        *(generate, demo, encode, decode, info),
-        *(evaluate, compare, compare_models, compare_latents, bench_codecs, draw),
-        *(prepare, augment, export),
-    )
-    for command in family.COMMANDS
-}
+FAMILIES = (
+    *(generate, demo, encode, decode, info),
+    *(evaluate, compare, compare_models, compare_latents, bench_codecs, draw),
+    *(prepare, augment, export, render, distil_text),
+)
+COMMANDS = {command.name: command for family in FAMILIES for command in family.COMMANDS}
 EXAMPLES = """\
   soundloom generate "a dog barks" -o dog.wav --duration 5 --seed 7
   soundloom generate "heavy rain" "an owl hoots twice" -o sounds/     (one file a prompt)

@@ -10,6 +10,7 @@ MOVED = {
     "soundloom.gen.ema": "soundloom.gen.training.ema",
     "soundloom.gen.judge_module": "soundloom.evaluation.classifier_module",
     "soundloom.gen.module": "soundloom.gen.training.module",
+    "soundloom.recipes.data.modules": "soundloom.recipes.data",
 }
 
 

@@ -70,6 +70,8 @@ def add_prepare_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run_prepare(options: argparse.Namespace) -> int:
     """Check, report and write; the exit status is that of the command's description."""
+    if (Path(options.folder) / "audio.npy").is_file():
+        return encode_rendered_folder(options)
     _check(options)
     from ..core.files import check_file_destination
     from ..recipes.data.prepare_folder import check_folder, check_output, load_encoders, prepare_folder
@@ -124,6 +126,34 @@ def run_prepare(options: argparse.Namespace) -> int:
     return 1 if report.problems else 0
 
 
+def encode_rendered_folder(options: argparse.Namespace) -> int:
+    """Write the codes of a folder that `soundloom render` made beside its sounds."""
+    if not options.codec or options.output is not None:
+        raise CommandError(
+            f"{options.folder} was rendered, so there is nothing to check: give --codec, without -o, and its "
+            "codes are written into it"
+        )
+    from ..codecs.registry import load_codec
+    from ..recipes.data.encoding import encode_rendered
+
+    device = choose_device(options.device)
+    codec = load_codec(options.codec)
+    codec.to(device)  # type: ignore[attr-defined]
+    with progress_bar(enabled=not options.quiet, desc="encoding", unit="clips") as progress:
+        path = encode_rendered(
+            options.folder,
+            codec,
+            name=options.codec,
+            batch_size=options.batch_size,
+            device=device,
+            force=options.force,
+            progress=progress,
+        )
+    if not options.quiet:
+        print(f"wrote {path}")
+    return 0
+
+
 def _check(options: argparse.Namespace) -> None:
     """Refuse options that do not go together."""
     for name in ("codec", "text_encoder", "shards"):
@@ -146,7 +176,8 @@ COMMANDS = (
         description="""\
 Decode every sound in a folder and list what is unreadable, silent, too short, there twice or without a
 caption (metadata.csv or metadata.jsonl with file_name and text, or a .json or .txt beside each sound).
-With -o, write the others for training: encoded, as shards, or both.
+With -o, write the others for training: encoded, as shards, or both. A folder of `soundloom render` gets its
+codes beside its sounds (--codec, without -o).
 Exit status: 0 all is well, 1 some sounds were left out, 2 nothing could be done.""",
         examples="""\
   soundloom prepare mysounds/                              (list what is wrong)

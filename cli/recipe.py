@@ -35,6 +35,7 @@ from ..recipes.resume import StepSeed
 from .codec_recipes import with_present_names
 from .command import did_you_mean
 from .moved_modules import know_moved_modules
+from .recipe_files import read_recipe
 from .terminal import say
 
 # How jsonargparse begins when it wraps what the constructor of a class raised.
@@ -47,6 +48,13 @@ class _Formatter(jsonargparse.DefaultHelpFormatter, argparse.RawDescriptionHelpF
 
 class RecipeParser(LightningArgumentParser):
     """A parser that names the setting that was probably meant, and not all settings that there are."""
+
+    def parse_path(self, path: Any, *args: Any, **options: Any) -> jsonargparse.Namespace:
+        """Read a recipe, over that which it extends (see recipe_files.py)."""
+        from omegaconf import OmegaConf
+
+        content = OmegaConf.to_yaml(OmegaConf.create(read_recipe(Path(str(path)))))
+        return self.parse_string(content, *args, path=Path(str(path)).name, **options)
 
     def parse_string(self, content: str, *args: Any, **options: Any) -> Any:
         """Read what a recipe says, settings under the names of today."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
-from .command import CommandError, did_you_mean, run_guarded
+from .command import did_you_mean, run_guarded
+from .recipe_files import find_recipe, present_words
 from .sleep_while_waiting import sleep_while_waiting
-from .training_help import bundled_recipe, command_help, overview, recipes, with_model_class
+from .training_help import command_help, overview, with_model_class
 
 TRAINING_COMMANDS = {
     "fit": "train a model from a YAML recipe",
@@ -86,28 +86,16 @@ def _train(words: list[str]) -> int:
         for place, word in enumerate(words):
             option, equals, value = word.partition("=")
             if option in ("-c", "--config") and equals:
-                words[place] = f"{option}={_recipe(value)}"
+                words[place] = f"{option}={find_recipe(value)}"
             elif option in ("-c", "--config") and place + 1 < len(words):
-                words[place + 1] = _recipe(words[place + 1])
+                words[place + 1] = str(find_recipe(words[place + 1]))
         # What runs reads sys.argv, as do the processes that Lightning starts beside this one.
-        sys.argv = [sys.argv[0], *with_model_class(words)]
+        sys.argv = [sys.argv[0], *with_model_class(present_words(words))]
         from .recipe import run_recipe
 
         return run_recipe(EXAMPLES, verbose=debug)
 
     return run_guarded(run, debug=debug, name="lightning")
-
-
-def _recipe(name: str) -> str:
-    """A recipe of the package for its name or recipes/NAME.yaml, where there is no file of that name."""
-    if Path(name).exists():
-        return name
-    found = bundled_recipe(name)
-    if found is None:
-        known = list(recipes())
-        hint = did_you_mean(name, known) or f"; use a .yaml file, or one of {', '.join(known)}"
-        raise CommandError(f"there is no recipe {name!r}{hint}")
-    return str(found)
 
 
 def _other_lightning_command() -> Callable[[], Any] | None:

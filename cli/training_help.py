@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from textwrap import shorten
 
 from .codec_recipes import present_words
+from .recipe_files import RECIPES, recipe_of
 
-RECIPES = Path(__file__).resolve().parents[1] / "recipes"
 OPTIONS = {
-    "--data.folders '[mysounds]'": "the sounds to train on (audiogen_foley: --data.train_dirs)",
+    "--data.folders '[mysounds]'": "the sounds to train on",
     "--data.batch_size 8": "items a step and process; smaller ones need less memory",
     "--trainer.max_steps 2000": "how long it trains",
     "--model.learning_rate 3e-4": "how large its steps are",
@@ -34,9 +33,6 @@ PREDICTED = {
 }
 
 
-RENAMED = {"judge": "classifier"}  # recipes whose old names are still understood
-
-
 def recipes() -> dict[str, str]:
     """Names of the recipes of the package -> what each trains, one sentence."""
     found = {}
@@ -46,14 +42,6 @@ def recipes() -> dict[str, str]:
         name = path.relative_to(RECIPES).as_posix().removesuffix(".yaml")
         found[name] = shorten(text.split(". ")[0].rstrip("."), 80, placeholder=" …")
     return found
-
-
-def bundled_recipe(name: str) -> Path | None:
-    """The recipe of the package that NAME, NAME.yaml or recipes/NAME.yaml stands for, or None."""
-    plain = name.removeprefix("recipes/").removesuffix(".yaml")
-    plain = RENAMED.get(plain, plain)
-    path = RECIPES / f"{plain}.yaml"
-    return path if path.is_file() and path.resolve().is_relative_to(RECIPES) else None
 
 
 def overview(commands: Mapping[str, str]) -> str:
@@ -111,15 +99,5 @@ def with_model_class(words: Sequence[str]) -> list[str]:
 
 
 def _class_of(words: Sequence[str], part: str) -> str | None:
-    import yaml
-
-    config = None
-    for word, following in zip(words, [*words[1:], ""], strict=True):
-        option, equals, value = word.partition("=")
-        if option in ("-c", "--config"):
-            config = value if equals else following
-    if config is None or not Path(config).is_file():
-        return None
-    found = yaml.safe_load(Path(config).read_text(encoding="utf-8"))
-    section = found.get(part) if isinstance(found, dict) else None
+    section = (recipe_of(words) or {}).get(part)
     return section.get("class_path") if isinstance(section, dict) else None

@@ -23,6 +23,7 @@ from ..core.audiocraft import PublishedConfig, read_published, warn_of_unknown
 from ..core.cache import converted
 from ..core.checkpoint import MAX_SHARD_BYTES, read_json, write_shards
 from ..core.errors import ModelError, ModelNotFoundError
+from .model.config import AudioLMConfig
 from .model.lm import AudioLM
 
 logger = logging.getLogger(__name__)
@@ -107,7 +108,7 @@ def convert_published_lm(path: Path, target: Path, dtype: torch.dtype) -> None:
     try:
         settings = read_settings(config, state)
         with torch.device("meta"):  # only names and shapes are needed
-            lm = AudioLM(**settings)
+            lm = AudioLM(settings)
         tensors = convert_state(state, str(path))
         lm.load_state_dict(tensors, strict=True, assign=True)
     except RuntimeError as error:
@@ -130,8 +131,8 @@ def convert_published_lm(path: Path, target: Path, dtype: torch.dtype) -> None:
     (target / USAGE_FILE).write_text(json.dumps(usage, indent=2) + "\n", encoding="utf-8")
 
 
-def read_settings(config: PublishedConfig, state: dict[str, Tensor]) -> dict[str, Any]:
-    """Keyword arguments for AudioLM from a published configuration and state dict.
+def read_settings(config: PublishedConfig, state: dict[str, Tensor]) -> AudioLMConfig:
+    """The configuration of AudioLM from a published configuration and state dict.
 
     Raises:
         ValueError: a setting that is not supported; the message names key and value.
@@ -196,20 +197,20 @@ def read_settings(config: PublishedConfig, state: dict[str, Tensor]) -> dict[str
             "supported: 'delay', 'parallel'"
         )
     delays = config.read("codebooks_pattern.delay.delays", None) if modeling != "parallel" else None
-    return {
-        "num_codebooks": codebooks,
-        "codebook_size": size,
-        "dim": dim,
-        "ffn_dim": linear1.shape[0],
-        "num_layers": len(layers),
-        "num_heads": num_heads,
-        "text_dim": state[f"condition_provider.conditioners.{condition}.output_proj.weight"].shape[1],
-        "pattern": "parallel" if modeling == "parallel" else "delay",
-        "delays": delays,
-        "bias_attention": any(key.endswith("in_proj_bias") for key in state),
-        "bias_ffn": "transformer.layers.0.linear1.bias" in state,
-        "bias_heads": "linears.0.bias" in state,
-    }
+    return AudioLMConfig(
+        num_codebooks=codebooks,
+        codebook_size=size,
+        dim=dim,
+        ffn_dim=linear1.shape[0],
+        num_layers=len(layers),
+        num_heads=num_heads,
+        text_dim=state[f"condition_provider.conditioners.{condition}.output_proj.weight"].shape[1],
+        pattern="parallel" if modeling == "parallel" else "delay",
+        delays=delays,
+        bias_attention=any(key.endswith("in_proj_bias") for key in state),
+        bias_ffn="transformer.layers.0.linear1.bias" in state,
+        bias_heads="linears.0.bias" in state,
+    )
 
 
 def convert_state(state: dict[str, Tensor], where: str = "the state dict") -> dict[str, Tensor]:

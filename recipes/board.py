@@ -1,4 +1,4 @@
-"""What a run shows beside its losses: sounds and spectrograms at validations, and the files of `predict`."""
+"""Callbacks that log sounds and spectrograms at validations, and write the files of `predict`."""
 
 from __future__ import annotations
 

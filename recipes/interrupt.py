@@ -1,4 +1,4 @@
-"""Stopping a run by Ctrl+C or SIGTERM: it keeps what it has, and can go on from there."""
+"""Stop a run by Ctrl+C or SIGTERM with a checkpoint, from which it can go on."""
 
 from __future__ import annotations
 

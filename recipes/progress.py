@@ -1,4 +1,4 @@
-"""One progress bar over all steps of a run; lines now and then where nobody sees a bar."""
+"""Progress bar over all steps of a run; lines in a log file where there is no terminal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What makes a run that was killed go on as if nothing had happened: same data order, same random draws.
+"""Resume a run as if it had never stopped: the same data order, the same random draws, whole checkpoints.
 
 Lightning's checkpoints hold weights, optimiser, schedule and counters. Left to the caller are the place in
 the data, the state of random generators in every process and worker, and files that are whole after
@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import lightning
+import numpy as np
 import torch
 from lightning.fabric.plugins import TorchCheckpointIO
 from torch.utils.data import DataLoader, Dataset, DistributedSampler, default_collate
@@ -22,7 +23,6 @@ from torch.utils.data import DataLoader, Dataset, DistributedSampler, default_co
 from ..core.atomic import atomic_write
 
 _LARGEST_SEED = 2**63 - 1
-_WORD = 2**64 - 1
 
 
 def run_seed() -> int:
@@ -31,14 +31,9 @@ def run_seed() -> int:
 
 
 def mixed_seed(*numbers: int) -> int:
-    """One seed out of several numbers, another one for other numbers (steps of splitmix64)."""
-    state = 0
-    for number in numbers:
-        state = (state + number + 0x9E3779B97F4A7C15) & _WORD
-        state = ((state ^ (state >> 30)) * 0xBF58476D1CE4E5B9) & _WORD
-        state = ((state ^ (state >> 27)) * 0x94D049BB133111EB) & _WORD
-        state ^= state >> 31
-    return state & _LARGEST_SEED
+    """One seed out of several numbers of 0 or more, another one for other numbers."""
+    mixed = np.random.SeedSequence(len(numbers), spawn_key=numbers)
+    return int(mixed.generate_state(1, np.uint64)[0]) & _LARGEST_SEED
 
 
 class StepSeed(lightning.Callback):

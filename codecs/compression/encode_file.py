@@ -123,9 +123,13 @@ def _matched(header: Header, encoded: Iterator[Tensor], match: LevelMatch) -> tu
     """The header with the gain, which stands before the frames but is known after them, and the frames."""
     kept = tempfile.TemporaryFile()  # noqa: SIM115  (closed by `again`)
     count = 0
-    for frames in encoded:
-        np.save(kept, frames.numpy(), allow_pickle=False)
-        count += 1
+    try:
+        for frames in encoded:
+            np.save(kept, frames.numpy(), allow_pickle=False)
+            count += 1
+    except BaseException:
+        kept.close()
+        raise
 
     def again() -> Iterator[Tensor]:
         with kept:

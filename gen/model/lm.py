@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import torch
-from diffusers.configuration_utils import ConfigMixin, register_to_config
+from diffusers.configuration_utils import ConfigMixin
 from diffusers.models.modeling_utils import ModelMixin
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -22,8 +21,8 @@ from torch.nn import functional as F
 from ...core.checkpoint import BUNDLED_MODELS, MODEL_FILES, fill, part_folder, read_json, read_weights
 from ...core.hub import resolve_model
 from ...core.safetensors_files import SharedWeights
+from .config import AudioLMConfig
 from .infill import PARTS, InfillSteps
-from .pattern import CodePattern, build_pattern
 from .quantized import STORAGE_KEY, is_int8, load_int8
 from .step import TransformerStep
 from .transformer import Condition, KVCache, Transformer, truncated_normal_
@@ -71,65 +70,52 @@ class AudioLM(SharedWeights, ModelMixin, ConfigMixin):
     """Decoder-only transformer over K code streams with cross attention to text.
 
     Args:
-        num_codebooks: K.
-        codebook_size: V; token V is the special one that fills places without a code.
-        dim: d.
-        num_layers, num_heads: of the transformer.
-        ffn_dim: width of the feed-forward part, default 4 d.
-        text_dim: D, width of the text encoder's states.
-        pattern: "delay", "parallel" or "flattened".
-        delays: frames that each codebook comes late (only "delay"; default 0..K-1).
-        dropout: chance that an element of a sub-layer's output is dropped in training.
-        bias_attention, bias_ffn, bias_heads: whether those Linear modules have biases.
-        infill_frames: frames of the longest gap that the model is trained to fill (see infill.py); a longer
-            one is told to it as one of this length. 0: it only continues, and has no weights for gaps.
+        config: sizes; None: those of AudioLMConfig.
+        settings: fields of AudioLMConfig, in place of those of `config`: `AudioLM(dim=256, num_layers=6)`.
+
+    Raises:
+        ArgumentError: a size is out of range.
+        TypeError: AudioLMConfig has no such field.
     """
 
+    config_name = "config.json"
     _supports_gradient_checkpointing = True
 
-    @register_to_config
-    def __init__(
-        self,
-        *,
-        num_codebooks: int = 4,
-        codebook_size: int = 1024,
-        dim: int = 384,
-        num_layers: int = 8,
-        num_heads: int = 6,
-        ffn_dim: int | None = None,
-        text_dim: int = 256,
-        pattern: str = "delay",
-        delays: Sequence[int] | None = None,
-        dropout: float = 0.0,
-        bias_attention: bool = False,
-        bias_ffn: bool = False,
-        bias_heads: bool = False,
-        infill_frames: int = 0,
-    ) -> None:
+    def __init__(self, config: AudioLMConfig | None = None, **settings: Any) -> None:
         super().__init__()
-        self.num_codebooks = num_codebooks
-        self.codebook_size = codebook_size
-        self.text_dim = text_dim
-        self.pattern: CodePattern = build_pattern(pattern, num_codebooks, delays)
+        config = replace(config or AudioLMConfig(), **settings)
+        self.register_to_config(**asdict(config))  # what save_pretrained writes
+        self.settings = config
+        self.num_codebooks = config.num_codebooks
+        self.codebook_size = config.codebook_size
+        self.text_dim = config.text_dim
+        self.pattern = config.code_pattern()
         # One table and one head matrix for all codebooks: one gather and one product a step instead of K.
-        self.embedding = nn.Embedding(num_codebooks * (codebook_size + 1), dim)
-        self.text_projection = nn.Linear(text_dim, dim)
+        self.embedding = nn.Embedding(config.num_codebooks * (config.codebook_size + 1), config.dim)
+        self.text_projection = nn.Linear(config.text_dim, config.dim)
         self.transformer = Transformer(
-            dim=dim,
-            num_layers=num_layers,
-            num_heads=num_heads,
-            ffn_dim=4 * dim if ffn_dim is None else ffn_dim,
-            dropout=dropout,
-            bias_attention=bias_attention,
-            bias_ffn=bias_ffn,
+            dim=config.dim,
+            num_layers=config.num_layers,
+            num_heads=config.num_heads,
+            ffn_dim=config.feed_forward_dim,
+            dropout=config.dropout,
+            bias_attention=config.bias_attention,
+            bias_ffn=config.bias_ffn,
         )
-        self.heads = nn.Linear(dim, num_codebooks * codebook_size, bias=bias_heads)
-        if infill_frames < 0:
-            raise ValueError(f"infill_frames is {infill_frames}; it must be 0 or more")
-        self.infill_frames = infill_frames
+        self.heads = nn.Linear(
+            config.dim, config.num_codebooks * config.codebook_size, bias=config.bias_heads
+        )
+        self.infill_frames = config.infill_frames
         # One vector a part, and one for each number of frames that are left, 0 included.
-        self.infill = nn.Embedding(PARTS + infill_frames + 1, dim) if infill_frames else None
+        self.infill = None
+        if config.infill_frames:
+            self.infill = nn.Embedding(PARTS + config.infill_frames + 1, config.dim)
         self.reset_parameters()
+
+    @staticmethod
+    def _get_init_keys(input_class: type) -> set[str]:
+        """ConfigMixin asks for the constructor's arguments: they are the fields of the configuration."""
+        return {"self", *(field.name for field in fields(AudioLMConfig))}
 
     @property
     def special_token(self) -> int:
@@ -207,19 +193,22 @@ class AudioLM(SharedWeights, ModelMixin, ConfigMixin):
         """
         frames = codes.shape[-1]
         if gaps is None:
+            # Lay the codes out in steps, each codebook at its delay.
             sequence = self.pattern.build(codes, special=self.special_token)
-            sequence = sequence[:, :, : self.pattern.teacher_steps(frames)]
+            sequence = sequence[:, :, : self.pattern.teacher_steps(frames)]  # [B, K, S]
         else:
-            sequence = gaps.tokens
+            sequence = gaps.tokens  # [B, K, S]
+        # Each layer projects the text itself: here every layer runs once.
         condition = self.condition(states, mask, attend_padding=attend_padding, project=False)
-        x = self._embed(sequence, self._tables(sequence.device))
+        x = self._embed(sequence, self._tables(sequence.device))  # [B, S, d]
         if gaps is not None:
             x = x + self.infill_vectors(gaps.parts, gaps.left)
-        hidden = self.transformer(x, condition)
-        logits = self.heads(hidden).unflatten(-1, (self.num_codebooks, self.codebook_size))
+        hidden = self.transformer(x, condition)  # [B, S, d]
+        # Sort what was predicted at each step by the code that it predicts.
+        logits = self.heads(hidden).unflatten(-1, (self.num_codebooks, self.codebook_size))  # [B, S, K, V]
         if gaps is not None:
             return LMOutput(gaps.align(logits), gaps.mask)
-        aligned, valid = self.pattern.align(logits, frames)
+        aligned, valid = self.pattern.align(logits, frames)  # [B, K, T, V], [K, T]
         return LMOutput(aligned, valid.unsqueeze(0).expand(codes.shape[0], -1, -1))
 
     def start(
@@ -258,15 +247,15 @@ class AudioLM(SharedWeights, ModelMixin, ConfigMixin):
         Raises:
             ValueError: the state is full.
         """
-        x = self._embed(tokens, state.tables)
+        x = self._embed(tokens, state.tables)  # [B, S, d]
         if gaps is not None:
             x = x + self.infill_vectors(*gaps)
-        if state.rows != x.shape[0]:
-            x = torch.cat([x] * (state.rows // x.shape[0]))
+        if state.rows != x.shape[0]:  # guidance: the same tokens under prompt and no prompt
+            x = torch.cat([x] * (state.rows // x.shape[0]))  # [rows, S, d]
         if state.single is not None and x.shape[1] == 1 and not torch.is_grad_enabled():
-            last = state.single(x[:, 0])
+            last = state.single(x[:, 0])  # [rows, d]
         else:
-            last = self.transformer(x, state.condition, state.cache)[:, -1]
+            last = self.transformer(x, state.condition, state.cache)[:, -1]  # [rows, d]
         return self.heads(last).view(state.rows, self.num_codebooks, self.codebook_size)
 
     def _tables(self, device: torch.device) -> Tensor:
@@ -276,6 +265,7 @@ class AudioLM(SharedWeights, ModelMixin, ConfigMixin):
     def _embed(self, tokens: Tensor, tables: Tensor) -> Tensor:
         """Sum of the K token vectors of each step: `[B, K, S]` -> `[B, S, d]`."""
         batch, codebooks, steps = tokens.shape
+        # Each codebook has its own part of the table: [B, K, S] -> [B * S, K], rows of K vectors to add up.
         index = (tokens.transpose(1, 2) + tables).reshape(batch * steps, codebooks)
         return F.embedding_bag(index, self.embedding.weight, mode="sum").view(batch, steps, -1)
 
@@ -318,9 +308,10 @@ class AudioLM(SharedWeights, ModelMixin, ConfigMixin):
             local = Path(part_folder(found, "lm"), subfolder or "")
         config = read_json(local / "config.json")
         quantized = is_int8(config)
+        config.pop(STORAGE_KEY, None)
+        sizes = AudioLMConfig.from_json(config, str(local / "config.json"))
         with torch.device("meta"):  # no memory and no random numbers for weights that are replaced at once
-            model = cls.from_config({key: value for key, value in config.items() if key != STORAGE_KEY})
-        assert isinstance(model, cls)
+            model = cls(sizes)
         if quantized:
             load_int8(model, local)
             # nn.Module.to, because that of diffusers warns about every change of dtype.

@@ -157,8 +157,7 @@ def merge_lora(model: AudioLM) -> AudioLM:
     for name, layer in layers.items():
         state[f"{name}.weight"] = layer.merged_weight()
     with torch.device("meta"):  # no memory for weights that are replaced at once
-        plain = AudioLM.from_config(model.config)
-    assert isinstance(plain, AudioLM)
+        plain = AudioLM(model.settings)
     plain.load_state_dict(state, strict=True, assign=True)
     return plain.eval()
 

@@ -105,6 +105,7 @@ class CodePattern:
             )
         sequence = codes.new_full((batch, self.num_codebooks, self.num_steps(frames)), special)
         for k in range(self.num_codebooks):
+            # The steps at which the frames of this codebook sit: [B, T], a view.
             places = sequence[:, k, self.step_of(k, 0) :: self.stride]
             places[:, :given] = codes[:, k]
             places[:, given:frames] = unknown

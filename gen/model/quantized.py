@@ -50,7 +50,7 @@ def quantize_int8(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
             continue
         if name + SCALE_SUFFIX in state:
             raise ValueError(f"{name + SCALE_SUFFIX} is already a weight; rename it before quantizing {name}")
-        rows = value.flatten(1)
+        rows = value.flatten(1)  # [rows, the rest]
         scale = rows.abs().amax(dim=1) / 127.0
         levels = torch.round(rows / torch.where(scale > 0, scale, 1.0)[:, None])
         result[name] = levels.clamp(-127, 127).to(torch.int8).view(value.shape)

@@ -97,6 +97,7 @@ class TransformerStep:
         for module, keys, values, memory in parts:
             assert isinstance(module, TransformerLayer)
             norms = [_norm(norm) for norm in (module.norm1, module.norm_cross, module.norm2)]
+            # [B, steps, 2, H, d/H] -> two of [B, H, steps, d/H], which see what is written to the memory.
             past_keys, past_values = memory.permute(2, 0, 3, 1, 4).unbind(0)
             in_proj, out_proj, query, cross_out, linear1, linear2 = map(_linear, _projections(module))
             layers.append(
@@ -131,14 +132,17 @@ class TransformerStep:
         heads = (rows, self.num_heads, 1, dim // self.num_heads)
         x = x + cache.positions[step]
         for layer in self.layers:
+            # Self attention: this step's keys and values go to the cache, its query looks at all of them.
             packed = layer.in_proj(layer.norm1(x))  # [B, 3 d]: query, key, value
             layer.memory[:, step] = packed[:, dim:]
             keys, values = layer.past_keys[:, :, : step + 1], layer.past_values[:, :, : step + 1]
             y = F.scaled_dot_product_attention(packed[:, :dim].view(heads), keys, values)
             x = layer.out_proj.add_to(x, y.view(rows, dim))
-            query = layer.query(layer.norm_cross(x)).view(heads)
+            # Cross attention to the text.
+            query = layer.query(layer.norm_cross(x)).view(heads)  # [B, H, 1, d/H]
             y = F.scaled_dot_product_attention(query, layer.keys, layer.values, attn_mask=self.mask)
             x = layer.cross_out_proj.add_to(x, y.view(rows, dim))
+            # Feed-forward.
             # For contiguous values torch calls oneDNN, which takes longer to begin than these few take.
             hidden = F.gelu(layer.linear1(layer.norm2(x)).t()).t()
             x = layer.linear2.add_to(x, hidden)

@@ -110,18 +110,20 @@ class SelfAttention(nn.Module):
         """`[B, S, d]` -> `[B, S, d]`; reads and extends the cache of `layer` when one is given."""
         batch, steps, dim = x.shape
         packed = self.in_proj(x).view(batch, steps, 3, self.num_heads, dim // self.num_heads)
-        query, keys_values = packed[:, :, 0].transpose(1, 2), packed[:, :, 1:]
+        query = packed[:, :, 0].transpose(1, 2)  # [B, H, S, d/H]
+        keys_values = packed[:, :, 1:]  # [B, S, 2, H, d/H]
+        # The steps so far come before these; a step sees itself and what is before it.
         mask = None
         if cache is not None:
             keys_values = cache.append(layer, keys_values)
             if steps > 1 and cache.steps > 0:
-                total = keys_values.shape[1]
+                total = keys_values.shape[1]  # P + S
                 mask = torch.ones(steps, total, dtype=torch.bool, device=x.device).tril(cache.steps)
         key, value = keys_values.permute(2, 0, 3, 1, 4).unbind(0)  # each [B, H, P + S, d/H]
         y = F.scaled_dot_product_attention(
             query, key, value, attn_mask=mask, is_causal=steps > 1 and mask is None
         )
-        return self.out_proj(y.transpose(1, 2).reshape(batch, steps, dim))
+        return self.out_proj(y.transpose(1, 2).reshape(batch, steps, dim))  # [B, H, S, d/H] -> [B, S, d]
 
 
 class CrossAttention(nn.Module):
@@ -138,13 +140,14 @@ class CrossAttention(nn.Module):
         """Keys and values of a condition `[B, L, d]`: two tensors `[B, H, L, d/H]`."""
         batch, length, dim = states.shape
         packed = self.key_value(states).view(batch, length, 2, self.num_heads, dim // self.num_heads)
-        key, value = packed.permute(2, 0, 3, 1, 4).unbind(0)
+        key, value = packed.permute(2, 0, 3, 1, 4).unbind(0)  # each [B, H, L, d/H]
         return key.contiguous(), value.contiguous()
 
     def forward(self, x: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:
         """`[B, S, d]` -> `[B, S, d]`; keys and values come from `project`, the mask as in Condition."""
         batch, steps, dim = x.shape
         query = self.query(x).view(batch, steps, self.num_heads, dim // self.num_heads).transpose(1, 2)
+        # Query [B, H, S, d/H] against keys [B, H, L, d/H].
         y = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
         return self.out_proj(y.transpose(1, 2).reshape(batch, steps, dim))
 
@@ -262,7 +265,7 @@ class Transformer(nn.Module):
                 layer's weights are then used inside the layer only, where sharding has them at hand.
         """
         if mask is not None:
-            hidden = ~(mask | ~mask.any(dim=-1, keepdim=True))[:, None, None, :]
+            hidden = ~(mask | ~mask.any(dim=-1, keepdim=True))[:, None, None, :]  # [B, 1, 1, L]
             # Numbers, not truth values, which every layer of every step would have to turn into numbers.
             mask = torch.zeros(hidden.shape, dtype=states.dtype, device=hidden.device)
             mask.masked_fill_(hidden, -math.inf)

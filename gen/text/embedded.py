@@ -125,7 +125,7 @@ class EmbeddedTextEncoder(TextEncoder, SharedWeights, ModelMixin, ConfigMixin): 
             ValueError: the files do not fit together.
         """
         folder = Path(folder)
-        hint = f"make the table with: python -m soundloom.recipes.distil_text {folder}"
+        hint = f"make the table with: soundloom distil-text {folder}"
         if not (folder / TABLE_FILE).is_file():
             raise ModelNotFoundError(f"{folder / TABLE_FILE} is missing; {hint}")
         try:

@@ -1,4 +1,4 @@
-"""An exponential moving average of the trained weights: what AudioGen validates with and exports.
+"""Exponential moving average of the trained weights (EMA): what AudioGen validates with and exports.
 
 Lightning has a callback for this (EMAWeightAveraging), which works with every recipe here on one device and
 with DDP. It copies the whole module before weights are sharded, so with FSDP it does not work at all, and it

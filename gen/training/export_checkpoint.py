@@ -1,4 +1,4 @@
-"""Checkpoints of training runs -> model folders: the work of `soundloom export`."""
+"""Export a checkpoint of a training run as a model folder (`soundloom export`)."""
 
 from __future__ import annotations
 

@@ -82,21 +82,25 @@ class Mixing:
         loaded = len(clips.captions)
         if not 1 <= batch_size <= loaded:
             raise ValueError(f"a batch of {batch_size} clips cannot be made of {loaded}; load more")
+        # Which clips remain; most often only some of them are kept.
         first = torch.randperm(loaded, generator=generator)[:batch_size]
         if float(torch.rand((), generator=generator)) >= self.probability:
             kept = [clips.captions[index] for index in first.tolist()]
             return Clips(clips.audio[first], clips.lengths[first], kept)
+        # A partner for each, and how loud, where and at which level both are mixed.
         second = torch.randperm(loaded, generator=generator)[:batch_size]
         snr = int(torch.randint(*self.snr_db, (), generator=generator))
         level = int(torch.randint(*self.level_db, (), generator=generator))
         places = torch.rand(batch_size, generator=generator) * (1.0 - self.min_overlap)
         audio, lengths, captions = torch.zeros_like(clips.audio[first]), clips.lengths[first], []
         for row, (one, other) in enumerate(zip(first.tolist(), second.tolist(), strict=True)):
+            # The first from its beginning, the second from a place within the first.
             sizes = int(clips.lengths[one]), int(clips.lengths[other])
             start = int(float(places[row]) * sizes[0])
             stop = min(start + sizes[1], audio.shape[-1])
             mix = audio[row]
             mix[:, : sizes[0]] = at_level(clips.audio[one, :, : sizes[0]], REFERENCE_DB)
+            # Both in the row [C, N], cut where the batch ends.
             quieter = at_level(clips.audio[other, :, : sizes[1]], REFERENCE_DB - snr)
             mix[:, start:stop] += quieter[:, : stop - start]
             lengths[row] = max(sizes[0], stop)

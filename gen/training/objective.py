@@ -7,13 +7,39 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TypedDict
 
+import lightning
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ...codecs.base import Codec
 from ..model.lm import AudioLM
 from ..text.encoder import TextStates
+
+
+@dataclass(frozen=True)
+class Objective:
+    """What a language model is trained for.
+
+    Args:
+        caption_dropout: chance that an item is trained without its caption.
+        codebook_weights: relative weights of the K codebooks in the loss that is trained on, such as
+            [1, 0.25, 0.1, 0.06]; None: all count alike, as in AudioGen. What is logged as loss stays the
+            plain mean, so that runs with other weights compare.
+
+    Raises:
+        ValueError: a chance outside 0 to 1.
+    """
+
+    caption_dropout: float = 0.1
+    codebook_weights: list[float] | None = None
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.caption_dropout <= 1.0:
+            raise ValueError(f"caption_dropout is {self.caption_dropout}; allowed are 0 to 1")
 
 
 class CodeBatch(TypedDict, total=False):
@@ -38,6 +64,51 @@ class CodeBatch(TypedDict, total=False):
     text_mask: Tensor
 
 
+def sound_codes(codec: Codec, batch: CodeBatch, num_codebooks: int) -> tuple[Tensor, Tensor | None]:
+    """The codes of a batch of sound, int64 `[B, K, T]`, and how many frames of each are no padding.
+
+    Args:
+        codec: frozen, on the device of the batch.
+        batch: with "audio".
+        num_codebooks: K, the first ones of the codec's.
+    """
+    # In full precision, as `soundloom prepare` encodes: rounding would choose other codes.
+    audio = batch["audio"]
+    with torch.no_grad(), torch.autocast(audio.device.type, enabled=False):
+        codes = codec.encode(audio.float())[:, :num_codebooks]
+    samples = batch.get("audio_lengths")
+    if samples is None:
+        return codes, None
+    # Counted in Python: float32 is too coarse for long sounds, and not every device has float64.
+    ratio = codec.frame_rate / codec.sample_rate
+    frames = [math.ceil(length * ratio - 1e-6) for length in samples.tolist()]
+    return codes, torch.tensor(frames, device=codes.device).clamp_max(codes.shape[-1])
+
+
+def drop_captions(prompts: Sequence[str], chance: float) -> list[str]:
+    """Replace each prompt by none with a chance, item by item, drawn from torch's generator.
+
+    AudioGen draws once for the whole batch. Drawing for each item trains the same two models with the same
+    shares, but every batch then holds both, so the gradient of the rare one is less noisy; at the small
+    batches used here a whole batch without captions is a step that forgets them.
+    """
+    kept = torch.rand(len(prompts)) >= chance
+    return [prompt if keep else "" for prompt, keep in zip(prompts, kept.tolist(), strict=True)]
+
+
+def encoded_captions(states: Tensor, mask: Tensor, prompts: Sequence[str]) -> TextStates:
+    """Text states that the data brings, but none where the prompt is empty now.
+
+    Args:
+        states: `[B, L, D]`.
+        mask: bool `[B, L]`, true for real tokens.
+        prompts: B captions, of which some were left out after they were encoded.
+    """
+    said = torch.tensor([bool(prompt.strip()) for prompt in prompts], device=states.device)  # [B]
+    mask = mask & said[:, None]
+    return TextStates(states.float().masked_fill(~mask.unsqueeze(-1), 0.0), mask)
+
+
 def summed_entropies(
     lm: AudioLM, codes: Tensor, lengths: Tensor | None, text: TextStates
 ) -> tuple[Tensor, Tensor]:
@@ -57,11 +128,14 @@ def summed_entropies(
         Float32 `[K]` twice.
     """
     output = lm(codes, text.states, text.mask)
+    # Which codes count: those that the pattern predicts, and of padded items those that they have alone.
     mask = output.mask
     if lengths is not None:
         mask = mask & lm.pattern.predicted(lengths.to(codes.device), codes.shape[-1])
+    # [B, K, T, V] -> [B * K * T, V], against as many codes.
     losses = F.cross_entropy(output.logits.flatten(0, 2).float(), codes.flatten(), reduction="none")
     losses = losses.view(codes.shape).masked_fill(~mask, 0.0)
+    # Over items and frames: what is left is one number for each codebook.
     return losses.sum(dim=(0, 2)), mask.sum(dim=(0, 2)).float()
 
 
@@ -85,3 +159,14 @@ def mean_entropy(entropies: Tensor, shares: Sequence[float] | None) -> Tensor:
     if shares is None:
         return entropies.mean()
     return (entropies * entropies.new_tensor(shares)).sum()  # a dot product would be rounded under autocast
+
+
+def mean_of_processes(trainer: lightning.Trainer | None, values: Tensor) -> Tensor:
+    """The mean over all processes while they train together, so that each item counts alike.
+
+    Gradients are averaged over processes. One whose items are short would otherwise weigh each of its codes
+    more, and the result would depend on how items are dealt out.
+    """
+    if trainer is None or not trainer.training or trainer.world_size == 1:
+        return values
+    return trainer.strategy.reduce(values, reduce_op="mean")

@@ -1,7 +1,9 @@
-"""What a training of AudioGen starts from: another model, a text encoder, a codec."""
+"""Text encoder, codec and start model of a training of AudioGen, and what it exports."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +11,55 @@ import torch
 
 from ...codecs.base import Codec
 from ...codecs.registry import load_codec
+from ...core.hub import DEFAULT_CODEC
 from ..loading import load_parts
 from ..model.lm import AudioLM
 from ..model.transformer import TransformerLayer
 from ..text.embedded import TABLE_FILE, EmbeddedTextEncoder
 from ..text.encoder import TextEncoder
 from ..text.loader import load_text_encoder
+
+
+@dataclass(frozen=True)
+class TextSettings:
+    """Which text encoder a training takes.
+
+    Args:
+        encoder: a folder with a distilled token table (a new embedded encoder is built over it), a folder of
+            a trained encoder, a bundled model, a T5 by folder or hub id, or an encoder; None: that of the
+            model that training starts from.
+        settings: for a new embedded encoder: dim, num_layers, num_heads, dropout, word_dropout.
+        train: off freezes an embedded encoder too.
+    """
+
+    encoder: str | TextEncoder | None = None
+    settings: dict[str, Any] | None = None
+    train: bool = True
+
+
+@dataclass(frozen=True)
+class ExportSettings:
+    """What the exported model is given; None: that of the model that training started from, else a default.
+
+    Args:
+        codec: the codec that it names, or holds when it is a folder; default: seanet-16khz.
+        max_seconds: length of its window, s.
+        extend_stride: by how much the window moves on for longer sounds, s.
+        guidance_scale: of classifier-free guidance.
+        top_k: of sampling.
+    """
+
+    codec: str | None = None
+    max_seconds: float | None = None
+    extend_stride: float | None = None
+    guidance_scale: float | None = None
+    top_k: int | None = None
+
+    def pipeline_settings(self) -> dict[str, Any]:
+        """Those of `AudioGen` that are set."""
+        found = {name: value for name, value in asdict(self).items() if value is not None}
+        found.pop("codec", None)
+        return found
 
 
 class Start:
@@ -50,7 +95,7 @@ class Start:
         if lm.text_dim != text_dim:
             raise ValueError(
                 f"the text encoder gives states of width {text_dim}, but {self.name!r} was trained with "
-                f"{lm.text_dim}; leave text_encoder out to take its own"
+                f"{lm.text_dim}; leave text.encoder out to take its own"
             )
         for parameter in lm.parameters():
             # A copy: what was read may be a file that is mapped into memory.
@@ -85,9 +130,26 @@ def fitting_codec(codec: str | Codec, lm: AudioLM) -> Codec:
     if found.num_codebooks < lm.num_codebooks or found.codebook_size != lm.codebook_size:
         raise ValueError(
             f"the codec has {found.num_codebooks} codebooks of {found.codebook_size} codes, the language "
-            f"model {lm.num_codebooks} of {lm.codebook_size}; set num_codebooks and codebook_size accordingly"
+            f"model {lm.num_codebooks} of {lm.codebook_size}; set those of model.lm accordingly"
         )
     return found
+
+
+def exported_codec(codec: str | Codec | None, start: Start | None) -> tuple[Codec, dict[str, Any]]:
+    """The codec of an exported model, and the settings that it begins with (`codec_name` and the like).
+
+    Args:
+        codec: see `AudioGenModule.save_pretrained`.
+        start: the model that training started from.
+    """
+    known: dict[str, Any] = {"codec_name": DEFAULT_CODEC} if start is None else start.settings
+    if isinstance(codec, str) and Path(codec).is_dir():
+        codec = load_codec(codec)  # stored: a folder of this machine would be a name for nobody else
+    if codec is not None:
+        known = known | {"codec_name": codec if isinstance(codec, str) else None}
+    elif start is not None:
+        codec = start.codec
+    return codec if isinstance(codec, Codec) else load_codec(codec or DEFAULT_CODEC), known
 
 
 def build_text_encoder(
@@ -100,11 +162,11 @@ def build_text_encoder(
     """
     if source is None:
         raise ValueError(
-            "text_encoder is not set; name a folder or a T5, or a model to start from (init_from)"
+            "text.encoder is not set; name a folder or a T5, or a model to start from (init_from)"
         )
     if isinstance(source, TextEncoder):
         if settings:
-            raise ValueError(f"text_encoder_settings is {settings}, but text_encoder is an encoder already")
+            raise ValueError(f"text.settings is {settings}, but text.encoder is an encoder already")
         return source
     if (Path(source) / TABLE_FILE).is_file():
         return EmbeddedTextEncoder.from_table(source, **(settings or {}))
@@ -113,7 +175,17 @@ def build_text_encoder(
         return encoder
     if not isinstance(encoder, EmbeddedTextEncoder):
         raise ValueError(
-            f"text_encoder_settings is {settings}, but {source!r} is a {type(encoder).__name__}; "
+            f"text.settings is {settings}, but {source!r} is a {type(encoder).__name__}; "
             "only a new embedded encoder has settings"
         )
     return encoder.untrained(**settings)
+
+
+def settings_of(kind: type[Any], value: Any) -> Any:
+    """Settings as they were given, out of the mapping that a checkpoint holds, or (None) the default ones."""
+    return kind(**(value or {})) if value is None or isinstance(value, Mapping) else value
+
+
+def name_of(value: Any) -> str | None:
+    """A model as a checkpoint can name it: objects cannot be named."""
+    return value if isinstance(value, str) else None

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import logging
 import math
-import re
-import zlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,29 +16,86 @@ from torch.utils.data import DataLoader
 from ...codecs.registry import load_codec
 from ...gen.training.mixing import Mixing
 from ..resume import mixed_seed, run_seed
-from .captioned import (
-    EncodedSource,
-    Item,
-    ItemDataset,
-    RecordingSource,
-    RenderedSource,
-    Source,
-    collate_items,
-    hold_out,
-    item_of_sample,
-    read_prepared,
-)
 from .captions import normalize_caption
-from .datasets import HOLD_OUT_EVERY
 from .encoded_files import CODES
 from .folder import read_folder
-from .rendering import RenderingDataModule, loader, positive
+from .items import ItemDataset, collate_items, item_of_sample
+from .rendering import RenderingDataModule, RenderSettings, loader, positive
 from .shard_stream import BUFFER, ShardStream, StreamLoader
-from .shards import Sample, describe_shards, find_shards, holds_shards
+from .shards import Sample, describe_shards, find_shards, held_out, holds_shards
+from .sources import (
+    CaptionedSource,
+    EncodedSource,
+    Item,
+    RecordingSource,
+    RenderedSource,
+    hold_out,
+    read_prepared,
+)
 
 logger = logging.getLogger(__name__)
 
-_PIECE = re.compile(r"(\d{8})-\d{3}")  # keys of encoded shards: recording and piece, see encoding.py
+
+@dataclass(frozen=True)
+class SegmentSettings:
+    """Length of a training item.
+
+    Args:
+        seconds: s. From a longer recording a stretch is taken at random; a shorter one is padded, and the
+            padding left out of the loss.
+        tail_seconds: how much of the padding after a sound counts as part of it, s: the model then learns
+            that a short sound ends, and to be silent. Encoded folders and shards: see `soundloom prepare`.
+        frames: the same as `seconds` in frames, for encoded folders without a prepared.json.
+
+    Raises:
+        ValueError: a value is out of range.
+    """
+
+    seconds: float = 10.0
+    tail_seconds: float = 0.0
+    frames: int | None = None
+
+    def __post_init__(self) -> None:
+        if not 0.02 <= self.seconds <= 600:
+            raise ValueError(f"segment.seconds must be 0.02..600, got {self.seconds}")
+        if not 0 <= self.tail_seconds <= 600:
+            raise ValueError(f"segment.tail_seconds must be 0..600, got {self.tail_seconds}")
+        if self.frames is not None:
+            positive("segment.frames", self.frames)
+
+
+@dataclass(frozen=True)
+class CaptionSettings:
+    """How captions are used.
+
+    Args:
+        required: off: train on sound without captions too (unconditionally).
+        normalize: reduce captions to key words as the paper does. Prompt in key words then.
+    """
+
+    required: bool = True
+    normalize: bool = False
+
+
+@dataclass(frozen=True)
+class ShardSettings:
+    """How shards are read.
+
+    Args:
+        samples_per_epoch: items an epoch; default: as many as prepared.json says.
+        shuffle_buffer: samples of a shard, undecoded, of which the next one is drawn.
+
+    Raises:
+        ValueError: a number below 1.
+    """
+
+    samples_per_epoch: int | None = None
+    shuffle_buffer: int = BUFFER
+
+    def __post_init__(self) -> None:
+        if self.samples_per_epoch is not None:
+            positive("shards.samples_per_epoch", self.samples_per_epoch)
+        positive("shards.shuffle_buffer", self.shuffle_buffer)
 
 
 class AudioGenDataModule(RenderingDataModule):
@@ -48,8 +104,8 @@ class AudioGenDataModule(RenderingDataModule):
     They come from any of these:
 
     - folders of recordings with captions (see folder.py): "audio" batches, for which the model needs a codec;
-    - rendered folders (audio.npy), also "audio", unless `codec` encodes them in advance;
-    - encoded folders (codes.npy, by `soundloom prepare` or recipes/data/encoding.py): "codes" batches;
+    - rendered folders (audio.npy), also "audio", unless `render.codec` encodes them in advance;
+    - encoded folders (codes.npy, by `soundloom prepare`): "codes" batches;
     - WebDataset shards, raw or encoded.
 
     Sound and codes do not mix in one run, nor do shards and folders.
@@ -59,24 +115,15 @@ class AudioGenDataModule(RenderingDataModule):
         val_folders: those to validate on; default: every 20th recording of `folders`, which training then
             leaves out.
         repeats: how many times an epoch goes through each folder; default once. Not for shards.
-        segment_seconds: length of a training item, s. From a longer recording a stretch is taken at random; a
-            shorter one is padded, and the padding left out of the loss.
-        tail_seconds: how much of the padding after a sound counts as part of it, s: the model then learns
-            that a short sound ends, and to be silent. Encoded folders and shards: see `soundloom prepare`.
-        frames: the same as segment_seconds in frames, for encoded folders without a prepared.json.
+        segment: length of a training item.
         batch_size: B.
         sample_rate: Hz of the sound.
         channels: of the sound, 1 or 2.
         mixing: AudioGen's augmentation, for sound only; null: none. See gen/training/mixing.py.
-        captions: off: train on sound without captions too (unconditionally).
-        normalize_captions: reduce captions to key words as the paper does. Prompt in key words then.
-        samples_per_epoch: items an epoch, with shards; default: as many as prepared.json says.
-        shuffle_buffer: samples of a shard, undecoded, of which the next one is drawn.
+        caption: how captions are used.
+        shards: how shards are read.
         num_workers: loading processes; 0 loads in the main one.
-        codec: encodes rendered folders that have no codes.npy yet; a folder or a name.
-        seed: of the corpus, for rendering. The order of the data follows seed_everything.
-
-    See RenderingDataModule for the rest.
+        render: what is rendered where a folder is missing, and what encodes it.
     """
 
     def __init__(
@@ -84,50 +131,33 @@ class AudioGenDataModule(RenderingDataModule):
         folders: list[str],
         val_folders: list[str] | None = None,
         repeats: list[int] | None = None,
-        segment_seconds: float = 10.0,
-        tail_seconds: float = 0.0,
-        frames: int | None = None,
+        segment: SegmentSettings = SegmentSettings(),
         batch_size: int = 16,
         sample_rate: int = 16000,
         channels: int = 1,
         mixing: Mixing | None = None,
-        captions: bool = True,
-        normalize_captions: bool = False,
-        samples_per_epoch: int | None = None,
-        shuffle_buffer: int = BUFFER,
+        caption: CaptionSettings = CaptionSettings(),
+        shards: ShardSettings = ShardSettings(),
         num_workers: int = 0,
-        codec: str | None = None,
-        seconds: float = 5.0,
-        seed: int = 0,
-        render_clips: int | None = None,
-        render_jobs: int = 1,
-        render_compositions: dict[str, float] | None = None,
+        render: RenderSettings = RenderSettings(),
     ) -> None:
-        super().__init__(render_clips, render_jobs, render_compositions, seconds, sample_rate)
+        super().__init__(render, sample_rate)
         if not folders:
             raise ValueError("folders is empty; name at least one folder of sound or codes")
         if repeats is not None and (len(repeats) != len(folders) or min(repeats) < 1):
             raise ValueError(
                 f"repeats must be {len(folders)} numbers of 1 or more, one a folder, got {repeats}"
             )
-        if not 0.02 <= segment_seconds <= 600:
-            raise ValueError(f"segment_seconds must be 0.02..600, got {segment_seconds}")
-        if not 0 <= tail_seconds <= 600:
-            raise ValueError(f"tail_seconds must be 0..600, got {tail_seconds}")
         if channels not in (1, 2):
             raise ValueError(f"channels must be 1 or 2, got {channels}")
         self.folders, self.val_folders = list(folders), list(val_folders or [])
         self.repeats = [1] * len(folders) if repeats is None else list(repeats)
-        self.segment_seconds, self.channels, self.seed = segment_seconds, channels, seed
-        self.tail = round(tail_seconds * sample_rate)
-        self.frames = None if frames is None else positive("frames", frames)
+        self.segment, self.channels = segment, channels
+        self.tail = round(segment.tail_seconds * sample_rate)
         self.batch_size, self.num_workers = positive("batch_size", batch_size), num_workers
-        self.mixing, self.captions, self.codec = mixing, captions, codec
-        self.edit = normalize_caption if normalize_captions else None
-        if samples_per_epoch is not None:
-            positive("samples_per_epoch", samples_per_epoch)
-        self.samples_per_epoch = samples_per_epoch
-        self.shuffle_buffer = positive("shuffle_buffer", shuffle_buffer)
+        self.mixing, self.caption, self.shards = mixing, caption, shards
+        self.edit = normalize_caption if caption.normalize else None
+        self.samples_per_epoch = shards.samples_per_epoch
         self._length = 0
         self._sounding = False
 
@@ -138,18 +168,18 @@ class AudioGenDataModule(RenderingDataModule):
             for position, folder in enumerate(folders):
                 if holds_shards(folder):
                     continue
-                self.render_missing(folder, split, self.seed + position)
+                self.render_missing(folder, split, self.render.seed + position)
                 self._encode(folder)
 
     def _encode(self, folder: str) -> None:
         """Write codes.npy where there is only audio.npy."""
         path = self.locate(folder)
-        if self.codec is None or (path / CODES).is_file() or not (path / "audio.npy").is_file():
+        if self.render.codec is None or (path / CODES).is_file() or not (path / "audio.npy").is_file():
             return
         from .encoding import encode_rendered
 
-        logger.info("encoding %s with %s", path, self.codec)
-        encode_rendered(path, load_codec(self.codec), name=self.codec)
+        logger.info("encoding %s with %s", path, self.render.codec)
+        encode_rendered(path, load_codec(self.render.codec), name=self.render.codec)
 
     def setup(self, stage: str | None = None) -> None:
         everything = [*self.folders, *self.val_folders]
@@ -177,7 +207,7 @@ class AudioGenDataModule(RenderingDataModule):
                 "the sound with: soundloom prepare FOLDER -o OUT --codec NAME"
             )
         self._sounding = not encoded[self.folders[0]]
-        self._length = round(self.segment_seconds * self.sample_rate)
+        self._length = round(self.segment.seconds * self.sample_rate)
         if not self._sounding:
             self._length = self._common_frames(
                 {folder: read_prepared(self.locate(folder)) for folder in everything}
@@ -207,13 +237,13 @@ class AudioGenDataModule(RenderingDataModule):
         self.train_set = ItemDataset(sources, items, self.repeats, training=True, edit=self.edit)
         self.val_set = ItemDataset(val_sources, val_items, once, training=False, edit=self.edit)
 
-    def _source(self, folder: str) -> Source:
+    def _source(self, folder: str) -> CaptionedSource:
         path = self.locate(folder)
         if not self._sounding:
             return EncodedSource(path, self._length)
         if (path / "audio.npy").is_file():
             return RenderedSource(self.open_rendered(folder), self.channels, self._length)
-        recordings = read_folder(path, captions=self.captions)
+        recordings = read_folder(path, captions=self.caption.required)
         return RecordingSource(recordings, self.sample_rate, self.channels, self._length)
 
     def _set_up_shards(self) -> None:
@@ -226,7 +256,7 @@ class AudioGenDataModule(RenderingDataModule):
                 f"shards of sound and of codes: {_listed(kinds, 'codes', 'sound')}; use one kind"
             )
         self._sounding = not kinds[self.folders[0]]
-        self._length = round(self.segment_seconds * self.sample_rate)
+        self._length = round(self.segment.seconds * self.sample_rate)
         if not self._sounding:
             self._length = self._common_frames(prepared)
         if self.samples_per_epoch is None:
@@ -234,7 +264,7 @@ class AudioGenDataModule(RenderingDataModule):
             if not all(counts):
                 raise ValueError(
                     f"no prepared.json beside the shards {', '.join(self.folders)} says how many samples "
-                    "they hold; set samples_per_epoch"
+                    "they hold; set shards.samples_per_epoch"
                 )
             self.samples_per_epoch = sum(count for count in counts if count)
         self.train_shards = [shard for folder in self.folders for shard in find_shards(folder)]
@@ -252,7 +282,7 @@ class AudioGenDataModule(RenderingDataModule):
             if spoken and found["codec"] and not _may_be_the_same(found["codec"], spoken):
                 raise ValueError(
                     f"{folder} was encoded with {found['codec']}, but the model is to be heard through "
-                    f"{spoken}; encode it with --codec {spoken}, or set --model.export_codec {found['codec']}"
+                    f"{spoken}; encode it with --codec {spoken}, or set --model.export.codec {found['codec']}"
                 )
             rates.add(found["frame_rate"])
             for name, has, wants in (
@@ -269,17 +299,17 @@ class AudioGenDataModule(RenderingDataModule):
             raise ValueError("some folders hold encoded captions and others do not; prepare them all alike")
         if self.edit is not None and True in texts:
             raise ValueError(
-                "normalize_captions comes too late for captions that are encoded already; give "
+                "caption.normalize comes too late for captions that are encoded already; give "
                 "--normalize-captions to soundloom prepare"
             )
-        if self.frames is not None:
-            return self.frames
+        if self.segment.frames is not None:
+            return self.segment.frames
         if len(rates) != 1:
             raise ValueError(
-                f"the frame rate of the codes is {sorted(rates) or 'not known'}; set frames to the length "
-                "of an item"
+                f"the frame rate of the codes is {sorted(rates) or 'not known'}; set segment.frames "
+                "to the length of an item"
             )
-        return math.ceil(self.segment_seconds * rates.pop())
+        return math.ceil(self.segment.seconds * rates.pop())
 
     # ------------------------------------------------------------------ loading it
 
@@ -308,7 +338,7 @@ class AudioGenDataModule(RenderingDataModule):
             batch_size=self._clips_to_load,
             batches=max(1, self.samples_per_epoch // world // self._clips_to_load),
             seed=mixed_seed(run_seed()),
-            buffer=self.shuffle_buffer,
+            buffer=self.shards.shuffle_buffer,
             rank=rank,
             world_size=world,
         )
@@ -341,17 +371,11 @@ class AudioGenDataModule(RenderingDataModule):
         if held is not None and held_out(sample.key) != held:
             return None
         item = item_of_sample(sample, self.sample_rate, self.channels, self._length, generator)
-        if self.captions and self._sounding and not item.caption:
+        if self.caption.required and self._sounding and not item.caption:
             return None
         if self.edit is not None:
             item.caption = self.edit(item.caption)
         return item
-
-
-def held_out(key: str) -> bool:
-    """Whether a sample of a shard is kept for validation: about every 20th recording, by its key."""
-    piece = _PIECE.fullmatch(key)
-    return zlib.crc32((piece[1] if piece else key).encode()) % HOLD_OUT_EVERY == 0
 
 
 def _listed(kinds: dict[str, bool], yes: str, no: str) -> str:

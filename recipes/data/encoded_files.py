@@ -1,4 +1,4 @@
-"""The files that hold encoded sound: written by encoding.py, read by captioned.py.
+"""The files that hold encoded sound: written by encoding.py, read by sources.py.
 
 An encoded folder holds codes.npy, int16 `[n, K, T]`; metadata.jsonl with a line for each of the n items
 (captions, frames that are no padding, file_name); prepared.json, which says what encoded them; and, if the
@@ -13,7 +13,7 @@ import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 import numpy as np
 from safetensors.numpy import save
@@ -55,7 +55,7 @@ def write_prepared(folder: Path, content: dict[str, Any]) -> None:
 
 
 class Sink(Protocol):
-    """Where encoded items go."""
+    """Where encoded items go. A context manager: complete when it is left without an error, else given up."""
 
     def wants(self, captions: Sequence[str]) -> list[str]:
         """Those captions whose states `write` will need."""
@@ -67,9 +67,9 @@ class Sink(Protocol):
         """Add an item: codes int16 `[K, t]`, its metadata, and float16 `[L, D]` for its wanted captions."""
         ...
 
-    def close(self) -> None:
-        """Complete the files."""
-        ...
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, kind: type[BaseException] | None, *error: object) -> None: ...
 
 
 class FolderSink:
@@ -77,7 +77,8 @@ class FolderSink:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._raw = open(folder / ".codes.raw", "w+b")  # noqa: SIM115 (both stay open until close)
+        # Both are closed and removed by __exit__.
+        self._raw = open(folder / ".codes.raw", "w+b")  # noqa: SIM115
         self._text = open(folder / ".text.raw", "w+b")  # noqa: SIM115
         self._shapes: list[tuple[int, ...]] = []
         self._entries: list[dict[str, Any]] = []
@@ -101,8 +102,21 @@ class FolderSink:
             entry = {**entry, "text": [self._places[caption] for caption in entry["captions"]]}
         self._entries.append(entry)
 
-    def close(self) -> None:
-        books, longest = max((shape[0] for shape in self._shapes), default=0), 0
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
+        try:
+            if kind is None:
+                self._complete()
+        finally:
+            for file in (self._raw, self._text):
+                file.close()
+                Path(file.name).unlink()
+
+    def _complete(self) -> None:
+        """Write the files out of what was collected."""
+        books = max((shape[0] for shape in self._shapes), default=0)
         longest = max((shape[1] for shape in self._shapes), default=0)
         self._raw.seek(0)
         codes = np.lib.format.open_memmap(
@@ -118,9 +132,6 @@ class FolderSink:
             np.save(self.folder / TEXT, raw)
         with open(self.folder / "metadata.jsonl", "w", encoding="utf-8", errors="backslashreplace") as lines:
             lines.writelines(json.dumps(entry, ensure_ascii=False) + "\n" for entry in self._entries)
-        for file in (self._raw, self._text):
-            file.close()
-            Path(file.name).unlink()
 
 
 class ShardSink:
@@ -142,5 +153,8 @@ class ShardSink:
         line = json.dumps(entry, ensure_ascii=False).encode("utf-8", "backslashreplace")
         self.writer.write(key, {".safetensors": save(tensors), ".json": line})
 
-    def close(self) -> None:
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
         self.writer.close()

@@ -1,17 +1,15 @@
 """Turn sound into codec tokens, and captions into text states, ahead of training.
 
-`soundloom prepare` encodes recordings (see prepare_folder.py). Rendered folders (audio.npy, metadata.jsonl)
-gain a codes.npy by `python -m soundloom.recipes.data.encoding FOLDER --codec NAME`.
+`soundloom prepare` encodes recordings (see prepare_folder.py), and gives rendered folders (audio.npy,
+metadata.jsonl) a codes.npy.
 
 The files are described in encoded_files.py.
 """
 
 from __future__ import annotations
 
-import argparse
 import logging
 import math
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,18 +19,16 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from tqdm import tqdm
 
 from ...codecs.base import Codec
-from ...codecs.registry import load_codec
 from ...core.atomic import atomic_path
 from ...core.failures import Failure, attempt
 from ...core.files import check_file_destination
 from ...core.progress import Progress
 from ...gen.text.encoder import TextEncoder
-from .datasets import RenderedFolder
 from .encoded_files import CODES, Sink, describe, write_prepared
 from .folder import Recording, read_part, sound_seconds
+from .sources import RenderedFolder
 
 logger = logging.getLogger(__name__)
 
@@ -286,52 +282,3 @@ def _write_codes(path: Path, batches: Iterator[np.ndarray], total: int, progress
                 progress(done, total)
         assert isinstance(codes, np.memmap)
         codes.flush()
-
-
-def build_parser() -> argparse.ArgumentParser:
-    """Return the command's argument parser."""
-    parser = argparse.ArgumentParser(
-        prog="python -m soundloom.recipes.data.encoding",
-        description="Encode the sound of a rendered FOLDER (audio.npy) into FOLDER/codes.npy, int16 "
-        "[n, K, T]. For recordings: soundloom prepare.",
-        epilog="example: python -m soundloom.recipes.data.encoding data/foley/train --codec seanet-16khz",
-    )
-    parser.add_argument("folder", metavar="FOLDER", help="rendered folder")
-    parser.add_argument("--codec", required=True, help="name, folder or hub id of the codec")
-    parser.add_argument("--batch-size", type=int, default=16, help="clips at once (default: %(default)s)")
-    parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1, ... (default: %(default)s)")
-    parser.add_argument("--force", action="store_true", help="replace an existing codes.npy")
-    return parser
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; bad input ends with a message on stderr and status 2."""
-    parser = build_parser()
-    options = parser.parse_args(arguments)
-    with tqdm(unit="clip", disable=not sys.stderr.isatty(), leave=False) as bar:
-
-        def report(done: int, total: int) -> None:
-            bar.total = total
-            bar.update(done - bar.n)
-
-        try:
-            codec = load_codec(options.codec)
-            if isinstance(codec, torch.nn.Module):
-                codec = codec.to(options.device)
-            encode_rendered(
-                options.folder,
-                codec,
-                name=options.codec,
-                batch_size=options.batch_size,
-                device=options.device,
-                force=options.force,
-                progress=report,
-            )
-        except (ValueError, OSError) as error:
-            bar.close()
-            parser.error(str(error))
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -30,6 +30,7 @@ from ...core.sound_reader import SoundReader, open_sound
 from ...core.walk import walk
 from .caption_tables import SURROGATE, TABLES, Table, read_table
 from .captions import captions_of
+from .crop import crop_start
 
 logger = logging.getLogger(__name__)
 
@@ -361,7 +362,7 @@ def read_part(
             count = None if seconds is None else round(seconds * rate)
             first = round(start * rate)
             if place is not None:
-                first = 0 if count is None else round(place * max(0, _length(sound) - count))
+                first = 0 if count is None else crop_start(_length(sound), count, place)
             samples = sound.read(first, count)
     except (OSError, MemoryError) as error:
         raise AudioError(f"cannot read sound from {name} ({error}); convert it or take it out") from error

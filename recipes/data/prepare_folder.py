@@ -273,10 +273,10 @@ def prepare_folder(
             prepared = describe(coder, _name(codec), encoder, _name(text_encoder))
             tars = ShardSink(ShardWriter(partial, max_bytes=shard_bytes)) if shards else None
             sink: Sink = tars or FolderSink(partial)
-            counts = encode_recordings(
-                recordings, sink, coder, encoder, device=device, progress=progress, **encoding
-            )
-            sink.close()
+            with sink:
+                counts = encode_recordings(
+                    recordings, sink, coder, encoder, device=device, progress=progress, **encoding
+                )
             left_out = counts.left_out
             prepared |= {"samples": counts.samples, "seconds": counts.seconds}
         report.problems += [Problem(file, UNREADABLE, why) for file, why in left_out.items()]

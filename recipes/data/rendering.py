@@ -1,9 +1,9 @@
-"""What the data modules share: rendering folders that are missing, finding them, loading them in batches."""
+"""Base of the data modules: render folders that are missing, find them, load them in batches."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,46 +12,57 @@ from torch.utils.data import DataLoader, Dataset
 
 from ...core.exports_model import ExportsModel
 from ..resume import ResumableLoader
-from .datasets import HOLD_OUT_EVERY, RenderedFolder
+from .shards import HOLD_OUT_EVERY
+from .sources import RenderedFolder
 
 logger = logging.getLogger(__name__)
 
 _DEBUG_CLIPS = 48
 
 
+@dataclass(frozen=True)
+class RenderSettings:
+    """What is made of the Foley corpus where a folder is missing.
+
+    Args:
+        clips: clips to render in place of a missing training folder (a tenth of it for validation); None: a
+            missing folder is an error.
+        jobs: processes that render.
+        compositions: weights of the compositions to render, see recipes/foley/corpus.py.
+        seconds: length of a clip, s.
+        seed: of the corpus; each folder of several has the next one. The order of the data follows
+            seed_everything.
+        codec: encodes rendered folders that have no codes.npy yet, for a language model; a folder or a name.
+
+    Raises:
+        ValueError: too few clips.
+    """
+
+    clips: int | None = None
+    jobs: int = 1
+    compositions: dict[str, float] | None = None
+    seconds: float = 5.0
+    seed: int = 0
+    codec: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.clips is not None and self.clips < HOLD_OUT_EVERY * 2:
+            raise ValueError(f"render.clips must be {HOLD_OUT_EVERY * 2} or more (or null), got {self.clips}")
+
+
 class RenderingDataModule(lightning.LightningDataModule):
     """What the modules over rendered folders share: finding their folders, and rendering missing ones.
 
     Args:
-        render_clips: clips to render in place of a missing training folder (a tenth of it for validation);
-            None: a missing folder is an error.
-        render_jobs: processes that render.
-        render_compositions: weights of the compositions to render, see recipes/foley/corpus.py.
-        seconds: length of rendered clips, s.
+        render: what is rendered, and whether.
         sample_rate: Hz.
     """
 
     batch_size: int
 
-    def __init__(
-        self,
-        render_clips: int | None,
-        render_jobs: int,
-        render_compositions: Mapping[str, float] | None,
-        seconds: float,
-        sample_rate: int,
-    ) -> None:
+    def __init__(self, render: RenderSettings, sample_rate: int) -> None:
         super().__init__()
-        if render_clips is not None and render_clips < HOLD_OUT_EVERY * 2:
-            raise ValueError(
-                f"render_clips must be {HOLD_OUT_EVERY * 2} or more (or null), got {render_clips}"
-            )
-        self.render_clips, self.render_jobs, self.render_compositions = (
-            render_clips,
-            render_jobs,
-            render_compositions,
-        )
-        self.seconds, self.sample_rate = seconds, sample_rate
+        self.render, self.sample_rate = render, sample_rate
 
     @property
     def debugging(self) -> bool:
@@ -66,7 +77,7 @@ class RenderingDataModule(lightning.LightningDataModule):
     def locate(self, folder: str) -> Path:
         """Return the folder, or in a debug run its small stand-in."""
         path = Path(folder)
-        if not path.is_dir() and self.render_clips is not None and self.debugging:
+        if not path.is_dir() and self.render.clips is not None and self.debugging:
             return path.with_name(path.name + "-debug")
         return path
 
@@ -75,13 +86,13 @@ class RenderingDataModule(lightning.LightningDataModule):
         path = self.locate(folder)
         if path.is_dir():
             return
-        clips = self.render_clips
+        clips = self.render.clips
         if clips is None:
             raise FileNotFoundError(
                 f"{path} does not exist. If it is a folder of yours, check the spelling and the current "
-                f"folder; or render sounds into it with: python -m soundloom.recipes.foley.render {path} "
+                f"folder; or render sounds into it with: soundloom render {path} "
                 f"--clips 20000 --split {split} --seed {seed} --sample-rate {self.sample_rate} "
-                "(or let render_clips say how many clips to render)"
+                "(or let render.clips say how many clips to render)"
             )
         if split != "train":
             clips = max(HOLD_OUT_EVERY, clips // 10)
@@ -98,10 +109,10 @@ class RenderingDataModule(lightning.LightningDataModule):
             clips=clips,
             split=split,
             seed=seed,
-            seconds=self.seconds,
+            seconds=self.render.seconds,
             sample_rate=self.sample_rate,
-            jobs=1 if self.debugging else self.render_jobs,
-            compositions=self.render_compositions,
+            jobs=1 if self.debugging else self.render.jobs,
+            compositions=self.render.compositions,
             progress=report,
         )
 

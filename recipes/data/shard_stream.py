@@ -15,8 +15,8 @@ from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 from ...core.audio import AudioError
 from ...core.failures import Failure, attempt, said
 from ..resume import mixed_seed
-from .captioned import Item
 from .shards import Sample, read_shard
+from .sources import Item
 
 logger = logging.getLogger(__name__)
 

@@ -14,6 +14,7 @@ import json
 import logging
 import re
 import tarfile
+import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,8 @@ SUFFIX = ".tar"
 MAX_MEMBER_BYTES = 2**30  # a larger member is skipped with a warning: a sample has to fit into memory
 MAX_SHARD_BYTES = 500_000_000
 MAX_SHARD_SAMPLES = 10_000
+_PIECE = re.compile(r"(\d{8})-\d{3}")  # keys of encoded shards: recording and piece, see encoding.py
+HOLD_OUT_EVERY = 20  # without data for validation, one in so many recordings is kept for it
 _RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
 
 
@@ -196,3 +199,9 @@ def describe_shards(place: str | Path) -> dict[str, Any] | None:
     except (OSError, ValueError, ImportError):
         return None
     return found if isinstance(found, dict) else None
+
+
+def held_out(key: str) -> bool:
+    """Whether a sample of a shard is kept for validation: about every 20th recording, by its key."""
+    piece = _PIECE.fullmatch(key)
+    return zlib.crc32((piece[1] if piece else key).encode()) % HOLD_OUT_EVERY == 0

@@ -1,4 +1,4 @@
-"""Write a part of the Foley corpus to disk: `python -m soundloom.recipes.foley.render OUT --clips 1000`.
+"""Write a part of the Foley corpus to disk: what `soundloom render OUT --clips 1000` does.
 
 OUT/audio.npy is int16 `[clips, N]`, ready for numpy.load(..., mmap_mode="r"); OUT/metadata.jsonl has one line
 a clip: index, caption, captions (variants), classes, composition, counts, attributes, seed, split,
@@ -7,18 +7,15 @@ sample_rate.
 
 from __future__ import annotations
 
-import argparse
 import json
 import multiprocessing
 import os
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from ...core.atomic import atomic_folder
 from ...core.files import check_folder_destination
@@ -163,68 +160,3 @@ def one_thread_a_process() -> Iterator[None]:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
-
-
-def _composition_weights(text: str) -> dict[str, float]:
-    """Parse "single:0.7,then:0.3"."""
-    weights = {}
-    for item in text.split(","):
-        name, _, weight = item.partition(":")
-        try:
-            weights[name.strip()] = float(weight or 1.0)
-        except ValueError:
-            raise argparse.ArgumentTypeError(f"{item!r} is not NAME:WEIGHT, such as single:0.7") from None
-    return weights
-
-
-def build_parser() -> argparse.ArgumentParser:
-    """Return the command's argument parser."""
-    parser = argparse.ArgumentParser(
-        prog="python -m soundloom.recipes.foley.render",
-        description="Render captioned clips of the procedural Foley corpus: OUT/audio.npy (int16 [clips, N]) "
-        "and OUT/metadata.jsonl. The same arguments give the same files, whatever --jobs is.",
-        epilog="example: python -m soundloom.recipes.foley.render data/foley/train --clips 20000 --seed 1",
-    )
-    parser.add_argument("out", metavar="OUT", help="folder to make")
-    parser.add_argument("--clips", type=int, required=True, help="how many clips")
-    parser.add_argument(
-        "--split", default="train", choices=("train", "validation", "test"), help="default: %(default)s"
-    )
-    parser.add_argument("--seed", type=int, default=0, help="corpus seed, 0 or more (default: %(default)s)")
-    parser.add_argument("--seconds", type=float, default=5.0, help="length of a clip (default: %(default)s)")
-    parser.add_argument("--sample-rate", type=int, default=16000, help="Hz (default: %(default)s)")
-    parser.add_argument(
-        "--jobs", type=int, default=os.cpu_count() or 1, help="processes (default: all cores)"
-    )
-    parser.add_argument(
-        "--variants", type=int, default=VARIANTS, help="captions a clip (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--compositions",
-        type=_composition_weights,
-        help="weights such as single:0.7,then:0.15,while:0.1,background:0.05 (these are the default)",
-    )
-    parser.add_argument("--classes", help="class names, separated by commas (default: all)")
-    parser.add_argument("--force", action="store_true", help="replace the data set in an existing folder")
-    return parser
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; bad input ends with a message on stderr and status 2."""
-    parser = build_parser()
-    options = vars(parser.parse_args(arguments))
-    if options["classes"] is not None:
-        options["classes"] = [name.strip() for name in options["classes"].split(",") if name.strip()]
-    with tqdm(
-        total=max(options["clips"], 0), unit="clip", disable=not sys.stderr.isatty(), leave=False
-    ) as bar:
-        try:
-            render_dataset(**options, progress=lambda done, total: bar.update(done - bar.n))
-        except (ValueError, FileExistsError, NotADirectoryError, PermissionError) as error:
-            bar.close()
-            parser.error(str(error))
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

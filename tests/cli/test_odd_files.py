@@ -15,10 +15,9 @@ import soundfile
 
 from soundloom.codecs import compression
 from soundloom.evaluation import evaluate_sounds
-from soundloom.recipes.data import prepare_folder
-from soundloom.recipes.data.audiogen_module import AudioGenDataModule
-from soundloom.recipes.data.datasets import AudioFiles
-from soundloom.recipes.data.modules import AudioDataModule
+from soundloom.recipes.data import AudioDataModule, prepare_folder
+from soundloom.recipes.data.audiogen_module import AudioGenDataModule, SegmentSettings
+from soundloom.recipes.data.sources import AudioFiles
 from tests.cli.running import refused, run
 
 ODD_NAME = "caf\udce9.wav"  # b"caf\xe9.wav"
@@ -158,7 +157,7 @@ def test_training_reads_the_others(odd: Path, caplog: pytest.LogCaptureFixture) 
     crops = AudioDataModule([str(odd)], val_folders=[str(odd)], segment_seconds=0.1, batch_size=2)
     crops.setup()
     assert next(iter(crops.train_dataloader())).shape == (2, 1, 1600)
-    data = AudioGenDataModule([str(odd)], val_folders=[str(odd)], segment_seconds=0.2, batch_size=2)
+    data = AudioGenDataModule([str(odd)], val_folders=[str(odd)], segment=SegmentSettings(0.2), batch_size=2)
     data.setup()
     batches = list(data.val_dataloader())
     assert {prompt for batch in batches for prompt in batch["prompts"]} == {

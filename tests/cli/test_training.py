@@ -31,7 +31,8 @@ class Toy(LightningModule):
         self.net = net
         self.dim = dim
     def training_step(self, batch, index):
-        open("seen.txt", "a").write(f"{self.dim} {self.net.in_features} {batch[0].shape[1]}\\n")
+        with open("seen.txt", "a") as file:
+            file.write(f"{self.dim} {self.net.in_features} {batch[0].shape[1]}\\n")
         return self.net(batch[0]).square().mean()
     def configure_optimizers(self):
         return torch.optim.SGD(self.parameters(), lr=0.1)
@@ -203,7 +204,7 @@ def test_the_other_lightning_command_is_never_our_own(
         ("seanet_finetune", ["--data.folders=[]"], ["folders is empty"]),
         ("seanet_finetune", ["--data.batch_size=0"], ["batch_size", "1 or more"]),
         ("seanet_finetune", ["--model.init_from=musci"], ["musci"]),
-        ("classifier", ["--data.render_clips=1"], ["render_clips", "got 1"]),
+        ("classifier", ["--data.render_clips=1"], ["render.clips", "got 1"]),
     ],
     ids=str,
 )
@@ -236,7 +237,7 @@ def test_debug_shows_the_traceback(
         assert cli.main([*words, "--config", "classifier", "--data.render_clips", "1"]) == 2
         said = capsys.readouterr().err
         assert "Traceback" in said
-        assert "lightning: error: render_clips must be" in said
+        assert "lightning: error: render.clips must be" in said
 
 
 def test_the_error_of_a_loading_process_is_its_sentence_alone() -> None:

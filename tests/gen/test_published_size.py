@@ -118,7 +118,7 @@ def test_the_full_language_model_has_the_published_names_and_shapes() -> None:
     sizes = {f"transformer_lm.{key}": value for key, value in FULL.items()}
     settings = read_settings(PublishedConfig(yaml(PUBLISHED_FILE, sizes), "file"), state)
     with torch.device("meta"):
-        lm = AudioLM(**settings)
+        lm = AudioLM(settings)
     lm.load_state_dict(convert_state(state), strict=True, assign=True)
     assert count(lm.parameters()) == LM_PARAMETERS
     assert (lm.num_codebooks, lm.codebook_size, lm.text_dim) == (4, 2048, 1024)

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-import yaml
 
 from soundloom import cli
+from soundloom.cli.recipe_files import read_recipe
 from soundloom.codecs.seanet.model import SEANetCodec
 from soundloom.gen.model.lm import AudioLM
 from soundloom.gen.model.lora import LoRASettings, add_lora
@@ -23,12 +23,11 @@ ROOT = Path(__file__).resolve().parents[2]
 TINY_T5 = ROOT / "tests" / "fixtures" / "audiogen_tiny" / "t5"
 T5_WIDTHS = {"t5-base": 768, "t5-large": 1024}
 SIZES = {"base": 239_781_120, "large": 966_286_080, "medium": 1_839_131_136}
-LM_SETTINGS = ("num_codebooks", "codebook_size", "dim", "num_layers", "num_heads", "pattern")
 
 
 def recipe(name: str) -> tuple[str, dict[str, Any]]:
-    text = (ROOT / "recipes" / f"audiogen_{name}.yaml").read_text(encoding="utf-8")
-    return text, yaml.safe_load(text)
+    path = ROOT / "recipes" / f"audiogen_{name}.yaml"
+    return path.read_text(encoding="utf-8"), read_recipe(path)
 
 
 @pytest.mark.parametrize(("name", "parameters"), SIZES.items())
@@ -36,9 +35,7 @@ def test_the_language_model_has_the_size_that_the_recipe_states(name: str, param
     text, config = recipe(name)
     settings = config["model"]["init_args"]
     with torch.device("meta"):
-        lm = AudioLM(
-            text_dim=T5_WIDTHS[settings["text_encoder"]], **{key: settings[key] for key in LM_SETTINGS}
-        )
+        lm = AudioLM(text_dim=T5_WIDTHS[settings["text"]["encoder"]], **settings["lm"])
     assert sum(value.numel() for value in lm.parameters()) == parameters
     assert f"# Size:      {parameters:,} parameters" in text
 
@@ -47,15 +44,12 @@ def test_the_language_model_has_the_size_that_the_recipe_states(name: str, param
 def test_optimisation_is_that_of_audiogen(name: str) -> None:
     _, config = recipe(name)
     settings, trainer = config["model"]["init_args"], config["trainer"]
-    expected = {
-        "learning_rate": 5e-4,
-        "betas": [0.9, 0.95],
-        "weight_decay": 0.1,
-        "schedule": "inverse_sqrt",
-        "warmup_steps": 3000,
-        "caption_dropout": 0.1,
+    assert settings["optimizer"] == {
+        "class_path": "torch.optim.AdamW",
+        "init_args": {"lr": 5e-4, "betas": [0.9, 0.95], "weight_decay": 0.1},
     }
-    assert {key: settings[key] for key in expected} == expected
+    assert settings["scheduler"] == {"kind": "inverse_sqrt", "warmup_steps": 3000}
+    assert settings["objective"] == {"caption_dropout": 0.1}
     assert trainer["gradient_clip_val"] == 1.0
     assert trainer["max_steps"] == 100 * 2000
     assert trainer["precision"] == "bf16-mixed"
@@ -64,7 +58,7 @@ def test_optimisation_is_that_of_audiogen(name: str) -> None:
     assert average["init_args"] == {"decay": 0.99, "every_n_steps": 10}
     mixing = {"probability": 0.5, "keep": 0.5}
     assert config["data"]["init_args"]["mixing"] == (None if name == "medium" else mixing)
-    assert config["data"]["init_args"]["segment_seconds"] == 10.0
+    assert config["data"]["init_args"]["segment"] == {"seconds": 10.0}
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ import yaml
 
 from soundloom import cli
 from soundloom.cli import recipe as recipe_command
+from soundloom.cli.recipe_files import read_recipe
 from soundloom.codecs.seanet.model import SEANetCodec
 from soundloom.gen.model.lm import AudioLM
 from soundloom.gen.pipeline import AudioGen
@@ -53,6 +54,7 @@ SMALL_DATA = {
     "val_samples": 2,
     "frames": 20,
     "segment_seconds": 2.0,
+    "seconds": 2.0,
 }
 SMALL_TRAINER = {
     "fast_dev_run": 2,
@@ -65,7 +67,6 @@ SMALL_TRAINER = {
     "enable_model_summary": "false",
 }
 RENDERED = ("train_dir", "val_dir", "folders", "val_folders")
-ENCODED = ("train_dirs", "val_dirs")
 
 
 def leaves(tree: Any, path: str = "") -> Iterator[tuple[str, Any]]:
@@ -93,8 +94,8 @@ def overrides(config: dict[str, Any]) -> list[str]:
                     f"--{part}.{path}={[*value[:-1], SMALL_MODEL['dim'] // SMALL_MODEL['base_channels']]}"
                 )
     settings = config["model"].get("init_args", {})
-    if "text_encoder" in settings:
-        words += [f"--model.text_encoder={TINY_T5}", "--model.text_encoder_settings=null"]
+    if "encoder" in settings.get("text", {}):
+        words += [f"--model.text.encoder={TINY_T5}", "--model.text.settings=null"]
     if "codec" in settings and isinstance(settings["codec"], str):  # of a language model: a name
         words.append("--model.codec=data/codec")
     if "init_from" in settings:
@@ -145,18 +146,19 @@ def make_data(config: dict[str, Any]) -> None:
                 sample_rate=sample_rate_of(config),
                 compositions={"single": 1.0},
             )
-    model = config["model"]["init_args"]
+    if not data.get("render", {}).get("codec"):
+        return
+    for name in (*data["folders"], *data["val_folders"]):  # of codes
+        make_codes(Path(name))
+
+
+def make_codes(folder: Path) -> None:
     rng = np.random.default_rng(0)
-    for key in ENCODED:
-        for name in as_list(data.get(key)):
-            folder = Path(name)
-            folder.mkdir(parents=True, exist_ok=True)  # type: ignore[attr-defined]
-            codes = rng.integers(0, SMALL_MODEL["codebook_size"], (6, model.get("num_codebooks", 4), 30))
-            np.save(folder / "codes.npy", codes.astype(np.int16))
-            lines = [
-                json.dumps({"caption": f"sound {n}", "captions": [f"sound {n}", "a sound"]}) for n in range(6)
-            ]
-            (folder / "metadata.jsonl").write_text("\n".join(lines) + "\n")
+    codes = rng.integers(0, SMALL_MODEL["codebook_size"], (6, 4, 30))
+    np.save(folder / "codes.npy", codes.astype(np.int16))
+    (folder / "audio.npy").unlink()
+    lines = [json.dumps({"caption": f"sound {n}", "captions": [f"sound {n}", "a sound"]}) for n in range(6)]
+    (folder / "metadata.jsonl").write_text("\n".join(lines) + "\n")
 
 
 def test_there_are_recipes() -> None:
@@ -166,20 +168,21 @@ def test_there_are_recipes() -> None:
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.relative_to(ROOT / "recipes").as_posix())
 def test_the_recipe_begins_with_what_it_trains_and_how_it_is_run(recipe: Path) -> None:
     text = recipe.read_text(encoding="utf-8")
-    header = text[: min(n for key in ("\nseed_everything:", "\nmodel:") if (n := text.find(key)) >= 0)]
+    starts = ("\nseed_everything:", "\nmodel:", "\nextends:")
+    header = text[: min(n for key in starts if (n := text.find(key)) >= 0)]
     name = recipe.relative_to(ROOT).as_posix()
     assert header.startswith("# Trains ")
     for part in ("# Command:", f"lightning fit --config {name}"):
         assert part in header
     for part in ("debug run", "hardware"):
         assert part in header.lower()
-    assert isinstance(yaml.safe_load(text)["seed_everything"], int)
+    assert isinstance(read_recipe(recipe)["seed_everything"], int)
 
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.relative_to(ROOT / "recipes").as_posix())
 def test_a_stopped_run_finds_its_last_checkpoint_again(recipe: Path) -> None:
     """The checkpoints lie where the command puts them, in the run's folder."""
-    config = yaml.safe_load(recipe.read_text(encoding="utf-8"))
+    config = read_recipe(recipe)
     assert "dirpath" not in config["checkpoint"]
     own = [call["class_path"] for call in config["trainer"].get("callbacks", [])]
     assert not [name for name in own if name.endswith("Checkpoint")]
@@ -202,7 +205,7 @@ def test_one_option_moves_all_that_a_run_writes(recipe: Path, capsys: pytest.Cap
 def test_the_recipe_trains_two_steps_on_a_cpu(
     recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config = yaml.safe_load(recipe.read_text(encoding="utf-8"))
+    config = read_recipe(recipe)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PL_GLOBAL_SEED", "0")  # written by Lightning; taken back afterwards
     make_data(config)
@@ -232,14 +235,14 @@ def test_the_recipe_trains_two_steps_on_a_cpu(
 def small_run(name: str, monkeypatch: pytest.MonkeyPatch, folder: Path) -> list[str]:
     """Make what a recipe needs below `folder`; return the words that run two steps of it."""
     recipe = ROOT / "recipes" / f"{name}.yaml"
-    config = yaml.safe_load(recipe.read_text(encoding="utf-8"))
+    config = read_recipe(recipe)
     monkeypatch.chdir(folder)
     monkeypatch.setenv("PL_GLOBAL_SEED", "0")
     make_data(config)
     make_models()
     words = [word for word in overrides(config) if "fast_dev_run" not in word]
     if name == "audiogen_foley":  # codes of the tiny codec
-        words.append("--model.export_codec=data/codec")
+        words.append("--model.export.codec=data/codec")
     if name == "music2latent2_small":
         words.append("--model.envelope_examples=80")
     if name == "classifier":  # so few clips would have other classes for validation
@@ -351,7 +354,7 @@ def test_data_that_the_model_does_not_take_is_refused(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     recipe = ROOT / "recipes" / f"{name}.yaml"
-    config = yaml.safe_load(recipe.read_text(encoding="utf-8"))
+    config = read_recipe(recipe)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PL_GLOBAL_SEED", "0")
     if {"codec", "init_from"} & config["model"]["init_args"].keys():

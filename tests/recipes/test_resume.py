@@ -41,16 +41,13 @@ seed_everything: 3
 model:
   class_path: soundloom.gen.training.module.AudioGenModule
   init_args:
-    text_encoder: {T5}
-    num_codebooks: 2
-    codebook_size: 16
-    dim: 16
-    num_layers: 1
-    num_heads: 2
-    warmup_steps: 3
-    learning_rate: 1.0e-2
-    dropout: 0.1
-    caption_dropout: 0.3
+    lm: {{num_codebooks: 2, codebook_size: 16, dim: 16, num_layers: 1, num_heads: 2, dropout: 0.1}}
+    text: {{encoder: {T5}}}
+    objective: {{caption_dropout: 0.3}}
+    optimizer:
+      class_path: torch.optim.AdamW
+      init_args: {{lr: 1.0e-2, betas: [0.9, 0.95], weight_decay: 0.1}}
+    scheduler: {{warmup_steps: 3}}
 data:
   class_path: soundloom.recipes.data.TokenDataModule
   init_args:
@@ -148,14 +145,10 @@ def test_a_run_killed_while_it_writes_a_checkpoint_goes_on_the_same(workplace: P
 
     again = "--trainer.default_root_dir=runs/again"
     words = ["fit", "--config", "tiny.yaml", again, "--trainer.callbacks+=killer.Killer"]
+    path = os.pathsep.join([str(workplace), os.environ.get("PYTHONPATH", "")])
     killed = subprocess.run(
         [sys.executable, "-c", "from soundloom.cli import main; main()", *words],
-        env={
-            **os.environ,
-            "PYTHONPATH": os.pathsep.join([str(workplace), os.environ.get("PYTHONPATH", "")]),
-            "HF_HUB_OFFLINE": "1",
-            "OMP_NUM_THREADS": "1",
-        },
+        env={**os.environ, "PYTHONPATH": path, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
     )

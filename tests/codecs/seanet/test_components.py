@@ -58,7 +58,7 @@ def test_more_components_and_codebooks_say_more():
         if books is not None:
             latent = codec.quantizer.decode(codec.quantizer.encode(latent)[:, :books])
         level = codec.decoder(latent).chunk(2, dim=1)[0]
-        return float((level - codec.spectral.magnitude(audio).log()).square().mean())
+        return (level - codec.spectral.magnitude(audio).log()).square().mean().item()
 
     by_components = [error(started(dimension=d), None) for d in (1, 4, 16)]
     assert by_components == sorted(by_components, reverse=True)

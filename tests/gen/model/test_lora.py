@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from soundloom.codecs.seanet.model import SEANetCodec
+from soundloom.gen.model.config import AudioLMConfig
 from soundloom.gen.model.lm import AudioLM
 from soundloom.gen.model.lora import (
     DEFAULT_TARGETS,
@@ -27,7 +29,9 @@ from soundloom.gen.pipeline import AudioGen
 from soundloom.gen.text.loader import load_text_encoder
 from soundloom.gen.training.ema import ExponentialMovingAverage
 from soundloom.gen.training.module import AudioGenModule
-from soundloom.gen.training.objective import CodeBatch
+from soundloom.gen.training.objective import CodeBatch, Objective
+from soundloom.gen.training.parts import TextSettings
+from soundloom.gen.training.schedule import LearningRateSchedule
 
 T5 = Path(__file__).resolve().parents[2] / "fixtures" / "audiogen_tiny" / "t5"
 
@@ -66,8 +70,14 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def module(start: Path, **changed: Any) -> AudioGenModule:
     torch.manual_seed(0)
-    settings: dict[str, Any] = {"init_from": str(start), "lora": LoRASettings(rank=2), "warmup_steps": 0}
-    return AudioGenModule(**(settings | {"learning_rate": 0.05, "caption_dropout": 0.0} | changed))
+    settings: dict[str, Any] = {
+        "init_from": str(start),
+        "lora": LoRASettings(rank=2),
+        "objective": Objective(caption_dropout=0.0),
+        "optimizer": partial(torch.optim.AdamW, lr=0.05, betas=(0.9, 0.95), weight_decay=0.1),
+        "scheduler": LearningRateSchedule(warmup_steps=0),
+    }
+    return AudioGenModule(**(settings | changed))
 
 
 def batch() -> CodeBatch:
@@ -172,7 +182,7 @@ def test_what_cannot_be_is_named() -> None:
         with pytest.raises(ValueError, match=words):
             LoRASettings(**wrong)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="init_from is not"):
-        AudioGenModule(text_encoder=str(T5), lora=LoRASettings())
+        AudioGenModule(text=TextSettings(str(T5)), lora=LoRASettings())
 
 
 def test_training_moves_lora_alone_and_lowers_the_loss(start: Path, tmp_path: Path) -> None:
@@ -233,7 +243,7 @@ def test_the_exported_model_is_plain_and_computes_the_same(start: Path, tmp_path
 
 
 def test_in_full_everything_trains_from_the_same_start(start: Path, tmp_path: Path) -> None:
-    model = module(start, lora=None, dropout=0.25)
+    model = module(start, lora=None, lm=AudioLMConfig(dropout=0.25))
     torch.testing.assert_close(logits(model.lm.eval()), logits(small_lm()), rtol=0, atol=0)
     assert all(layer.dropout == 0.25 for layer in model.lm.transformer.layers)
     before = {name: value.clone() for name, value in model.lm.named_parameters()}
@@ -256,8 +266,8 @@ def test_int8_weights_are_a_start_like_any_other(start: Path, tmp_path: Path) ->
 def test_another_text_encoder_must_fit(start: Path) -> None:
     wide = load_text_encoder(T5)
     wide.dim = 64
-    with pytest.raises(ValueError, match=r"width 64.*leave text_encoder out"):
-        module(start, text_encoder=wide)
+    with pytest.raises(ValueError, match=r"width 64.*leave text\.encoder out"):
+        module(start, text=TextSettings(wide))
 
 
 def test_checkpointing_changes_no_gradient(start: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +23,20 @@ from soundloom.codecs.seanet.module import DiscriminatorSettings, SEANetModule
 from soundloom.core.exports_model import model_folder
 from soundloom.evaluation.classifier import SoundClassifier
 from soundloom.evaluation.classifier_module import SoundClassifierModule
+from soundloom.gen.model.config import AudioLMConfig
 from soundloom.gen.model.lora import LoRASettings
 from soundloom.gen.pipeline import AudioGen
 from soundloom.gen.training.ema import ExponentialMovingAverage
 from soundloom.gen.training.export_checkpoint import export_checkpoint
 from soundloom.gen.training.module import AudioGenModule
+from soundloom.gen.training.parts import ExportSettings, TextSettings
+from soundloom.gen.training.schedule import LearningRateSchedule
 
 T5 = Path(__file__).resolve().parents[2] / "fixtures" / "audiogen_tiny" / "t5"
+FAST: dict[str, Any] = {
+    "optimizer": partial(torch.optim.AdamW, lr=0.1),
+    "scheduler": LearningRateSchedule(warmup_steps=0),
+}
 SMALL_M2L2: dict[str, Any] = {
     "sample_rate": 8000, "channels": 1, "hop": 32, "frames_per_chunk": 8, "base_channels": 8,
     "multipliers": (1, 2), "encoder_blocks": (1, 1), "decoder_blocks": (1, 1), "strides": ((4, 4),),
@@ -76,10 +84,11 @@ def language_model(tmp_path_factory: pytest.TempPathFactory, codec_folder: Path)
     torch.manual_seed(0)
     path = tmp_path_factory.mktemp("run") / "last.ckpt"
     model = AudioGenModule(
-        text_encoder=str(T5), num_codebooks=2, codebook_size=16, dim=16, num_layers=1, num_heads=2,
-        learning_rate=0.1, warmup_steps=0, export_codec=str(codec_folder),
-        export_settings={"max_seconds": 1.5},
-    )  # fmt: skip
+        lm=AudioLMConfig(num_codebooks=2, codebook_size=16, dim=16, num_layers=1, num_heads=2),
+        text=TextSettings(str(T5)),
+        export=ExportSettings(str(codec_folder), max_seconds=1.5),
+        **FAST,
+    )
     batch = {"codes": torch.randint(0, 16, (2, 2, 8)), "prompts": ["a dog", "rain"]}
     train(model, batch, path, ExponentialMovingAverage(0.5, 1))
     return path
@@ -126,8 +135,7 @@ def test_lora_is_merged_into_the_model_that_it_started_from(
 ) -> None:
     export_checkpoint(language_model, tmp_path / "start")
     torch.manual_seed(0)
-    settings: dict[str, Any] = {"learning_rate": 0.1, "warmup_steps": 0, "lora": LoRASettings(rank=2)}
-    model = AudioGenModule(init_from=str(tmp_path / "start"), **settings)
+    model = AudioGenModule(init_from=str(tmp_path / "start"), lora=LoRASettings(rank=2), **FAST)
     batch = {"codes": torch.randint(0, 16, (2, 2, 8)), "prompts": ["a dog", "rain"]}
     train(model, batch, tmp_path / "lora.ckpt")
     export_checkpoint(tmp_path / "lora.ckpt", tmp_path / "out")

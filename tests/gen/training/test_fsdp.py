@@ -28,17 +28,15 @@ seed_everything: 3
 model:
   class_path: soundloom.gen.training.module.AudioGenModule
   init_args:
-    text_encoder: {T5}
-    num_codebooks: 2
-    codebook_size: 16
-    dim: 16
-    num_layers: 2
-    num_heads: 2
-    warmup_steps: 3
-    learning_rate: 1.0e-2
-    caption_dropout: 0.0
+    lm: {{num_codebooks: 2, codebook_size: 16, dim: 16, num_layers: 2, num_heads: 2}}
+    text: {{encoder: {T5}}}
+    objective: {{caption_dropout: 0.0}}
+    optimizer:
+      class_path: torch.optim.AdamW
+      init_args: {{lr: 1.0e-2, betas: [0.9, 0.95], weight_decay: 0.1}}
+    scheduler: {{warmup_steps: 3}}
     export_to: ${{trainer.default_root_dir}}/model
-    export_codec: codec
+    export: {{codec: codec}}
 data:
   class_path: soundloom.recipes.data.TokenDataModule
   init_args:
@@ -152,7 +150,7 @@ def test_their_model_is_exported_whole(workplace: Workplace, strategy: str) -> N
 
 def test_lora_in_bfloat16_with_checkpointing_is_sharded_too(workplace: Workplace) -> None:
     words = (
-        "--model.text_encoder=null", "--model.init_from=runs/one/model", "--model.lora.rank=2",
+        "--model.text.encoder=null", "--model.init_from=runs/one/model", "--model.lora.rank=2",
         "--model.gradient_checkpointing=true", "--trainer.precision=bf16-mixed",
     )  # fmt: skip
     workplace.fit("lora-one", *words)

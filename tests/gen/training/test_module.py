@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 import math
 import re
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,26 +18,30 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from soundloom.codecs.seanet.model import SEANetCodec
+from soundloom.gen.model.config import AudioLMConfig
 from soundloom.gen.pipeline import AudioGen
 from soundloom.gen.text.t5 import T5TextEncoder
 from soundloom.gen.training.module import AudioGenModule
-from soundloom.gen.training.objective import CodeBatch
+from soundloom.gen.training.objective import CodeBatch, Objective
+from soundloom.gen.training.parts import TextSettings
+from soundloom.gen.training.schedule import LearningRateSchedule
 
 T5 = str(Path(__file__).resolve().parents[2] / "fixtures" / "audiogen_tiny" / "t5")
-SETTINGS: dict[str, Any] = {
-    "text_encoder": T5,
-    "num_codebooks": 2,
-    "codebook_size": 16,
-    "dim": 16,
-    "num_layers": 1,
-    "num_heads": 2,
-    "warmup_steps": 2,
-}
+LM = AudioLMConfig(num_codebooks=2, codebook_size=16, dim=16, num_layers=1, num_heads=2)
 
 
 def make(**changed: Any) -> AudioGenModule:
     torch.manual_seed(0)
-    return AudioGenModule(**(SETTINGS | changed))
+    settings: dict[str, Any] = {
+        "lm": LM,
+        "text": TextSettings(T5),
+        "scheduler": LearningRateSchedule(warmup_steps=2),
+    }
+    return AudioGenModule(**(settings | changed))
+
+
+def adamw(**settings: Any) -> Any:
+    return partial(torch.optim.AdamW, **settings)
 
 
 def batch(rows: int = 3, frames: int = 10) -> CodeBatch:
@@ -106,7 +112,7 @@ def gradients(module: AudioGenModule, loss: Tensor) -> list[Tensor]:
 def test_codebooks_are_weighted_in_the_gradient_and_not_in_what_is_logged(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    module, data = make(codebook_weights=[3, 1]).eval(), batch()
+    module, data = make(objective=Objective(codebook_weights=[3, 1])).eval(), batch()
     logged: dict[str, Any] = {}
     monkeypatch.setattr(module, "log_dict", lambda values, **_: logged.update(values))
     monkeypatch.setattr(module, "log", lambda name, value, **_: logged.update({name: value}))
@@ -125,7 +131,7 @@ def test_codebooks_are_weighted_in_the_gradient_and_not_in_what_is_logged(
 
 def test_without_weights_the_loss_is_the_plain_mean_bit_for_bit() -> None:
     data = batch()
-    plain, even = make().eval(), make(codebook_weights=[2.0, 2.0]).eval()
+    plain, even = make().eval(), make(objective=Objective(codebook_weights=[2.0, 2.0])).eval()
     mean = plain.cross_entropies(data, data["prompts"]).mean()
     assert torch.equal(plain.validation_step(data, 0), mean)
     for found, expected in zip(
@@ -136,7 +142,7 @@ def test_without_weights_the_loss_is_the_plain_mean_bit_for_bit() -> None:
 
 
 def test_a_codebook_of_weight_0_teaches_nothing() -> None:
-    module = make(codebook_weights=[1, 0])
+    module = make(objective=Objective(codebook_weights=[1, 0]))
     module.training_step(batch(), 0).backward()
     heads = module.lm.heads.weight.grad
     assert heads is not None
@@ -145,7 +151,7 @@ def test_a_codebook_of_weight_0_teaches_nothing() -> None:
 
 
 def test_weights_stay_in_full_precision_and_come_back_from_a_checkpoint(tmp_path: Path) -> None:
-    module = make(codebook_weights=[1, 0.12])
+    module = make(objective=Objective(codebook_weights=[1, 0.12]))
     run = trainer(tmp_path, precision="bf16-mixed", max_steps=1)
     run.fit(module, loader(1))
     logged = run.callback_metrics
@@ -170,18 +176,18 @@ def test_weights_stay_in_full_precision_and_come_back_from_a_checkpoint(tmp_path
 )
 def test_bad_codebook_weights_are_named(weights: list[float], fix: str) -> None:
     with pytest.raises(ValueError, match=re.escape(f"codebook_weights is {weights}") + f".*{fix}"):
-        make(codebook_weights=weights)
+        make(objective=Objective(codebook_weights=weights))
 
 
 def test_captions_are_dropped_item_by_item() -> None:
-    module = make(caption_dropout=0.3)
+    module = make(objective=Objective(0.3))
     torch.manual_seed(0)
     kept = [prompt for _ in range(200) for prompt in module.drop_captions(["a"] * 10)]
     assert kept.count("") / 2000 == pytest.approx(0.3, abs=0.03)
     mixed = [set(module.drop_captions(["a"] * 10)) for _ in range(50)]
     assert sum(len(found) == 2 for found in mixed) > 40
-    assert make(caption_dropout=0.0).drop_captions(["a", "b"]) == ["a", "b"]
-    assert make(caption_dropout=1.0).drop_captions(["a", "b"]) == ["", ""]
+    assert make(objective=Objective(0.0)).drop_captions(["a", "b"]) == ["a", "b"]
+    assert make(objective=Objective(1.0)).drop_captions(["a", "b"]) == ["", ""]
 
 
 def test_a_frozen_encoder_is_neither_saved_nor_copied_nor_trained() -> None:
@@ -210,12 +216,12 @@ def table_folder(folder: Path) -> Path:
     return folder
 
 
-EMBEDDED: dict[str, Any] = {"text_encoder_settings": {"dim": 8, "num_layers": 1, "num_heads": 2}}
+EMBEDDED: dict[str, Any] = {"dim": 8, "num_layers": 1, "num_heads": 2}
 
 
 @pytest.mark.parametrize("train", [True, False])
 def test_an_embedded_encoder_trains_along_or_is_frozen(tmp_path: Path, train: bool) -> None:
-    module = make(text_encoder=str(table_folder(tmp_path)), train_text_encoder=train, **EMBEDDED)
+    module = make(text=TextSettings(str(table_folder(tmp_path)), EMBEDDED, train))
     module.training_step(batch(), 0).backward()
     trained = [name for name, _ in module.named_parameters() if not name.startswith("lm.")]
     assert bool(trained) == train
@@ -224,7 +230,7 @@ def test_an_embedded_encoder_trains_along_or_is_frozen(tmp_path: Path, train: bo
 
 
 def test_training_lowers_the_loss(tmp_path: Path) -> None:
-    module = make(caption_dropout=0.0, learning_rate=1e-2, dim=32)
+    module = make(objective=Objective(caption_dropout=0.0), optimizer=adamw(lr=1e-2), lm=replace(LM, dim=32))
     data = batch()
     before = module.eval().cross_entropies(data, data["prompts"]).mean().item()
     run = trainer(tmp_path, max_steps=40)
@@ -237,7 +243,7 @@ def test_training_lowers_the_loss(tmp_path: Path) -> None:
 def test_a_run_with_averaging_saves_loads_and_exports(tmp_path: Path, precision: Any) -> None:
     folder = tmp_path / "table"
     folder.mkdir()
-    module = make(text_encoder=str(table_folder(folder)), **EMBEDDED)
+    module = make(text=TextSettings(str(table_folder(folder)), EMBEDDED))
     average = EMAWeightAveraging(decay=0.5, use_buffers=False)
     run = trainer(tmp_path, precision=precision, callbacks=[average])
     run.fit(module, loader(3), loader(2))
@@ -277,19 +283,6 @@ def test_predict_makes_sounds(tmp_path: Path) -> None:
     )
 
 
-def test_schedules() -> None:
-    cosine = make(schedule="cosine", warmup_steps=10, min_lr_ratio=0.1)
-    assert cosine.rate_factor(0, 110) == pytest.approx(0.1)
-    assert cosine.rate_factor(9, 110) == cosine.rate_factor(10, 110) == 1.0
-    assert cosine.rate_factor(60, 110) == pytest.approx(0.55)
-    assert cosine.rate_factor(110, 110) == cosine.rate_factor(500, 110) == pytest.approx(0.1)
-    inverse = make(schedule="inverse_sqrt", warmup_steps=100)
-    assert inverse.rate_factor(49, math.inf) == pytest.approx(0.5)
-    assert inverse.rate_factor(400, math.inf) == pytest.approx(0.5)
-    assert make(warmup_steps=0).rate_factor(0, 10) == 1.0
-    assert make(warmup_steps=0, schedule="inverse_sqrt").rate_factor(0, 10) == 1.0
-
-
 def test_the_schedule_spans_the_run(tmp_path: Path) -> None:
     rates: list[float] = []
 
@@ -297,7 +290,7 @@ def test_the_schedule_spans_the_run(tmp_path: Path) -> None:
         def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int) -> None:
             rates.append(trainer.optimizers[0].param_groups[0]["lr"])
 
-    module = make(learning_rate=1.0, warmup_steps=2, min_lr_ratio=0.0)
+    module = make(optimizer=adamw(lr=1.0), scheduler=LearningRateSchedule(warmup_steps=2, min_lr_ratio=0.0))
     trainer(tmp_path, max_steps=6, callbacks=[Spy()]).fit(module, loader())
     assert rates == pytest.approx(
         [0.5, 1.0, 1.0, 0.5 + 0.5 * math.cos(math.pi / 4), 0.5, 0.1464466], abs=1e-5
@@ -305,7 +298,7 @@ def test_the_schedule_spans_the_run(tmp_path: Path) -> None:
 
 
 def test_decay_and_betas_reach_the_optimiser(tmp_path: Path) -> None:
-    module = make(weight_decay=0.3, betas=(0.8, 0.9), learning_rate=2e-3)
+    module = make(optimizer=adamw(lr=2e-3, betas=(0.8, 0.9), weight_decay=0.3))
     run = trainer(tmp_path, max_steps=1)
     run.fit(module, loader(1))
     [group] = run.optimizers[0].param_groups
@@ -317,12 +310,10 @@ def test_decay_and_betas_reach_the_optimiser(tmp_path: Path) -> None:
 
 def test_bad_settings_are_named(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"caption_dropout is 1\.5"):
-        make(caption_dropout=1.5)
-    with pytest.raises(ValueError, match="schedule is 'linear'"):
-        make(schedule="linear")
+        make(objective=Objective(1.5))
     with pytest.raises(ValueError, match="only a new embedded encoder"):
-        make(text_encoder_settings={"dim": 8})
-    with pytest.raises(ValueError, match=r"trainer\.max_steps or schedule_steps"):
+        make(text=TextSettings(T5, {"dim": 8}))
+    with pytest.raises(ValueError, match=r"trainer\.max_steps or scheduler\.total_steps"):
         trainer(tmp_path, max_steps=-1, max_epochs=-1).fit(make(), loader())
 
 

@@ -18,11 +18,17 @@ from safetensors.numpy import save
 from soundloom import cli
 from soundloom.core.audio import AudioError
 from soundloom.gen.training.mixing import Mixing
-from soundloom.recipes.data.audiogen_module import AudioGenDataModule, held_out
-from soundloom.recipes.data.captioned import Item, ItemDataset, RecordingSource, collate_items, hold_out
+from soundloom.recipes.data import AudioDataModule
+from soundloom.recipes.data.audiogen_module import (
+    AudioGenDataModule,
+    CaptionSettings,
+    SegmentSettings,
+    ShardSettings,
+)
 from soundloom.recipes.data.folder import read_folder
-from soundloom.recipes.data.modules import AudioDataModule
-from soundloom.recipes.data.shards import ShardWriter
+from soundloom.recipes.data.items import ItemDataset, collate_items
+from soundloom.recipes.data.shards import ShardWriter, held_out
+from soundloom.recipes.data.sources import Item, RecordingSource, hold_out
 
 RATE = 8000
 
@@ -39,6 +45,9 @@ def levels(folder: Path, count: int, seconds: float = 1.0, rate: int = RATE) -> 
     return folder
 
 
+HALF_SECOND = SegmentSettings(0.5)
+
+
 def dataset(folder: Path, samples: int = 4000, **changed: Any) -> ItemDataset:
     recordings = read_folder(folder, captions=False)
     source = RecordingSource(recordings, RATE, 1, samples)
@@ -47,7 +56,7 @@ def dataset(folder: Path, samples: int = 4000, **changed: Any) -> ItemDataset:
 
 
 def module(*folders: object, **changed: Any) -> AudioGenDataModule:
-    options: dict[str, Any] = {"segment_seconds": 0.5, "batch_size": 4, "sample_rate": RATE} | changed
+    options: dict[str, Any] = {"segment": HALF_SECOND, "batch_size": 4, "sample_rate": RATE} | changed
     data = AudioGenDataModule([str(folder) for folder in folders], **options)
     data.prepare_data()
     data.setup()
@@ -180,7 +189,7 @@ def test_recordings_become_batches_of_sound(tmp_path: Path) -> None:
     assert held == ["level 0", "level 20"]
     assert not trained & set(held)
     assert len(trained) == 28
-    data = module(tmp_path, tail_seconds=0.1)
+    data = module(tmp_path, segment=SegmentSettings(0.5, tail_seconds=0.1))
     lengths = [batch["audio_lengths"] for batch in (*data.train_dataloader(), *data.val_dataloader())]
     assert torch.cat(lengths).tolist() == [3200] * 30
 
@@ -212,7 +221,7 @@ def test_sound_without_captions(tmp_path: Path) -> None:
     (tmp_path / "metadata.csv").unlink()
     with pytest.raises(ValueError, match="none of the 3 sounds"):
         module(tmp_path)
-    data = module(tmp_path, captions=False, batch_size=2)
+    data = module(tmp_path, caption=CaptionSettings(required=False), batch_size=2)
     assert next(iter(data.train_dataloader()))["prompts"] == ["", ""]
 
 
@@ -221,7 +230,7 @@ def test_normalized_captions(tmp_path: Path) -> None:
     (tmp_path / "metadata.csv").write_text(
         "file_name,text\n" + "".join(f"00{n}.wav,A dog is barking at the park\n" for n in range(3))
     )
-    data = module(tmp_path, normalize_captions=True, batch_size=2)
+    data = module(tmp_path, caption=CaptionSettings(normalize=True), batch_size=2)
     assert next(iter(data.train_dataloader()))["prompts"] == ["dog bark park"] * 2
 
 
@@ -252,7 +261,7 @@ def encoded(folder: Path, items: int = 30, books: int = 2, text: bool = False, r
 
 
 def test_codes_with_text_states(tmp_path: Path) -> None:
-    data = module(encoded(tmp_path / "a", text=True), segment_seconds=0.3)
+    data = module(encoded(tmp_path / "a", text=True), segment=SegmentSettings(0.3))
     seen = set()
     for batch in data.train_dataloader():
         assert batch["codes"].shape == (4, 2, 15)
@@ -282,7 +291,7 @@ def test_encoded_shards(tmp_path: Path) -> None:
             )
     prepared = {"codec": "c", "text_encoder": "t", "frame_rate": 50.0, "num_codebooks": 2, "samples": 60}
     (tmp_path / "prepared.json").write_text(json.dumps(prepared | {"codebook_size": 64}))
-    data = module(tmp_path, segment_seconds=0.1, shuffle_buffer=10)
+    data = module(tmp_path, segment=SegmentSettings(0.1), shards=ShardSettings(shuffle_buffer=10))
     loader = data.train_dataloader()
     assert len(loader) == 15
     trained = set()
@@ -312,7 +321,7 @@ def raw_shards(folder: Path, sounds: Path) -> Path:
 
 def test_raw_shards(tmp_path: Path) -> None:
     shards = raw_shards(tmp_path / "shards", levels(tmp_path / "sounds", 12))
-    data = module(shards, val_folders=[str(shards)], samples_per_epoch=44, shuffle_buffer=3)
+    data = module(shards, val_folders=[str(shards)], shards=ShardSettings(44, 3))
     prompts = []
     for batch in data.train_dataloader():
         assert batch["audio"].shape == (4, 1, 4000)
@@ -354,17 +363,19 @@ def test_what_does_not_fit_together_is_named(tmp_path: Path) -> None:
     for folders, changed, message in (
         ((sounds, one), {}, r"sound and codes .*one \(codes\).*soundloom prepare"),
         ((sounds, shards), {}, r"shards and folders .*shards \(shards\)"),
-        ((one, encoded(two, rate=25.0)), {}, r"frame rate of the codes is \[25\.0, 50\.0\]; set frames"),
+        (
+            (one, encoded(two, rate=25.0)),
+            {},
+            r"rate of the codes is \[25\.0, 50\.0\]; set segment\.frames",
+        ),
         ((one, encoded(tmp_path / "three", text=True)), {}, "prepare them all alike"),
         ((one, encoded(tmp_path / "four", books=3)), {}, "different numbers of codebooks"),
         ((one,), {"mixing": Mixing()}, "mixing needs sound"),
-        ((tmp_path / "three",), {"normalize_captions": True}, "--normalize-captions"),
-        ((shards,), {}, "set samples_per_epoch"),
-        ((shards,), {"samples_per_epoch": 9, "repeats": [2]}, r"repeats is \[2\]"),
+        ((tmp_path / "three",), {"caption": CaptionSettings(normalize=True)}, "--normalize-captions"),
+        ((shards,), {}, r"set shards\.samples_per_epoch"),
+        ((shards,), {"shards": ShardSettings(9), "repeats": [2]}, r"repeats is \[2\]"),
         ((sounds,), {"repeats": [0]}, "1 numbers of 1 or more"),
-        ((sounds,), {"segment_seconds": 0.0}, "segment_seconds"),
         ((sounds,), {"channels": 3}, "channels must be 1 or 2"),
-        ((sounds,), {"tail_seconds": -1.0}, "tail_seconds must be 0..600, got -1"),
         ((), {}, "folders is empty"),
         ((levels(tmp_path / "single", 1),), {}, "one recording only"),
     ):
@@ -372,6 +383,18 @@ def test_what_does_not_fit_together_is_named(tmp_path: Path) -> None:
             module(*folders, **changed)
     with pytest.raises(FileNotFoundError, match="check the spelling"):
         module(tmp_path / "none")
+
+
+def test_settings_out_of_range_are_named() -> None:
+    for kind, changed, message in (
+        (SegmentSettings, {"seconds": 0.0}, r"segment\.seconds must be 0.02..600, got 0.0"),
+        (SegmentSettings, {"tail_seconds": -1.0}, r"segment\.tail_seconds must be 0..600, got -1"),
+        (SegmentSettings, {"frames": 0}, r"segment\.frames must be 1 or more, got 0"),
+        (ShardSettings, {"samples_per_epoch": 0}, r"shards\.samples_per_epoch must be 1 or more"),
+        (ShardSettings, {"shuffle_buffer": 0}, r"shards\.shuffle_buffer must be 1 or more"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            kind(**changed)
 
 
 class Model(lightning.LightningModule):
@@ -413,10 +436,10 @@ def test_a_resumed_run_sees_what_it_would_have_seen(tmp_path: Path, kind: str) -
     options: dict[str, Any] = {"batch_size": 2, "val_folders": [str(folder)]}
     if kind == "shards":
         folder = raw_shards(tmp_path / "shards", folder)
-        options |= {"val_folders": [str(folder)], "samples_per_epoch": 10, "shuffle_buffer": 3}
+        options |= {"val_folders": [str(folder)], "shards": ShardSettings(10, 3)}
 
     def data() -> AudioGenDataModule:
-        return AudioGenDataModule([str(folder)], segment_seconds=0.1, sample_rate=RATE, **options)
+        return AudioGenDataModule([str(folder)], segment=SegmentSettings(0.1), sample_rate=RATE, **options)
 
     straight = Model()
     fit(straight, data(), tmp_path / "straight", 14)
@@ -441,7 +464,10 @@ RECIPE = """\
 seed_everything: 3
 model:
   class_path: soundloom.gen.training.module.AudioGenModule
-  init_args: {{text_encoder: {tiny}/t5, codec: {tiny}, codebook_size: 64, dim: 12, num_layers: 1}}
+  init_args:
+    lm: {{codebook_size: 64, dim: 12, num_layers: 1}}
+    text: {{encoder: {tiny}/t5}}
+    codec: {tiny}
 data:
   class_path: soundloom.recipes.data.AudioGenDataModule
   init_args: {{folders: [{folder}], segment_seconds: 0.5, batch_size: 2, mixing: {{snr_db: [-3, 3]}}}}

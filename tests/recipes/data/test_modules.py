@@ -14,12 +14,17 @@ import soundfile
 import torch
 from torch import Tensor
 
+from soundloom import cli
 from soundloom.codecs.base import Codec
+from soundloom.codecs.seanet.model import SEANetCodec
 from soundloom.evaluation.classifier_module import SoundClassifierModule
+from soundloom.recipes.data import AudioDataModule, ClipDataModule, TokenDataModule
 from soundloom.recipes.data import encoding as encode
-from soundloom.recipes.data.datasets import SILENCE_RMS, AudioFiles, RenderedFolder
-from soundloom.recipes.data.modules import AudioDataModule, ClipDataModule, TokenDataModule
+from soundloom.recipes.data.crops import SILENCE_RMS
+from soundloom.recipes.data.rendering import RenderSettings
+from soundloom.recipes.data.sources import AudioFiles, RenderedFolder
 from soundloom.recipes.foley.corpus import FoleyCorpus
+from soundloom.recipes.foley.render import render_dataset
 from soundloom.recipes.foley.sound_classes import SoundClass
 
 RATE = 8000
@@ -212,7 +217,6 @@ def test_other_sample_rate_is_an_error(rendered: Path) -> None:
         ({"folders": ["a"], "segment_seconds": float("nan")}, "segment_seconds"),
         ({"folders": ["a"], "batch_size": 0}, "batch_size"),
         ({"folders": ["a"], "channels": 3}, "channels must be 1 or 2"),
-        ({"folders": ["a"], "render_clips": 3}, "render_clips"),
     ],
 )
 def test_bad_audio_arguments(arguments: dict[str, object], message: str) -> None:
@@ -220,14 +224,17 @@ def test_bad_audio_arguments(arguments: dict[str, object], message: str) -> None
         AudioDataModule(**arguments)  # type: ignore[arg-type]
 
 
+def test_too_few_clips_to_render_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"render\.clips must be 40 or more \(or null\), got 3"):
+        RenderSettings(3)
+
+
 def test_missing_folder_names_the_command(tmp_path: Path) -> None:
     for data in (
         AudioDataModule([str(tmp_path / "none")]),
         ClipDataModule(str(tmp_path / "none"), str(tmp_path / "none2")),
     ):
-        with pytest.raises(
-            FileNotFoundError, match=r"python -m soundloom.recipes.foley.render .*none .*--split train"
-        ):
+        with pytest.raises(FileNotFoundError, match=r"soundloom render .*none .*--split train"):
             data.prepare_data()
 
 
@@ -252,7 +259,7 @@ def test_clip_batches(rendered: Path, tmp_path: Path, toys: dict[str, SoundClass
 
 def test_missing_clips_are_rendered(tmp_path: Path) -> None:
     folders = [str(tmp_path / "train"), str(tmp_path / "val")]
-    data = ClipDataModule(*folders, sample_rate=RATE, seconds=0.5, render_clips=40)
+    data = ClipDataModule(*folders, sample_rate=RATE, render=RenderSettings(40, seconds=0.5))
     data.prepare_data()
     train, val = map(RenderedFolder, folders)
     assert (len(train), len(val), train.length(0)) == (40, 20, 4000)
@@ -263,7 +270,10 @@ def test_missing_clips_are_rendered(tmp_path: Path) -> None:
 
 def test_debug_run_renders_a_few_clips_elsewhere(tmp_path: Path) -> None:
     data = ClipDataModule(
-        str(tmp_path / "train"), str(tmp_path / "val"), batch_size=8, seconds=0.5, render_clips=16000
+        str(tmp_path / "train"),
+        str(tmp_path / "val"),
+        batch_size=8,
+        render=RenderSettings(16000, seconds=0.5),
     )
     module = SoundClassifierModule(widths=(4, 4, 4, 4), export_to=str(tmp_path / "out"))
     trainer = lightning.Trainer(
@@ -319,7 +329,7 @@ def test_frames_of_padded_items_are_known(tmp_path: Path) -> None:
 def test_token_errors(tmp_path: Path) -> None:
     good = str(write_codes(tmp_path / "good", 2, 8))
     three = str(write_codes(tmp_path / "three", 2, 8, books=3))
-    with pytest.raises(FileNotFoundError, match=r"python -m soundloom\.recipes\.data\.encoding"):
+    with pytest.raises(FileNotFoundError, match="soundloom prepare"):
         TokenDataModule([str(tmp_path / "none")], [good]).setup()
     with pytest.raises(ValueError, match="numbers of codebooks"):
         TokenDataModule([good], [three]).setup()
@@ -375,17 +385,25 @@ def test_encode_rendered_folder(rendered: Path) -> None:
 def test_encode_errors(
     rendered: Path,
     tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     other = PeakCodec()
     other.sample_rate = 16000
     with pytest.raises(ValueError, match="--sample-rate 16000"):
         encode.encode_rendered(rendered, other)
-    monkeypatch.setattr(encode, "load_codec", lambda name: PeakCodec())
-    with pytest.raises(SystemExit) as stop:
-        encode.main([str(tmp_path / "none"), "--codec", "peaks"])
-    assert stop.value.code == 2
-    assert "no rendered folder" in capsys.readouterr().err
-    assert encode.main([str(rendered), "--codec", "peaks"]) == 0
-    assert np.load(rendered / "codes.npy").shape == (60, 2, 80)
+    with pytest.raises(FileNotFoundError, match="none does not exist"):
+        encode.encode_rendered(tmp_path / "none", PeakCodec())
+
+
+def test_prepare_writes_the_codes_of_a_rendered_folder_into_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sounds, codec = tmp_path / "set", tmp_path / "codec"
+    render_dataset(sounds, clips=2, seconds=1.0, compositions={"single": 1.0})
+    SEANetCodec(num_codebooks=2, codebook_size=16, n_filters=2, dimension=8, lstm=0).save_pretrained(codec)
+    assert cli.main(["prepare", str(sounds), "--codec", str(codec), "--device", "cpu"]) == 0
+    assert np.load(sounds / "codes.npy").shape[:2] == (2, 2)
+    assert f"wrote {sounds / 'codes.npy'}" in capsys.readouterr().out
+    assert cli.main(["prepare", str(sounds), "--codec", str(codec)]) == 2
+    assert "--force" in capsys.readouterr().err
+    assert cli.main(["prepare", str(sounds), "-o", str(tmp_path / "out"), "--codec", str(codec)]) == 2
+    assert "was rendered" in capsys.readouterr().err

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from soundloom.codecs.base import Codec
 from soundloom.gen.text.encoder import TextEncoder, TextStates
-from soundloom.recipes.data.audiogen_module import AudioGenDataModule
+from soundloom.recipes.data.audiogen_module import AudioGenDataModule, SegmentSettings
 from soundloom.recipes.data.encoded_files import FolderSink
 from soundloom.recipes.data.encoding import encode_captions, encode_recordings
 from soundloom.recipes.data.folder import list_folder
@@ -251,7 +251,7 @@ def test_training_reads_it_at_random_places(sounds: Path, tmp_path: Path) -> Non
     out = tmp_path / "out"
     prepare_folder(check_folder(sounds), out, codec=PeakCodec(), text_encoder=LetterEncoder())
     data = AudioGenDataModule(
-        [str(out)], val_folders=[str(out)], segment_seconds=0.5, batch_size=3, sample_rate=RATE
+        [str(out)], val_folders=[str(out)], segment=SegmentSettings(0.5), batch_size=3, sample_rate=RATE
     )
     data.setup()
     captions = set()
@@ -288,7 +288,7 @@ def test_encoded_shards(sounds: Path, tmp_path: Path) -> None:
     )]  # fmt: skip
     assert [json.loads(s.members[".json"])["frames"] for s in samples] == [80, 80, 44, 80, 27]
     data = AudioGenDataModule(
-        [str(out)], val_folders=[str(out)], segment_seconds=1.0, batch_size=5, sample_rate=RATE
+        [str(out)], val_folders=[str(out)], segment=SegmentSettings(1.0), batch_size=5, sample_rate=RATE
     )
     data.setup()
     [batch] = data.val_dataloader()
@@ -334,8 +334,12 @@ def test_what_breaks_between_check_and_encoding_is_reported(
     assert json.loads((tmp_path / "out" / "report.json").read_text())["counts"] == {"unreadable": 1}
     for name in ("a.wav", "c.flac"):
         (sounds / name).write_bytes(b"broken")
-    with pytest.raises(ValueError, match=r"none of 3 recordings .*a\.wav"):
-        encode_recordings(list_folder(sounds).recordings, FolderSink(tmp_path / "out"), PeakCodec())
+    other = tmp_path / "other"
+    other.mkdir()
+    wrong = pytest.raises(ValueError, match=r"none of 3 recordings .*a\.wav")
+    with wrong, FolderSink(other) as sink:
+        encode_recordings(list_folder(sounds).recordings, sink, PeakCodec())
+    assert not list(other.iterdir()), "nothing is left of it"
 
 
 def test_nothing_half_done_is_left(sounds: Path, tmp_path: Path) -> None:
@@ -422,8 +426,7 @@ def test_half_a_file_is_listed_as_unreadable_and_not_encoded(tmp_path: Path, suf
     assert "breaks off early" in details[half.name]
     assert "no decoder" in details["song.m4a"]
     assert "ffmpeg -i song.m4a song.wav" in details["song.m4a"]
-    sink = FolderSink(tmp_path)
-    counts = encode_recordings(list_folder(folder).recordings, sink, PeakCodec())
-    sink.close()
+    with FolderSink(tmp_path) as sink:
+        counts = encode_recordings(list_folder(folder).recordings, sink, PeakCodec())
     assert counts.samples == 1
     assert set(counts.left_out) == {half.name, "song.m4a"}

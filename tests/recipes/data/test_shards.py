@@ -19,7 +19,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from soundloom.core.audio import AudioError
-from soundloom.recipes.data.captioned import Item
 from soundloom.recipes.data.shard_stream import ShardStream, StreamLoader
 from soundloom.recipes.data.shards import (
     Sample,
@@ -30,6 +29,7 @@ from soundloom.recipes.data.shards import (
     read_shard,
     split_name,
 )
+from soundloom.recipes.data.sources import Item
 
 keys = st.text("abcXYZ019_-é/", min_size=1, max_size=12).filter(
     lambda key: not key.startswith("/") and not key.endswith("/") and "//" not in key

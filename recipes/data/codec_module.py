@@ -1,9 +1,4 @@
-"""LightningDataModules: sound for codecs, captioned sound or codes for AudioGen, clips for the classifier.
-
-A rendered folder that is missing is an error that names the command which makes it, unless `render_clips`
-says how many clips to render in its place. A debug run (`--trainer.fast_dev_run 2`) renders only a few, into
-FOLDER-debug.
-"""
+"""Data module for codecs: crops of sound, out of folders or out of WebDataset shards."""
 
 from __future__ import annotations
 
@@ -17,85 +12,12 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from ..resume import mixed_seed, run_seed
-from .audiogen_module import AudioGenDataModule, held_out
-from .captioned import EncodedSource, Item, item_of_sample
-from .datasets import (
-    GAIN_DB,
-    HOLD_OUT_EVERY,
-    SILENCE_RMS,
-    AudioFiles,
-    ClipDataset,
-    CropDataset,
-    FixedCropDataset,
-    SoundSource,
-    in_silence,
-    rms,
-    with_gain,
-)
-from .rendering import RenderingDataModule, loader, positive
+from .crops import GAIN_DB, SILENCE_RMS, CropDataset, FixedCropDataset, in_silence, rms, with_gain
+from .items import item_of_sample
+from .rendering import RenderingDataModule, RenderSettings, loader, positive
 from .shard_stream import ShardStream, StreamLoader
-from .shards import Sample, find_shards, holds_shards
-
-__all__ = ["AudioDataModule", "AudioGenDataModule", "ClipDataModule", "TokenDataModule"]
-
-
-class ClipDataModule(RenderingDataModule):
-    """Clips of one sound each with their class: batches (audio float32 `[B, N]`, class int64 `[B]`).
-
-    Args:
-        train_dir: rendered folder to train on; its classes are `class_names`.
-        val_dir: rendered folder to validate on.
-        batch_size: B.
-        num_workers: loading processes; 0 loads in the main one.
-        seed: corpus seed for rendering (the validation folder uses its own split, so nothing is shared).
-
-    See RenderingDataModule for the rest.
-    """
-
-    def __init__(
-        self,
-        train_dir: str = "data/foley-classifier/train",
-        val_dir: str = "data/foley-classifier/validation",
-        batch_size: int = 64,
-        num_workers: int = 0,
-        sample_rate: int = 16000,
-        seconds: float = 5.0,
-        seed: int = 0,
-        render_clips: int | None = None,
-        render_jobs: int = 1,
-    ) -> None:
-        super().__init__(render_clips, render_jobs, {"single": 1.0}, seconds, sample_rate)
-        self.train_dir, self.val_dir, self.seed = train_dir, val_dir, seed
-        self.batch_size, self.num_workers = positive("batch_size", batch_size), num_workers
-        self.class_names: list[str] = []
-
-    def prepare_data(self) -> None:
-        self.render_missing(self.train_dir, "train", self.seed)
-        self.render_missing(self.val_dir, "validation", self.seed)
-
-    def setup(self, stage: str | None = None) -> None:
-        self.check_model(channels=1)
-        train, val = self.open_rendered(self.train_dir), self.open_rendered(self.val_dir)
-        folders = (
-            (train, val) if self.debugging else (train,)
-        )  # so few debug clips may miss a class in training
-        self.class_names = sorted(
-            {name for folder in folders for e in folder.entries for name in e["classes"]}
-        )
-        self.train_set = ClipDataset(train, self.class_names)
-        self.val_set = ClipDataset(val, self.class_names)
-
-    def train_dataloader(self) -> DataLoader[tuple[Tensor, int]]:
-        return loader(self.train_set, self.batch_size, self.num_workers, shuffle=True)
-
-    def val_dataloader(self) -> DataLoader[tuple[Tensor, int]]:
-        return loader(self.val_set, self.batch_size, self.num_workers)
-
-    def test_dataloader(self) -> DataLoader[tuple[Tensor, int]]:
-        return self.val_dataloader()
-
-    def predict_dataloader(self) -> DataLoader[tuple[Tensor, int]]:
-        return self.val_dataloader()
+from .shards import HOLD_OUT_EVERY, Sample, find_shards, held_out, holds_shards
+from .sources import AudioFiles, Item, SoundSource
 
 
 class AudioDataModule(RenderingDataModule):
@@ -115,9 +37,7 @@ class AudioDataModule(RenderingDataModule):
         val_samples: crops of validation, always the same.
         num_workers: loading processes; 0 loads in the main one.
         max_gigabytes: memory that one ordinary folder may take.
-        seed: corpus seed for rendering.
-
-    See RenderingDataModule for the rest.
+        render: what is rendered where a folder is missing.
     """
 
     def __init__(
@@ -133,12 +53,9 @@ class AudioDataModule(RenderingDataModule):
         val_samples: int = 256,
         num_workers: int = 0,
         max_gigabytes: float = 4.0,
-        seconds: float = 5.0,
-        seed: int = 0,
-        render_clips: int | None = None,
-        render_jobs: int = 1,
+        render: RenderSettings = RenderSettings(),
     ) -> None:
-        super().__init__(render_clips, render_jobs, None, seconds, sample_rate)
+        super().__init__(render, sample_rate)
         if not folders:
             raise ValueError("folders is empty; name at least one folder of sound")
         if weights is not None and (len(weights) != len(folders) or min(weights) < 0 or sum(weights) <= 0):
@@ -149,7 +66,7 @@ class AudioDataModule(RenderingDataModule):
             raise ValueError(f"segment_seconds must be 0.01..600, got {segment_seconds}")
         if channels not in (1, 2):
             raise ValueError(f"channels must be 1 or 2, got {channels}")
-        self.folders, self.val_folders, self.seed = list(folders), list(val_folders or []), seed
+        self.folders, self.val_folders = list(folders), list(val_folders or [])
         self.streamed = {holds_shards(folder) for folder in (*self.folders, *self.val_folders)} == {True}
         if self.streamed and weights is not None:
             raise ValueError(f"weights is {weights}, but shards are read in turn; leave weights out")
@@ -164,7 +81,7 @@ class AudioDataModule(RenderingDataModule):
         for split, folders in (("train", self.folders), ("validation", self.val_folders)):
             for position, folder in enumerate(folders):
                 if not holds_shards(folder):
-                    self.render_missing(folder, split, self.seed + position)
+                    self.render_missing(folder, split, self.render.seed + position)
 
     def setup(self, stage: str | None = None) -> None:
         self.check_model(channels=self.channels, samples=self.segment)
@@ -257,64 +174,3 @@ class AudioDataModule(RenderingDataModule):
 
 def _stack(items: list[Item]) -> Tensor:
     return torch.stack([item.audio for item in items if item.audio is not None])
-
-
-class TokenDataModule(AudioGenDataModule):
-    """AudioGenDataModule for encoded folders, with its own folders for validation.
-
-    Args:
-        train_dirs: encoded folders (codes.npy and metadata.jsonl) to train on.
-        val_dirs: encoded folders to validate on.
-        frames: T; shorter items are padded, longer ones cut.
-        batch_size: B.
-        repeats: how many times an epoch goes through each training folder; default once.
-        num_workers: loading processes; 0 loads in the main one.
-        codec: what encodes rendered folders that have no codes.npy yet, a folder or a name; None: such a
-            folder is an error.
-        seed: corpus seed for rendering.
-
-    See RenderingDataModule for the rest.
-    """
-
-    def __init__(
-        self,
-        train_dirs: list[str],
-        val_dirs: list[str],
-        frames: int = 250,
-        batch_size: int = 16,
-        repeats: list[int] | None = None,
-        num_workers: int = 0,
-        codec: str | None = None,
-        sample_rate: int = 16000,
-        seconds: float = 5.0,
-        seed: int = 0,
-        render_clips: int | None = None,
-        render_jobs: int = 1,
-        render_compositions: dict[str, float] | None = None,
-    ) -> None:
-        if not train_dirs or not val_dirs:
-            raise ValueError("train_dirs and val_dirs must each name at least one encoded folder")
-        super().__init__(
-            train_dirs,
-            val_dirs,
-            repeats,
-            frames=frames,
-            batch_size=batch_size,
-            sample_rate=sample_rate,
-            num_workers=num_workers,
-            codec=codec,
-            seconds=seconds,
-            seed=seed,
-            render_clips=render_clips,
-            render_jobs=render_jobs,
-            render_compositions=render_compositions,
-        )
-
-    def prepare_data(self) -> None:
-        if self.codec is not None:
-            super().prepare_data()
-
-    def setup(self, stage: str | None = None) -> None:
-        for folder in (*self.folders, *self.val_folders):
-            EncodedSource(self.locate(folder), 1)  # names the command that makes it, if it is missing
-        super().setup(stage)

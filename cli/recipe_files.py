@@ -1,0 +1,193 @@
+"""Recipe files: laid over the recipe that they extend, with settings under the names of today."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..gen.training.flat_settings import MOVED_SETTINGS, OPTIMIZER, nested_settings, present_name
+from .command import CommandError, did_you_mean
+
+RECIPES = Path(__file__).resolve().parents[1] / "recipes"
+EXTENDS = "extends"
+RENAMED = {"judge": "classifier"}  # recipes whose old names are still understood
+# Settings of data modules as they were called: name then -> dotted name now, for all of them and for some.
+_MOVED_DATA = {
+    "render_clips": "render.clips",
+    "render_jobs": "render.jobs",
+    "render_compositions": "render.compositions",
+    "seconds": "render.seconds",
+    "seed": "render.seed",
+}
+_MOVED_BY_CLASS = {
+    "AudioGenDataModule": {
+        "segment_seconds": "segment.seconds",
+        "tail_seconds": "segment.tail_seconds",
+        "frames": "segment.frames",
+        "captions": "caption.required",
+        "normalize_captions": "caption.normalize",
+        "samples_per_epoch": "shards.samples_per_epoch",
+        "shuffle_buffer": "shards.shuffle_buffer",
+        "codec": "render.codec",
+        "train_dirs": "folders",  # of audiogen_foley, whose data had a class of its own
+        "val_dirs": "val_folders",
+    },
+    "TokenDataModule": {"codec": "render.codec"},
+}
+
+
+def bundled_recipe(name: str) -> Path | None:
+    """The recipe of the package that NAME, NAME.yaml or recipes/NAME.yaml stands for, or None."""
+    plain = name.removeprefix("recipes/").removesuffix(".yaml")
+    path = RECIPES / f"{RENAMED.get(plain, plain)}.yaml"
+    return path if path.is_file() and path.resolve().is_relative_to(RECIPES) else None
+
+
+def find_recipe(name: str, beside: Path | None = None) -> Path:
+    """The file that a recipe's name means: a path, a file beside another recipe, or one of the package.
+
+    Raises:
+        CommandError: there is none; the message names those that are near.
+    """
+    if Path(name).exists():
+        return Path(name)
+    if beside is not None and (beside.parent / name).is_file():
+        return beside.parent / name
+    found = bundled_recipe(name)
+    if found is None:
+        known = sorted(path.relative_to(RECIPES).as_posix()[:-5] for path in RECIPES.rglob("*.yaml"))
+        hint = did_you_mean(name, known) or f"; use a .yaml file, or one of {', '.join(known)}"
+        raise CommandError(f"there is no recipe {name!r}{hint}")
+    return found
+
+
+def read_recipe(path: Path, above: Sequence[Path] = ()) -> Any:
+    """What a recipe says, over what the recipe that it `extends` says; `${…}` stay as they are.
+
+    Args:
+        path: a YAML file.
+        above: recipes that extend this one.
+
+    Raises:
+        CommandError: it extends a recipe that is not there, or itself.
+        OSError, ValueError: it cannot be read, or is no YAML.
+    """
+    from omegaconf import OmegaConf
+
+    found = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
+    if not isinstance(found, dict):
+        return found
+    base = found.pop(EXTENDS, None)
+    if base is not None:
+        lower = find_recipe(str(base), path)
+        if lower.resolve() in [each.resolve() for each in (path, *above)]:
+            raise CommandError(f"{path} extends {base}, which extends it in turn; leave out one of the two")
+        found = laid_over(read_recipe(lower, (path, *above)), found)
+    return under_present_names(found)
+
+
+def laid_over(base: Any, upper: Any) -> Any:
+    """`upper` in place of `base`, but mapping by mapping; a part of another class replaces the whole part."""
+    if not isinstance(base, dict) or not isinstance(upper, dict):
+        return upper
+    if upper.get("class_path", base.get("class_path")) != base.get("class_path"):
+        return upper
+    return base | {key: laid_over(base.get(key), value) for key, value in upper.items()}
+
+
+def under_present_names(recipe: dict[str, Any]) -> dict[str, Any]:
+    """A recipe whose settings have the names of today (see gen/training/flat_settings.py).
+
+    The default optimiser of a language model stands in it too, so that its learning rate can be set on the
+    command line.
+    """
+    found = recipe
+    model, data = recipe.get("model"), recipe.get("data")
+    if _trains_audiogen(recipe) and isinstance(model, dict):
+        settings = {"optimizer": OPTIMIZER, **nested_settings(model.get("init_args") or {})}
+        found = _renamed_references(found | {"model": model | {"init_args": settings}})
+        data = found.get("data")
+    if isinstance(data, dict) and data.get("init_args") and (moved := _moved_data(recipe)):
+        found = found | {"data": data | {"init_args": nested_settings(data["init_args"], moved)}}
+    return found
+
+
+def _moved_data(recipe: Mapping[str, Any] | None) -> dict[str, str]:
+    """Settings of a recipe's data that have another name today; none where the data is not ours."""
+    data = (recipe or {}).get("data")
+    path = str(data.get("class_path")) if isinstance(data, Mapping) else ""
+    if not path.startswith("soundloom.recipes.data"):
+        return {}
+    return _MOVED_DATA | _MOVED_BY_CLASS.get(path.rpartition(".")[2], {})
+
+
+def _renamed_references(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _renamed_references(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_renamed_references(each) for each in value]
+    if not isinstance(value, str):
+        return value
+    return re.sub(
+        r"\$\{model\.init_args\.([\w.]+)\}",
+        lambda found: f"${{model.init_args.{present_name(found[1])}}}",
+        value,
+    )
+
+
+def present_words(words: Sequence[str]) -> list[str]:
+    """Command-line words under the names of today: `--model.dim 64` is `--model.lm.dim 64`.
+
+    What every recipe has stays a word for all of them: `--model.learning_rate`, `--data.segment_seconds`.
+    """
+    recipe = recipe_of(words)
+    moved = {"model": MOVED_SETTINGS if _trains_audiogen(recipe) else {}, "data": _moved_data(recipe)}
+    found = []
+    for word in words:
+        option, equals, value = word.partition("=")
+        match = re.fullmatch(r"--(model|data)\.(?:init_args\.)?([\w.]+)", option)
+        if match and moved[match[1]]:
+            option = f"--{match[1]}.{present_name(match[2], moved[match[1]])}"
+        found.append(f"{option}{equals}{value}")
+    return _with_null_parts(found, [part for part, names in moved.items() if names])
+
+
+def _with_null_parts(words: Sequence[str], parts: Sequence[str]) -> list[str]:
+    """`--model.text.settings null` as `--model.text={settings: null}`.
+
+    jsonargparse takes the null of a part of a part for the word "None".
+    """
+    found = list(words)
+    for place, word in enumerate(words):
+        option, equals, value = word.partition("=")
+        match = re.fullmatch(r"--(model|data)\.(\w+)\.(\w+)", option)
+        if not match or match[1] not in parts:
+            continue
+        if equals and value == "null":
+            found[place] = f"--{match[1]}.{match[2]}={{{match[3]}: null}}"
+        elif not equals and words[place + 1 : place + 2] == ["null"]:
+            found[place : place + 2] = [f"--{match[1]}.{match[2]}", f"{{{match[3]}: null}}"]
+    return found
+
+
+def recipe_of(words: Sequence[str]) -> dict[str, Any] | None:
+    """What the last recipe on a command line says, or None."""
+    config = None
+    for word, following in zip(words, [*words[1:], ""], strict=True):
+        option, equals, value = word.partition("=")
+        if option in ("-c", "--config"):
+            config = value if equals else following
+    if config is None or not Path(config).is_file():
+        return None
+    try:
+        found = read_recipe(Path(config))
+    except (OSError, ValueError):  # the parser says what is wrong with it
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _trains_audiogen(recipe: Mapping[str, Any] | None) -> bool:
+    model = (recipe or {}).get("model")
+    return isinstance(model, Mapping) and str(model.get("class_path")).endswith(".AudioGenModule")
