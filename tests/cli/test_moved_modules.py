@@ -12,7 +12,7 @@ from soundloom import ClassifierScorer
 from soundloom.cli.evaluate import embedder
 from soundloom.cli.moved_modules import MOVED, know_moved_modules
 from soundloom.cli.options import add_classifier
-from soundloom.cli.training_help import bundled_recipe
+from soundloom.cli.recipe_files import bundled_recipe
 from soundloom.core.checkpoint import BUNDLED_MODELS
 from soundloom.core.hub import resolve_model
 from soundloom.gen import JudgeScorer

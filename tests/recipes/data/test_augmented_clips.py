@@ -14,6 +14,7 @@ import torch
 
 from soundloom.core.audio import AudioError
 from soundloom.recipes.data import AudioGenDataModule, ClipDataModule, augmented_folder
+from soundloom.recipes.data.audiogen_module import SegmentSettings
 from soundloom.recipes.data.augmentation import Augmentation
 from soundloom.recipes.data.augmented_clips import (
     AugmentedClips,
@@ -235,7 +236,7 @@ def test_the_folder_is_what_training_reads(sounds: Path, tmp_path: Path, codec: 
     assert prepared["samples"] == 50
     assert [path.name for path in tmp_path.iterdir()] == ["mix"]
 
-    data = AudioGenDataModule([str(tmp_path / "mix")], segment_seconds=1.0, batch_size=4)
+    data = AudioGenDataModule([str(tmp_path / "mix")], segment=SegmentSettings(seconds=1.0), batch_size=4)
     data.setup()
     torch.manual_seed(0)
     prompts = {data.train_set[0].caption for _ in range(30)}
