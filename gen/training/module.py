@@ -369,7 +369,7 @@ class AudioGenModule(ExportsModel):
     def export(self, folder: Path, *, weights: str = "float") -> None:
         """Write an AudioGen folder with the settings that this module was given."""
         own = self.export_settings
-        self.save_pretrained(folder, codec=own.codec, weights=weights, **own.pipelinesettings_of())
+        self.save_pretrained(folder, codec=own.codec, weights=weights, **own.pipeline_settings())
 
     def save_pretrained(
         self,
