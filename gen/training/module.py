@@ -31,6 +31,7 @@ from .examples import decoded_examples, generate_codes
 from .export_checkpoint import read_checkpoint
 from .flat_settings import OPTIMIZER, nested_settings
 from .fsdp import shard
+from .infill import Infilling, entropies_with_gaps, gap_entropies
 from .objective import (
     CodeBatch,
     Objective,
@@ -149,6 +150,14 @@ class AudioGenModule(ExportsModel):
             self.lm = self.start.language_model(text_dim=encoder.dim, dropout=lm.dropout)
         else:
             self.lm = AudioLM(replace(lm, text_dim=encoder.dim))
+        self.infilling: Infilling | None = None
+        if objective.infill_share:
+            if not self.lm.infill_frames:
+                raise ValueError(
+                    f"objective.infill_share is {objective.infill_share}, but the model has no weights for gaps; "
+                    "set lm.infill_frames to the frames of the longest gap, and train from random weights"
+                )
+            self.infilling = Infilling(objective.infill_share, self.lm.infill_frames)
         self.codebook_shares = None
         if objective.codebook_weights is not None:
             self.codebook_shares = share_weights(objective.codebook_weights, self.lm.num_codebooks)
@@ -227,10 +236,20 @@ class AudioGenModule(ExportsModel):
             )
         return encoded_captions(states, batch["text_mask"], prompts)
 
-    def cross_entropies(self, batch: CodeBatch, prompts: Sequence[str]) -> Tensor:
-        """Mean cross entropy in nats of each codebook over the batch's predicted codes: `[K]`."""
+    def cross_entropies(self, batch: CodeBatch, prompts: Sequence[str], *, gaps: bool = False) -> Tensor:
+        """Mean cross entropy in nats of each codebook over the batch's predicted codes: `[K]`.
+
+        Args:
+            batch: of codes or sound.
+            prompts: B captions, "" for none.
+            gaps: give a gap to the share of the items that `objective.infill_share` says.
+        """
         codes, lengths = self.codes_of(batch)
-        sums, counts = summed_entropies(self.lm, codes, lengths, self.text_of(batch, prompts))
+        text = self.text_of(batch, prompts)
+        if gaps and self.infilling is not None:
+            sums, counts = entropies_with_gaps(self.lm, codes, lengths, text, self.infilling)
+        else:
+            sums, counts = summed_entropies(self.lm, codes, lengths, text)
         return sums / mean_of_processes(self._trainer, counts).clamp_min(1e-9)
 
     def training_step(self, batch: CodeBatch, batch_idx: int) -> Tensor:
@@ -238,7 +257,8 @@ class AudioGenModule(ExportsModel):
         return self._loss(batch, self.drop_captions(batch["prompts"]), "train")
 
     def validation_step(self, batch: CodeBatch, batch_idx: int) -> Tensor:
-        """Loss with all captions."""
+        """Loss with all captions, of items without a gap; that of items with one is logged beside it."""
+        self._log_infill_loss(batch)
         return self._loss(batch, batch["prompts"], "val")
 
     def test_step(self, batch: CodeBatch, batch_idx: int) -> Tensor:
@@ -288,8 +308,18 @@ class AudioGenModule(ExportsModel):
             f"soundloom demo --model {folder}",
         ]
 
+    def _log_infill_loss(self, batch: CodeBatch) -> None:
+        """Log the loss of a batch whose items all have their middle third to fill."""
+        if self.infilling is None:
+            return
+        codes, lengths = self.codes_of(batch)
+        sizes = torch.full((len(codes),), codes.shape[-1]) if lengths is None else lengths.clamp_min(1)
+        gaps, text = self.infilling.middle_thirds(sizes), self.text_of(batch, batch["prompts"])
+        sums, counts = gap_entropies(self.lm, codes, sizes, text, gaps)
+        self.log("val/infill_loss", (sums / counts).mean(), batch_size=len(codes), sync_dist=True)
+
     def _loss(self, batch: CodeBatch, prompts: Sequence[str], stage: str) -> Tensor:
-        entropies = self.cross_entropies(batch, prompts)
+        entropies = self.cross_entropies(batch, prompts, gaps=stage == "train")
         loss = mean_entropy(entropies, self.codebook_shares)
         seen = mean_of_processes(self._trainer, entropies.detach())
         values = {f"{stage}/ce_{k}": value for k, value in enumerate(seen)}
@@ -397,3 +427,13 @@ class AudioGenModule(ExportsModel):
         pipeline = AudioGen(merge_lora(self.lm), self.text_encoder, found, **(known | settings))
         pipeline.save_pretrained(folder, weights=weights)
         return pipeline
+
+
+def _settings(kind: type[Any], value: Any) -> Any:
+    """Settings as they were given, out of the mapping that a checkpoint holds, or (None) the default ones."""
+    return kind(**(value or {})) if value is None or isinstance(value, Mapping) else value
+
+
+def _name(value: Any) -> str | None:
+    """A model as a checkpoint can name it: objects cannot be named."""
+    return value if isinstance(value, str) else None

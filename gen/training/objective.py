@@ -29,6 +29,9 @@ class Objective:
         codebook_weights: relative weights of the K codebooks in the loss that is trained on, such as
             [1, 0.25, 0.1, 0.06]; None: all count alike, as in AudioGen. What is logged as loss stays the
             plain mean, so that runs with other weights compare.
+        infill_share: chance that an item is trained with a gap to fill (see infill.py); wants a model whose
+            `infill_frames` is not 0. What is logged for validation stays that of items without a gap; that of
+            items with one is "infill_loss".
 
     Raises:
         ValueError: a chance outside 0 to 1.
@@ -36,10 +39,12 @@ class Objective:
 
     caption_dropout: float = 0.1
     codebook_weights: list[float] | None = None
+    infill_share: float = 0.0
 
     def __post_init__(self) -> None:
-        if not 0.0 <= self.caption_dropout <= 1.0:
-            raise ValueError(f"caption_dropout is {self.caption_dropout}; allowed are 0 to 1")
+        for name in ("caption_dropout", "infill_share"):
+            if not 0.0 <= getattr(self, name) <= 1.0:
+                raise ValueError(f"{name} is {getattr(self, name)}; allowed are 0 to 1")
 
 
 class CodeBatch(TypedDict, total=False):
