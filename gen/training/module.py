@@ -208,11 +208,13 @@ class AudioGenModule(ExportsModel):
     def codes_of(self, batch: CodeBatch) -> tuple[Tensor, Tensor | None]:
         """The batch's codes int64 `[B, K, T]`, and how many frames of each are no padding: `[B]` or None.
 
+        Of data with more codebooks than the model has, the first K count.
+
         Raises:
             ValueError: the batch holds sound, and there is no codec.
         """
         if "codes" in batch:
-            return batch["codes"], batch.get("lengths")
+            return batch["codes"][:, : self.lm.num_codebooks], batch.get("lengths")
         if self._codec is None:
             raise ValueError(
                 "the data brings sound, but codec is not set; set model.codec to the codec that turns it "

@@ -149,12 +149,12 @@ def make_data(config: dict[str, Any]) -> None:
     if not data.get("render", {}).get("codec"):
         return
     for name in (*data["folders"], *data["val_folders"]):  # of codes
-        make_codes(Path(name))
+        make_codes(Path(name), config["model"]["init_args"]["lm"]["num_codebooks"])
 
 
-def make_codes(folder: Path) -> None:
+def make_codes(folder: Path, num_codebooks: int) -> None:
     rng = np.random.default_rng(0)
-    codes = rng.integers(0, SMALL_MODEL["codebook_size"], (6, 4, 30))
+    codes = rng.integers(0, SMALL_MODEL["codebook_size"], (6, num_codebooks, 30))
     np.save(folder / "codes.npy", codes.astype(np.int16))
     (folder / "audio.npy").unlink()
     lines = [json.dumps({"caption": f"sound {n}", "captions": [f"sound {n}", "a sound"]}) for n in range(6)]
