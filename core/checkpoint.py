@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import warnings
 from collections.abc import Iterable
 from pathlib import Path
 from textwrap import shorten
@@ -74,7 +75,9 @@ def read_torch(file: Path, *, mapped: bool = False) -> Any:
         ModelError: it is truncated or damaged, or holds more than tensors and plain values.
     """
     try:
-        return torch.load(file, map_location="cpu", weights_only=True, mmap=mapped)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Detected pickle protocol")  # it loads, or is refused
+            return torch.load(file, map_location="cpu", weights_only=True, mmap=mapped)
     except (OSError, RuntimeError, pickle.UnpicklingError, EOFError, KeyError, ValueError) as error:
         # torch says of what it does not unpickle how to unpickle it all the same.
         reason = "" if isinstance(error, pickle.UnpicklingError) else f" ({brief(error)})"
