@@ -154,8 +154,8 @@ class AudioGenModule(ExportsModel):
         if objective.infill_share:
             if not self.lm.infill_frames:
                 raise ValueError(
-                    f"objective.infill_share is {objective.infill_share}, but the model has no weights "
-                    "for gaps; set lm.infill_frames to the frames of the longest gap, and train from random weights"
+                    f"objective.infill_share is {objective.infill_share}, but the model has no weights for "
+                    "gaps; set lm.infill_frames to the frames of the longest, and train from random weights"
                 )
             self.infilling = Infilling(objective.infill_share, self.lm.infill_frames)
         self.codebook_shares = None
