@@ -6,6 +6,7 @@ dropout for classifier-free guidance. Letters: B items, K codebooks, T frames, L
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import partial
@@ -361,7 +362,8 @@ class AudioGenModule(ExportsModel):
             )
         if "optimizer" not in changed:  # that of a checkpoint is in its state
             settings.pop("optimizer", None)
-        module = cls(**{key: value for key, value in settings.items() if key in cls.__init__.__kwdefaults__})
+        known = inspect.signature(cls.__init__).parameters
+        module = cls(**{key: value for key, value in settings.items() if key in known})
         module.on_load_checkpoint(dict(checkpoint))
         module.load_state_dict(checkpoint["state_dict"])
         return module
