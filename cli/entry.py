@@ -72,8 +72,7 @@ def main(args: Sequence[str] | None = None) -> int:
         parser.error(f"no command is given{choices}")
     run = COMMANDS[options.command].run
     debug = getattr(options, "debug", False)
-    if debug:
-        logging.getLogger("soundloom").setLevel(logging.DEBUG)
+    logging.getLogger("soundloom").setLevel(logging.DEBUG if debug else logging.NOTSET)
     return run_guarded(lambda: run(options), debug=debug)
 
 

@@ -283,7 +283,7 @@ def test_every_option_of_the_short_help_is_one(
 
 
 @pytest.mark.parametrize(
-    ("part", "option"), [("model", "--model.init_args.commitment_weight"), ("data", "segment_seconds")]
+    ("part", "option"), [("model", "--model.init_args.losses.commitment"), ("data", "segment_seconds")]
 )
 def test_the_settings_of_a_recipe_s_model_and_data_are_shown(
     part: str, option: str, capsys: pytest.CaptureFixture[str]

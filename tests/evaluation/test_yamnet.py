@@ -145,6 +145,8 @@ def reference_and_ours() -> tuple[Any, YAMNet]:
     return module, YAMNet.from_pretrained(PUBLISHED)
 
 
+@pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")  # of the script
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_the_figures_are_those_of_the_published_script() -> None:
     module, ours = reference_and_ours()
     audio = torch.cat([sounds(4, 3 * RATE), sounds(4, 3 * RATE, seed=1).abs()])
