@@ -21,6 +21,7 @@ from ...codecs.base import Codec
 from ...core.example import AudioFormat, Example
 from ...core.exports_model import EXPORT_KEY, ExportsModel
 from ...core.hub import DEFAULT_CODEC
+from ...core.learning_rate_schedule import LearningRateSchedule
 from ..model.config import AudioLMConfig
 from ..model.lm import AudioLM
 from ..model.lora import LoRASettings, add_lora, fingerprint, merge_lora, save_only_trained
@@ -29,7 +30,7 @@ from ..text.embedded import EmbeddedTextEncoder
 from ..text.encoder import TextEncoder, TextStates
 from .examples import decoded_examples, generate_codes
 from .export_checkpoint import read_checkpoint
-from .flat_settings import OPTIMIZER, nested_settings
+from .flat_settings import AUDIOGEN, OPTIMIZER
 from .fsdp import shard
 from .infill import Infilling, entropies_with_gaps, gap_entropies
 from .objective import (
@@ -54,7 +55,6 @@ from .parts import (
     name_of,
     settings_of,
 )
-from .schedule import LearningRateSchedule
 
 
 class AudioGenModule(ExportsModel):
@@ -385,7 +385,7 @@ class AudioGenModule(ExportsModel):
 
     @classmethod
     def _restored(cls, checkpoint: Mapping[str, Any], changed: Mapping[str, Any]) -> Self:
-        settings = nested_settings(checkpoint.get("hyper_parameters") or {}) | dict(changed)
+        settings = AUDIOGEN.nested(checkpoint.get("hyper_parameters") or {}) | dict(changed)
         named = settings_of(TextSettings, settings.get("text")).encoder or settings.get("init_from")
         if named is None:
             raise ValueError(

@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader
 
 from soundloom.codecs.seanet.model import SEANetCodec
 from soundloom.codecs.seanet.module import DiscriminatorSettings, SEANetLosses, SEANetModule
-from soundloom.core.schedule import WarmupCosine
+from soundloom.core.learning_rate_schedule import LearningRateSchedule
 
 from .tiny import NO_DISCRIMINATOR
 
@@ -50,7 +50,7 @@ def test_the_loss_falls_and_all_stages_are_passed(tmp_path):
     module = make_module(
         losses=SEANetLosses(mel_floor=1e-2, quantizer_start=5),
         discriminator=DiscriminatorSettings(n_filters=2, n_ffts=(64,), start=10),
-        scheduler=WarmupCosine(3, 0.1, 60),
+        scheduler=LearningRateSchedule("cosine", 3, 0.1, 60),
     )
     data = DataLoader(tones(64), batch_size=4)
     before = trainer(tmp_path).validate(module, data, verbose=False)[0]["val/mel"]
@@ -69,7 +69,7 @@ def test_resuming_gives_the_same_weights_as_going_on(tmp_path):
         run.fit(module, DataLoader(data, batch_size=16), ckpt_path=checkpoint)
         return run
 
-    settings = {"discriminator": NO_DISCRIMINATOR, "scheduler": WarmupCosine(4, 0.1, 12)}
+    settings = {"discriminator": NO_DISCRIMINATOR, "scheduler": LearningRateSchedule("cosine", 4, 0.1, 12)}
     whole = make_module(**settings)
     fit(whole, 8)
     half = make_module(**settings)
