@@ -30,8 +30,8 @@ from ..gen.training import fsdp
 from ..recipes.board import Board, PredictionFiles
 from ..recipes.checkpoints import Checkpoints, LastStep, check_folder_is_free, last_checkpoint
 from ..recipes.interrupt import RunStopped, StopSignals
-from ..recipes.progress import StepProgress
 from ..recipes.resume import StepSeed
+from ..recipes.step_progress import StepProgress
 from .command import did_you_mean
 from .moved_modules import know_moved_modules
 from .recipe_files import read_recipe

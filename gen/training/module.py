@@ -32,7 +32,7 @@ from .examples import decoded_examples, generate_codes
 from .export_checkpoint import read_checkpoint
 from .flat_settings import AUDIOGEN, OPTIMIZER
 from .fsdp import shard
-from .infill import Infilling, entropies_with_gaps, gap_entropies
+from .infilling import Infilling, entropies_with_gaps, gap_entropies
 from .objective import (
     CodeBatch,
     Objective,

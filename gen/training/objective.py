@@ -29,9 +29,9 @@ class Objective:
         codebook_weights: relative weights of the K codebooks in the loss that is trained on, such as
             [1, 0.25, 0.1, 0.06]; None: all count alike, as in AudioGen. What is logged as loss stays the
             plain mean, so that runs with other weights compare.
-        infill_share: chance that an item is trained with a gap to fill (see infill.py); wants a model whose
-            `infill_frames` is not 0. What is logged for validation stays that of items without a gap; that of
-            items with one is "infill_loss".
+        infill_share: chance that an item is trained with a gap to fill (see infilling.py); wants a model
+            whose `infill_frames` is not 0. What is logged for validation stays that of items without a gap;
+            that of items with one is "infill_loss".
 
     Raises:
         ValueError: a chance outside 0 to 1.
