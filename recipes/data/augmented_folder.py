@@ -56,7 +56,7 @@ def write_augmented(
     Args:
         out: folder to make. Until it is complete, what is done lies beside it, in .NAME.parts, from which the
             same call goes on.
-        recordings: with captions, see `augmented_clips.read_recordings`.
+        recordings: with captions, see `recordings.read_recordings`.
         settings: of the mix.
         codec: name, folder or hub id; None: write sound.
         codebooks: how many of the codec's are written; None: all.
