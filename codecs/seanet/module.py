@@ -372,7 +372,5 @@ class SEANetModule(ExportsModel):
     def save_pretrained(self, folder: str | Path, *, dtype: torch.dtype = torch.float32) -> None:
         """Write a copy for `SEANetCodec.from_pretrained`: weight norms folded, weights as `dtype`."""
         stored = copy.deepcopy(self.codec).fold_weight_norm()
-        nn.Module.to(
-            stored, dtype
-        )  # diffusers' own warns of modules to keep in float32, of which there are none
+        nn.Module.to(stored, dtype)  # that of diffusers warns about every change of dtype
         stored.save_pretrained(folder)

@@ -7,6 +7,8 @@ from functools import partial
 
 import lightning
 import torch
+from diffusers.models import modeling_utils
+from safetensors.torch import load_file
 from torch.utils.data import DataLoader
 
 from soundloom.codecs.seanet.model import SEANetCodec
@@ -59,6 +61,15 @@ def test_the_loss_falls_and_all_stages_are_passed(tmp_path):
     after = trainer(tmp_path).validate(module, data, verbose=False)[0]
     assert after["val/mel"] < 0.8 * before
     assert after["val/codes_used"] > 1
+
+
+def test_what_is_saved_has_its_dtype_without_a_warning(tmp_path, monkeypatch):
+    said = []
+    monkeypatch.setattr(modeling_utils.logger, "warning", said.append)
+    make_module().save_pretrained(tmp_path, dtype=torch.bfloat16)
+    saved = load_file(tmp_path / "diffusion_pytorch_model.safetensors")
+    assert {value.dtype for value in saved.values() if value.is_floating_point()} == {torch.bfloat16}
+    assert said == []
 
 
 def test_resuming_gives_the_same_weights_as_going_on(tmp_path):
