@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from soundloom.recipes.foley import parametric
-from soundloom.recipes.foley.synth import fit, scatter
+from soundloom.recipes.foley.granular import scatter
+from soundloom.recipes.foley.synth import fit
 
 RATE = 16000
 Range = tuple[float, float]

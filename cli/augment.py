@@ -84,8 +84,9 @@ def run_augment(options: argparse.Namespace) -> int:
         )
     from ..evaluation.prompts import BUNDLED_PROMPTS, read_prompts
     from ..recipes.data.augmentation import Augmentation
-    from ..recipes.data.augmented_clips import MixSettings, read_recordings
+    from ..recipes.data.augmented_clips import MixSettings
     from ..recipes.data.augmented_folder import write_augmented
+    from ..recipes.data.recordings import read_recordings
 
     alone: dict[str, Any] = {"compositions": {"single": 1.0}} if options.single or options.plain else {}
     if options.plain:

@@ -52,10 +52,10 @@ def add_compare_latents_arguments(parser: argparse.ArgumentParser) -> None:
 def run_compare_latents(options: argparse.Namespace) -> None:
     """Decode everything in every way, and print a table for each set of sounds."""
     from ..core.files import check_file_destination
-    from ..evaluation.compare_latents import HELD_OUT, compare_latents, load_models, table
     from ..evaluation.embedders import NamedClassifier
     from ..evaluation.evaluate_sounds import folder_examples
     from ..evaluation.held_out_examples import held_out_examples
+    from ..evaluation.latent_comparison import HELD_OUT, compare_latents, load_models, table
     from ..evaluation.report import write_report
 
     if options.json is not None:

@@ -47,9 +47,9 @@ def run_compare_models(options: argparse.Namespace) -> None:
     if options.output is not None and options.output.suffix not in PICTURES:
         raise CommandError(f"-o is {options.output}; it must end in {', '.join(PICTURES)}")
     from ..core.files import check_file_destination
-    from ..evaluation.compare_models import compare_models, table
     from ..evaluation.embedders import NamedClassifier
     from ..evaluation.evaluate_sounds import folder_examples
+    from ..evaluation.model_comparison import compare_models, table
     from ..evaluation.report import write_report
     from ..gen.pipeline import AudioGen
 

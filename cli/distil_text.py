@@ -23,9 +23,12 @@ def add_distil_text_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run_distil_text(options: argparse.Namespace) -> None:
     """Distil the table."""
-    from ..recipes.distil_text import distil, find_minilm
+    from ..recipes.distil_token_table import distil_token_table, find_minilm
 
-    print(distil(find_minilm(), options.out, dim=options.dim, a=options.zipf_a, force=options.force))
+    table = distil_token_table(
+        find_minilm(), options.out, dim=options.dim, a=options.zipf_a, force=options.force
+    )
+    print(table)
 
 
 COMMANDS = (

@@ -11,6 +11,7 @@ MOVED = {
     "soundloom.gen.judge_module": "soundloom.evaluation.classifier_module",
     "soundloom.gen.module": "soundloom.gen.training.module",
     "soundloom.recipes.data.modules": "soundloom.recipes.data",
+    "soundloom.recipes.progress": "soundloom.recipes.step_progress",
 }
 
 

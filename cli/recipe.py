@@ -30,9 +30,8 @@ from ..gen.training import fsdp
 from ..recipes.board import Board, PredictionFiles
 from ..recipes.checkpoints import Checkpoints, LastStep, check_folder_is_free, last_checkpoint
 from ..recipes.interrupt import RunStopped, StopSignals
-from ..recipes.progress import StepProgress
 from ..recipes.resume import StepSeed
-from .codec_recipes import with_present_names
+from ..recipes.step_progress import StepProgress
 from .command import did_you_mean
 from .moved_modules import know_moved_modules
 from .recipe_files import read_recipe
@@ -55,10 +54,6 @@ class RecipeParser(LightningArgumentParser):
 
         content = OmegaConf.to_yaml(OmegaConf.create(read_recipe(Path(str(path)))))
         return self.parse_string(content, *args, path=Path(str(path)).name, **options)
-
-    def parse_string(self, content: str, *args: Any, **options: Any) -> Any:
-        """Read what a recipe says, settings under the names of today."""
-        return super().parse_string(with_present_names(content), *args, **options)
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         if not self.exit_on_error:  # one that jsonargparse uses itself, for the settings of a class

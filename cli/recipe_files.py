@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..gen.training.flat_settings import MOVED_SETTINGS, OPTIMIZER, nested_settings, present_name
+from ..core.moved_settings import MovedSettings
 from .command import CommandError, did_you_mean
 
 RECIPES = Path(__file__).resolve().parents[1] / "recipes"
@@ -98,41 +98,51 @@ def laid_over(base: Any, upper: Any) -> Any:
 
 
 def under_present_names(recipe: dict[str, Any]) -> dict[str, Any]:
-    """A recipe whose settings have the names of today (see gen/training/flat_settings.py).
+    """A recipe whose settings have the names of today.
 
-    The default optimiser of a language model stands in it too, so that its learning rate can be set on the
-    command line.
+    The default optimiser of its model stands in it too, so that its learning rate can be set on the command
+    line.
     """
     found = recipe
-    model, data = recipe.get("model"), recipe.get("data")
-    if _trains_audiogen(recipe) and isinstance(model, dict):
-        settings = {"optimizer": OPTIMIZER, **nested_settings(model.get("init_args") or {})}
-        found = _renamed_references(found | {"model": model | {"init_args": settings}})
-        data = found.get("data")
-    if isinstance(data, dict) and data.get("init_args") and (moved := _moved_data(recipe)):
-        found = found | {"data": data | {"init_args": nested_settings(data["init_args"], moved)}}
+    model, moved = recipe.get("model"), _moved_model(recipe)
+    if moved is not None and isinstance(model, dict):
+        settings = {"optimizer": moved.defaults["optimizer"], **moved.nested(model.get("init_args") or {})}
+        found = _renamed_references(found | {"model": model | {"init_args": settings}}, moved)
+    data, moved = found.get("data"), _moved_data(recipe)
+    if moved is not None and isinstance(data, dict) and data.get("init_args"):
+        found = found | {"data": data | {"init_args": moved.nested(data["init_args"])}}
     return found
 
 
-def _moved_data(recipe: Mapping[str, Any] | None) -> dict[str, str]:
-    """Settings of a recipe's data that have another name today; none where the data is not ours."""
+def _moved_model(recipe: Mapping[str, Any] | None) -> MovedSettings | None:
+    """Settings of a recipe's model that have another name today; None where it has none."""
+    from ..codecs.flat_trainer_settings import TRAINERS  # imports torch
+    from ..gen.training.flat_settings import AUDIOGEN
+
+    model = (recipe or {}).get("model")
+    path = str(model.get("class_path")) if isinstance(model, Mapping) else ""
+    return {**TRAINERS, "AudioGenModule": AUDIOGEN}.get(path.rpartition(".")[2])
+
+
+def _moved_data(recipe: Mapping[str, Any] | None) -> MovedSettings | None:
+    """Settings of a recipe's data that have another name today; None where the data is not ours."""
     data = (recipe or {}).get("data")
     path = str(data.get("class_path")) if isinstance(data, Mapping) else ""
     if not path.startswith("soundloom.recipes.data"):
-        return {}
-    return _MOVED_DATA | _MOVED_BY_CLASS.get(path.rpartition(".")[2], {})
+        return None
+    return MovedSettings(_MOVED_DATA | _MOVED_BY_CLASS.get(path.rpartition(".")[2], {}))
 
 
-def _renamed_references(value: Any) -> Any:
+def _renamed_references(value: Any, moved: MovedSettings) -> Any:
     if isinstance(value, dict):
-        return {key: _renamed_references(each) for key, each in value.items()}
+        return {key: _renamed_references(each, moved) for key, each in value.items()}
     if isinstance(value, list):
-        return [_renamed_references(each) for each in value]
+        return [_renamed_references(each, moved) for each in value]
     if not isinstance(value, str):
         return value
     return re.sub(
         r"\$\{model\.init_args\.([\w.]+)\}",
-        lambda found: f"${{model.init_args.{present_name(found[1])}}}",
+        lambda found: f"${{model.init_args.{moved.present_name(found[1])}}}",
         value,
     )
 
@@ -143,15 +153,15 @@ def present_words(words: Sequence[str]) -> list[str]:
     What every recipe has stays a word for all of them: `--model.learning_rate`, `--data.segment_seconds`.
     """
     recipe = recipe_of(words)
-    moved = {"model": MOVED_SETTINGS if _trains_audiogen(recipe) else {}, "data": _moved_data(recipe)}
+    moved = {"model": _moved_model(recipe), "data": _moved_data(recipe)}
     found = []
     for word in words:
         option, equals, value = word.partition("=")
         match = re.fullmatch(r"--(model|data)\.(?:init_args\.)?([\w.]+)", option)
-        if match and moved[match[1]]:
-            option = f"--{match[1]}.{present_name(match[2], moved[match[1]])}"
+        if match and (names := moved[match[1]]):
+            option = f"--{match[1]}.{names.present_name(match[2])}"
         found.append(f"{option}{equals}{value}")
-    return _with_null_parts(found, [part for part, names in moved.items() if names])
+    return _with_null_parts(found, [part for part, names in moved.items() if names is not None])
 
 
 def _with_null_parts(words: Sequence[str], parts: Sequence[str]) -> list[str]:
@@ -186,8 +196,3 @@ def recipe_of(words: Sequence[str]) -> dict[str, Any] | None:
     except (OSError, ValueError):  # the parser says what is wrong with it
         return None
     return found if isinstance(found, dict) else None
-
-
-def _trains_audiogen(recipe: Mapping[str, Any] | None) -> bool:
-    model = (recipe or {}).get("model")
-    return isinstance(model, Mapping) and str(model.get("class_path")).endswith(".AudioGenModule")

@@ -53,7 +53,7 @@ def add_render_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run_render(options: argparse.Namespace) -> None:
     """Render the clips."""
-    from ..recipes.foley.render import render_dataset
+    from ..recipes.foley.render_dataset import render_dataset
 
     with progress_bar(enabled=not options.quiet, desc="rendering", unit="clips") as progress:
         render_dataset(

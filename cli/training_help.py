@@ -6,7 +6,6 @@ import re
 from collections.abc import Mapping, Sequence
 from textwrap import shorten
 
-from .codec_recipes import present_words
 from .recipe_files import RECIPES, recipe_of
 
 OPTIONS = {
@@ -80,11 +79,8 @@ def command_help(name: str, examples: str) -> str:
 
 
 def with_model_class(words: Sequence[str]) -> list[str]:
-    """`--model.help` and `--data.help` without a class: that of the recipe's model or data.
-
-    Settings of a codec's trainer get the names that they have today.
-    """
-    out = present_words(words, _class_of(words, "model"))
+    """`--model.help` and `--data.help` without a class: that of the recipe's model or data."""
+    out = list(words)
     for part in ("model", "data"):
         flag = f"--{part}.help"
         if flag not in out:

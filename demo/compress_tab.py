@@ -15,9 +15,9 @@ from ..core.slug import slug
 from .codecs import Codecs
 from .input import say_seconds
 from .open_compressed import open_compressed
-from .pictures import draw
 from .players import picture, player
 from .roundtrip import MAX_SECONDS, figures, round_trip, say_bytes
+from .spectrogram_images import draw
 from .temporary_files import Shelf, failure
 from .working import while_working
 

@@ -11,10 +11,10 @@ import gradio as gr
 from ..core.slug import slug
 from .codecs import Codecs
 from .input import say_seconds
-from .pictures import spectrogram
 from .players import picture, player
 from .restore import SUFFIXES, restore
 from .roundtrip import say_bytes, say_channels
+from .spectrogram_images import spectrogram
 from .temporary_files import Shelf, failure
 from .working import while_working
 

@@ -20,7 +20,7 @@ from ..gen.settings import OPTIONS, GenerationSettings
 from .generator import Generator
 from .input import read_upload
 from .live import LiveSounds
-from .pictures import spectrogram
+from .spectrogram_images import spectrogram
 from .temporary_files import Shelf, failure
 
 MAX_UPLOAD = 30.0  # seconds of a sound to go on from

@@ -14,7 +14,7 @@ from torchmetrics.classification import MulticlassAccuracy, MulticlassConfusionM
 
 from ..core.example import AudioFormat, Example
 from ..core.exports_model import ExportsModel, float_only, part_of
-from ..core.schedule import warmup_cosine
+from ..core.learning_rate_schedule import LearningRateSchedule
 from .classifier import SoundClassifier
 
 
@@ -158,13 +158,9 @@ class SoundClassifierModule(ExportsModel):
             self.parameters(), lr=self.learning_rate, weight_decay=self.weight_decay
         )
         steps = max(1, int(self.trainer.estimated_stepping_batches))
-        rise = max(1, round(self.warmup * steps))
-
-        def rate(step: int) -> float:
-            return warmup_cosine(step, steps, warmup_steps=rise)
-
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, rate)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+        schedule = LearningRateSchedule(warmup_steps=max(1, round(self.warmup * steps)), min_lr_ratio=0.0)
+        scheduler = schedule.over(optimizer, steps)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
     @classmethod
     def from_checkpoint(cls, checkpoint: Mapping[str, Any]) -> Self:

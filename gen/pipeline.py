@@ -30,8 +30,8 @@ from .model.lm import AudioLM
 from .rerank import Scorer, best_rows
 from .sampling import Sampler, row_seeds
 from .settings import MAX_SECONDS, GenerationSettings, check_guidance, check_integer
+from .text.check_prompts import Prompts, list_prompts
 from .text.encoder import TextEncoder
-from .text.prompts import Prompts, list_prompts
 
 DEFAULT_TOP_K = 250
 

@@ -15,7 +15,7 @@ from numbers import Integral, Real
 from typing import Any, Self
 
 from ..core.errors import ArgumentError
-from .text.prompts import Prompts, list_prompts
+from .text.check_prompts import Prompts, list_prompts
 
 MAX_SECONDS = 3600.0
 MAX_GUIDANCE = 100.0

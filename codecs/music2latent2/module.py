@@ -18,12 +18,11 @@ from typing import Any, Self
 import torch
 from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor
-from torch.optim.lr_scheduler import LambdaLR
 from torchmetrics.functional.audio import scale_invariant_signal_distortion_ratio
 
 from ...core.example import AudioFormat, Example
 from ...core.exports_model import EXPORT_KEY, ExportsModel, float_only, part_of
-from ...core.schedule import WarmupCosine
+from ...core.learning_rate_schedule import LearningRateSchedule
 from ...core.spectra import log_spectral_distance
 from ..codec_to_train import codec_to_train, codec_usage
 from ..principal_components import training_examples
@@ -35,7 +34,7 @@ from .music2latent2_config import Music2Latent2Config
 
 logger = logging.getLogger(__name__)
 
-SCHEDULE = WarmupCosine(warmup_steps=10_000, min_lr_ratio=0.01)
+SCHEDULE = LearningRateSchedule(warmup_steps=10_000, min_lr_ratio=0.01)
 LEVELS = NoiseLevels()
 # Upper ends of the ranges of noise levels whose losses are logged apart.
 SIGMA_RANGES = {"lowest": 0.05, "low": 0.5, "high": 5.0, "highest": math.inf}
@@ -77,7 +76,7 @@ class Music2Latent2Module(ExportsModel):
         *,
         init_from: str | None = None,
         optimizer: OptimizerCallable = radam,
-        scheduler: WarmupCosine = SCHEDULE,
+        scheduler: LearningRateSchedule = SCHEDULE,
         noise: NoiseLevels = LEVELS,
         mix: float = 0.5,
         fsq_dropout: float = 0.75,
@@ -301,8 +300,7 @@ class Music2Latent2Module(ExportsModel):
 
     def configure_optimizers(self) -> Any:
         optimizer = self.optimizer(self.codec.parameters())
-        total = self._total_steps()
-        schedule = LambdaLR(optimizer, lambda step: self.scheduler.factor(step, total))
+        schedule = self.scheduler.over(optimizer, self._total_steps())
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def export_info(self) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from torchmetrics.functional.audio import scale_invariant_signal_distortion_rati
 
 from ...core.example import AudioFormat, Example
 from ...core.exports_model import EXPORT_KEY, ExportsModel, float_only, part_of
-from ...core.schedule import WarmupCosine
+from ...core.learning_rate_schedule import LearningRateSchedule
 from ..codec_to_train import codec_to_train, codec_usage
 from ..principal_components import training_examples
 from .components import start_from_components
@@ -40,7 +40,7 @@ logger = logging.getLogger(__name__)
 
 WAVEFORM_WEIGHTS = {"adversarial": 4.0, "features": 4.0, "waveform": 0.1, "mel": 2.0}
 SPECTRAL_WEIGHTS = {"likelihood": 1.0, "mel": 3.0, "level": 0.0, "adversarial": 3.0, "features": 8.0}
-SCHEDULE = WarmupCosine(min_lr_ratio=0.1)
+SCHEDULE = LearningRateSchedule(warmup_steps=0, min_lr_ratio=0.1)
 LINEAR_SHARE = 0.1  # of the learning rate, for linear paths
 
 
@@ -147,7 +147,7 @@ class SEANetModule(ExportsModel):
         init_from: str | None = None,
         train_encoder: bool = True,
         optimizer: OptimizerCallable = adam,
-        scheduler: WarmupCosine = SCHEDULE,
+        scheduler: LearningRateSchedule = SCHEDULE,
         losses: SEANetLosses = SEANetLosses(),
         discriminator: DiscriminatorSettings = DiscriminatorSettings(),
         gradient_clip: float | None = None,
@@ -371,4 +371,6 @@ class SEANetModule(ExportsModel):
 
     def save_pretrained(self, folder: str | Path, *, dtype: torch.dtype = torch.float32) -> None:
         """Write a copy for `SEANetCodec.from_pretrained`: weight norms folded, weights as `dtype`."""
-        copy.deepcopy(self.codec).fold_weight_norm().to(dtype).save_pretrained(folder)
+        stored = copy.deepcopy(self.codec).fold_weight_norm()
+        nn.Module.to(stored, dtype)  # that of diffusers warns about every change of dtype
+        stored.save_pretrained(folder)

@@ -175,6 +175,25 @@ def fingerprint(model: nn.Module) -> str:
     return digest.hexdigest()[:16]
 
 
+def check_fingerprint(found: str, expected: str, start: str | None) -> None:
+    """Refuse LoRA layers that were trained on other weights.
+
+    Args:
+        found: fingerprint of those that they were trained on.
+        expected: fingerprint of those that are loaded.
+        start: what these were loaded from.
+
+    Raises:
+        ValueError: they differ.
+    """
+    if found != expected:
+        raise ValueError(
+            f"the checkpoint continues from other weights ({found or 'none'}) than init_from ({start!r}) "
+            f"holds now ({expected or 'none'}); name the model that the run started from, in the version of "
+            "that time"
+        )
+
+
 def save_only_trained(module: nn.Module) -> None:
     """From now on leave frozen parameters out of a module's state dict, and do not miss them on loading it.
 

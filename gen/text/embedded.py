@@ -1,7 +1,7 @@
 """EmbeddedTextEncoder, that of the shipped model: frozen token vectors under a small trainable transformer.
 
-The table is distilled once from a sentence encoder (`recipes/distil_text.py`), so words that were never in
-a training caption still land near the ones that were. It stays int8: 7.8 MB for 30,522 tokens of 256
+The table is distilled once from a sentence encoder (`recipes/distil_token_table.py`), so words that were
+never in a training caption still land near the ones that were. It stays int8: 7.8 MB for 30,522 tokens of 256
 dimensions.
 """
 
@@ -22,8 +22,8 @@ from torch import Tensor, nn
 from ...core.checkpoint import part_folder
 from ...core.errors import ModelError, ModelNotFoundError
 from ...core.safetensors_files import SharedWeights, check_folder, load_safetensors
+from .check_prompts import as_utf8, check_prompts
 from .encoder import TextEncoder, TextStates
-from .prompts import as_utf8, check_prompts
 
 logger = logging.getLogger(__name__)
 
@@ -43,9 +43,9 @@ class EmbeddedTextEncoder(TextEncoder, SharedWeights, ModelMixin, ConfigMixin): 
     the table empty and is for those two.
 
     The table is two buffers, `table` int8 `[V, E]` and `scale` `[V]`: optimisers and `trainable_parameters`
-    do not see them. Scales made by `recipes/distil_text.py` are exact in bfloat16, so casting the encoder to
-    bfloat16, saving and loading it leaves the table as it was. Average parameters only when keeping an
-    exponential moving average (`use_buffers=False`): averaging rounds integer buffers down.
+    do not see them. Scales made by `recipes/distil_token_table.py` are exact in bfloat16, so casting the
+    encoder to bfloat16, saving and loading it leaves the table as it was. Average parameters only when
+    keeping an exponential moving average (`use_buffers=False`): averaging rounds integer buffers down.
 
     Args:
         vocab_size: V, rows of the table.
@@ -113,7 +113,7 @@ class EmbeddedTextEncoder(TextEncoder, SharedWeights, ModelMixin, ConfigMixin): 
 
     @classmethod
     def from_table(cls, folder: str | Path, **settings: Any) -> Self:
-        """A new encoder, ready to train, over the table in `folder` (the output of recipes/distil_text.py).
+        """A new encoder, ready to train, over the table in `folder` (see recipes/distil_token_table.py).
 
         Args:
             folder: holds table.safetensors and tokenizer.json.

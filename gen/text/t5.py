@@ -15,8 +15,8 @@ from torch import Tensor
 from ...core._torchaudio import shield_transformers
 from ...core.errors import ModelError
 from ...core.safetensors_files import check_folder, follow_umask
+from .check_prompts import as_utf8, check_prompts
 from .encoder import TextEncoder, TextStates
-from .prompts import as_utf8, check_prompts
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase, T5EncoderModel

@@ -21,26 +21,27 @@ from ...codecs.base import Codec
 from ...core.example import AudioFormat, Example
 from ...core.exports_model import EXPORT_KEY, ExportsModel
 from ...core.hub import DEFAULT_CODEC
+from ...core.learning_rate_schedule import LearningRateSchedule
 from ..model.config import AudioLMConfig
 from ..model.lm import AudioLM
-from ..model.lora import LoRASettings, add_lora, fingerprint, merge_lora, save_only_trained
+from ..model.lora import LoRASettings, add_lora, check_fingerprint, fingerprint, merge_lora, save_only_trained
 from ..pipeline import AudioGen
 from ..text.embedded import EmbeddedTextEncoder
 from ..text.encoder import TextEncoder, TextStates
 from .examples import decoded_examples, generate_codes
 from .export_checkpoint import read_checkpoint
-from .flat_settings import OPTIMIZER, nested_settings
+from .flat_settings import OPTIMIZER
 from .fsdp import shard
-from .infill import Infilling, entropies_with_gaps, gap_entropies
+from .infilling import entropies_with_gaps, infilling_of, middle_entropies
 from .objective import (
     CodeBatch,
     Objective,
+    batch_codes,
     drop_captions,
     encoded_captions,
     mean_entropy,
     mean_of_processes,
     share_weights,
-    sound_codes,
     summed_entropies,
 )
 from .parts import (
@@ -49,12 +50,12 @@ from .parts import (
     TextSettings,
     Unregistered,
     build_text_encoder,
+    checkpoint_settings,
     exported_codec,
     fitting_codec,
     name_of,
     settings_of,
 )
-from .schedule import LearningRateSchedule
 
 
 class AudioGenModule(ExportsModel):
@@ -150,17 +151,8 @@ class AudioGenModule(ExportsModel):
             self.lm = self.start.language_model(text_dim=encoder.dim, dropout=lm.dropout)
         else:
             self.lm = AudioLM(replace(lm, text_dim=encoder.dim))
-        self.infilling: Infilling | None = None
-        if objective.infill_share:
-            if not self.lm.infill_frames:
-                raise ValueError(
-                    f"objective.infill_share is {objective.infill_share}, but the model has no weights for "
-                    "gaps; set lm.infill_frames to the frames of the longest, and train from random weights"
-                )
-            self.infilling = Infilling(objective.infill_share, self.lm.infill_frames)
-        self.codebook_shares = None
-        if objective.codebook_weights is not None:
-            self.codebook_shares = share_weights(objective.codebook_weights, self.lm.num_codebooks)
+        self.infilling = infilling_of(self.lm, objective.infill_share)
+        self.codebook_shares = share_weights(objective.codebook_weights, self.lm.num_codebooks)
         if codec is None and self.start is not None:
             codec = self.start.codec
         self._codec = None if codec is None else Unregistered(fitting_codec(codec, self.lm))
@@ -213,14 +205,8 @@ class AudioGenModule(ExportsModel):
         Raises:
             ValueError: the batch holds sound, and there is no codec.
         """
-        if "codes" in batch:
-            return batch["codes"][:, : self.lm.num_codebooks], batch.get("lengths")
-        if self._codec is None:
-            raise ValueError(
-                "the data brings sound, but codec is not set; set model.codec to the codec that turns it "
-                "into codes, or encode the data in advance: soundloom prepare FOLDER -o OUT --codec NAME"
-            )
-        return sound_codes(self._codec.module.to(self.device), batch, self.lm.num_codebooks)
+        codec = None if self._codec is None or "codes" in batch else self._codec.module.to(self.device)
+        return batch_codes(batch, codec, self.lm.num_codebooks)
 
     def text_of(self, batch: CodeBatch, prompts: Sequence[str]) -> TextStates:
         """States of the prompts: those that the batch brings, or encoded now.
@@ -271,11 +257,9 @@ class AudioGenModule(ExportsModel):
     def examples(self, batch: CodeBatch, *, seed: int = 0) -> list[Example]:
         """Sounds generated for the batch's captions, beside those of the batch, from their codes."""
         codes, _ = self.codes_of(batch)
-        prompts = list(batch["prompts"])
+        prompts, codec = list(batch["prompts"]), self.speaker().to(self.device)
         made = generate_codes(self.lm, self.text_of(batch, prompts), codes.shape[-1], seed=seed)
-        return decoded_examples(
-            self.speaker().to(self.device), prompts, {"original": codes, "generated": made}
-        )
+        return decoded_examples(codec, prompts, {"original": codes, "generated": made})
 
     @torch.no_grad()
     def generated(self, prompts: Sequence[str], seconds: float, *, seed: int = 0) -> list[Example]:
@@ -299,10 +283,9 @@ class AudioGenModule(ExportsModel):
 
     def audio_format(self) -> AudioFormat | None:
         """That of the codec, where there is one."""
-        codec = self.codec
-        return (
-            None if codec is None else AudioFormat("the model's codec", codec.sample_rate, (codec.channels,))
-        )
+        if (codec := self.codec) is None:
+            return None
+        return AudioFormat("the model's codec", codec.sample_rate, (codec.channels,))
 
     def usage(self, folder: str) -> list[str]:
         return [
@@ -315,9 +298,8 @@ class AudioGenModule(ExportsModel):
         if self.infilling is None:
             return
         codes, lengths = self.codes_of(batch)
-        sizes = torch.full((len(codes),), codes.shape[-1]) if lengths is None else lengths.clamp_min(1)
-        gaps, text = self.infilling.middle_thirds(sizes), self.text_of(batch, batch["prompts"])
-        sums, counts = gap_entropies(self.lm, codes, sizes, text, gaps)
+        text = self.text_of(batch, batch["prompts"])
+        sums, counts = middle_entropies(self.lm, codes, lengths, text, self.infilling)
         self.log("val/infill_loss", (sums / counts).mean(), batch_size=len(codes), sync_dist=True)
 
     def _loss(self, batch: CodeBatch, prompts: Sequence[str], stage: str) -> Tensor:
@@ -355,12 +337,7 @@ class AudioGenModule(ExportsModel):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Refuse a checkpoint whose LoRA was trained on other weights than those that are loaded here."""
         base = (checkpoint.get(EXPORT_KEY) or {}).get("base", self._base)
-        if base != self._base:
-            raise ValueError(
-                f"the checkpoint continues from other weights ({base or 'none'}) than init_from "
-                f"({self.hparams.get('init_from')!r}) holds now ({self._base or 'none'}); name the model "
-                "that the run started from, in the version of that time"
-            )
+        check_fingerprint(base, self._base, self.hparams.get("init_from"))
 
     @classmethod
     def load_from_checkpoint(  # type: ignore[override]
@@ -385,15 +362,7 @@ class AudioGenModule(ExportsModel):
 
     @classmethod
     def _restored(cls, checkpoint: Mapping[str, Any], changed: Mapping[str, Any]) -> Self:
-        settings = nested_settings(checkpoint.get("hyper_parameters") or {}) | dict(changed)
-        named = settings_of(TextSettings, settings.get("text")).encoder or settings.get("init_from")
-        if named is None:
-            raise ValueError(
-                "the checkpoint does not say which text encoder it was trained with; load it from Python: "
-                "AudioGenModule.load_from_checkpoint(path, text=TextSettings(...)).save_pretrained(folder)"
-            )
-        if "optimizer" not in changed:  # that of a checkpoint is in its state
-            settings.pop("optimizer", None)
+        settings = checkpoint_settings(checkpoint, changed)
         known = inspect.signature(cls).parameters
         module = cls(**{key: value for key, value in settings.items() if key in known})
         module.on_load_checkpoint(dict(checkpoint))
@@ -429,13 +398,3 @@ class AudioGenModule(ExportsModel):
         pipeline = AudioGen(merge_lora(self.lm), self.text_encoder, found, **(known | settings))
         pipeline.save_pretrained(folder, weights=weights)
         return pipeline
-
-
-def _settings(kind: type[Any], value: Any) -> Any:
-    """Settings as they were given, out of the mapping that a checkpoint holds, or (None) the default ones."""
-    return kind(**(value or {})) if value is None or isinstance(value, Mapping) else value
-
-
-def _name(value: Any) -> str | None:
-    """A model as a checkpoint can name it: objects cannot be named."""
-    return value if isinstance(value, str) else None

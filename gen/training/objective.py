@@ -29,9 +29,9 @@ class Objective:
         codebook_weights: relative weights of the K codebooks in the loss that is trained on, such as
             [1, 0.25, 0.1, 0.06]; None: all count alike, as in AudioGen. What is logged as loss stays the
             plain mean, so that runs with other weights compare.
-        infill_share: chance that an item is trained with a gap to fill (see infill.py); wants a model whose
-            `infill_frames` is not 0. What is logged for validation stays that of items without a gap; that of
-            items with one is "infill_loss".
+        infill_share: chance that an item is trained with a gap to fill (see infilling.py); wants a model
+            whose `infill_frames` is not 0. What is logged for validation stays that of items without a gap;
+            that of items with one is "infill_loss".
 
     Raises:
         ValueError: a chance outside 0 to 1.
@@ -69,14 +69,24 @@ class CodeBatch(TypedDict, total=False):
     text_mask: Tensor
 
 
-def sound_codes(codec: Codec, batch: CodeBatch, num_codebooks: int) -> tuple[Tensor, Tensor | None]:
-    """The codes of a batch of sound, int64 `[B, K, T]`, and how many frames of each are no padding.
+def batch_codes(batch: CodeBatch, codec: Codec | None, num_codebooks: int) -> tuple[Tensor, Tensor | None]:
+    """The codes of a batch, int64 `[B, K, T]`, and how many frames of each are no padding: `[B]` or None.
 
     Args:
-        codec: frozen, on the device of the batch.
-        batch: with "audio".
-        num_codebooks: K, the first ones of the codec's.
+        batch: with "codes" or "audio".
+        codec: for sound: frozen, on the device of the batch.
+        num_codebooks: K, the first ones of those that there are.
+
+    Raises:
+        ValueError: the batch holds sound, and there is no codec.
     """
+    if "codes" in batch:
+        return batch["codes"][:, :num_codebooks], batch.get("lengths")
+    if codec is None:
+        raise ValueError(
+            "the data brings sound, but codec is not set; set model.codec to the codec that turns it "
+            "into codes, or encode the data in advance: soundloom prepare FOLDER -o OUT --codec NAME"
+        )
     # In full precision, as `soundloom prepare` encodes: rounding would choose other codes.
     audio = batch["audio"]
     with torch.no_grad(), torch.autocast(audio.device.type, enabled=False):
@@ -144,12 +154,14 @@ def summed_entropies(
     return losses.sum(dim=(0, 2)), mask.sum(dim=(0, 2)).float()
 
 
-def share_weights(weights: Sequence[float], num_codebooks: int) -> list[float]:
-    """The codebooks' relative weights as shares of the loss, which sum to 1.
+def share_weights(weights: Sequence[float] | None, num_codebooks: int) -> list[float] | None:
+    """The codebooks' relative weights as shares of the loss, which sum to 1; None where all count alike.
 
     Raises:
         ValueError: not one weight for each codebook, or weights that are negative, not finite, or all 0.
     """
+    if weights is None:
+        return None
     shown = f"codebook_weights is {list(weights)}"
     if len(weights) != num_codebooks:
         raise ValueError(f"{shown}; give one number for each of the model's {num_codebooks} codebooks")

@@ -18,6 +18,7 @@ from ..model.transformer import TransformerLayer
 from ..text.embedded import TABLE_FILE, EmbeddedTextEncoder
 from ..text.encoder import TextEncoder
 from ..text.loader import load_text_encoder
+from .flat_settings import AUDIOGEN
 
 
 @dataclass(frozen=True)
@@ -179,6 +180,27 @@ def build_text_encoder(
             "only a new embedded encoder has settings"
         )
     return encoder.untrained(**settings)
+
+
+def checkpoint_settings(checkpoint: Mapping[str, Any], changed: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of AudioGenModule that a checkpoint holds, under today's names.
+
+    Args:
+        checkpoint: as torch.load gives it.
+        changed: arguments in place of those in it, such as the optimiser, which it lacks.
+
+    Raises:
+        ValueError: nothing says which text encoder it was trained with.
+    """
+    settings = AUDIOGEN.nested(checkpoint.get("hyper_parameters") or {}) | dict(changed)
+    if not (settings_of(TextSettings, settings.get("text")).encoder or settings.get("init_from")):
+        raise ValueError(
+            "the checkpoint does not say which text encoder it was trained with; load it from Python: "
+            "AudioGenModule.load_from_checkpoint(path, text=TextSettings(...)).save_pretrained(folder)"
+        )
+    if "optimizer" not in changed:  # that of a checkpoint is in its state
+        settings.pop("optimizer", None)
+    return settings
 
 
 def settings_of(kind: type[Any], value: Any) -> Any:

@@ -2,7 +2,7 @@
 
 Clips are made and encoded in chunks, each of which is a pair of files beside the folder until all are there.
 A call that was interrupted goes on with the chunks that are missing; how many processes make them changes
-nothing. What is written is what encoded_files.py describes, or the audio.npy of foley/render.py.
+nothing. What is written is what encoded_files.py describes, or the audio.npy of foley/render_dataset.py.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from ...codecs.registry import load_codec
 from ...core.atomic import atomic_folder, atomic_write
 from ...core.files import check_folder_destination
 from ...core.progress import Progress
-from ..foley.render import AUDIO, METADATA, one_thread_a_process
+from ..foley.render_dataset import AUDIO, METADATA, one_thread_a_process
 from .augmented_clips import AugmentedClips, MixSettings
 from .encoded_files import CODES, PREPARED, describe, write_prepared
 from .encoding import encode_batch
@@ -56,7 +56,7 @@ def write_augmented(
     Args:
         out: folder to make. Until it is complete, what is done lies beside it, in .NAME.parts, from which the
             same call goes on.
-        recordings: with captions, see `augmented_clips.read_recordings`.
+        recordings: with captions, see `recordings.read_recordings`.
         settings: of the mix.
         codec: name, folder or hub id; None: write sound.
         codebooks: how many of the codec's are written; None: all.

@@ -233,7 +233,7 @@ def encode_rendered(
     """Write FOLDER/codes.npy and FOLDER/prepared.json from FOLDER/audio.npy.
 
     Args:
-        folder: as written by recipes/foley/render.py.
+        folder: as written by recipes/foley/render_dataset.py.
         codec: on `device`; its sample rate must be the folder's.
         name: what the codec was loaded as, for prepared.json.
         batch_size: clips at once.

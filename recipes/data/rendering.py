@@ -98,7 +98,7 @@ class RenderingDataModule(lightning.LightningDataModule):
             clips = max(HOLD_OUT_EVERY, clips // 10)
         if self.debugging:
             clips = min(clips, max(_DEBUG_CLIPS, 2 * self.batch_size))
-        from ..foley.render import render_dataset  # only needed where something is missing
+        from ..foley.render_dataset import render_dataset  # only needed where something is missing
 
         def report(done: int, total: int) -> None:
             if done == total or done % max(32, total // 320 * 32) < 32:

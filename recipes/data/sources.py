@@ -104,7 +104,7 @@ def read_metadata(folder: Path) -> list[dict[str, Any]]:
 
 
 class RenderedFolder:
-    """A folder written by recipes/foley/render.py: int16 clips, memory-mapped, with their metadata.
+    """A folder written by recipes/foley/render_dataset.py: int16 clips, memory-mapped, with their metadata.
 
     Raises:
         FileNotFoundError: audio.npy or metadata.jsonl is missing.

@@ -10,7 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from .synth import Array, Rng, Values, scatter, schedule
+from .granular import scatter, schedule
+from .synth import Array, Rng, Values
 
 Sound = npt.NDArray[np.float32]  # what a sound class returns: [N]
 Levels = Values | npt.NDArray[np.complex128]
@@ -84,7 +85,7 @@ def place(
     Args:
         length: seconds for one event; it shrinks when there is no room for all. `one` may return more than
             that when the sound rings on into the next event.
-        gap, jitter: see `synth.schedule`.
+        gap, jitter: see `granular.schedule`.
     """
     plan = schedule(rng, seconds, number, length, gap, jitter)
     sounds = [one(plan.length) for _ in range(number)]

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 from scipy import fft, signal
 
-from . import synth
+from . import granular, synth
 from .synth import Array, Rng
 
 Parameters = Mapping[str, float]
@@ -130,7 +130,7 @@ def impact(rng: Rng, sample_rate: int, p: Parameters, pitch: float = 1.0) -> Arr
         number = max(int(p["grains"]), 1)
         times = rng.beta(1.2, 2.2, number) * p["grain_time"]
         gains = rng.lognormal(0, 0.8, number) * rng.choice((-1.0, 1.0), number)
-        grains = synth.impulses(n, sample_rate, times, gains)
+        grains = granular.impulses(n, sample_rate, times, gains)
         band = 0.6 * p["grain_centre"], 1.7 * p["grain_centre"]
         grains = synth.filtered(grains, sample_rate, *_band(band, sample_rate), order=1)
         out += 1.5 * p["grain_level"] * grains / (np.abs(grains).max() + 1e-9)
@@ -146,7 +146,7 @@ def double_impact(rng: Rng, sample_rate: int, p: Parameters, pitch: float = 1.0)
     second = p["second_level"] * impact(rng, sample_rate, p, pitch * p["second_pitch"])
     delay = p["second_delay"] * rng.uniform(0.85, 1.15)
     size = max(len(first), round(delay * sample_rate) + len(second))
-    return synth.scatter(size, sample_rate, (0.0, delay), (first, second))
+    return granular.scatter(size, sample_rate, (0.0, delay), (first, second))
 
 
 def impacts(rng: Rng, sample_rate: int, p: Parameters, n: int) -> Array:
@@ -163,7 +163,7 @@ def impacts(rng: Rng, sample_rate: int, p: Parameters, n: int) -> Array:
         now += max(0.02, 1 + p["timing"] * rng.standard_normal()) / rate
         now += rng.uniform(0.2, 0.7) if rng.random() < p["pauses"] else 0.0
         index += 1
-    return synth.scatter(n, sample_rate, times, blows)
+    return granular.scatter(n, sample_rate, times, blows)
 
 
 # ---------------------------------------------------------------- textures
@@ -218,9 +218,9 @@ def _flutter(rng: Rng, noise: Array, sample_rate: int, p: Parameters) -> Array:
 
 def _drops(rng: Rng, sample_rate: int, p: Parameters, n: int) -> Array:
     """Short bursts at random times, `[N]`."""
-    times = synth.poisson_times(rng, min(p["drop_rate"], 4000.0), n / sample_rate)
+    times = granular.poisson_times(rng, min(p["drop_rate"], 4000.0), n / sample_rate)
     gains = rng.lognormal(0, p["drop_spread"], len(times)) * rng.choice((-1.0, 1.0), len(times))
-    clicks = synth.impulses(n, sample_rate, times, gains)
+    clicks = granular.impulses(n, sample_rate, times, gains)
     band = p["drop_centre"] * 2 ** -p["drop_width"], p["drop_centre"] * 2 ** p["drop_width"]
     clicks = synth.filtered(clicks, sample_rate, *_band(band, sample_rate), order=1)
     m = max(round(p["drop_decay"] * sample_rate), 8)

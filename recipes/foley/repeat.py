@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from .events import between, place
-from .synth import Array, Rng, length_of, scatter
+from .granular import scatter
+from .synth import Array, Rng, length_of
 
 
 def repeated(
@@ -26,7 +27,7 @@ def repeated(
         length: wanted duration of one occurrence, seconds; shortened when `number` of them would not fit.
         one: renders one occurrence, given the duration that is left for it.
         gap: least silence between two, seconds.
-        jitter: irregularity of the spacing, 0..1 (see `synth.schedule`).
+        jitter: irregularity of the spacing, 0..1 (see `granular.schedule`).
         spacing: seconds from one start to the next; None draws it between as close as possible and spread out
             over the whole time.
     """

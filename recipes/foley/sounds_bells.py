@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from .events import Sound, between, choose, how_many, option, place, ring
+from .granular import impulses, poisson_times, scatter
 from .sound_classes import sound_class
 from .synth import (
     Array,
@@ -13,12 +14,9 @@ from .synth import (
     fade,
     filtered,
     finish,
-    impulses,
     length_of,
-    poisson_times,
     resonate,
     reverberate,
-    scatter,
     smooth_curve,
 )
 

@@ -6,6 +6,7 @@ import numpy as np
 
 from . import parametric
 from .events import Sound, between, choose, how_many, place, rolloff, tone
+from .granular import impulses, poisson_times
 from .sound_classes import sound_class
 from .synth import (
     Array,
@@ -14,10 +15,8 @@ from .synth import (
     decay,
     fade,
     finish,
-    impulses,
     length_of,
     morph,
-    poisson_times,
     resonate,
     reverberate,
     shaped_noise,

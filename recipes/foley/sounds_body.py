@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from . import parametric, synth
+from . import granular, parametric, synth
 from .events import Sound, between, choose, how_many, regular_times
 from .repeat import repeated
 from .sound_classes import sound_class
@@ -52,7 +52,7 @@ def heartbeat(
             body *= synth.decay(n, sample_rate, t60, 0.008)
             thumps.append(synth.fade(gain * level * body, sample_rate, 0.0, 0.03))
             starts.append(time + delay)
-    out = synth.scatter(synth.length_of(seconds, sample_rate), sample_rate, starts, thumps)
+    out = granular.scatter(synth.length_of(seconds, sample_rate), sample_rate, starts, thumps)
     return synth.finish(synth.filtered(out, sample_rate, high=rng.uniform(180, 400)), sample_rate, seconds)
 
 
@@ -87,13 +87,13 @@ def applause(rng: Rng, sample_rate: int, seconds: float, *, size: str | None = N
         bank[kind] = clap / np.sqrt(np.sum(clap**2))
     times, kind_of, gains = [], [], []
     for person in range(people):
-        claps = synth.periodic_times(rng, rng.uniform(2.6, 4.8), seconds, jitter=0.09)
+        claps = granular.periodic_times(rng, rng.uniform(2.6, 4.8), seconds, jitter=0.09)
         times.append(claps)
         kind_of.append(np.full(len(claps), person % kinds))
         gains.append(between(rng, 0.12, 1.0) * rng.uniform(0.6, 1.0, len(claps)))
     when, which, gain = np.concatenate(times), np.concatenate(kind_of), np.concatenate(gains)
     swell = np.interp(when, np.linspace(0, seconds, 5), rng.uniform(0.55, 1.0, 5))
-    out = synth.scatter(n, sample_rate, when, bank[which] * (gain * swell)[:, None])
+    out = granular.scatter(n, sample_rate, when, bank[which] * (gain * swell)[:, None])
     hall = synth.reverberate(rng, out, sample_rate, rng.uniform(0.3, 1.2), rng.uniform(0.15, 0.5), 5000)
     return synth.finish(synth.soften(hall, 1.8), sample_rate, seconds)
 

@@ -6,20 +6,9 @@ import numpy as np
 
 from . import parametric
 from .events import Sound, between, choose, how_many, place, regular_times, ring
+from .granular import ringing_grains, scatter
 from .sound_classes import sound_class
-from .synth import (
-    Array,
-    Rng,
-    band_noise,
-    decay,
-    fade,
-    filtered,
-    finish,
-    length_of,
-    reverberate,
-    ringing_grains,
-    scatter,
-)
+from .synth import Array, Rng, band_noise, decay, fade, filtered, finish, length_of, reverberate
 
 
 @sound_class(

@@ -6,6 +6,7 @@ import numpy as np
 
 from . import parametric
 from .events import Sound, between, choose, how_many, option, place, regular_times, ring
+from .granular import scatter
 from .sound_classes import sound_class
 from .synth import (
     Array,
@@ -20,7 +21,6 @@ from .synth import (
     length_of,
     morph,
     resonate,
-    scatter,
 )
 
 

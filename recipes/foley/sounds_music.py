@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from .events import Sound, between, choose, ring, tone
+from .granular import scatter
 from .sound_classes import sound_class
 from .synth import (
     Array,
@@ -18,7 +19,6 @@ from .synth import (
     pluck,
     resonate,
     reverberate,
-    scatter,
     smooth_curve,
     time_axis,
 )

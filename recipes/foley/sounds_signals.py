@@ -17,6 +17,7 @@ from .events import (
     scrambled,
     tone,
 )
+from .granular import scatter
 from .sound_classes import sound_class
 from .synth import (
     Array,
@@ -28,7 +29,6 @@ from .synth import (
     finish,
     length_of,
     reverberate,
-    scatter,
     smooth_curve,
     time_axis,
 )

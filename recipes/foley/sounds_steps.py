@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from . import synth
+from . import granular, synth
 from .events import Sound, between, choose, regular_times, ring
 from .sound_classes import sound_class
 from .synth import Array, Rng
@@ -34,7 +34,7 @@ def _walk(
     steps = [
         step(0.8 * interval) * (favourite if i % 2 else 1) * rng.uniform(0.85, 1) for i in range(len(times))
     ]
-    return synth.scatter(synth.length_of(seconds, sample_rate), sample_rate, times, steps)
+    return granular.scatter(synth.length_of(seconds, sample_rate), sample_rate, times, steps)
 
 
 @sound_class(
@@ -82,7 +82,7 @@ def footsteps_wood(
             knock = ring(n, sample_rate, f, t60s, levels, phases)
             scuff = synth.band_noise(rng, n, sample_rate, 400, 3500, 12) * synth.decay(n, sample_rate, 0.03)
             sides.append(gain * (knock + 0.25 * hardness * bright * scuff))
-        sound = synth.scatter(n, sample_rate, (0.0, min(roll, 0.4 * length)), sides)
+        sound = granular.scatter(n, sample_rate, (0.0, min(roll, 0.4 * length)), sides)
         return synth.fade(sound, sample_rate, 0.0005, 0.03)
 
     out = _walk(rng, sample_rate, seconds, speed, count, step)
@@ -128,10 +128,10 @@ def footsteps_gravel(
         heel = rng.random(grains) < 0.55
         times = np.where(heel, rng.gamma(1.6, 0.09, grains), 0.5 + rng.gamma(2.0, 0.08, grains)) * length
         frequencies = np.clip(rng.lognormal(np.log(2600 * coarse), 0.5, grains), 700, 0.45 * sample_rate)
-        stones = synth.ringing_grains(
+        stones = granular.ringing_grains(
             rng, sample_rate, frequencies, rng.uniform(0.003, 0.011, grains), rng.lognormal(-0.5, 0.8, grains)
         )
-        crunch = synth.scatter(n, sample_rate, times, stones)
+        crunch = granular.scatter(n, sample_rate, times, stones)
         hiss = synth.band_noise(rng, n, sample_rate, 900 * coarse, 6000, 12)
         hiss *= synth.breakpoints(n, (0, 0.1, 0.35, 0.6, 1), (0, 1, 0.35, 0.7, 0))
         thud = ring(n, sample_rate, (70, 110, 160), (0.08, 0.06, 0.05), (0.6, 0.5, 0.4))

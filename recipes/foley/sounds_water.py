@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from . import synth
+from . import granular, synth
 from .events import Sound, between, choose, how_many
 from .repeat import repeated
 from .sound_classes import sound_class
@@ -84,7 +84,7 @@ def stream(rng: Rng, sample_rate: int, seconds: float, *, size: str | None = Non
     n = synth.length_of(seconds, sample_rate)
     scale = choose(rng, size, {"small": (0.12, 0.3), "large": (0.7, 1.0)}, "size")
     activity = 0.5 + rng.random(max(int(seconds * 4), 2))
-    times = synth.poisson_times(rng, (70 + 130 * scale) * activity, seconds)
+    times = granular.poisson_times(rng, (70 + 130 * scale) * activity, seconds)
     centre = between(rng, 800, 1150) * (1.25 - 0.4 * scale)
     frequencies = np.clip(rng.lognormal(np.log(centre), 0.42, len(times)), 350, 3000)
     gains = rng.lognormal(0, 0.75, len(times)) * (centre / frequencies) ** 0.6
@@ -121,7 +121,7 @@ def bubbles(
     n = synth.length_of(seconds, sample_rate)
     centre = choose(rng, size, {"large": (260, 400), "small": (700, 1000)}, "size")
     rate = choose(rng, speed, {"slow": (2.5, 4.5), "fast": (10, 20)}, "speed")
-    times = synth.poisson_times(rng, rate * (0.4 + 1.2 * rng.random(max(int(seconds * 2), 2))), seconds)
+    times = granular.poisson_times(rng, rate * (0.4 + 1.2 * rng.random(max(int(seconds * 2), 2))), seconds)
     times = np.append(times, rng.uniform(0, 0.5 * seconds))
     bloops = []
     for frequency, gain in zip(
@@ -133,7 +133,7 @@ def bubbles(
             m, rng.uniform(0.2, 0.45)
         )
         bloops.append(gain * tone)
-    out = synth.scatter(n, sample_rate, times, bloops)
+    out = granular.scatter(n, sample_rate, times, bloops)
     water = synth.shaped_noise(rng, n, sample_rate, (40, 120, 500, 2000), (-20, 0, -6, -36))
     out += rng.uniform(0.01, 0.05) * water * synth.smooth_curve(rng, n, sample_rate, 4, 0.4, 1)
     return synth.finish(out, sample_rate, seconds)
@@ -184,7 +184,7 @@ def water_drops(
         plink = synth.sine(frequency, sample_rate) * synth.decay(ring, sample_rate, t60, 0.004)
         tick = synth.band_noise(rng, max(synth.length_of(0.004, sample_rate), 16), sample_rate, 1500, 6000)
         delay = min(rng.uniform(0.008, 0.025), 0.2 * length)
-        body = synth.scatter(
+        body = granular.scatter(
             m, sample_rate, (0.0, delay), (synth.fade(0.08 * tick, sample_rate, 0.0, 0.003), plink)
         )
         return rng.uniform(0.65, 1.0) * body
@@ -192,10 +192,10 @@ def water_drops(
     if count is None and seconds / interval < 1.5:
         count = 1
     if count is None:
-        starts = synth.periodic_times(rng, 1 / interval, seconds, jitter=rng.uniform(0.02, 0.2))
+        starts = granular.periodic_times(rng, 1 / interval, seconds, jitter=rng.uniform(0.02, 0.2))
         starts = starts[starts < max(seconds - 0.1, 0.01)]
         starts = starts if len(starts) else np.array([0.1 * seconds])
-        out = synth.scatter(n, sample_rate, starts, [drop(0.2) for _ in starts])
+        out = granular.scatter(n, sample_rate, starts, [drop(0.2) for _ in starts])
     else:
         total = how_many(rng, seconds, count)
         out = repeated(
@@ -227,7 +227,7 @@ def _bubble_cloud(
     for group in np.array_split(order, 4):
         if len(group):
             t60s = quality / frequencies[group] * rng.uniform(0.5, 1.2, len(group))
-            grains = synth.ringing_grains(rng, sample_rate, frequencies[group], t60s, gains[group], rise)
+            grains = granular.ringing_grains(rng, sample_rate, frequencies[group], t60s, gains[group], rise)
             grains *= np.minimum(np.arange(grains.shape[1]) / (0.002 * sample_rate), 1).astype(np.float32)
-            out += synth.scatter(n, sample_rate, times[group], grains)
+            out += granular.scatter(n, sample_rate, times[group], grains)
     return out

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from . import parametric, synth
+from . import granular, parametric, synth
 from .events import Sound, between, choose, option
 from .sound_classes import sound_class
 from .synth import Array, Rng
@@ -50,11 +50,11 @@ def rain(
     out = parametric.texture(rng, sample_rate, p, n)
     out = synth.filtered(out, sample_rate, low=250, order=1)
     if surface == "roof":  # every drop rings another spot of the metal, so that no pitch stands out
-        times = synth.poisson_times(rng, float(np.clip(p["drop_rate"], 60, 180)), seconds)
+        times = granular.poisson_times(rng, float(np.clip(p["drop_rate"], 60, 180)), seconds)
         tones = np.exp(rng.uniform(np.log(600), np.log(4200), len(times)))
         t60s, gains = rng.uniform(0.012, 0.035, len(times)), rng.lognormal(0, 0.7, len(times))
-        grains = synth.ringing_grains(rng, sample_rate, tones, t60s, gains)
-        out += synth.scatter(n, sample_rate, times, grains)
+        grains = granular.ringing_grains(rng, sample_rate, tones, t60s, gains)
+        out += granular.scatter(n, sample_rate, times, grains)
     return synth.finish(synth.soften(out, 2.0), sample_rate, seconds)
 
 
@@ -137,7 +137,7 @@ def thunder(rng: Rng, sample_rate: int, seconds: float, *, onset: str | None = N
     if crack > 0.1:
         m = min(synth.length_of(rng.uniform(0.35, 0.8), sample_rate), n)
         times = np.sort(rng.exponential(0.11, 160) + rng.choice([0, 0.09, 0.21], 160))
-        clicks = synth.impulses(m, sample_rate, times, rng.normal(0, 1, 160) * np.exp(-times / 0.18))
+        clicks = granular.impulses(m, sample_rate, times, rng.normal(0, 1, 160) * np.exp(-times / 0.18))
         snap = synth.filtered(clicks, sample_rate, 120, 2600, order=1)
         snap = synth.fit(snap / (np.abs(snap).max(initial=0) + 1e-9), n)
         out = out + crack * np.abs(out).max() * np.roll(snap, synth.length_of(begin, sample_rate)) * (
@@ -179,4 +179,4 @@ def _sparse_convolve(n: int, sample_rate: int, clicks: Array, kernel: Array) -> 
     where = np.flatnonzero(clicks)
     if len(where) == 0:
         return np.zeros(n)
-    return synth.scatter(n, sample_rate, where / sample_rate, clicks[where, None] * kernel[None])
+    return granular.scatter(n, sample_rate, where / sample_rate, clicks[where, None] * kernel[None])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from . import parametric, synth
+from . import granular, parametric, synth
 from .events import Sound, between, choose, how_many
 from .repeat import repeated
 from .sound_classes import sound_class
@@ -72,7 +72,9 @@ def birds(
                     notes.append(_sing(rng, sample_rate, note, 0.75 / pace))
                     now += rng.uniform(0.95, 1.05) / pace
                 now += rng.uniform(0.2, 1.0) * (1 if bird == 0 else 2)
-            out += synth.scatter(n, sample_rate, starts, notes) * (1 if bird == 0 else rng.uniform(0.08, 0.5))
+            out += granular.scatter(n, sample_rate, starts, notes) * (
+                1 if bird == 0 else rng.uniform(0.08, 0.5)
+            )
     out = synth.reverberate(rng, out, sample_rate, rng.uniform(0.15, 0.5), rng.uniform(0.05, 0.25), 6000)
     return synth.finish(out, sample_rate, seconds)
 
@@ -134,10 +136,10 @@ def crickets(
             gains = np.interp(times, np.linspace(0, seconds, 12), rng.uniform(0.6, 1, 12))
         else:
             pulses = int(rng.integers(3, 6))
-            starts = synth.periodic_times(rng, rate * rng.uniform(0.93, 1.07), seconds, jitter=0.03)
+            starts = granular.periodic_times(rng, rate * rng.uniform(0.93, 1.07), seconds, jitter=0.03)
             times = (starts[:, None] + np.arange(pulses) / pulse_rate).ravel()
             gains = np.tile(np.linspace(0.5, 1, pulses), len(starts))
-        envelope = synth.scatter(n, sample_rate, times, gains[:, None] * synth.bump(m, 0.45)[None])
+        envelope = granular.scatter(n, sample_rate, times, gains[:, None] * synth.bump(m, 0.45)[None])
         frequency = min(carrier * (1 if insect == 0 else rng.uniform(0.92, 1.08)), 0.44 * sample_rate)
         drift = synth.smooth_curve(rng, n, sample_rate, 3, 0.995, 1.005)
         out += level * envelope * synth.sine(frequency * drift, sample_rate)
@@ -268,7 +270,7 @@ def bee(rng: Rng, sample_rate: int, seconds: float, *, size: str | None = None) 
     while starts[-1] < seconds:
         flights.append(parametric.call(rng, sample_rate, p) * rng.uniform(0.6, 1))
         starts.append(starts[-1] + len(flights[-1]) / sample_rate + p["gap"] * rng.uniform(0.1, 0.5))
-    out = synth.scatter(n, sample_rate, starts[: len(flights)], flights)
+    out = granular.scatter(n, sample_rate, starts[: len(flights)], flights)
     hum = parametric.call(rng, sample_rate, {**p, "length": seconds})  # while it is further away
     out += 0.15 * np.abs(out).max() * synth.fit(hum, n)
     return synth.finish(out, sample_rate, seconds)

@@ -23,7 +23,7 @@ from soundloom.codecs.seanet.model import SEANetCodec
 from soundloom.gen.model.lm import AudioLM
 from soundloom.gen.pipeline import AudioGen
 from soundloom.gen.text.loader import load_text_encoder
-from soundloom.recipes.foley.render import render_dataset
+from soundloom.recipes.foley.render_dataset import render_dataset
 
 ROOT = Path(__file__).resolve().parents[2]
 RECIPES = sorted((ROOT / "recipes").rglob("*.yaml"))

@@ -24,7 +24,7 @@ from soundloom.codecs.music2latent2.consistency import (
 )
 from soundloom.codecs.music2latent2.module import Music2Latent2Module
 from soundloom.codecs.music2latent2.warmup_ema import WarmupEMA
-from soundloom.core.schedule import WarmupCosine
+from soundloom.core.learning_rate_schedule import LearningRateSchedule
 
 TINY = Music2Latent2Config(
     sample_rate=8000,
@@ -257,7 +257,10 @@ def test_a_gradient_that_is_not_finite_is_left_out(caplog: pytest.LogCaptureFixt
 @pytest.mark.parametrize("config", [TINY, FSQ, replace(TINY, envelope=True)], ids=["tanh", "fsq", "envelope"])
 def test_fit_logs_and_exports(tmp_path: Path, config: Music2Latent2Config) -> None:
     part = module(
-        config, scheduler=WarmupCosine(2, 0.01), export_to=str(tmp_path / "model"), envelope_examples=20
+        config,
+        scheduler=LearningRateSchedule(warmup_steps=2, min_lr_ratio=0.01),
+        export_to=str(tmp_path / "model"),
+        envelope_examples=20,
     )
     loader = DataLoader(list(tones(8)), batch_size=4)  # type: ignore[arg-type]
     logger = lightning.pytorch.loggers.TensorBoardLogger(tmp_path)

@@ -7,11 +7,13 @@ from functools import partial
 
 import lightning
 import torch
+from diffusers.models import modeling_utils
+from safetensors.torch import load_file
 from torch.utils.data import DataLoader
 
 from soundloom.codecs.seanet.model import SEANetCodec
 from soundloom.codecs.seanet.module import DiscriminatorSettings, SEANetLosses, SEANetModule
-from soundloom.core.schedule import WarmupCosine
+from soundloom.core.learning_rate_schedule import LearningRateSchedule
 
 from .tiny import NO_DISCRIMINATOR
 
@@ -50,7 +52,7 @@ def test_the_loss_falls_and_all_stages_are_passed(tmp_path):
     module = make_module(
         losses=SEANetLosses(mel_floor=1e-2, quantizer_start=5),
         discriminator=DiscriminatorSettings(n_filters=2, n_ffts=(64,), start=10),
-        scheduler=WarmupCosine(3, 0.1, 60),
+        scheduler=LearningRateSchedule("cosine", 3, 0.1, 60),
     )
     data = DataLoader(tones(64), batch_size=4)
     before = trainer(tmp_path).validate(module, data, verbose=False)[0]["val/mel"]
@@ -61,6 +63,15 @@ def test_the_loss_falls_and_all_stages_are_passed(tmp_path):
     assert after["val/codes_used"] > 1
 
 
+def test_what_is_saved_has_its_dtype_without_a_warning(tmp_path, monkeypatch):
+    said = []
+    monkeypatch.setattr(modeling_utils.logger, "warning", said.append)
+    make_module().save_pretrained(tmp_path, dtype=torch.bfloat16)
+    saved = load_file(tmp_path / "diffusion_pytorch_model.safetensors")
+    assert {value.dtype for value in saved.values() if value.is_floating_point()} == {torch.bfloat16}
+    assert said == []
+
+
 def test_resuming_gives_the_same_weights_as_going_on(tmp_path):
     data = tones()
 
@@ -69,7 +80,7 @@ def test_resuming_gives_the_same_weights_as_going_on(tmp_path):
         run.fit(module, DataLoader(data, batch_size=16), ckpt_path=checkpoint)
         return run
 
-    settings = {"discriminator": NO_DISCRIMINATOR, "scheduler": WarmupCosine(4, 0.1, 12)}
+    settings = {"discriminator": NO_DISCRIMINATOR, "scheduler": LearningRateSchedule("cosine", 4, 0.1, 12)}
     whole = make_module(**settings)
     fit(whole, 8)
     half = make_module(**settings)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from soundloom.codecs.seanet.model import SEANetCodec
+from soundloom.core.learning_rate_schedule import LearningRateSchedule
 from soundloom.gen.model.config import AudioLMConfig
 from soundloom.gen.model.lm import AudioLM
 from soundloom.gen.model.lora import (
@@ -31,7 +32,6 @@ from soundloom.gen.training.ema import ExponentialMovingAverage
 from soundloom.gen.training.module import AudioGenModule
 from soundloom.gen.training.objective import CodeBatch, Objective
 from soundloom.gen.training.parts import TextSettings
-from soundloom.gen.training.schedule import LearningRateSchedule
 
 T5 = Path(__file__).resolve().parents[2] / "fixtures" / "audiogen_tiny" / "t5"
 

@@ -21,6 +21,7 @@ from soundloom.codecs.registry import load_codec
 from soundloom.codecs.seanet.model import SEANetCodec
 from soundloom.codecs.seanet.module import DiscriminatorSettings, SEANetModule
 from soundloom.core.exports_model import model_folder
+from soundloom.core.learning_rate_schedule import LearningRateSchedule
 from soundloom.evaluation.classifier import SoundClassifier
 from soundloom.evaluation.classifier_module import SoundClassifierModule
 from soundloom.gen.model.config import AudioLMConfig
@@ -30,7 +31,6 @@ from soundloom.gen.training.ema import ExponentialMovingAverage
 from soundloom.gen.training.export_checkpoint import export_checkpoint
 from soundloom.gen.training.module import AudioGenModule
 from soundloom.gen.training.parts import ExportSettings, TextSettings
-from soundloom.gen.training.schedule import LearningRateSchedule
 
 T5 = Path(__file__).resolve().parents[2] / "fixtures" / "audiogen_tiny" / "t5"
 FAST: dict[str, Any] = {

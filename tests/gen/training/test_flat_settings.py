@@ -16,12 +16,12 @@ import torch
 
 from soundloom import cli
 from soundloom.codecs.seanet.model import SEANetCodec
+from soundloom.core.learning_rate_schedule import LearningRateSchedule
 from soundloom.gen.model.config import AudioLMConfig
 from soundloom.gen.pipeline import AudioGen
-from soundloom.gen.training.flat_settings import MOVED_SETTINGS, nested_settings, present_name
+from soundloom.gen.training.flat_settings import AUDIOGEN
 from soundloom.gen.training.module import AudioGenModule
 from soundloom.gen.training.objective import Objective
-from soundloom.gen.training.schedule import LearningRateSchedule
 
 FIXTURES = Path(__file__).resolve().parents[2] / "fixtures"
 VAL_LOSS = 3.278956651687622  # as it was measured when the checkpoint was made
@@ -89,17 +89,19 @@ def test_an_old_checkpoint_is_loaded_from_python(workplace: Path) -> None:
 
 
 def test_every_old_name_has_a_place_and_new_ones_stay() -> None:
-    old = {name: name for name in MOVED_SETTINGS} | {"export_settings": {"top_k": 3}, "codec": "mine"}
-    found = nested_settings(old)
+    old = {name: name for name in AUDIOGEN.paths} | {"export_settings": {"top_k": 3}, "codec": "mine"}
+    found = AUDIOGEN.nested(old)
     assert found["lm"]["dim"] == "dim"
     assert found["optimizer"]["class_path"] == "torch.optim.AdamW"
     assert found["optimizer"]["init_args"]["lr"] == "learning_rate"
     assert found["export"] == {"codec": "export_codec", "top_k": 3}
     assert found["codec"] == "mine"
-    assert nested_settings(found) == found
-    assert nested_settings({"weight_decay": 0.3})["optimizer"]["init_args"] == {
+    assert AUDIOGEN.nested(found) == found
+    assert AUDIOGEN.nested({"weight_decay": 0.3})["optimizer"]["init_args"] == {
         "lr": 5e-4, "betas": [0.9, 0.95], "weight_decay": 0.3,
     }  # fmt: skip
-    assert nested_settings({"export_settings": None}) == {"export": {}}
-    assert present_name("export_settings.top_k") == "export.top_k"
-    assert present_name("lm.dim") == "lm.dim"
+    assert AUDIOGEN.nested({"export_settings": None, "export_codec": "mine"}) == {"export": {"codec": "mine"}}
+    layered = {"objective": {"codebook_weights": [1.0]}, "codebook_weights": None}
+    assert AUDIOGEN.nested(layered) == {"objective": {}}, "null is the default"
+    assert AUDIOGEN.present_name("export_settings.top_k") == "export.top_k"
+    assert AUDIOGEN.present_name("lm.dim") == "lm.dim"

@@ -18,13 +18,13 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from soundloom.codecs.seanet.model import SEANetCodec
+from soundloom.core.learning_rate_schedule import LearningRateSchedule
 from soundloom.gen.model.config import AudioLMConfig
 from soundloom.gen.pipeline import AudioGen
 from soundloom.gen.text.t5 import T5TextEncoder
 from soundloom.gen.training.module import AudioGenModule
 from soundloom.gen.training.objective import CodeBatch, Objective
 from soundloom.gen.training.parts import TextSettings
-from soundloom.gen.training.schedule import LearningRateSchedule
 
 T5 = str(Path(__file__).resolve().parents[2] / "fixtures" / "audiogen_tiny" / "t5")
 LM = AudioLMConfig(num_codebooks=2, codebook_size=16, dim=16, num_layers=1, num_heads=2)

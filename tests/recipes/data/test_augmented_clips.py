@@ -16,16 +16,10 @@ from soundloom.core.audio import AudioError
 from soundloom.recipes.data import AudioGenDataModule, ClipDataModule, augmented_folder
 from soundloom.recipes.data.audiogen_module import SegmentSettings
 from soundloom.recipes.data.augmentation import Augmentation
-from soundloom.recipes.data.augmented_clips import (
-    AugmentedClips,
-    MixSettings,
-    class_of,
-    group_of,
-    held_out,
-    read_recordings,
-)
+from soundloom.recipes.data.augmented_clips import AugmentedClips, MixSettings
 from soundloom.recipes.data.augmented_folder import write_augmented
 from soundloom.recipes.data.paraphrases import comparable
+from soundloom.recipes.data.recordings import class_of, group_of, held_out, read_recordings
 from tests.tiny_codecs import seanet, write_sound
 
 RATE = 8000
@@ -95,7 +89,7 @@ def test_pieces_of_one_recording_are_held_out_together(sounds: Path, monkeypatch
     recordings = read_recordings([sounds])
     assert len({group_of(recording) for recording in recordings}) == 11
     for share in (0.3, 1.0):
-        monkeypatch.setattr("soundloom.recipes.data.augmented_clips.HELD_OUT", share)
+        monkeypatch.setattr("soundloom.recipes.data.recordings.HELD_OUT", share)
         groups: dict[str, set[bool]] = {}
         kept = set()
         for recording, held in zip(recordings, held_out(recordings), strict=True):
@@ -107,7 +101,7 @@ def test_pieces_of_one_recording_are_held_out_together(sounds: Path, monkeypatch
 
 
 def test_train_and_validation_share_no_recording(sounds: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("soundloom.recipes.data.augmented_clips.HELD_OUT", 0.4)
+    monkeypatch.setattr("soundloom.recipes.data.recordings.HELD_OUT", 0.4)
     parts = {
         part: {source.recording.name for source in clips_of(sounds, part=part).sources}
         for part in ("train", "validation")
@@ -117,7 +111,7 @@ def test_train_and_validation_share_no_recording(sounds: Path, monkeypatch: pyte
     assert not parts["train"] & parts["validation"]
     assert len(parts["train"] | parts["validation"]) == 15
     assert len(clips_of(sounds, part="all").sources) == 15
-    monkeypatch.setattr("soundloom.recipes.data.augmented_clips.HELD_OUT", 0.0)
+    monkeypatch.setattr("soundloom.recipes.data.recordings.HELD_OUT", 0.0)
     with pytest.raises(ValueError, match="none of the 15 recordings is of the part 'validation'"):
         clips_of(sounds, part="validation")
 

@@ -24,14 +24,14 @@ from soundloom.recipes.data.crops import SILENCE_RMS
 from soundloom.recipes.data.rendering import RenderSettings
 from soundloom.recipes.data.sources import AudioFiles, RenderedFolder
 from soundloom.recipes.foley.corpus import FoleyCorpus
-from soundloom.recipes.foley.render import render_dataset
+from soundloom.recipes.foley.render_dataset import render_dataset
 from soundloom.recipes.foley.sound_classes import SoundClass
 
 RATE = 8000
 
 
 def write_rendered(folder: Path, toys: dict[str, SoundClass], clips: int, split: str = "train") -> Path:
-    """What render.py writes, from the toy classes."""
+    """What render_dataset.py writes, from the toy classes."""
     corpus = FoleyCorpus(sample_rate=RATE, seconds=1.0, split=split, registry=toys)
     folder.mkdir(parents=True)
     rendered = [corpus[i] for i in range(clips)]

@@ -13,9 +13,9 @@ from torch import Tensor
 from soundloom.cli import main
 from soundloom.core.audio import write_audio
 from soundloom.evaluation.classifier import SoundClassifier
-from soundloom.evaluation.compare_models import NearestGroup, Sounds, group_of, recorded
 from soundloom.evaluation.embedders import NamedClassifier
 from soundloom.evaluation.evaluate_sounds import Example
+from soundloom.evaluation.model_comparison import NearestGroup, Sounds, group_of, recorded
 
 RATE = 16000
 GROUPS = ["hum", "hiss"]

@@ -13,10 +13,10 @@ import torch
 from soundloom.cli import main
 from soundloom.codecs import Music2Latent2
 from soundloom.evaluation.classifier import SoundClassifier
-from soundloom.evaluation.compare_latents import HELD_OUT, compare_latents, load_models, table
 from soundloom.evaluation.embedders import NamedClassifier
 from soundloom.evaluation.evaluate_sounds import Example
 from soundloom.evaluation.held_out_examples import held_out_examples
+from soundloom.evaluation.latent_comparison import HELD_OUT, compare_latents, load_models, table
 from soundloom.evaluation.spectral_distance import reconstruction_metrics
 from tests.tiny_codecs import music2latent2, seanet, sound, write_sound
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from soundloom.core.pictures import Spectrogram
-from soundloom.demo.pictures import draw, spectrogram
+from soundloom.demo.spectrogram_images import draw, spectrogram
 
 RATE = 16000
 TONE = np.sin(2 * np.pi * 4000 * np.arange(RATE) / RATE).astype(np.float32)

@@ -11,7 +11,7 @@ import pytest
 
 from soundloom import cli
 from soundloom.recipes.foley import FoleyCorpus
-from soundloom.recipes.foley.render import render_dataset
+from soundloom.recipes.foley.render_dataset import render_dataset
 
 SETTINGS = {"seconds": 1.0, "sample_rate": 8000, "seed": 7}
 

@@ -1,4 +1,4 @@
-"""The learning rate over the steps of a training of AudioLM: warm-up, then a cosine or an inverse root."""
+"""The learning rate over the steps of a training: linear warm-up, then half a cosine or an inverse root."""
 
 from __future__ import annotations
 
@@ -9,8 +9,6 @@ from typing import Literal
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
-from ...core.schedule import warmup_cosine
-
 
 @dataclass(frozen=True)
 class LearningRateSchedule:
@@ -18,9 +16,9 @@ class LearningRateSchedule:
 
     Args:
         kind: "cosine" (down to `min_lr_ratio` at the last step) or "inverse_sqrt" (AudioGen's; without end).
-        warmup_steps: steps of linear rise to the peak.
-        min_lr_ratio: end of the cosine.
-        total_steps: length of the cosine; None: that of the run.
+        warmup_steps: steps of linear rise; the last of them has the peak.
+        min_lr_ratio: what a cosine falls to and stays at, as a share of the peak.
+        total_steps: length of warm-up and cosine; None: that of the run.
 
     Raises:
         ValueError: a value is out of range.
@@ -39,11 +37,20 @@ class LearningRateSchedule:
         if not 0.0 <= self.min_lr_ratio <= 1.0:
             raise ValueError(f"scheduler.min_lr_ratio is {self.min_lr_ratio}; allowed are 0 to 1")
 
-    def factor(self, step: int, total: float) -> float:
-        """The share at an optimiser step, in a run of `total` steps."""
-        if self.kind == "inverse_sqrt" and step >= self.warmup_steps:
+    def factor(self, step: int, run_steps: float = math.inf) -> float:
+        """The share of the peak after `step` optimiser steps.
+
+        Args:
+            step: steps that were made.
+            run_steps: length of the run; without an end, a cosine stays at the peak.
+        """
+        if step < self.warmup_steps:
+            return (step + 1) / self.warmup_steps
+        if self.kind == "inverse_sqrt":
             return math.sqrt(max(self.warmup_steps, 1) / max(step, 1))
-        return warmup_cosine(step, total, warmup_steps=self.warmup_steps, floor=self.min_lr_ratio)
+        total = self.total_steps or run_steps
+        progress = min(1.0, (step - self.warmup_steps) / max(1, total - self.warmup_steps))
+        return self.min_lr_ratio + (1.0 - self.min_lr_ratio) * 0.5 * (1.0 + math.cos(math.pi * progress))
 
     def over(self, optimizer: Optimizer, run_steps: float) -> LambdaLR:
         """The scheduler of an optimiser.
@@ -55,10 +62,9 @@ class LearningRateSchedule:
         Raises:
             ValueError: a cosine without end.
         """
-        total = self.total_steps or run_steps
-        if self.kind == "cosine" and not math.isfinite(total):
+        if self.kind == "cosine" and not math.isfinite(self.total_steps or run_steps):
             raise ValueError(
                 "the cosine schedule needs an end, but the run has none; "
                 "set trainer.max_steps or scheduler.total_steps"
             )
-        return LambdaLR(optimizer, lambda step: self.factor(step, total))
+        return LambdaLR(optimizer, lambda step: self.factor(step, run_steps))

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader, TensorDataset
 
-from soundloom.recipes.progress import StepProgress, duration
+from soundloom.recipes.step_progress import StepProgress, duration
 
 
 class Net(lightning.LightningModule):

@@ -67,6 +67,22 @@ class Infilling:
         return torch.stack([start, start + gap], dim=1)
 
 
+def infilling_of(lm: AudioLM, share: float) -> Infilling | None:
+    """How much of the training of a language model is filling gaps; None for a share of 0.
+
+    Raises:
+        ValueError: the model has no weights for gaps.
+    """
+    if not share:
+        return None
+    if not lm.infill_frames:
+        raise ValueError(
+            f"objective.infill_share is {share}, but the model has no weights for gaps; set lm.infill_frames "
+            "to the frames of the longest, and train from random weights"
+        )
+    return Infilling(share, lm.infill_frames)
+
+
 def gap_entropies(
     lm: AudioLM, codes: Tensor, lengths: Tensor | None, text: TextStates, gaps: Tensor
 ) -> tuple[Tensor, Tensor]:
@@ -87,6 +103,14 @@ def gap_entropies(
     losses = F.cross_entropy(output.logits.flatten(0, 2).float(), codes.flatten(), reduction="none")
     losses = losses.view(codes.shape).masked_fill(~output.mask, 0.0)
     return losses.sum(dim=(0, 2)), output.mask.sum(dim=(0, 2)).float()
+
+
+def middle_entropies(
+    lm: AudioLM, codes: Tensor, lengths: Tensor | None, text: TextStates, infilling: Infilling
+) -> tuple[Tensor, Tensor]:
+    """As `gap_entropies`, with the middle third of every item as its gap; empty items count as one frame."""
+    sizes = torch.full((len(codes),), codes.shape[-1]) if lengths is None else lengths.clamp_min(1)
+    return gap_entropies(lm, codes, sizes, text, infilling.middle_thirds(sizes))
 
 
 def entropies_with_gaps(

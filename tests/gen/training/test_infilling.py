@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from soundloom.gen.model.infill import lay_out_gaps
 from soundloom.gen.model.lm import AudioLM
 from soundloom.gen.text.encoder import TextStates
-from soundloom.gen.training.infill import Infilling, entropies_with_gaps, gap_entropies
+from soundloom.gen.training.infilling import Infilling, entropies_with_gaps, gap_entropies
 from soundloom.gen.training.objective import summed_entropies
 
 SETTINGS: dict[str, Any] = {

@@ -145,7 +145,7 @@ def quantize_rows(vectors: Tensor) -> tuple[Tensor, Tensor]:
     return table, scale
 
 
-def distil(
+def distil_token_table(
     source: str | Path, out: str | Path, *, dim: int = 256, a: float = 1e-4, force: bool = False
 ) -> Path:
     """Distil the encoder in folder `source` into a static table in folder `out`; see the module's docstring.

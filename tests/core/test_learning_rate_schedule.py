@@ -1,4 +1,4 @@
-"""Learning rates over the steps of a training of the language model."""
+"""The learning rate over the steps of a training."""
 
 from __future__ import annotations
 
@@ -8,20 +8,31 @@ from typing import Any
 import pytest
 import torch
 
-from soundloom.gen.training.schedule import LearningRateSchedule
+from soundloom.core.learning_rate_schedule import LearningRateSchedule
 
 
-def test_schedules() -> None:
-    cosine = LearningRateSchedule("cosine", warmup_steps=10, min_lr_ratio=0.1)
-    assert cosine.factor(0, 110) == pytest.approx(0.1)
-    assert cosine.factor(9, 110) == cosine.factor(10, 110) == 1.0
-    assert cosine.factor(60, 110) == pytest.approx(0.55)
-    assert cosine.factor(110, 110) == cosine.factor(500, 110) == pytest.approx(0.1)
+def test_warm_up_cosine_and_floor() -> None:
+    schedule = LearningRateSchedule(warmup_steps=10, min_lr_ratio=0.1)
+    rates = [schedule.factor(step, 110) for step in range(10)]
+    assert rates == pytest.approx([0.1 * (step + 1) for step in range(10)])
+    assert schedule.factor(10, 110) == 1.0
+    assert schedule.factor(35, 110) == pytest.approx(0.1 + 0.9 * (0.5 + 0.5 * math.sqrt(0.5)))
+    assert schedule.factor(60, 110) == pytest.approx(0.55)
+    assert schedule.factor(110, 110) == schedule.factor(1000, 110) == pytest.approx(0.1)
+    assert schedule.factor(10**6) == 1.0, "a run without end stays at the peak"
+
+
+def test_inverse_root_of_the_steps() -> None:
     inverse = LearningRateSchedule("inverse_sqrt", warmup_steps=100)
-    assert inverse.factor(49, math.inf) == pytest.approx(0.5)
-    assert inverse.factor(400, math.inf) == pytest.approx(0.5)
+    assert inverse.factor(49) == pytest.approx(0.5)
+    assert inverse.factor(400) == pytest.approx(0.5)
+
+
+def test_runs_without_warm_up_and_of_warm_up_alone() -> None:
     assert LearningRateSchedule(warmup_steps=0).factor(0, 10) == 1.0
-    assert LearningRateSchedule("inverse_sqrt", warmup_steps=0).factor(0, 10) == 1.0
+    assert LearningRateSchedule("inverse_sqrt", warmup_steps=0).factor(0) == 1.0
+    whole = LearningRateSchedule(warmup_steps=5, min_lr_ratio=0.0)
+    assert (whole.factor(5, 5), whole.factor(6, 5)) == (1.0, 0.0)
 
 
 def test_its_own_number_of_steps_goes_before_that_of_the_run() -> None:

