@@ -78,7 +78,7 @@ def read_torch(file: Path, *, mapped: bool = False) -> Any:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="Detected pickle protocol")  # it loads, or is refused
             return torch.load(file, map_location="cpu", weights_only=True, mmap=mapped)
-    except (OSError, RuntimeError, pickle.UnpicklingError, EOFError, KeyError, ValueError) as error:
+    except Exception as error:  # of garbage, the unpickler raises whatever its bytes happen to mean
         # torch says of what it does not unpickle how to unpickle it all the same.
         reason = "" if isinstance(error, pickle.UnpicklingError) else f" ({brief(error)})"
         raise ModelError(
@@ -88,8 +88,8 @@ def read_torch(file: Path, *, mapped: bool = False) -> Any:
 
 
 def brief(error: Exception) -> str:
-    """The beginning of an error's message, on one line."""
-    return shorten(str(error), 300, placeholder=" ...")
+    """The beginning of an error's message, on one line; its kind where it has none."""
+    return shorten(str(error), 300, placeholder=" ...") or type(error).__name__
 
 
 def part_folder(name: str | os.PathLike[str], part: str) -> Path:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import json
+import zipfile
 from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
 from soundloom.core.checkpoint import (
@@ -83,3 +87,58 @@ def test_what_torch_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
         with pytest.raises(ModelError, match=f"{name} is truncated or damaged, or holds more than tensors"):
             read_torch(Path(name))
     assert not Path("trapped").exists()
+
+
+def saved(*, zipped: bool) -> bytes:
+    """A small checkpoint, as torch writes it."""
+    stream = io.BytesIO()
+    state = {"state_dict": {"weight": torch.arange(3.0), "bias": torch.zeros(2)}, "epoch": 3}
+    torch.save(state, stream, _use_new_zipfile_serialization=zipped)
+    return stream.getvalue()
+
+
+def with_pickle(pickled: bytes) -> bytes:
+    """A checkpoint of the zip format, undamaged as a zip, whose pickle is this one."""
+    stream = io.BytesIO()
+    with (
+        zipfile.ZipFile(io.BytesIO(saved(zipped=True))) as whole,
+        zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as changed,
+    ):
+        for name in whole.namelist():
+            changed.writestr(name, pickled if name.endswith("data.pkl") else whole.read(name))
+    return stream.getvalue()
+
+
+@st.composite
+def damaged(draw: st.DrawFn) -> bytes:
+    """A checkpoint of either format, or only its pickle, cut off and with other bytes here and there."""
+    kind = draw(st.sampled_from(["zip", "old", "pickle"]))
+    data = bytearray(saved(zipped=kind != "old"))
+    if kind == "pickle":
+        with zipfile.ZipFile(io.BytesIO(data)) as whole:
+            [name] = [each for each in whole.namelist() if each.endswith("data.pkl")]
+            data = bytearray(whole.read(name))
+    for _ in range(draw(st.integers(0, 3))):
+        data[draw(st.integers(0, len(data) - 1))] = draw(st.integers(0, 255))
+    data = data[: draw(st.integers(0, len(data)))]
+    return with_pickle(bytes(data)) if kind == "pickle" else bytes(data)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@example(b"0")  # takes from an empty stack: IndexError
+@example(b"K\x01K\x02s.")  # sets an item of a number: TypeError
+@example(b"K\x01}b.")  # gives a number a state
+@given(
+    st.one_of(
+        st.binary(max_size=64),
+        st.binary(max_size=32).map(lambda end: with_pickle(b"\x80\x02" + end)),
+        damaged(),
+    )
+)
+def test_a_damaged_checkpoint_is_a_model_error_and_no_other(tmp_path: Path, data: bytes) -> None:
+    file = tmp_path / "damaged.ckpt"
+    file.write_bytes(data)
+    try:
+        read_torch(file)  # some changes leave it a checkpoint
+    except ModelError as error:
+        assert str(error).startswith(f"{file} is truncated or damaged")
