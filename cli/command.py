@@ -71,8 +71,9 @@ class Parser(argparse.ArgumentParser):
 
 def did_you_mean(word: str, known: Collection[str]) -> str:
     """The end of a message about an unknown word: what was probably meant, if anything is near."""
-    near = difflib.get_close_matches(word, known, n=2)
-    return f"; did you mean {' or '.join(near)}?" if near else ""
+    plain = {name.lstrip("-"): name for name in known}  # dashes, which options share, are no likeness
+    near = difflib.get_close_matches(word.lstrip("-"), plain, n=2, cutoff=0.65)
+    return f"; did you mean {' or '.join(plain[name] for name in near)}?" if near else ""
 
 
 def run_guarded(command: Callable[[], int | None], *, debug: bool, name: str = "soundloom") -> int:

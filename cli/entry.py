@@ -27,6 +27,7 @@ from . import (
     render,
 )
 from .command import Parser, did_you_mean, run_guarded
+from .options import run_with
 from .sleep_while_waiting import sleep_while_waiting
 from .terminal import show_any_name
 from .training import TRAINING_COMMANDS, lightning
@@ -54,7 +55,7 @@ def main(args: Sequence[str] | None = None) -> int:
     sleep_while_waiting()
     words = list(sys.argv[1:] if args is None else args)
     if words and words[0] in TRAINING_COMMANDS:
-        return lightning(args)
+        return lightning(args, name="soundloom")
     show_any_name()
     logging.basicConfig(level=logging.WARNING, format="soundloom: %(message)s", stream=sys.stderr)
     parser = build_parser()
@@ -64,7 +65,7 @@ def main(args: Sequence[str] | None = None) -> int:
     if name in TRAINING_COMMANDS:
         place = words.index(name)
         parser.parse_args(words[:place])  # what may stand there is --debug
-        return lightning([*words[place:], "--debug"])
+        return lightning([*words[place:], "--debug"], name="soundloom")
     if name is not None and name not in known:
         parser.error(f"there is no command {name!r}{did_you_mean(name, known) or choices}")
     options = parser.parse_args(words)
@@ -73,7 +74,7 @@ def main(args: Sequence[str] | None = None) -> int:
     run = COMMANDS[options.command].run
     debug = getattr(options, "debug", False)
     logging.getLogger("soundloom").setLevel(logging.DEBUG if debug else logging.NOTSET)
-    return run_guarded(lambda: run(options), debug=debug)
+    return run_guarded(lambda: run_with(options, run), debug=debug)
 
 
 def build_parser() -> Parser:

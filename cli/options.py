@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from ..core.errors import ArgumentError
 from ..gen.settings import OPTIONS
 from .command import CommandError
 
@@ -80,7 +82,7 @@ def add_model(parser: argparse.ArgumentParser) -> None:
 
 def add_setting(parser: argparse.ArgumentParser, name: str, help: str = "") -> None:
     """The option of one of the generation settings, as gen/settings.py describes it, or with other help."""
-    option, flag = OPTIONS[name], f"--{name.replace('_', '-')}"
+    option, flag = OPTIONS[name], _flag(name)
     help = help or option.help
     if option.kind is bool:
         parser.add_argument(flag, action="store_true", help=help)
@@ -93,6 +95,24 @@ def add_setting(parser: argparse.ArgumentParser, name: str, help: str = "") -> N
         metavar=option.metavar,
         help=f"{help} (default: {option.default_help or format(option.default, 'g')})",
     )
+
+
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
+def run_with(options: argparse.Namespace, run: Callable[[argparse.Namespace], int | None]) -> int | None:
+    """Run a command; errors that name a generation setting by its field name the command's option instead."""
+    try:
+        return run(options)
+    except ArgumentError as error:
+        # A name of one word is also a word of sentences: it is the setting where the message begins with it.
+        own = [re.escape(name) for name in OPTIONS if hasattr(options, name)]
+        names = [name if "_" in name else f"^{name}(?= is )" for name in own]
+        if not names:
+            raise
+        said = re.sub(rf"(?<![\w-])({'|'.join(names)})(?!\w)", lambda found: _flag(found[1]), str(error))
+        raise CommandError(said) from error
 
 
 def add_text_encoder(parser: argparse.ArgumentParser) -> None:

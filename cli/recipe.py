@@ -32,9 +32,9 @@ from ..recipes.checkpoints import Checkpoints, LastStep, check_folder_is_free, l
 from ..recipes.interrupt import RunStopped, StopSignals
 from ..recipes.resume import StepSeed
 from ..recipes.step_progress import StepProgress
-from .command import did_you_mean
+from .command import CommandError, did_you_mean
 from .moved_modules import know_moved_modules
-from .recipe_files import read_recipe
+from .recipe_files import config_of, read_recipe, recipe_name
 from .terminal import say
 
 # How jsonargparse begins when it wraps what the constructor of a class raised.
@@ -61,15 +61,24 @@ class RecipeParser(LightningArgumentParser):
         parser = getattr(ex, "subcommand_parser", None) or self
         prog = parser.prog.replace(" [options]", "")
         hint = nearest_setting(message, parser.format_usage())
-        self.exit(2, f"{prog.split()[0]}: error: {in_short(message)}\n{hint}(see: {prog} --help)\n")
+        self.exit(
+            2, f"{prog.split()[0]}: error: {in_short(message, _command(prog))}\n{hint}(see: {prog} --help)\n"
+        )
 
 
-def in_short(message: str) -> str:
+def _command(prog: str) -> str:
+    """A command as the user gave it, with its recipe."""
+    config = config_of(sys.argv)
+    return prog if config is None else f"{prog} --config {shlex.quote(recipe_name(config))}"
+
+
+def in_short(message: str, command: str) -> str:
     """What jsonargparse says at length about a setting, in one sentence; other messages as they are.
 
     Args:
         message: of jsonargparse: names a class and the setting that it does not take, or a setting, the types
             that it may have, and its value.
+        command: the training command and its recipe, to be shown with other options.
     """
     problem = re.search(r"class_path '([\w.]+)':\n(.*?)(?:\n    - Expected|\Z)", message, re.DOTALL)
     keys = re.findall(r'Parser key "([\w.]+)":', message)
@@ -77,7 +86,8 @@ def in_short(message: str) -> str:
     unknown = r"Option '([\w.]+)' is not accepted|unrecognized arguments: --([\w.]+)"
     if problem and keys and (option := re.search(unknown, text)):
         kind = problem[1].rpartition(".")[2]
-        return f"{(option[1] or option[2])!r} is not a setting of {kind}; those of it: --{keys[0]}.help"
+        named = option[1] or option[2]
+        return f"{named!r} is not a setting of {kind}; `{command} --{keys[0]}.help` lists them"
     value = re.search(r"(?:Got|Given) value: (.*)", text)
     types = re.findall(r"Expected an? (.+?)(?:\. Got value: .*)?$", text, re.MULTILINE)
     other = not problem and re.search(r"^ +- (?!Expected)", text, re.MULTILINE)
@@ -118,6 +128,15 @@ class RecipeCLI(LightningCLI):
 
     def _parse_ckpt_path(self) -> None:
         """Leave the settings as they were given: Lightning would replace them by those in the checkpoint."""
+
+    def before_instantiate_classes(self) -> None:
+        """Refuse a checkpoint that is not there before anything is built or prepared for it."""
+        path = self._get(self.config, "ckpt_path")
+        if path is not None and not is_there(str(path)):
+            raise CommandError(
+                f"--ckpt_path {path}: there is no such checkpoint; check the spelling and the current "
+                "folder, or use --ckpt_path last, the newest one of the run's folder"
+            )
 
     def instantiate_classes(self) -> None:
         """Build everything; what a class refuses is said in its own words."""
@@ -207,11 +226,18 @@ def _short(path: Path) -> Path:
     return path.relative_to(here) if path.is_relative_to(here) else path
 
 
-def run_recipe(examples: Mapping[str, str], *, verbose: bool = False) -> int:
+def is_there(checkpoint: str) -> bool:
+    """Whether --ckpt_path names a file or folder that exists, or one that Lightning finds by itself."""
+    found_later = checkpoint in ("last", "best", "hpc") or checkpoint.startswith("registry")
+    return found_later or "://" in checkpoint or Path(checkpoint).exists()
+
+
+def run_recipe(examples: Mapping[str, str], program: str, *, verbose: bool = False) -> int:
     """Run the training command that sys.argv holds, and return the exit status.
 
     Args:
         examples: training commands, and what the help of each ends with.
+        program: what it is called in messages.
         verbose: show all that Lightning says.
     """
     know_moved_modules()
@@ -220,13 +246,13 @@ def run_recipe(examples: Mapping[str, str], *, verbose: bool = False) -> int:
     # "omegaconf+" resolves ${…} after files and command line are merged, so that an override reaches every
     # value that depends on it; in a subcommand its paths count from that subcommand's own root.
     jsonargparse.set_parsing_settings(omegaconf_absolute_to_relative_paths=True)
-    mode = {"parser_mode": "omegaconf+", "formatter_class": _Formatter}
+    mode = {"parser_mode": "omegaconf+", "formatter_class": _Formatter, "allow_abbrev": False}
     commands = {name: {**mode, "epilog": f"examples:\n{lines}"} for name, lines in examples.items()}
     try:
         RecipeCLI(
             parser_class=RecipeParser,
             seed_everything_default=0,
-            parser_kwargs={**mode, **commands},
+            parser_kwargs={**mode, "prog": program, **commands},
             trainer_defaults={"plugins": {"class_path": "soundloom.recipes.resume.WholeFileIO"}},
             save_config_kwargs={"overwrite": True},  # of this folder's run, which goes on
         )

@@ -45,6 +45,17 @@ def bundled_recipe(name: str) -> Path | None:
     return path if path.is_file() and path.resolve().is_relative_to(RECIPES) else None
 
 
+def recipe_names() -> list[str]:
+    """The names of the recipes of the package."""
+    return sorted(map(recipe_name, RECIPES.rglob("*.yaml")))
+
+
+def recipe_name(path: str | Path) -> str:
+    """What a user calls a recipe: those of the package have names, others are files."""
+    path = Path(path)
+    return path.relative_to(RECIPES).as_posix()[:-5] if path.is_relative_to(RECIPES) else str(path)
+
+
 def find_recipe(name: str, beside: Path | None = None) -> Path:
     """The file that a recipe's name means: a path, a file beside another recipe, or one of the package.
 
@@ -57,7 +68,7 @@ def find_recipe(name: str, beside: Path | None = None) -> Path:
         return beside.parent / name
     found = bundled_recipe(name)
     if found is None:
-        known = sorted(path.relative_to(RECIPES).as_posix()[:-5] for path in RECIPES.rglob("*.yaml"))
+        known = recipe_names()
         hint = did_you_mean(name, known) or f"; use a .yaml file, or one of {', '.join(known)}"
         raise CommandError(f"there is no recipe {name!r}{hint}")
     return found
@@ -182,13 +193,19 @@ def _with_null_parts(words: Sequence[str], parts: Sequence[str]) -> list[str]:
     return found
 
 
-def recipe_of(words: Sequence[str]) -> dict[str, Any] | None:
-    """What the last recipe on a command line says, or None."""
+def config_of(words: Sequence[str]) -> str | None:
+    """The last recipe that a command line names, or None."""
     config = None
     for word, following in zip(words, [*words[1:], ""], strict=True):
         option, equals, value = word.partition("=")
         if option in ("-c", "--config"):
             config = value if equals else following
+    return config
+
+
+def recipe_of(words: Sequence[str]) -> dict[str, Any] | None:
+    """What the last recipe on a command line says, or None."""
+    config = config_of(words)
     if config is None or not Path(config).is_file():
         return None
     try:

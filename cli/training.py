@@ -7,8 +7,8 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from .command import did_you_mean, run_guarded
-from .recipe_files import find_recipe, present_words
+from .command import CommandError, did_you_mean, run_guarded
+from .recipe_files import find_recipe, present_words, recipe_names
 from .sleep_while_waiting import sleep_while_waiting
 from .training_help import command_help, overview, with_model_class
 
@@ -38,22 +38,30 @@ EXAMPLES = {
 }
 
 
-def lightning(args: Sequence[str] | None = None) -> int:
+# Options that a command without a recipe makes sense with.
+_WITHOUT_RECIPE = ("-c", "--config", "--model", "--print_config", "--help", "-h")
+
+
+def lightning(args: Sequence[str] | None = None, *, name: str = "lightning") -> int:
     """Run `lightning fit|validate|test|predict`; returns the exit status.
 
     A word that is none of these belongs to the lightning SDK, whose own `lightning` command it is handed to
     when that package is installed beside this one.
+
+    Args:
+        args: the words after `lightning`; None: of the command line.
+        name: the command's, in what it says: `soundloom` for `soundloom fit`.
     """
     if args is not None:  # what is started here reads sys.argv; so does Lightning's launcher of processes
-        given, sys.argv = sys.argv, ["lightning", *args]
+        given, sys.argv = sys.argv, [name, *args]
         try:
-            return lightning()
+            return lightning(name=name)
         finally:
             sys.argv = given
     words = sys.argv[1:]
     if words and (words[0] in TRAINING_COMMANDS or words[0].startswith("-")):
         sleep_while_waiting()
-        return _train(words)
+        return _train(words, name)
     other = _other_lightning_command()
     if other is not None:
         status = other()
@@ -69,20 +77,36 @@ def lightning(args: Sequence[str] | None = None) -> int:
     return 2
 
 
-def _train(words: list[str]) -> int:
-    """Show a help, or hand the words to Lightning's command line as it understands them."""
+def _train(words: list[str], program: str) -> int:
+    """Show a help, or hand the words to Lightning's command line as it understands them.
+
+    Args:
+        words: of the command line.
+        program: what it is called in messages.
+    """
     debug = "--debug" in words
     words = [word for word in words if word != "--debug"]
     if words and {"-h", "--help"} & set(words):
         name = words[0] if words[0] in TRAINING_COMMANDS else None
         try:
-            print(command_help(name, EXAMPLES[name]) if name else overview(TRAINING_COMMANDS), flush=True)
+            print(
+                command_help(name, EXAMPLES[name], program) if name else overview(TRAINING_COMMANDS, program),
+                flush=True,
+            )
         except BrokenPipeError:  # `| head`; Python would complain once more when it flushes at exit
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     words = ["--help" if word == "--help-all" else word for word in words]
 
     def run() -> int:
+        if words[0] in TRAINING_COMMANDS and not any(
+            word.split("=")[0] in _WITHOUT_RECIPE or word.startswith("--model.") or ".help" in word
+            for word in words
+        ):
+            raise CommandError(
+                f"no recipe is given: add --config NAME, one of {', '.join(recipe_names())}, or a .yaml file "
+                "of yours"
+            )
         for place, word in enumerate(words):
             option, equals, value = word.partition("=")
             if option in ("-c", "--config") and equals:
@@ -93,9 +117,9 @@ def _train(words: list[str]) -> int:
         sys.argv = [sys.argv[0], *with_model_class(present_words(words))]
         from .recipe import run_recipe
 
-        return run_recipe(EXAMPLES, verbose=debug)
+        return run_recipe(EXAMPLES, program, verbose=debug)
 
-    return run_guarded(run, debug=debug, name="lightning")
+    return run_guarded(run, debug=debug, name=program)
 
 
 def _other_lightning_command() -> Callable[[], Any] | None:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from textwrap import shorten
 
-from .recipe_files import RECIPES, recipe_of
+from .recipe_files import RECIPES, recipe_name, recipe_of
 
 OPTIONS = {
     "--data.folders '[mysounds]'": "the sounds to train on",
@@ -38,25 +38,25 @@ def recipes() -> dict[str, str]:
     for path in sorted(RECIPES.rglob("*.yaml")):
         header = re.match(r"# Trains (.*(?:\n# (?! ).*)*)", path.read_text(encoding="utf-8"))
         text = " ".join(header[1].replace("\n# ", " ").split()) if header else ""
-        name = path.relative_to(RECIPES).as_posix().removesuffix(".yaml")
-        found[name] = shorten(text.split(". ")[0].rstrip("."), 80, placeholder=" …")
+        found[recipe_name(path)] = shorten(text.split(". ")[0].rstrip("."), 80, placeholder=" …")
     return found
 
 
-def overview(commands: Mapping[str, str]) -> str:
-    """The help of `lightning` itself."""
+def overview(commands: Mapping[str, str], program: str) -> str:
+    """The help of `lightning` itself; `program` is the word that it was called by."""
     lines = [f"  {name:<10}{summary}" for name, summary in commands.items()]
-    return "usage: lightning COMMAND --config recipes/NAME.yaml [options]\n\n" + "\n".join(
-        [*lines, "", "lightning COMMAND --help says more. `soundloom COMMAND` does the same."]
+    other = next(name for name in ("soundloom", "lightning") if name != program)
+    return f"usage: {program} COMMAND --config recipes/NAME.yaml [options]\n\n" + "\n".join(
+        [*lines, "", f"{program} COMMAND --help says more. `{other} COMMAND` does the same."]
     )
 
 
-def command_help(name: str, examples: str) -> str:
-    """The help of one training command; ends with its examples."""
+def command_help(name: str, examples: str, program: str) -> str:
+    """The help of one training command of `program`; ends with its examples."""
     options = {"fit": OPTIONS, "predict": PREDICTED}.get(name, EVALUATED)
     width = max(map(len, options)) + 2
     lines = [
-        f"usage: lightning {name} --config NAME [options]",
+        f"usage: {program} {name} --config NAME [options]",
         "",
         "recipes (NAME, or a .yaml file of yours; each begins with hardware, time and what to expect):",
     ]
@@ -68,9 +68,9 @@ def command_help(name: str, examples: str) -> str:
     lines += [
         "",
         "all settings of a recipe:",
-        f"  lightning {name} --config NAME --model.help     what its model takes; --data.help: its data",
-        f"  lightning {name} --config NAME --print_config   all settings and their values",
-        f"  lightning {name} --help-all                     every option of the trainer",
+        f"  {program} {name} --config NAME --model.help     what its model takes; --data.help: its data",
+        f"  {program} {name} --config NAME --print_config   all settings and their values",
+        f"  {program} {name} --help-all                     every option of the trainer",
         "An error shows its traceback with --debug.",
         "",
         f"examples:\n{examples.rstrip()}",

@@ -164,11 +164,14 @@ class AudioGenDataModule(RenderingDataModule):
     # ------------------------------------------------------------------ finding the data
 
     def prepare_data(self) -> None:
-        for split, folders in (("train", self.folders), ("validation", self.val_folders)):
+        for split, name, folders in (
+            ("train", "folders", self.folders),
+            ("validation", "val_folders", self.val_folders),
+        ):
             for position, folder in enumerate(folders):
                 if holds_shards(folder):
                     continue
-                self.render_missing(folder, split, self.render.seed + position)
+                self.render_missing(folder, split, self.render.seed + position, f"{name} '[FOLDER]'")
                 self._encode(folder)
 
     def _encode(self, folder: str) -> None:

@@ -68,8 +68,8 @@ class ClipDataModule(RenderingDataModule):
         self.class_names: list[str] = []
 
     def prepare_data(self) -> None:
-        self.render_missing(self.train_dir, "train", self.render.seed)
-        self.render_missing(self.val_dir, "validation", self.render.seed)
+        self.render_missing(self.train_dir, "train", self.render.seed, "train_dir FOLDER")
+        self.render_missing(self.val_dir, "validation", self.render.seed, "val_dir FOLDER")
 
     def setup(self, stage: str | None = None) -> None:
         self.check_model(channels=1)

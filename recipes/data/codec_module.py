@@ -78,10 +78,13 @@ class AudioDataModule(RenderingDataModule):
         self.max_gigabytes = max_gigabytes
 
     def prepare_data(self) -> None:
-        for split, folders in (("train", self.folders), ("validation", self.val_folders)):
+        for split, name, folders in (
+            ("train", "folders", self.folders),
+            ("validation", "val_folders", self.val_folders),
+        ):
             for position, folder in enumerate(folders):
                 if not holds_shards(folder):
-                    self.render_missing(folder, split, self.render.seed + position)
+                    self.render_missing(folder, split, self.render.seed + position, f"{name} '[FOLDER]'")
 
     def setup(self, stage: str | None = None) -> None:
         self.check_model(channels=self.channels, samples=self.segment)

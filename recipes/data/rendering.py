@@ -81,18 +81,26 @@ class RenderingDataModule(lightning.LightningDataModule):
             return path.with_name(path.name + "-debug")
         return path
 
-    def render_missing(self, folder: str, split: str, seed: int) -> None:
-        """Render the folder if it is missing and that is wanted."""
+    def render_missing(self, folder: str, split: str, seed: int, setting: str) -> None:
+        """Render the folder if it is missing and that is wanted.
+
+        Args:
+            folder: where to.
+            split: of the corpus.
+            seed: of the corpus.
+            setting: which names the folder, as on the command line: "folders '[FOLDER]'".
+
+        Raises:
+            FileNotFoundError: it is missing, and nothing is to be rendered.
+        """
         path = self.locate(folder)
         if path.is_dir():
             return
         clips = self.render.clips
         if clips is None:
             raise FileNotFoundError(
-                f"{path} does not exist. If it is a folder of yours, check the spelling and the current "
-                f"folder; or render sounds into it with: soundloom render {path} "
-                f"--clips 20000 --split {split} --seed {seed} --sample-rate {self.sample_rate} "
-                "(or let render.clips say how many clips to render)"
+                f"{path} does not exist; check its spelling and the current folder, or give a folder of "
+                f"yours: --data.{setting}"
             )
         if split != "train":
             clips = max(HOLD_OUT_EVERY, clips // 10)

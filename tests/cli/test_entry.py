@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import re
 import subprocess
@@ -11,9 +12,11 @@ from pathlib import Path
 import pytest
 
 from soundloom import __version__
-from soundloom.cli.command import did_you_mean, run_guarded
+from soundloom.cli.command import CommandError, did_you_mean, run_guarded
 from soundloom.cli.entry import COMMANDS
+from soundloom.cli.options import run_with
 from soundloom.cli.training import TRAINING_COMMANDS
+from soundloom.core.errors import ArgumentError
 from tests.cli.running import refused, run
 
 
@@ -73,6 +76,28 @@ def test_a_word_that_is_not_known_is_one_clear_line(
 
 def test_no_suggestion_is_better_than_a_far_one() -> None:
     assert did_you_mean("--top", ["--duration", "--seed"]) == ""
+    assert did_you_mean("--modle", ["--codec", "--model"]) == "; did you mean --model?"
+
+
+@pytest.mark.parametrize(
+    ("message", "said"),
+    [
+        ("top_k is -1; 0 is off", "--top-k is -1; 0 is off"),
+        ("duration is 0; a sound has a duration", "--duration is 0; a sound has a duration"),
+        ("the seed is odd", "the seed is odd"),
+        ("top_p is 2", "top_p is 2"),  # this command has no such option
+        ("my_top_k and --top-k", "my_top_k and --top-k"),
+    ],
+)
+def test_an_error_names_settings_as_the_command_does(message: str, said: str) -> None:
+    def fail(options: argparse.Namespace) -> None:
+        raise ArgumentError(message)
+
+    with pytest.raises(CommandError) as caught:
+        run_with(argparse.Namespace(top_k=1, duration=2.0, seed=0), fail)
+    assert str(caught.value) == said
+    with pytest.raises(ArgumentError, match=f"^{message}$"):
+        run_with(argparse.Namespace(), fail)
 
 
 def test_an_option_may_be_shortened_and_stand_anywhere(tmp_path: Path) -> None:

@@ -93,6 +93,11 @@ def test_the_seed_of_a_run_is_a_fixed_integer(toy: Path) -> None:
             ["--config", "toy.yaml", "--trainer.max_stepz", "3"],
             ["--trainer.max_stepz", "mean --trainer.max_steps"],
         ),
+        (
+            ["--config", "toy.yaml", "--trainer.max_step", "3"],  # no abbreviation either
+            ["--trainer.max_step 3", "mean --trainer.max_steps"],
+        ),
+        (["--config", "toy.yaml", "--ckpt_pat", "last"], ["--ckpt_pat", "mean --ckpt_path?"]),
         (["--config", "toy.yaml", "--modell.dim", "3"], ["--modell.dim"]),
         (["--config", JUDGE, "--model.learning_rat", "1"], ["'learning_rat' is not", "mean learning_rate?"]),
         (["--config", "toy.yaml", "--model.dim", "wide"], ["dim", "wide", "int"]),
@@ -108,7 +113,8 @@ def test_bad_settings_are_an_error_with_a_hint(
         run(["fit", *words])
     error = capsys.readouterr().err
     assert stop.value.code == 2
-    assert error.startswith("lightning: error: ")
+    assert error.startswith(f"{command}: error: ")
+    assert f"(see: {command} fit --help)" in error
     assert "usage:" not in error
     for part in parts:
         assert part in error
@@ -137,7 +143,11 @@ def test_a_recipe_that_is_not_there(name: str, part: str, capsys: pytest.Capture
     ("words", "said"),
     [
         (["--data.batch_size", "abc"], "--data.batch_size is abc; allowed: int"),
-        (["--data.foldrs", "x"], "'foldrs' is not a setting of AudioDataModule; "),
+        (
+            ["--data.foldrs", "x"],
+            "'foldrs' is not a setting of AudioDataModule; "
+            "`lightning fit --config seanet_finetune --data.help` lists them",
+        ),
         (["--model.init_args.settings.rate", "1"], "'settings.rate' is not a setting of SEANetModule; "),
         (["--trainer.precision", "33"], "--trainer.precision is 33; allowed: 64, 32, 16 or "),
     ],
@@ -221,11 +231,51 @@ def test_a_user_s_mistake_is_one_sentence(
     monkeypatch.setenv("PL_GLOBAL_SEED", "0")
     assert cli.main(["fit", "--config", f"recipes/{recipe}.yaml", *words]) == 2
     said = capfd.readouterr().err
-    [error] = [line for line in said.splitlines() if line.startswith("lightning: error: ")]
+    [error] = [line for line in said.splitlines() if line.startswith("soundloom: error: ")]
     assert "Traceback" not in said
     for part in parts:
         assert part in error
     assert not (tmp_path / "runs" / recipe / "model").exists()
+
+
+@pytest.mark.parametrize("command", ["soundloom", "lightning"])
+@pytest.mark.parametrize("words", [[], ["--trainer.max_steps", "3"], ["--data.folders=[mysounds]"]], ids=str)
+def test_without_a_recipe_the_recipes_are_named(
+    command: str, words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = cli.main if command == "soundloom" else cli.lightning
+    assert run(["fit", *words]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"{command}: error: no recipe is given: add --config NAME, one of ")
+    for path in RECIPES:
+        assert path.stem in said
+
+
+def test_a_checkpoint_that_is_not_there_is_refused_before_anything_is_rendered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PL_GLOBAL_SEED", "0")
+    for name in ("fit", "validate"):
+        assert cli.main([name, "--config", "classifier", "--ckpt_path", "nope.ckpt"]) == 2
+        assert "--ckpt_path nope.ckpt: there is no such checkpoint" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_checkpoints_that_lightning_finds_itself_need_no_file(tmp_path: Path) -> None:
+    from soundloom.cli.recipe import is_there
+
+    for name in (
+        "last",
+        "best",
+        "hpc",
+        "registry",
+        "registry:mine:version:1",
+        "s3://bucket/x.ckpt",
+        tmp_path,
+    ):
+        assert is_there(str(name))
+    assert not is_there(str(tmp_path / "last.ckpt"))
 
 
 def test_debug_shows_the_traceback(
@@ -237,7 +287,7 @@ def test_debug_shows_the_traceback(
         assert cli.main([*words, "--config", "classifier", "--data.render_clips", "1"]) == 2
         said = capsys.readouterr().err
         assert "Traceback" in said
-        assert "lightning: error: render.clips must be" in said
+        assert "soundloom: error: render.clips must be" in said
 
 
 def test_the_error_of_a_loading_process_is_its_sentence_alone() -> None:
@@ -253,8 +303,12 @@ def test_the_error_of_a_loading_process_is_its_sentence_alone() -> None:
 def test_the_help_is_short_and_names_recipes_and_what_people_change(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
+    assert cli.lightning(["fit", "--help"]) == 0
+    assert capsys.readouterr().out.startswith("usage: lightning fit ")
     assert cli.main(["fit", "--help"]) == 0
     said = capsys.readouterr().out
+    assert said.startswith("usage: soundloom fit ")
+    assert "lightning fit" not in said
     assert len(said.splitlines()) < 50
     assert max(map(len, said.splitlines())) <= 130
     for path in RECIPES:

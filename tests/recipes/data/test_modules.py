@@ -18,7 +18,7 @@ from soundloom import cli
 from soundloom.codecs.base import Codec
 from soundloom.codecs.seanet.model import SEANetCodec
 from soundloom.evaluation.classifier_module import SoundClassifierModule
-from soundloom.recipes.data import AudioDataModule, ClipDataModule, TokenDataModule
+from soundloom.recipes.data import AudioDataModule, AudioGenDataModule, ClipDataModule, TokenDataModule
 from soundloom.recipes.data import encoding as encode
 from soundloom.recipes.data.crops import SILENCE_RMS
 from soundloom.recipes.data.rendering import RenderSettings
@@ -229,13 +229,22 @@ def test_too_few_clips_to_render_are_refused() -> None:
         RenderSettings(3)
 
 
-def test_missing_folder_names_the_command(tmp_path: Path) -> None:
-    for data in (
-        AudioDataModule([str(tmp_path / "none")]),
-        ClipDataModule(str(tmp_path / "none"), str(tmp_path / "none2")),
+def test_a_missing_folder_names_the_setting_and_nothing_is_rendered_into_it(
+    rendered: Path, tmp_path: Path
+) -> None:
+    none, here = str(tmp_path / "none"), str(rendered)
+    for data, setting in (
+        (AudioDataModule([none]), r"folders '\[FOLDER\]'"),
+        (AudioDataModule([here], val_folders=[none]), r"val_folders '\[FOLDER\]'"),
+        (AudioGenDataModule([none]), r"folders '\[FOLDER\]'"),
+        (AudioGenDataModule([here], val_folders=[none]), r"val_folders '\[FOLDER\]'"),
+        (ClipDataModule(none, here), "train_dir FOLDER"),
+        (ClipDataModule(here, none), "val_dir FOLDER"),
     ):
-        with pytest.raises(FileNotFoundError, match=r"soundloom render .*none .*--split train"):
+        said = rf"none does not exist; check its spelling and the current folder, .*: --data\.{setting}$"
+        with pytest.raises(FileNotFoundError, match=said):
             data.prepare_data()
+    assert not Path(none).exists()
 
 
 # ------------------------------------------------------------------ ClipDataModule
