@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ..base import Codec
 from ..container import ContainerError
-from ..registry import load_codec
+from ..registry import codec_folder, hub_codecs, load_codec
 
 if TYPE_CHECKING:
     from ..encodec.model import EnCodec
@@ -39,16 +39,21 @@ class CodecShelf:
         """The codec of that name, which made the file `source`.
 
         Raises:
-            ContainerError: it is not here; the message has the fix.
+            ContainerError: it is not here, or cannot be loaded; the message has the fix.
         """
         with self._lock:
             if name not in self._codecs:
+                made = f"{source} was made with the codec {name!r}, which"
+                on_hub = f"--codec {name} fetches it" if name in hub_codecs() or "/" in name else ""
+                remedy = f"give it: {on_hub or '--codec FOLDER or NAME'}, in Python codec=load_codec(…)"
+                # The name is the file's, so that guesses at what else may have been meant are of no use.
+                try:
+                    codec_folder(name, local_files_only=True)
+                except (ValueError, OSError) as error:
+                    raise ContainerError(f"{made} is not here; {remedy}") from error
                 try:
                     codec = load_codec(name, device=self._device, local_files_only=True)
                 except (ValueError, OSError, ImportError) as error:
-                    raise ContainerError(
-                        f"{source} was made with the codec {name!r}, which is not here ({error}); "
-                        "give it: --codec FOLDER or NAME, in Python codec=load_codec(…)"
-                    ) from error
+                    raise ContainerError(f"{made} cannot be loaded here ({error}); {remedy}") from error
                 self._codecs[name] = codec
             return self._codecs[name]
