@@ -43,17 +43,25 @@ class CodecShelf:
         """
         with self._lock:
             if name not in self._codecs:
-                made = f"{source} was made with the codec {name!r}, which"
-                on_hub = f"--codec {name} fetches it" if name in hub_codecs() or "/" in name else ""
-                remedy = f"give it: {on_hub or '--codec FOLDER or NAME'}, in Python codec=load_codec(…)"
-                # The name is the file's, so that guesses at what else may have been meant are of no use.
-                try:
-                    codec_folder(name, local_files_only=True)
-                except (ValueError, OSError) as error:
-                    raise ContainerError(f"{made} is not here; {remedy}") from error
                 try:
                     codec = load_codec(name, device=self._device, local_files_only=True)
                 except (ValueError, OSError, ImportError) as error:
-                    raise ContainerError(f"{made} cannot be loaded here ({error}); {remedy}") from error
+                    # The name is the file's: guesses at what else may have been meant are of no use.
+                    why = f"cannot be loaded ({error})" if _has_folder(name) else "is not here"
+                    on_hub = name in hub_codecs() or "/" in name
+                    given = f"--codec {name}, which fetches it" if on_hub else "--codec FOLDER or NAME"
+                    raise ContainerError(
+                        f"{source} was made with the codec {name!r}, which {why}; give it: {given}, in Python "
+                        "codec=load_codec(…)"
+                    ) from error
                 self._codecs[name] = codec
             return self._codecs[name]
+
+
+def _has_folder(name: str) -> bool:
+    """Whether there is anything of that name on this machine."""
+    try:
+        codec_folder(name, local_files_only=True)
+    except (ValueError, OSError):
+        return False
+    return True
