@@ -51,8 +51,8 @@ class CodecShelf:
                     on_hub = name in hub_codecs() or "/" in name
                     given = f"--codec {name}, which fetches it" if on_hub else "--codec FOLDER or NAME"
                     raise ContainerError(
-                        f"{source} was made with the codec {name!r}, which {why}; give it: {given}, in Python "
-                        "codec=load_codec(…)"
+                        f"{source} was made with the codec {name!r}, which {why}; give it: {given}, in "
+                        "Python codec=load_codec(…)"
                     ) from error
                 self._codecs[name] = codec
             return self._codecs[name]
