@@ -47,7 +47,8 @@ def add_encode_arguments(parser: argparse.ArgumentParser) -> None:
         "--entropy",
         choices=["auto", "none"],
         default="auto",
-        help="auto also codes by frequency where that is smaller (default); none packs plainly",
+        help="auto: compress codes further, without loss, where that is smaller (default); none: "
+        "pack plainly",
     )
     parser.add_argument(
         "--format",

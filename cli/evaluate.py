@@ -216,7 +216,9 @@ COMMANDS = (
         summary="measure a folder of sounds, a model or a codec",
         description="""\
 Measure sounds (FAD, KAD, KL, prompt accuracy), a model that makes them from captions, or a codec that
-stores them; with YAMNet, also how a tagger that was trained elsewhere hears them. Without FOLDER, models
+stores them; with YAMNet, also how a tagger that was trained elsewhere hears them.
+FAD and KAD are the Fréchet and the kernel audio distance, KL is the Kullback-Leibler divergence between
+what the classifier hears in a sound and in its reference: of each, smaller is better. Without FOLDER, models
 and codecs are tried on held-out sounds of the Foley corpus.
 Ctrl+C ends it with the figures of what was measured so far.
 Exit status: 0 all is well, 1 some sounds were left out, 2 nothing could be measured.""",

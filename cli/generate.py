@@ -110,7 +110,10 @@ def _destinations(options: argparse.Namespace) -> list[Path]:
             )
         return plan_outputs(options.output, options.prompts, options.num_samples, force=options.force)
     if len(options.prompts) * options.num_samples > 1:
-        raise CommandError("-o - takes one sound: give one prompt and --num-samples 1, or -o a folder")
+        raise CommandError(
+            "-o - takes one sound: give one prompt and --num-samples 1, or -o a folder"
+            f"{_quotes_hint(options.prompts)}"
+        )
     if options.stream and options.loudness is not None:
         raise CommandError("the loudness of a sound is known at its end: leave out --stream, or --loudness")
     if options.stream and options.candidates > 1:
@@ -151,13 +154,20 @@ def plan_outputs(output: str | None, prompts: Sequence[str], num_samples: int, *
     elif sounds > 1:
         raise CommandError(
             f"{sounds} sounds need a folder, and {output!r} is not an existing one: make it "
-            "(mkdir -p sounds) and give -o sounds"
+            f"(mkdir -p sounds) and give -o sounds{_quotes_hint(prompts)}"
         )
     else:
         files.append(target)
     for file in files:
         check_destination(file, force=force)
     return files
+
+
+def _quotes_hint(prompts: Sequence[str]) -> str:
+    """What to add to a message about too many sounds, where the prompts look like one without quotes."""
+    if len(prompts) < 2 or any(len(prompt.split()) != 1 for prompt in prompts):
+        return ""
+    return f'; one prompt of several words needs quotes: "{" ".join(prompts)}"'
 
 
 def _read(path: str) -> Audio:

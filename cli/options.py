@@ -153,6 +153,10 @@ def choose_device(name: str) -> str:
     if name == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     try:
+        torch.device(name)
+    except RuntimeError:
+        raise CommandError(f"there is no device {name!r}: use cpu, cuda, cuda:1 or auto") from None
+    try:
         torch.empty(1, device=name)
     except (RuntimeError, AssertionError) as error:  # torch built without CUDA asserts
         raise CommandError(

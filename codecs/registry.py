@@ -62,15 +62,14 @@ def codec_folder(
     name: str | os.PathLike[str], *, local_files_only: bool = False, revision: str | None = None
 ) -> Path:
     """The folder of a codec: arguments and errors as for `load_codec`; hub models are fetched."""
-    text = os.fspath(name)
     published = [pattern for entry in CODECS.values() for pattern in entry.published]
     return resolve_model(
-        text if Path(text).expanduser().is_dir() else hub_codecs().get(text, text),
+        name,
         BUNDLED_MODELS,
         local_files_only=local_files_only,
         revision=revision,
         allow_patterns=(CONFIG_FILE, "*.safetensors", "*.safetensors.index.json", *published),
-        also_known=sorted(hub_codecs()),
+        short_names=hub_codecs(),
     )
 
 

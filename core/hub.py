@@ -6,7 +6,7 @@ import difflib
 import json
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from .errors import ModelAccessError, ModelError, ModelFolderError
@@ -41,7 +41,7 @@ def resolve_model(
     local_files_only: bool = False,
     revision: str | None = None,
     allow_patterns: Sequence[str] | None = None,
-    also_known: Sequence[str] = (),
+    short_names: Mapping[str, str] | None = None,
 ) -> Path:
     """Find the folder of a model: an existing folder, else a bundled name, else a hub id ("owner/name").
 
@@ -54,7 +54,7 @@ def resolve_model(
         local_files_only: take hub models from the local cache only.
         revision: branch, tag or commit of a hub model; folders and bundled models have none.
         allow_patterns: the files wanted of a hub model, as shell patterns; all when None.
-        also_known: names that the caller knows beside these, for messages.
+        short_names: further names that are taken for hub models, and their hub ids.
 
     Returns:
         The folder, with everything local.
@@ -66,8 +66,10 @@ def resolve_model(
     """
     text = os.fspath(name)
     text = RENAMED_MODELS.get(text, text)
+    short_names = short_names or {}
+    known = _known(text, bundled_root, short_names)
     if not text.strip():
-        raise ModelError(f"the model name is empty; {_known(text, bundled_root, also_known)}")
+        raise ModelError(f"the model name is empty; {known}")
     folder = Path(text).expanduser()
     bundled = bundled_root / text if text in bundled_names(bundled_root) else None
     if folder.is_dir() and (bundled is None or any((folder / file).is_file() for file in MODEL_FILES)):
@@ -76,13 +78,14 @@ def resolve_model(
         return bundled
     if folder.is_file():
         raise ModelFolderError(f"{text} is a file; give the folder that holds the model: {folder.parent}")
+    if text in short_names:
+        what = f"{text!r} ({short_names[text]} on the hub)"
+        return _download(short_names[text], what, known, local_files_only, revision, allow_patterns)
     if not _HUB_ID.fullmatch(text):
         _check_kind(text, bundled_root)
-        raise ModelError(
-            f"unknown model {text!r}: no such folder and no bundled model; "
-            f"{_known(text, bundled_root, also_known)}"
-        )
-    return _download(text, _known(text, bundled_root, also_known), local_files_only, revision, allow_patterns)
+        raise ModelError(f"unknown model {text!r}: no such folder and no bundled model; {known}")
+    known = f"if it was meant as a folder, there is none of that name; {known}"
+    return _download(text, f"the hub model {text!r}", known, local_files_only, revision, allow_patterns)
 
 
 def _check_kind(name: str, bundled_root: Path) -> None:
@@ -99,23 +102,35 @@ def _check_kind(name: str, bundled_root: Path) -> None:
             )
 
 
-def _known(name: str, bundled_root: Path, also_known: Sequence[str]) -> str:
+def _known(name: str, bundled_root: Path, short_names: Mapping[str, str]) -> str:
     """The part of an error message that says what a name may be."""
-    names = [*bundled_names(bundled_root), *also_known]
-    near = difflib.get_close_matches(name, names, n=3, cutoff=0.4)
+    bundled, fetched = bundled_names(bundled_root), sorted(short_names)
+    listed = f"a bundled name ({', '.join(bundled) or 'none'})"
+    if name in short_names:
+        return f"or use {listed}"
+    fitting = [] if name in short_names.values() else [*bundled, *fetched]
+    near = difflib.get_close_matches(name, fitting, n=3, cutoff=0.4)
     hint = f"did you mean {' or '.join(repr(word) for word in near)}? " if near else ""
-    listed = ", ".join(names) or "none"
-    return f"{hint}use a folder, a bundled name ({listed}) or a hub id 'owner/name'"
+    apart = f", one that is fetched from the hub ({', '.join(fetched)})" if fetched else ""
+    return f"{hint}use a folder, {listed}{apart} or a hub id 'owner/name'"
 
 
 def _download(
     hub_id: str,
+    what: str,
     known: str,
     local_files_only: bool,
     revision: str | None,
     allow_patterns: Sequence[str] | None,
 ) -> Path:
-    """Fetch a hub model into the local cache, or find it there; `known`: what a name may be, for messages."""
+    """Fetch a hub model into the local cache, or find it there.
+
+    Args:
+        hub_id: "owner/name".
+        what: what messages call it.
+        known: what a name may be, for messages.
+        local_files_only, revision, allow_patterns: as in `resolve_model`.
+    """
     # Here and not above: what is on disk already should not wait for the hub client's import.
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import (
@@ -137,16 +152,14 @@ def _download(
         )
     except GatedRepoError as error:
         raise ModelAccessError(
-            f"the hub model {hub_id!r} is gated; accept its terms on its page, then run `hf auth login`"
+            f"{what} is gated; accept its terms on its page, then run `hf auth login`"
         ) from error
     except (RepositoryNotFoundError, RevisionNotFoundError, HFValidationError) as error:
         raise ModelError(
-            f"unknown model {hub_id!r}{version}: no such folder here and nothing of that name on the hub; "
-            f"{known}"
+            f"unknown model, {what}{version}: there is nothing of that name on the hub; {known}"
         ) from error
     except OSError as error:
         raise ModelError(
-            f"cannot get the hub model {hub_id!r}{version}: it is not in the local cache and could not be "
-            "fetched (offline, HF_HUB_OFFLINE, or local_files_only); connect once to fetch it. If it was "
-            f"meant as a folder: there is none of that name; {known}"
+            f"cannot get {what}{version}: it is not in the local cache and could not be fetched (offline, "
+            f"HF_HUB_OFFLINE, or local_files_only); connect once to fetch it; {known}"
         ) from error

@@ -19,6 +19,8 @@ UNDECODED = (
     (0, b"wvpk", "WavPack"),
     (0, b"DSD ", "DSD"),
 )
+# What this program itself makes of sounds.
+COMPRESSED = ((b"\x89LOOM", ".loom"), (b"ECDC", ".ecdc"))
 NO_SOUND = (
     (b"version https://git-lfs", "a Git LFS pointer in place of the file: run git lfs pull"),
     (b"<!doctype", "a web page: fetch the file again"),
@@ -40,6 +42,11 @@ def unreadable_sound(name: str, head: bytes | None, error: Exception) -> AudioEr
             return AudioError(
                 f"{name} holds {what}, for which there is no decoder here; convert it first: "
                 f"ffmpeg -i {file} {Path(file).stem}.wav"
+            )
+    for magic, suffix in COMPRESSED:
+        if head is not None and head.startswith(magic):
+            return AudioError(
+                f"{name} is compressed already, as {suffix}; `soundloom decode` makes a sound of it"
             )
     reason = getattr(error, "error_string", str(error)) or "damaged"
     if head == b"":

@@ -7,8 +7,10 @@ and trains far too short to be of use: seconds on one CPU core. What a real run 
 does it from a YAML file, is in docs/training.md. The model goes to FOLDER/tiny-codec (outputs/tiny-codec).
 """
 
+import logging
 import math
 import sys
+import warnings
 from functools import partial
 from pathlib import Path
 
@@ -36,6 +38,9 @@ def make_sounds(folder: Path) -> Path:
 
 def main(folder: Path, sounds: Path | None = None) -> None:
     """Train for a few steps and use the result."""
+    # Of what Lightning says, only warnings; and not that about a name of PyTorch's that it still uses.
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", message=".*LeafSpec")
     torch.manual_seed(0)
     sounds = make_sounds(folder / "tones") if sounds is None else sounds
 

@@ -248,7 +248,7 @@ class GenerationSettings:
     top_p: float = field(
         default=0.0,
         metadata=_about(
-            "draw from the likeliest codes that sum to P, up to 1, instead",
+            "draw from the likeliest codes whose probabilities sum to P, up to 1; replaces top-k",
             float,
             high=1.0,
             meaning="0 turns it off",

@@ -14,6 +14,7 @@ from ...core.limiter import Limiter
 from ..container import ContainerReader, Header
 from ..container.fields import READ_AHEAD
 from ..ecdc.ecdc_header import EcdcHeader, read_header, starts_ecdc
+from ..frames.storage import codebooks_in_words
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,7 @@ class FileDescription:
     def lines(self) -> list[str]:
         """Everything in words, for people."""
         header, rate = self.header, float(self.header.frame_rate)
-        what = f"{header.shape[0]} codebooks of {header.codebook_size}"
+        what = f"{codebooks_in_words(header.shape[0])} of {header.codebook_size}"
         if header.kind == "latents":
             what = f"latents, {header.shape[0]} of {header.shape[1]} channels, {header.precision}"
         coder = (
@@ -173,7 +174,7 @@ class EcdcDescription:
         return [
             self.name,
             f"  sound   {self.seconds:.3f} s, {header.length} samples at {header.sample_rate} Hz, {channels}",
-            f"  stored  {header.num_codebooks} codebooks of 1024, {coder}",
+            f"  stored  {codebooks_in_words(header.num_codebooks)} of 1024, {coder}",
             f"  size    {self.size} bytes, {self.bitrate / 1000:.3f} kbit/s",
             f"  codec   {header.codec}, in EnCodec's own format",
         ]

@@ -70,7 +70,10 @@ def unpack_preamble(data: bytes) -> int:
         ContainerError: no such file, or a later version of it.
     """
     if not data.startswith(MAGIC):
-        raise ContainerError("this is no soundloom file (it does not start as one)")
+        raise ContainerError(
+            "this is no soundloom file (it does not start as one); `soundloom info` and `decode` take .loom "
+            "and .ecdc files"
+        )
     if len(data) < PREAMBLE.size:
         raise ContainerError("the file ends inside its header")
     _, version, size = PREAMBLE.unpack(data)

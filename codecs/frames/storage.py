@@ -34,8 +34,13 @@ class Storage:
     bitrate: float
 
     def __str__(self) -> str:
-        what = f"{self.shape[0]} codebooks" if self.kind == "codes" else f"{self.precision} latents"
+        what = codebooks_in_words(self.shape[0]) if self.kind == "codes" else f"{self.precision} latents"
         return f"{self.bitrate / 1000:.3g} kbit/s ({what})"
+
+
+def codebooks_in_words(count: int) -> str:
+    """So many codebooks in words."""
+    return f"{count} codebook{'' if count == 1 else 's'}"
 
 
 def storages(codec: FrameCodec) -> list[Storage]:

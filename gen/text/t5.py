@@ -66,8 +66,16 @@ class T5TextEncoder(TextEncoder):
             tokenizer = AutoTokenizer.from_pretrained(str(name), **kwargs)
             model = T5EncoderModel.from_pretrained(str(name), dtype=torch.float32, **kwargs)
         except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+            reason = " ".join(str(error).split())
+            if (
+                isinstance(error, OSError) and not Path(name).exists()
+            ):  # transformers tells of its own options
+                reason = (
+                    "there is no such folder, and no such model in the local cache or on the hub, if that "
+                )
+                reason += "can be reached"
             raise ModelError(
-                f"cannot load the T5 text encoder {str(name)!r} ({' '.join(str(error).split())}); "
+                f"cannot load the T5 text encoder {str(name)!r} ({reason}); "
                 "give text_encoder= (--text-encoder) the path of a folder that holds the model and its "
                 "tokenizer, the name of a model that ships (foley), or a hub id while you are online"
             ) from error

@@ -165,6 +165,12 @@ def test_recover(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
         (["encode", "a.wav", "b.loom", "--codec", "seanet-16"], ["seanet-16", "did you mean"]),
         (["encode", "a.wav", "b.loom", "--jobs", "0"], ["--jobs", "'0'", "1 or more"]),
         (["encode", "a.wav", "b.loom", "--device", "cuda:99"], ["cuda:99", "cpu"]),
+        (
+            ["encode", "a.wav", "b.loom", "--device", "gpu"],
+            ["no device 'gpu': use cpu, cuda, cuda:1 or auto"],
+        ),
+        (["encode", "good.loom", "b.loom"], ["good.loom is compressed already", "soundloom decode"]),
+        (["info", "a.wav"], ["a.wav, byte 0", ".loom and .ecdc files"]),
         (["encode", "-", "a.wav", "b.loom"], ["- is one sound"]),
         (["encode", "a.wav", "b.loom", "--raw", "s16le"], ["s16le", "s16le:44100:2"]),
         (["decode", "a.wav", "b.wav"], ["a.wav, byte 0"]),

@@ -156,6 +156,13 @@ def test_outputs_are_checked_before_the_model_is_loaded(
     assert "mkdir" in refused(capsys, "generate", "a dog", "-o", tmp_path / "missing" / "x.wav")
 
 
+@pytest.mark.parametrize("output", ["y.wav", "-"])
+def test_a_prompt_without_quotes(output: str, capsys: pytest.CaptureFixture[str]) -> None:
+    hint = 'one prompt of several words needs quotes: "a dog barks"'
+    assert hint in refused(capsys, "generate", "a", "dog", "barks", "-o", output)
+    assert "quotes" not in refused(capsys, "generate", "a dog", "barks", "-o", output)
+
+
 def test_force_replaces(tmp_path: Path) -> None:
     (tmp_path / "x.wav").write_bytes(b"old")
     assert generate("a dog", "-o", tmp_path / "x.wav", "--duration", 0.2, "--force") == 0

@@ -152,6 +152,14 @@ def test_read_what_is_no_sound(tmp_path: Path, name: str, content: bytes) -> Non
     assert "use a wav, flac, ogg or mp3 file" in str(caught.value)
 
 
+@pytest.mark.parametrize(("name", "head"), [("a.loom", b"\x89LOOM\r\n\x1a"), ("b.ecdc", b"ECDC\0")])
+def test_read_what_is_compressed_already(tmp_path: Path, name: str, head: bytes) -> None:
+    path = tmp_path / name
+    path.write_bytes(head + b"\0" * 60)
+    with pytest.raises(AudioError, match=rf"{name} is compressed already.*soundloom decode"):
+        read_audio(path)
+
+
 def test_read_zero_samples(tmp_path: Path) -> None:
     path = tmp_path / "none.wav"
     soundfile.write(path, np.zeros((0, 1), dtype=np.float32), 16000)

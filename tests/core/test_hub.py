@@ -94,6 +94,22 @@ def test_not_in_the_local_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         resolve_model("soundloom-test/absent", tmp_path, local_files_only=True, revision="v1")
 
 
+def test_short_names_of_hub_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
+    bundled = make_bundled(tmp_path / "bundled", "a")
+    short = {"b-24khz": "owner/b_24"}
+    with pytest.raises(
+        OSError, match=r"'b-24khz' \(owner/b_24 on the hub\).*or use a bundled name \(a\)"
+    ) as got:
+        resolve_model("b-24khz", bundled, local_files_only=True, short_names=short)
+    assert "folder" not in str(got.value)
+    assert "did you mean" not in str(got.value)
+    with pytest.raises(
+        ValueError, match=r"'b-24khz'\?.*bundled name \(a\), one that is fetched.*\(b-24khz\)"
+    ):
+        resolve_model("b-24kh", bundled, short_names=short)
+
+
 def test_unknown_and_gated_hub_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from huggingface_hub import errors
 

@@ -102,6 +102,12 @@ def test_a_damaged_encoder_is_named(tmp_path: Path) -> None:
         load_text_encoder(folder)
 
 
+def test_a_t5_that_is_nowhere_is_told_in_our_words() -> None:
+    with pytest.raises(OSError, match="'no-such-t5' \\(there is no such folder") as caught:
+        load_text_encoder("no-such-t5", local_files_only=True)
+    assert "http" not in str(caught.value)
+
+
 def test_states_repeat_row_by_row_and_have_a_null() -> None:
     text = TextStates(torch.randn(2, 3, 4), torch.tensor([[True] * 3, [True, False, False]]))
     twice = text.repeat(2)
