@@ -72,7 +72,8 @@ def check_guidance(guidance_scale: Guidance) -> float | Schedule:
         raise ArgumentError(
             f"guidance_scale is {guidance_scale!r}; a pair is its value at the start and at the end"
         )
-    start, end = (_check_scale(value) for value in guidance_scale)
+    start, end = guidance_scale
+    start, end = _check_scale(start), _check_scale(end, "the end of guidance_scale")
     return start if start == end else lambda position: start + (end - start) * position
 
 

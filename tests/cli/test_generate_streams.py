@@ -94,9 +94,9 @@ def test_options_reach_the_model(
         (["-o", "-", "--stream", "--candidates", "2"], ["--candidates", "--stream"]),
         (["-o", "-", "--stream", "--loudness", "-20"], ["loudness", "--stream", "--loudness"]),
         (["--candidates", "0"], ["--candidates", "'0'", "1 or more"]),
-        (["--guidance-end", "-1"], ["guidance_scale is -1"]),
-        (["--guidance-scale", "1", "--negative-prompt", "x"], ["guidance_scale is 1", "more than 1"]),
-        (["-o", "-", "--stream", "--top-k", "100000"], ["top_k", "100000"]),
+        (["--guidance-end", "-1"], ["the end of --guidance-scale is -1"]),
+        (["--guidance-scale", "1", "--negative-prompt", "x"], ["--guidance-scale is 1", "more than 1"]),
+        (["-o", "-", "--stream", "--top-k", "100000"], ["--top-k", "100000"]),
     ],
     ids=str,
 )

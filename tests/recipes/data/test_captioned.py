@@ -381,7 +381,7 @@ def test_what_does_not_fit_together_is_named(tmp_path: Path) -> None:
     ):
         with pytest.raises(ValueError, match=message):
             module(*folders, **changed)
-    with pytest.raises(FileNotFoundError, match="check the spelling"):
+    with pytest.raises(FileNotFoundError, match="check its spelling"):
         module(tmp_path / "none")
 
 
