@@ -12,25 +12,15 @@ from soundloom.codecs.music2latent2.model import Music2Latent2
 from soundloom.evaluation.bench.contenders import CodecContender, codec_contenders, parse_codecs, parse_rates
 from soundloom.evaluation.bench.run import run_bench
 from tests.evaluation.bench.stand_ins import RATE, Toy, sounds
+from tests.tiny_codecs import MONO
 
 LATENTS: dict[str, Any] = {
+    **MONO,
     "sample_rate": RATE,
     "channels": 1,
     "hop": 16,
-    "frames_per_chunk": 4,
     "base_channels": 8,
-    "multipliers": (1, 2),
-    "encoder_blocks": (1, 1),
-    "decoder_blocks": (1, 1),
-    "strides": ((2, 2),),
     "dim": 16,
-    "head_dim": 8,
-    "encoder_layers": 1,
-    "upsampler_layers": 1,
-    "decoder_layers": 1,
-    "noise_dim": 8,
-    "num_latents": 2,
-    "latent_dim": 4,
 }
 
 
