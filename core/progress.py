@@ -8,3 +8,8 @@ from collections.abc import Callable
 Progress = Callable[[int, int], None]
 # Called with the seconds of sound that were done since the last call, so that files done side by side add up.
 Advance = Callable[[float], None]
+
+
+def part_of(progress: Progress | None, before: int, total: int) -> Progress | None:
+    """The progress of a part of some work: `before` is done when it begins, `total` is to do in all."""
+    return None if progress is None else lambda done, _: progress(before + done, total)

@@ -20,17 +20,15 @@ from .model.lm import AudioLM
 AudioSource = str | os.PathLike[str] | Audio | tuple[Tensor | np.ndarray, int]
 
 
-def read_source(source: AudioSource) -> tuple[Tensor | np.ndarray, int]:
-    """Samples and sample rate in Hz of a sound to continue; TypeError if it is none."""
+def read_source(source: AudioSource, name: str = "continue_from") -> tuple[Tensor | np.ndarray, int]:
+    """Samples and sample rate in Hz of a sound; TypeError if it is none, which `name` is called."""
     if isinstance(source, Audio):
         return source.samples, source.sample_rate
     if isinstance(source, (str, os.PathLike)):
         return read_audio(source)
     if isinstance(source, tuple) and len(source) == 2:
         return source
-    raise TypeError(
-        f"continue_from is a {type(source).__name__}; give a path, an Audio or (samples, sample_rate)"
-    )
+    raise TypeError(f"{name} is a {type(source).__name__}; give a path, an Audio or (samples, sample_rate)")
 
 
 def encode_source(source: AudioSource | None, codec: Codec, lm: AudioLM) -> Tensor | None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Self
 
+import torch
 from torch import Tensor
 
 from ..core.audio import Audio
+from ..core.loop_points import add_loop_points
 
 
 @dataclass(eq=False)
@@ -19,12 +23,26 @@ class GeneratedAudio(Audio):
         seeds: one for each row; generating that row's prompt alone with it gives the same row.
         prompts: one for each row.
         scores: what the scorer gave each row, higher is better; None unless there was one.
+        loop: whether the end runs into the beginning; .wav files then say so.
     """
 
     codes: Tensor
     seeds: list[int] = field(default_factory=list)
     prompts: list[str] = field(default_factory=list)
     scores: list[float] | None = None
+    loop: bool = False
+
+    def save(self, path: str | os.PathLike[str], index: int = 0, force: bool = False) -> Path:
+        """Write one sound of the batch to a file, see `Audio.save`; a loop's .wav has its loop points."""
+        written = super().save(path, index, force)
+        if self.loop and written.suffix.lower() == ".wav":
+            add_loop_points(written)
+        return written
+
+    def ordinary(self) -> Self:
+        """The same with tensors that can be used in training, wherever it was made."""
+        with torch.inference_mode(False):
+            return replace(self, samples=self.samples.clone(), codes=self.codes.clone())
 
     def take(self, rows: list[int], scores: list[float]) -> Self:
         """Only these rows, with their scores."""

@@ -7,7 +7,7 @@ prompts -> TextEncoder -> AudioLM (step by step, see generation.py) -> codes `[B
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from numbers import Real
 from pathlib import Path
@@ -18,26 +18,27 @@ from torch import Tensor
 
 from ..codecs.base import Codec
 from ..core.checkpoint import MAX_SHARD_BYTES
-from ..core.errors import ArgumentError, ModelError
-from ..core.progress import Progress
-from ..core.threads import is_small, one_thread
-from .continuation import AudioSource, check_codes, encode_source, repeat_codes
+from ..core.errors import ArgumentError
+from ..core.progress import Progress, part_of
+from .continuation import AudioSource, check_codes, encode_source
 from .decoding import LimitedDecoder, decode_codes, decode_while, plan_chunks
+from .editing.change_prompts import PromptsAt, start_sequence
+from .editing.close_loop import close_loop, plan_seam
+from .editing.inpaint import inpaint
+from .editing.regions import Span
+from .editing.vary import vary
 from .generated_audio import GeneratedAudio
-from .generation import Batch, Cancel, CodeGenerator, plan_windows
+from .generation import Batch, Cancel
 from .loading import Parts, load_parts, save_parts
-from .model.lm import AudioLM
 from .rerank import Scorer, best_rows
-from .sampling import Sampler, row_seeds
-from .settings import MAX_SECONDS, GenerationSettings, check_guidance, check_integer
+from .settings import MAX_SECONDS, GenerationSettings, check_integer
 from .text.check_prompts import Prompts, list_prompts
 from .text.encoder import TextEncoder
+from .text_to_codes import TextToCodes
 
-DEFAULT_TOP_K = 250
 
-
-class AudioGen:
-    """A language model over codes together with its text encoder and codec.
+class AudioGen(TextToCodes):
+    """Text to sound: a language model over codes together with its text encoder and codec.
 
     Usually made with `AudioGen.from_pretrained()`.
 
@@ -53,37 +54,6 @@ class AudioGen:
     Raises:
         ValueError: the parts do not fit together.
     """
-
-    def __init__(
-        self,
-        lm: AudioLM,
-        text_encoder: TextEncoder,
-        codec: Codec,
-        *,
-        max_seconds: float = 10.0,
-        extend_stride: float = 2.0,
-        guidance_scale: float = 3.0,
-        top_k: int = DEFAULT_TOP_K,
-        codec_name: str | None = None,
-    ) -> None:
-        if text_encoder.dim != lm.text_dim:
-            raise ModelError(
-                f"the text encoder gives states of width {text_encoder.dim}, the language model wants "
-                f"{lm.text_dim}; use the text encoder that it was trained with"
-            )
-        if codec.codebook_size != lm.codebook_size or codec.num_codebooks < lm.num_codebooks:
-            raise ModelError(
-                f"the codec has {codec.num_codebooks} codebooks of {codec.codebook_size}, the language model "
-                f"wants {lm.num_codebooks} of {lm.codebook_size}; use the codec that it was trained with"
-            )
-        self.lm = lm
-        self.text_encoder = text_encoder
-        self.codec = codec
-        self.max_seconds = max_seconds
-        self.extend_stride = extend_stride
-        self.guidance_scale = guidance_scale
-        self.top_k = top_k
-        self.codec_name = codec_name
 
     @classmethod
     def from_pretrained(
@@ -157,19 +127,6 @@ class AudioGen:
         parts = Parts(self.lm, self.text_encoder, self.codec, settings)
         save_parts(parts, Path(folder), weights=weights, max_shard_bytes=max_shard_bytes)
 
-    def to(self, device: torch.device | str) -> Self:
-        """Move every part to a device."""
-        self.lm.to(device)
-        self.text_encoder.to(device)
-        if isinstance(self.codec, torch.nn.Module):
-            self.codec.to(device)
-        return self
-
-    @property
-    def device(self) -> torch.device:
-        """Where the language model's weights are."""
-        return self.lm.device
-
     def count_samples(self, duration: float) -> int:
         """Samples of the sound that `generate` makes for a duration in seconds; errors as there."""
         codec = self.codec
@@ -181,6 +138,7 @@ class AudioGen:
         prompts: Prompts = "",
         settings: GenerationSettings | float | None = None,
         *,
+        prompts_at: PromptsAt | None = None,
         continue_from: AudioSource | None = None,
         progress: Progress | None = None,
         cancel: Cancel | None = None,
@@ -192,6 +150,8 @@ class AudioGen:
         Args:
             prompts: one sentence or several; an empty one leaves the choice to the model.
             settings: how; a number is a duration in seconds; None: the defaults.
+            prompts_at: in place of prompts: one sound whose prompt changes on the way, as (seconds, prompt),
+                the first at 0.
             continue_from: sound to continue: a path, an Audio, or samples and their rate, resampled and mixed
                 as the codec needs it. One sound serves all prompts, a batch gives each its own.
             progress: called with the number of frames done and the number to do.
@@ -211,28 +171,34 @@ class AudioGen:
             GenerationCancelled: `cancel` said so.
         """
         chosen = GenerationSettings.of(settings, overrides)
-        if chosen.candidates > 1 and rerank is None:
-            raise ArgumentError(
-                f"candidates is {chosen.candidates}, but rerank is None; give a scorer that chooses, for "
-                "example ClassifierScorer()"
-            )
-        texts, frames = list_prompts(prompts), chosen.frames(self.codec.frame_rate)
+        chosen.check_rerank(rerank)
+        frames, seam = chosen.frames(self.codec.frame_rate), 0
         with torch.inference_mode():
             known = encode_source(continue_from, self.codec, self.lm)
-            batch = self._start(texts, frames, chosen, known, progress, cancel)
+            new = frames - (0 if known is None else known.shape[-1])
+            if chosen.loop:
+                seam = plan_seam(self, frames, known)
+            first = part_of(progress, 0, new + seam)
+            batch = self._begin(prompts, prompts_at, frames, chosen, known, first, cancel)
             samples = decode_codes(self.codec, batch.run())
         found = self._result(samples, batch.codes, batch)
-        if rerank is None:
+        if rerank is not None:
+            heard = found.samples, found.sample_rate, found.prompts
+            found = found.take(*best_rows(rerank, *heard, chosen.candidates))
+        if not seam:
             return found
-        return found.take(
-            *best_rows(rerank, found.samples, found.sample_rate, found.prompts, chosen.candidates)
-        )
+        with torch.inference_mode():
+            text = None if prompts_at is None else prompts_at[-1][1]
+            last = part_of(progress, new, new + seam)
+            found = close_loop(found, seam, self, chosen, text=text, progress=last, cancel=cancel)
+        return found.ordinary()
 
     def stream(
         self,
         prompts: Prompts = "",
         settings: GenerationSettings | float | None = None,
         *,
+        prompts_at: PromptsAt | None = None,
         continue_from: AudioSource | None = None,
         progress: Progress | None = None,
         cancel: Cancel | None = None,
@@ -247,8 +213,8 @@ class AudioGen:
         iterator, or leaving it to be collected, ends the work and gives its memory back.
 
         Args:
-            prompts, settings, continue_from, progress, cancel, overrides: as for `generate`, but without
-                `candidates`, which needs whole sounds.
+            prompts, settings, prompts_at, continue_from, progress, cancel, overrides: as for `generate`, but
+                without `candidates` and `loop`, which need whole sounds.
             chunk_seconds: length of a chunk, at least one frame of the codec.
             first_chunk_seconds: length of the first, short so that it comes soon.
 
@@ -262,12 +228,12 @@ class AudioGen:
             GenerationCancelled: `cancel` said so, from the iterator.
         """
         chosen = GenerationSettings.of(settings, overrides)
-        chosen.refuse_candidates("stream")
-        texts, frames = list_prompts(prompts), chosen.frames(self.codec.frame_rate)
+        chosen.refuse_whole_sounds("stream")
+        frames = chosen.frames(self.codec.frame_rate)
         first, size = plan_chunks(first_chunk_seconds, chunk_seconds, self.codec.frame_rate)
         with torch.inference_mode():
             known = encode_source(continue_from, self.codec, self.lm)
-            batch = self._start(texts, frames, chosen, known, progress, cancel)
+            batch = self._begin(prompts, prompts_at, frames, chosen, known, progress, cancel)
         return self._stream(batch, first, size)
 
     @torch.inference_mode()
@@ -295,7 +261,8 @@ class AudioGen:
             frames: T, those of `prompt_codes` included, instead of a duration.
             settings: how; None: the defaults at temperature 0.
             prompt_codes: int64 `[K, P]`, `[1, K, P]` or `[B, K, P]` to continue, P < T.
-            overrides: as for `generate`, but without `duration`, and `candidates`, which needs sounds.
+            overrides: as for `generate`, but without `duration`, and `candidates` and `loop`, which need
+                sounds.
 
         Returns:
             int64 `[B, K, T]`.
@@ -308,77 +275,107 @@ class AudioGen:
                 "generate_codes counts frames: give frames=, and settings by name, as temperature=0"
             )
         chosen = GenerationSettings.of(settings or GenerationSettings(temperature=0.0), overrides)
-        chosen.refuse_candidates("generate_codes")
+        chosen.refuse_whole_sounds("generate_codes")
         longest = int(MAX_SECONDS * self.codec.frame_rate)
         texts, frames = list_prompts(prompts), check_integer("frames", frames, 1, longest)
         if prompt_codes is not None:
             prompt_codes = check_codes(prompt_codes, self.lm.num_codebooks, self.lm.codebook_size)
         with torch.inference_mode():
-            batch = self._start(texts, frames, chosen, prompt_codes, progress, cancel)
+            batch = self.start_batch(texts, frames, chosen, prompt_codes, progress, cancel)
             batch.run()
         return batch.codes.clone()
 
-    def _start(
+    def inpaint(
         self,
-        texts: list[str],
+        audio: AudioSource,
+        regions: Sequence[Span],
+        prompt: Prompts = "",
+        settings: GenerationSettings | None = None,
+        *,
+        progress: Progress | None = None,
+        cancel: Cancel | None = None,
+        rerank: Scorer | None = None,
+        **overrides: Any,
+    ) -> GeneratedAudio:
+        """Fill regions of a sound anew: they go on from what is before and arrive at what is after.
+
+        Outside of the regions the samples are those that were given, exactly, at their own sample rate and
+        with their channels. Inside is what the model makes, with the level and the balance of channels of
+        what is around it. A model without training for gaps (`infill_frames` 0) continues what is before
+        eight times, and what meets the other side best is taken.
+
+        Args:
+            audio: one sound: a path, an Audio, or samples `[N]`, `[C, N]` or `[1, C, N]` and their rate.
+            regions: start and end of each in seconds, such as `[(1.2, 2.0)]`, None for the sound's own; they
+                may touch, but not overlap, and each leaves a fifth of the model's window to what is around.
+            prompt: what is to be heard in all regions, or a list with one for each.
+            settings, progress, cancel, rerank, overrides: as for `generate`, but without a duration and a
+                loop; a scorer hears the regions.
+
+        Returns:
+            `[num_samples, C, N]` with the codes `[num_samples, K, T]` that the whole would have.
+
+        Raises:
+            TypeError, ValueError: as `generate`, or a region that cannot be filled; the message names it.
+            OSError, AudioError: the sound cannot be read, is silent, or shorter than a frame of the codec.
+            GenerationCancelled: `cancel` said so.
+        """
+        chosen = GenerationSettings.of_edit(settings, overrides)
+        chosen.check_rerank(rerank)
+        with torch.inference_mode():
+            found = inpaint(
+                self, audio, regions, prompt, chosen, progress=progress, cancel=cancel, rerank=rerank
+            )
+        return found.ordinary()
+
+    def variation(
+        self,
+        audio: AudioSource,
+        strength: float = 0.3,
+        prompt: str | None = None,
+        settings: GenerationSettings | None = None,
+        *,
+        progress: Progress | None = None,
+        cancel: Cancel | None = None,
+        **overrides: Any,
+    ) -> GeneratedAudio:
+        """Draw a share of a sound's codes again: the finest codebooks first, with more strength coarser ones.
+
+        Args:
+            audio: as for `inpaint`.
+            strength: the share, 0 (the codec's copy of the sound) to 1 (nothing is left but the length).
+            prompt: what the new codes are to be; None: the codes that stay say what it is.
+            settings, progress, cancel, overrides: as for `inpaint`, but without candidates.
+
+        Returns:
+            `[num_samples, C, N]`, as long, at the rate and with the channels of what was given.
+
+        Raises:
+            TypeError, ValueError, OSError, AudioError, GenerationCancelled: as `inpaint`.
+        """
+        chosen = GenerationSettings.of_edit(settings, overrides)
+        chosen.refuse_whole_sounds("variation")
+        with torch.inference_mode():
+            text = "" if prompt is None else prompt
+            found = vary(self, audio, strength, text, chosen, progress=progress, cancel=cancel)
+        return found.ordinary()
+
+    def _begin(
+        self,
+        prompts: Prompts,
+        prompts_at: PromptsAt | None,
         frames: int,
         settings: GenerationSettings,
         known: Tensor | None,
         progress: Progress | None,
         cancel: Cancel | None,
     ) -> Batch:
-        """Check what depends on the model, encode the texts and allocate the memory.
-
-        Args:
-            texts: the prompts.
-            frames: T.
-            settings: as the caller gave them.
-            known: int64 `[1, K, P]`, or one for each text, to continue; None for nothing.
-            progress, cancel: see `generate`.
-
-        Raises:
-            ValueError: a setting does not fit the model or the number of prompts; the message names it.
-        """
-        codebooks, size = self.lm.num_codebooks, self.lm.codebook_size
-        settings = settings.fill(
-            guidance_scale=self.guidance_scale,
-            top_k=min(self.top_k, size),
-            extend_stride=self.extend_stride,
-        )
-        assert settings.guidance_scale is not None
-        samples = settings.num_samples * settings.candidates
-        negatives = settings.negatives(len(texts))
-        seeds = row_seeds(settings.seed, len(texts), samples)
-        sampler = Sampler(settings, seeds=seeds, num_codebooks=codebooks, codebook_size=size)
-        rate = self.codec.frame_rate
-        max_frames, stride = plan_windows(frames, rate, self.max_seconds, settings.extend_stride)
-        if known is not None:
-            known = repeat_codes(known.to(self.device), len(texts), samples, frames, rate)
-
-        # One batch, so that prompts and negative prompts are padded to one length; then a row for each sound.
-        with one_thread(is_small(self.lm, rows=len(texts) + len(negatives))):  # its encoder is small, too
-            encoded = self.text_encoder([*texts, *negatives]).repeat(samples)
-        rows = len(texts) * samples
-        generator = CodeGenerator(
-            self.lm,
-            encoded.rows(0, rows),
-            max_frames=max_frames,
-            guidance_scale=check_guidance(settings.guidance_scale),
-            negative=encoded.rows(rows, 2 * rows) if negatives else None,
-            attend_padding=settings.reference_padding,
-            cancel=cancel,
-        )
-        codes, prompt_frames = generator.buffer(frames, known)  # [B, K, T]
-        return Batch(
-            prompts=[text for text in texts for _ in range(samples)],
-            seeds=seeds,
-            codes=codes,
-            steps=generator.extend(codes, prompt_frames, stride, sampler, progress),
-            generator=generator,
-        )
+        """Start a batch of prompts, or of one sound whose prompt changes; see `start_batch`."""
+        if prompts_at is None:
+            return self.start_batch(list_prompts(prompts), frames, settings, known, progress, cancel)
+        if prompts != "":
+            raise ArgumentError(f"prompts is {prompts!r} beside prompts_at; give the one or the other")
+        return start_sequence(self, prompts_at, frames, settings, known, progress, cancel)
 
     def _result(self, samples: Tensor, codes: Tensor, batch: Batch) -> GeneratedAudio:
-        with torch.inference_mode(False):  # so that the result can be used in training
-            return GeneratedAudio(
-                samples.clone(), self.codec.sample_rate, codes.clone(), batch.seeds, batch.prompts
-            )
+        return GeneratedAudio(samples, self.codec.sample_rate, codes, batch.seeds, batch.prompts).ordinary()

@@ -158,6 +158,8 @@ class GenerationSettings:
         top_k: draw from the k likeliest codes, 0 = all; usually 250.
         top_p: draw from the likeliest codes up to this probability, 0 = off; replaces top_k.
         extend_stride: seconds from one window to the next in sounds that take several; usually 2.
+        loop: let the end run into the beginning: the last second, at most a third of the sound, is made so
+            that it leads there (see editing/close_loop.py).
         reference_padding: let the padding of shorter prompts take part in cross attention, as AudioCraft
             does; results then depend on the other prompts of the batch.
 
@@ -270,6 +272,10 @@ class GenerationSettings:
             default_help="the model's own, usually 2",
         ),
     )
+    loop: bool = field(
+        default=False,
+        metadata=_about("let the end run into the beginning; a .wav gets the points of the loop", bool),
+    )
     reference_padding: bool = field(
         default=False,
         metadata=_about(
@@ -313,6 +319,20 @@ class GenerationSettings:
             )
         return replace(settings, **overrides)
 
+    @classmethod
+    def of_edit(cls, settings: GenerationSettings | None, overrides: Mapping[str, Any]) -> Self:
+        """As `of`, for an edit of a sound, which has a length already.
+
+        Raises:
+            TypeError: as `of`, or a duration, or a loop.
+            ValueError: as the class.
+        """
+        if isinstance(settings, Real) or not {"duration", "loop"}.isdisjoint(overrides):
+            raise TypeError(
+                "an edited sound keeps its length: give no duration and no loop; settings go by name: seed=7"
+            )
+        return cls.of(settings, overrides)
+
     def fill(self, **own: Any) -> Self:
         """The settings with a model's own values where they are None."""
         return replace(self, **{name: own[name] for name in own if getattr(self, name) is None})
@@ -321,12 +341,25 @@ class GenerationSettings:
         """Whole frames of the duration at a codec's frame rate in Hz; ValueError below one frame."""
         return count_frames("duration", self.duration, frame_rate)
 
-    def refuse_candidates(self, method: str) -> None:
-        """Raise ValueError if candidates are to be compared, which a method without whole sounds cannot."""
+    def refuse_whole_sounds(self, method: str) -> None:
+        """Raise ValueError for what needs whole sounds, which a method does not have."""
         if self.candidates > 1:
             raise ArgumentError(
                 f"candidates is {self.candidates}, but {method} has no whole sounds to choose from; use "
                 "generate, or candidates=1"
+            )
+        if self.loop:
+            raise ArgumentError(
+                f"loop is True, but {method} has no whole sounds whose end could lead to their beginning; "
+                "use generate, or loop=False"
+            )
+
+    def check_rerank(self, rerank: object) -> None:
+        """Raise ValueError if there are candidates to choose from, but nothing that chooses."""
+        if self.candidates > 1 and rerank is None:
+            raise ArgumentError(
+                f"candidates is {self.candidates}, but rerank is None; give a scorer that chooses, for "
+                "example ClassifierScorer()"
             )
 
     def negatives(self, prompts: int | None = None) -> list[str]:

@@ -1,0 +1,180 @@
+"""From prompts to codes: a language model, its text encoder and its codec, and how they begin a batch.
+
+`AudioGen` (pipeline.py) adds what is done with the codes; what edits sounds (editing/) stands on this alone.
+Letters: B rows (prompts x samples), K codebooks, T frames, P frames of a prompt of codes.
+"""
+
+from __future__ import annotations
+
+from typing import Self
+
+import torch
+from torch import Tensor
+
+from ..codecs.base import Codec
+from ..core.errors import ModelError
+from ..core.progress import Progress
+from ..core.threads import is_small, one_thread
+from .continuation import repeat_codes
+from .generation import Batch, Cancel, CodeGenerator, plan_windows
+from .model.lm import AudioLM
+from .sampling import Sampler, row_seeds
+from .settings import ROUNDING, GenerationSettings, check_guidance
+from .text.encoder import TextEncoder
+
+DEFAULT_TOP_K = 250
+
+
+class TextToCodes:
+    """A language model over codes together with its text encoder and codec.
+
+    Args:
+        lm: the language model.
+        text_encoder: gives the states that it was trained with.
+        codec: turns its codes into sound.
+        max_seconds: longest window; longer sounds are made of several.
+        extend_stride: seconds from the start of one window to the next in longer sounds.
+        guidance_scale, top_k: what is used where settings are None.
+        codec_name: how `save_pretrained` refers to the codec; without it, it stores the codec itself.
+
+    Raises:
+        ValueError: the parts do not fit together.
+    """
+
+    def __init__(
+        self,
+        lm: AudioLM,
+        text_encoder: TextEncoder,
+        codec: Codec,
+        *,
+        max_seconds: float = 10.0,
+        extend_stride: float = 2.0,
+        guidance_scale: float = 3.0,
+        top_k: int = DEFAULT_TOP_K,
+        codec_name: str | None = None,
+    ) -> None:
+        if text_encoder.dim != lm.text_dim:
+            raise ModelError(
+                f"the text encoder gives states of width {text_encoder.dim}, the language model wants "
+                f"{lm.text_dim}; use the text encoder that it was trained with"
+            )
+        if codec.codebook_size != lm.codebook_size or codec.num_codebooks < lm.num_codebooks:
+            raise ModelError(
+                f"the codec has {codec.num_codebooks} codebooks of {codec.codebook_size}, the language model "
+                f"wants {lm.num_codebooks} of {lm.codebook_size}; use the codec that it was trained with"
+            )
+        self.lm = lm
+        self.text_encoder = text_encoder
+        self.codec = codec
+        self.max_seconds = max_seconds
+        self.extend_stride = extend_stride
+        self.guidance_scale = guidance_scale
+        self.top_k = top_k
+        self.codec_name = codec_name
+
+    def to(self, device: torch.device | str) -> Self:
+        """Move every part to a device."""
+        self.lm.to(device)
+        self.text_encoder.to(device)
+        if isinstance(self.codec, torch.nn.Module):
+            self.codec.to(device)
+        return self
+
+    @property
+    def device(self) -> torch.device:
+        """Where the language model's weights are."""
+        return self.lm.device
+
+    @property
+    def max_frames(self) -> int:
+        """Frames of the longest window."""
+        return int(self.max_seconds * self.codec.frame_rate + ROUNDING)
+
+    def fill_settings(self, settings: GenerationSettings) -> GenerationSettings:
+        """Settings with the model's own values where they are None."""
+        return settings.fill(
+            guidance_scale=self.guidance_scale,
+            top_k=min(self.top_k, self.lm.codebook_size),
+            extend_stride=self.extend_stride,
+        )
+
+    def sampler(self, settings: GenerationSettings, seeds: list[int]) -> Sampler:
+        """What draws the codes of rows that have these seeds; of the settings none is None."""
+        codebooks, size = self.lm.num_codebooks, self.lm.codebook_size
+        return Sampler(settings, seeds=seeds, num_codebooks=codebooks, codebook_size=size)
+
+    def code_generator(
+        self,
+        texts: list[str],
+        settings: GenerationSettings,
+        *,
+        repeats: int = 1,
+        max_frames: int,
+        cancel: Cancel | None = None,
+        parts: int = 1,
+    ) -> CodeGenerator:
+        """Encode texts and allocate the memory of their rows.
+
+        Args:
+            texts: the prompts.
+            settings: of which none is None; a negative prompt is one for all texts, or one for each.
+            repeats: rows of each text.
+            max_frames, cancel, parts: see `CodeGenerator`.
+        """
+        assert settings.guidance_scale is not None
+        negatives = settings.negatives(len(texts))
+        # One batch, so that prompts and negative prompts are padded to one length; then a row for each sound.
+        with one_thread(is_small(self.lm, rows=len(texts) + len(negatives))):  # its encoder is small, too
+            encoded = self.text_encoder([*texts, *negatives]).repeat(repeats)
+        rows = len(texts) * repeats
+        return CodeGenerator(
+            self.lm,
+            encoded.rows(0, rows),
+            max_frames=max_frames,
+            guidance_scale=check_guidance(settings.guidance_scale),
+            negative=encoded.rows(rows, 2 * rows) if negatives else None,
+            attend_padding=settings.reference_padding,
+            cancel=cancel,
+            parts=parts,
+        )
+
+    def start_batch(
+        self,
+        texts: list[str],
+        frames: int,
+        settings: GenerationSettings,
+        known: Tensor | None,
+        progress: Progress | None,
+        cancel: Cancel | None,
+    ) -> Batch:
+        """Check what depends on the model, encode the texts and allocate the memory.
+
+        Args:
+            texts: the prompts.
+            frames: T.
+            settings: as the caller gave them.
+            known: int64 `[1, K, P]`, or one for each text, to continue; None for nothing.
+            progress, cancel: see `AudioGen.generate`.
+
+        Raises:
+            ValueError: a setting does not fit the model or the number of prompts; the message names it.
+        """
+        settings = self.fill_settings(settings)
+        samples = settings.num_samples * settings.candidates
+        seeds = row_seeds(settings.seed, len(texts), samples)
+        sampler = self.sampler(settings, seeds)
+        rate = self.codec.frame_rate
+        max_frames, stride = plan_windows(frames, rate, self.max_seconds, settings.extend_stride)
+        if known is not None:
+            known = repeat_codes(known.to(self.device), len(texts), samples, frames, rate)
+        generator = self.code_generator(
+            texts, settings, repeats=samples, max_frames=max_frames, cancel=cancel
+        )
+        codes, prompt_frames = generator.buffer(frames, known)  # [B, K, T]
+        return Batch(
+            prompts=[text for text in texts for _ in range(samples)],
+            seeds=seeds,
+            codes=codes,
+            steps=generator.extend(codes, prompt_frames, stride, sampler, progress),
+            generator=generator,
+        )
