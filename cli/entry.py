@@ -18,6 +18,7 @@ from . import (
     demo,
     distil_text,
     draw,
+    edit,
     encode,
     evaluate,
     export,
@@ -33,7 +34,7 @@ from .terminal import show_any_name
 from .training import TRAINING_COMMANDS, lightning
 
 FAMILIES = (
-    *(generate, demo, encode, decode, info),
+    *(generate, edit, demo, encode, decode, info),
     *(evaluate, compare, compare_models, compare_latents, bench_codecs, draw),
     *(prepare, augment, export, render, distil_text),
 )
@@ -41,6 +42,7 @@ COMMANDS = {command.name: command for family in FAMILIES for command in family.C
 EXAMPLES = """\
   soundloom generate "a dog barks" -o dog.wav --duration 5 --seed 7
   soundloom generate "heavy rain" "an owl hoots twice" -o sounds/     (one file a prompt)
+  soundloom edit street.wav --replace 1.2:2 --prompt "a dog barks" -o dog.wav
   soundloom encode song.wav song.loom                                 (about 2 kbit/s)
   soundloom decode song.loom back.wav
   soundloom demo                                                      (opens the browser)

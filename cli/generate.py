@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ..core.slug import slug
 from ..gen.settings import OPTIONS, GenerationSettings
 from .command import Command, CommandError
-from .options import add_force, add_model, add_quiet, add_setting, load_model, number
+from .options import add_force, add_model, add_quiet, add_setting, load_model, number, prompt_at
 from .terminal import progress_bar, standard_output
 
 if TYPE_CHECKING:
@@ -24,7 +24,14 @@ TO_A_PLAYER = 'soundloom generate "rain" -o - --stream | aplay'
 
 
 def add_generate_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("prompts", nargs="+", metavar="PROMPT", help='what to hear; "" lets the model choose')
+    parser.add_argument("prompts", nargs="*", metavar="PROMPT", help='what to hear; "" lets the model choose')
+    parser.add_argument(
+        "--at",
+        type=prompt_at,
+        action="append",
+        metavar="SECONDS:PROMPT",
+        help="in place of PROMPT: one sound whose prompt changes; given several times, the first at 0",
+    )
     parser.add_argument(
         "-o",
         "--output",
@@ -57,6 +64,7 @@ def add_generate_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run_generate(options: argparse.Namespace) -> None:
     """Check where the sounds go, make them, write them, and say what was made."""
+    _check_prompts(options)
     files = _destinations(options)
     if options.loudness is not None:
         from ..core.loudness import check_loudness
@@ -74,6 +82,7 @@ def run_generate(options: argparse.Namespace) -> None:
         settings = replace(settings, guidance_scale=(start, options.guidance_end))
     with progress_bar(enabled=not options.quiet, desc="generating", unit="frames") as progress:
         common: dict[str, Any] = {"settings": settings, "continue_from": source, "progress": progress}
+        common["prompts_at"] = options.at
         if options.stream:
             summary = _stream(model, options, common)
         else:
@@ -81,7 +90,7 @@ def run_generate(options: argparse.Namespace) -> None:
                 from ..evaluation.scorer import ClassifierScorer
 
                 common["rerank"] = ClassifierScorer()
-            audio = model.generate(options.prompts, **common)
+            audio = model.generate(_prompts(options), **common)
             if options.loudness is not None:
                 audio = audio.at_loudness(options.loudness)
             summary = [f"{audio.duration:.2f} s, seed {seed}" for seed in audio.seeds]
@@ -96,6 +105,26 @@ def run_generate(options: argparse.Namespace) -> None:
             print(f"{file}  {summary[index]}")
 
 
+def _check_prompts(options: argparse.Namespace) -> None:
+    """Raise CommandError unless there are prompts, or one sequence of them."""
+    if options.at and options.prompts:
+        raise CommandError(
+            f"--at stands in place of {options.prompts[0]!r}: give it as --at 0:{options.prompts[0]!r}"
+        )
+    if not options.at and not options.prompts:
+        raise CommandError('no PROMPT is given: say what to hear, as in  soundloom generate "a dog barks"')
+
+
+def _prompts(options: argparse.Namespace) -> list[str] | str:
+    """What `AudioGen.generate` takes as prompts beside `prompts_at`."""
+    return "" if options.at else options.prompts
+
+
+def _names(options: argparse.Namespace) -> list[str]:
+    """What files in a folder are named after, one for each prompt."""
+    return [" then ".join(prompt for _, prompt in options.at)] if options.at else options.prompts
+
+
 def _destinations(options: argparse.Namespace) -> list[Path]:
     """The file of every sound; none for the standard output.
 
@@ -108,14 +137,18 @@ def _destinations(options: argparse.Namespace) -> list[Path]:
                 "--stream sends sound on while it is being made, which needs -o - and a reader: "
                 f"{TO_A_PLAYER}"
             )
-        return plan_outputs(options.output, options.prompts, options.num_samples, force=options.force)
-    if len(options.prompts) * options.num_samples > 1:
+        return plan_outputs(options.output, _names(options), options.num_samples, force=options.force)
+    if len(_names(options)) * options.num_samples > 1:
         raise CommandError(
             "-o - takes one sound: give one prompt and --num-samples 1, or -o a folder"
             f"{_quotes_hint(options.prompts)}"
         )
     if options.stream and options.loudness is not None:
         raise CommandError("the loudness of a sound is known at its end: leave out --stream, or --loudness")
+    if options.stream and options.loop:
+        raise CommandError(
+            "the end of a loop leads to its beginning, so it is made whole: leave out --stream"
+        )
     if options.stream and options.candidates > 1:
         raise CommandError("--candidates chooses among finished sounds: leave out --stream, or --candidates")
     if sys.stdout.isatty():
@@ -193,7 +226,7 @@ def _stream(model: AudioGen, options: argparse.Namespace, common: dict[str, Any]
     """
     from ..core.audio_blocks import PipeWriter
 
-    chunks = model.stream(options.prompts, **common)
+    chunks = model.stream(_prompts(options), **common)
     rate, length = model.codec.sample_rate, model.count_samples(options.duration)
     with standard_output() as stream:
         wav = PipeWriter(stream, sample_rate=rate, channels=model.codec.channels, length=length)
@@ -213,6 +246,8 @@ COMMANDS = (
   soundloom generate "three knocks" -o sounds/ --num-samples 4
   soundloom generate "a church bell" -o bell.wav --candidates 8       (the best of eight)
   soundloom generate "rain" --continue-from dog.wav -o more.wav --duration 9
+  soundloom generate --at 0:rain --at 2:"a dog barks" --at 4:rain -o walk.wav --duration 6
+  soundloom generate "heavy rain" --loop -o rain.wav                  (its end runs into its beginning)
   {TO_A_PLAYER}                     (heard while it is made)
 """,
         add_arguments=add_generate_arguments,

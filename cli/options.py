@@ -40,6 +40,22 @@ def number(text: str) -> float:
         raise argparse.ArgumentTypeError(f"{text!r} is no number, such as 2 or 0.5") from None
 
 
+def span(text: str) -> tuple[float | None, float | None]:
+    """A part of a sound, START:END in seconds; what is left out is the beginning or the end."""
+    start, colon, end = text.partition(":")
+    if not colon:
+        raise argparse.ArgumentTypeError(f"{text!r} is no part of a sound, such as 1.2:2.0 (seconds)")
+    return number(start) if start else None, number(end) if end else None
+
+
+def prompt_at(text: str) -> tuple[float, str]:
+    """A prompt and when it begins, SECONDS:PROMPT."""
+    seconds, colon, prompt = text.partition(":")
+    if not colon:
+        raise argparse.ArgumentTypeError(f"{text!r} does not say when it begins; give it as in 2:{text!r}")
+    return number(seconds), prompt
+
+
 def add_count(parser: argparse.ArgumentParser, name: str, default: int | None, help: str) -> None:
     """An option that takes a whole number of 1 or more; the default, unless None, is added to its help."""
     said = "" if default is None else f" (default: {default})"

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ..core.audio import Audio
 from ..core.loop_points import add_loop_points
+from .rerank import Scorer, best_rows
 
 
 @dataclass(eq=False)
@@ -43,6 +44,10 @@ class GeneratedAudio(Audio):
         """The same with tensors that can be used in training, wherever it was made."""
         with torch.inference_mode(False):
             return replace(self, samples=self.samples.clone(), codes=self.codes.clone())
+
+    def best(self, rerank: Scorer, candidates: int) -> Self:
+        """The best of every `candidates` rows, as a scorer hears them."""
+        return self.take(*best_rows(rerank, self.samples, self.sample_rate, self.prompts, candidates))
 
     def take(self, rows: list[int], scores: list[float]) -> Self:
         """Only these rows, with their scores."""

@@ -7,7 +7,7 @@ prompts -> TextEncoder -> AudioLM (step by step, see generation.py) -> codes `[B
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import closing
 from numbers import Real
 from pathlib import Path
@@ -24,20 +24,17 @@ from .continuation import AudioSource, check_codes, encode_source
 from .decoding import LimitedDecoder, decode_codes, decode_while, plan_chunks
 from .editing.change_prompts import PromptsAt, start_sequence
 from .editing.close_loop import close_loop, plan_seam
-from .editing.inpaint import inpaint
-from .editing.regions import Span
-from .editing.vary import vary
+from .editing.sound_editor import SoundEditor
 from .generated_audio import GeneratedAudio
 from .generation import Batch, Cancel
 from .loading import Parts, load_parts, save_parts
-from .rerank import Scorer, best_rows
+from .rerank import Scorer
 from .settings import MAX_SECONDS, GenerationSettings, check_integer
 from .text.check_prompts import Prompts, list_prompts
 from .text.encoder import TextEncoder
-from .text_to_codes import TextToCodes
 
 
-class AudioGen(TextToCodes):
+class AudioGen(SoundEditor):
     """Text to sound: a language model over codes together with its text encoder and codec.
 
     Usually made with `AudioGen.from_pretrained()`.
@@ -183,8 +180,7 @@ class AudioGen(TextToCodes):
             samples = decode_codes(self.codec, batch.run())
         found = self._result(samples, batch.codes, batch)
         if rerank is not None:
-            heard = found.samples, found.sample_rate, found.prompts
-            found = found.take(*best_rows(rerank, *heard, chosen.candidates))
+            found = found.best(rerank, chosen.candidates)
         if not seam:
             return found
         with torch.inference_mode():
@@ -284,81 +280,6 @@ class AudioGen(TextToCodes):
             batch = self.start_batch(texts, frames, chosen, prompt_codes, progress, cancel)
             batch.run()
         return batch.codes.clone()
-
-    def inpaint(
-        self,
-        audio: AudioSource,
-        regions: Sequence[Span],
-        prompt: Prompts = "",
-        settings: GenerationSettings | None = None,
-        *,
-        progress: Progress | None = None,
-        cancel: Cancel | None = None,
-        rerank: Scorer | None = None,
-        **overrides: Any,
-    ) -> GeneratedAudio:
-        """Fill regions of a sound anew: they go on from what is before and arrive at what is after.
-
-        Outside of the regions the samples are those that were given, exactly, at their own sample rate and
-        with their channels. Inside is what the model makes, with the level and the balance of channels of
-        what is around it. A model without training for gaps (`infill_frames` 0) continues what is before
-        eight times, and what meets the other side best is taken.
-
-        Args:
-            audio: one sound: a path, an Audio, or samples `[N]`, `[C, N]` or `[1, C, N]` and their rate.
-            regions: start and end of each in seconds, such as `[(1.2, 2.0)]`, None for the sound's own; they
-                may touch, but not overlap, and each leaves a fifth of the model's window to what is around.
-            prompt: what is to be heard in all regions, or a list with one for each.
-            settings, progress, cancel, rerank, overrides: as for `generate`, but without a duration and a
-                loop; a scorer hears the regions.
-
-        Returns:
-            `[num_samples, C, N]` with the codes `[num_samples, K, T]` that the whole would have.
-
-        Raises:
-            TypeError, ValueError: as `generate`, or a region that cannot be filled; the message names it.
-            OSError, AudioError: the sound cannot be read, is silent, or shorter than a frame of the codec.
-            GenerationCancelled: `cancel` said so.
-        """
-        chosen = GenerationSettings.of_edit(settings, overrides)
-        chosen.check_rerank(rerank)
-        with torch.inference_mode():
-            found = inpaint(
-                self, audio, regions, prompt, chosen, progress=progress, cancel=cancel, rerank=rerank
-            )
-        return found.ordinary()
-
-    def variation(
-        self,
-        audio: AudioSource,
-        strength: float = 0.3,
-        prompt: str | None = None,
-        settings: GenerationSettings | None = None,
-        *,
-        progress: Progress | None = None,
-        cancel: Cancel | None = None,
-        **overrides: Any,
-    ) -> GeneratedAudio:
-        """Draw a share of a sound's codes again: the finest codebooks first, with more strength coarser ones.
-
-        Args:
-            audio: as for `inpaint`.
-            strength: the share, 0 (the codec's copy of the sound) to 1 (nothing is left but the length).
-            prompt: what the new codes are to be; None: the codes that stay say what it is.
-            settings, progress, cancel, overrides: as for `inpaint`, but without candidates.
-
-        Returns:
-            `[num_samples, C, N]`, as long, at the rate and with the channels of what was given.
-
-        Raises:
-            TypeError, ValueError, OSError, AudioError, GenerationCancelled: as `inpaint`.
-        """
-        chosen = GenerationSettings.of_edit(settings, overrides)
-        chosen.refuse_whole_sounds("variation")
-        with torch.inference_mode():
-            text = "" if prompt is None else prompt
-            found = vary(self, audio, strength, text, chosen, progress=progress, cancel=cancel)
-        return found.ordinary()
 
     def _begin(
         self,

@@ -320,18 +320,21 @@ class GenerationSettings:
         return replace(settings, **overrides)
 
     @classmethod
-    def of_edit(cls, settings: GenerationSettings | None, overrides: Mapping[str, Any]) -> Self:
+    def of_edit(cls, settings: GenerationSettings | float | None, overrides: Mapping[str, Any]) -> Self:
         """As `of`, for an edit of a sound, which has a length already.
 
         Raises:
             TypeError: as `of`, or a duration, or a loop.
             ValueError: as the class.
         """
-        if isinstance(settings, Real) or not {"duration", "loop"}.isdisjoint(overrides):
+        chosen = (
+            None if isinstance(settings, Real) or "duration" in overrides else cls.of(settings, overrides)
+        )
+        if chosen is None or chosen.loop:
             raise TypeError(
                 "an edited sound keeps its length: give no duration and no loop; settings go by name: seed=7"
             )
-        return cls.of(settings, overrides)
+        return chosen
 
     def fill(self, **own: Any) -> Self:
         """The settings with a model's own values where they are None."""

@@ -17,7 +17,7 @@ from ..continuation import AudioSource
 from ..decoding import decode_codes
 from ..generated_audio import GeneratedAudio
 from ..generation import Cancel
-from ..rerank import Scorer, best_rows
+from ..rerank import Scorer
 from ..sampling import row_seeds, variation_seed
 from ..settings import GenerationSettings
 from ..text.check_prompts import Prompts, list_prompts
@@ -77,7 +77,7 @@ def inpaint(
         ]
         return torch.stack(scores).sum(dim=0)
 
-    return result.take(*best_rows(score, samples, sound.sample_rate, result.prompts, settings.candidates))
+    return result.best(score, settings.candidates)
 
 
 def _texts(prompt: Prompts, count: int, regions: Sequence[Span]) -> list[str]:

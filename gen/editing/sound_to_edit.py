@@ -76,7 +76,7 @@ def read_sound_to_edit(source: AudioSource, model: TextToCodes) -> SoundToEdit:
     if peak < 10 ** (SILENT_DB / 20):
         level = f"{20 * math.log10(peak):.0f} dB" if peak else "0"
         raise AudioError(
-            f"the sound is silent: its loudest sample is {level}, and it must be {SILENT_DB:.0f} dB at least; "
+            f"the sound is silent: its loudest sample is {level}, and at least {SILENT_DB:.0f} dB is wanted; "
             "raise its level, or make a sound with generate"
         )
     codes = encode_in_pieces(codec, prepared.to(model.device))[:, : model.lm.num_codebooks]

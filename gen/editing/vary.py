@@ -18,6 +18,7 @@ from ..continuation import AudioSource
 from ..decoding import decode_codes
 from ..generated_audio import GeneratedAudio
 from ..generation import Cancel, CodeGenerator, Sample, plan_windows
+from ..rerank import Scorer
 from ..sampling import row_seeds
 from ..settings import GenerationSettings, check_number
 from ..text_to_codes import TextToCodes
@@ -33,12 +34,13 @@ def vary(
     *,
     progress: Progress | None = None,
     cancel: Cancel | None = None,
+    rerank: Scorer | None = None,
 ) -> GeneratedAudio:
     """Variations of a sound; see `AudioGen.variation`."""
     check_number("strength", strength, 0.0, 1.0, "0 is the codec's copy, 1 draws every code again")
     sound = read_sound_to_edit(audio, model)
     settings = model.fill_settings(settings)
-    seeds = row_seeds(settings.seed, 1, settings.num_samples)
+    seeds = row_seeds(settings.seed, 1, settings.num_samples * settings.candidates)
     codes = sound.codes.repeat(len(seeds), 1, 1)  # [B, K, T]
     drawn = codes_to_draw(codes, strength, seeds)
     if bool(drawn.any()):
@@ -50,7 +52,8 @@ def vary(
         with closing(generator):
             draw_again(generator, codes, drawn, stride, model.sampler(settings, seeds), progress)
     samples = sound.in_its_form(decode_codes(model.codec, codes), model.codec)
-    return GeneratedAudio(samples, sound.sample_rate, codes, seeds, [prompt] * len(seeds))
+    found = GeneratedAudio(samples, sound.sample_rate, codes, seeds, [prompt] * len(seeds))
+    return found if rerank is None else found.best(rerank, settings.candidates)
 
 
 def codes_to_draw(codes: Tensor, strength: float, seeds: list[int]) -> Tensor:

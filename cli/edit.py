@@ -1,0 +1,112 @@
+"""`soundloom edit`: regions of a sound are filled anew, or the whole is varied."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..gen.settings import OPTIONS, GenerationSettings, check_number
+from .command import Command, CommandError
+from .generate import plan_outputs
+from .options import add_force, add_model, add_quiet, add_setting, load_model, number, span
+from .terminal import progress_bar
+
+if TYPE_CHECKING:
+    from ..gen.generated_audio import GeneratedAudio
+    from ..gen.pipeline import AudioGen
+
+OF_NEW_SOUNDS = ("duration", "loop")  # settings that an edit does not have
+
+
+def add_edit_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("sound", metavar="SOUND", help="the sound file to edit, which stays as it is")
+    parser.add_argument(
+        "-o",
+        "--output",
+        required=True,
+        metavar="OUT",
+        help="a file (.wav, .flac, .ogg, .mp3), or an existing folder, which several sounds need",
+    )
+    add_force(parser)
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument(
+        "--replace",
+        type=span,
+        action="append",
+        metavar="START:END",
+        help="fill this part anew, in seconds, as in 1.2:2.0, :0.5 or 3: ; may be given several times",
+    )
+    what.add_argument(
+        "--vary",
+        type=number,
+        metavar="X",
+        help="draw a share of the codes again: 0 (the codec's copy) to 1 (a new sound), usually 0.2 to 0.6",
+    )
+    parser.add_argument(
+        "--prompt",
+        action="append",
+        metavar="PROMPT",
+        help="what to hear in it; with several parts, one for all or one for each (default: what fits)",
+    )
+    for name in OPTIONS:
+        if name not in OF_NEW_SOUNDS:
+            add_setting(parser, name)
+    add_model(parser)
+    add_quiet(parser)
+
+
+def run_edit(options: argparse.Namespace) -> None:
+    """Check everything that can be checked, edit the sound, write what came of it, and say so."""
+    prompts = options.prompt or [""]
+    if options.vary is not None:
+        check_number("--vary", options.vary, 0.0, 1.0, "0 is the codec's copy, 1 draws every code again")
+        if len(prompts) > 1:
+            raise CommandError(f"--vary takes one --prompt, not {len(prompts)}")
+    names = [name for name in OPTIONS if name not in OF_NEW_SOUNDS]
+    settings = GenerationSettings(**{name: getattr(options, name) for name in names})
+    from ..core.audio import read_audio
+
+    source = read_audio(options.sound)
+    files = plan_outputs(
+        options.output, [Path(options.sound).stem], settings.num_samples, force=options.force
+    )
+    model = load_model(options)
+    with progress_bar(enabled=not options.quiet, desc="editing", unit="frames") as progress:
+        common: dict[str, Any] = {"settings": settings, "progress": progress}
+        if settings.candidates > 1:
+            from ..evaluation.scorer import ClassifierScorer
+
+            common["rerank"] = ClassifierScorer()
+        found = _edit(model, source, options, prompts, common)
+    for index, file in enumerate(files):
+        found.save(file, index=index, force=options.force)
+        if not options.quiet:
+            print(f"{file}  {found.duration:.2f} s, seed {found.seeds[index]}")
+
+
+def _edit(
+    model: AudioGen, source: Any, options: argparse.Namespace, prompts: list[str], common: dict[str, Any]
+) -> GeneratedAudio:
+    if options.vary is not None:
+        return model.variation(source, options.vary, prompts[0], **common)
+    return model.inpaint(source, options.replace, prompts, **common)
+
+
+COMMANDS = (
+    Command(
+        name="edit",
+        summary="fill parts of a sound anew, or vary it",
+        description="""\
+Fill parts of a sound anew, so that they go on from what is before and arrive at what is after; the rest stays
+as it is, sample by sample. Or vary the whole sound. docs/editing.md shows both.""",
+        examples="""\
+  soundloom edit street.wav --replace 1.2:2.0 --prompt "a dog barks" -o dog.wav
+  soundloom edit street.wav --replace :0.5 --replace 3: --prompt rain -o wet.wav
+  soundloom edit street.wav --replace 1.2:2 --prompt "a dog barks" --candidates 4 -o best.wav
+  soundloom edit bell.wav --vary 0.3 --num-samples 4 -o bells/                  (a folder that exists)
+""",
+        add_arguments=add_edit_arguments,
+        run=run_edit,
+    ),
+)
