@@ -26,6 +26,7 @@ from ..text_to_codes import TextToCodes
 from .regions import window_around
 
 DRAFTS = 8  # continuations of which the one that meets the other side best is kept
+HEARD_SECONDS = 5.0  # before the gap that a continuation goes on from
 MET_SECONDS = 0.5  # of the other side that a draft is judged by
 LEAST_CONTEXT = 0.2  # share of the window that is left for what is around the gap
 
@@ -85,7 +86,9 @@ class Filling:
 
     def _continue(self, window: Tensor, first: int, last: int, texts: list[str], seeds: list[int]) -> Tensor:
         """As `_infill`, for any model: the best of several continuations."""
-        before, after = window[:, :, :first], window[:, :, last:]
+        heard = min(first, round(HEARD_SECONDS * self.model.codec.frame_rate))
+        before, after = window[:, :, first - heard : first], window[:, :, last:]
+        last -= first - heard
         drafts = DRAFTS if after.shape[-1] else 1
         own = [variation_seed(seed, draft) for seed in seeds for draft in range(drafts)]
         sampler = self.model.sampler(self.settings, own)
@@ -103,7 +106,7 @@ class Filling:
                 + torch.arange(len(window), device=scores.device) * drafts
             )
             made = made[best]
-        return made[:, :, first:]
+        return made[:, :, heard:]
 
 
 def likelihood_of_what_follows(model: TextToCodes, codes: Tensor, after: Tensor) -> Tensor:

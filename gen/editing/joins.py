@@ -13,7 +13,6 @@ import math
 
 import numpy as np
 import torch
-from scipy.linalg import solve_toeplitz
 from scipy.signal import lfilter, lfiltic
 from torch import Tensor
 
@@ -47,7 +46,8 @@ def replace_region(
     gains = [gain for gain in (first, last) if gain is not None] or [torch.ones(1, 1)]
     position = torch.linspace(0, 1, stop - start)
     region = made[..., start:stop] * torch.lerp(gains[0].unsqueeze(-1), gains[-1].unsqueeze(-1), position)
-    region = limit(region, sample_rate, max(1.0, float(samples.abs().max())))
+    ceiling = max(1.0, float(samples.abs().max()))
+    region = limit(region, sample_rate, ceiling)
     # Fades, where there is something outside to fade from or to.
     fade = min(_count(FADE_SECONDS, sample_rate), (stop - start) // 2)
     rising, falling = fade_curves(fade)
@@ -57,7 +57,7 @@ def replace_region(
     if stop < samples.shape[-1] and fade:
         outside = predict(samples[..., stop : stop + LEARNED].flip(-1), fade).flip(-1)
         region[..., -fade:] = region[..., -fade:] * falling + outside * rising
-    samples[..., start:stop] = region
+    samples[..., start:stop] = region.clamp(-ceiling, ceiling)
 
 
 def _count(seconds: float, sample_rate: int) -> int:
@@ -92,25 +92,27 @@ def fade_curves(length: int) -> tuple[Tensor, Tensor]:
 def predict(samples: Tensor, count: int) -> Tensor:
     """Go on with sounds by linear prediction: `[..., n]` -> `[..., count]`.
 
-    Coefficients are those of the autocorrelation method, with which a prediction always dies away.
+    Coefficients are those of Burg's method (J. P. Burg, "Maximum entropy spectral analysis", 1975): tones go
+    on exactly, and no prediction grows.
     """
     rows = samples.reshape(-1, samples.shape[-1]).double().numpy()
-    return (
-        torch.from_numpy(np.stack([_predict_row(row, count) for row in rows]))
-        .float()
-        .view(*samples.shape[:-1], count)
-    )
+    found = np.stack([_predict_row(row, count) for row in rows])
+    return torch.from_numpy(found).float().view(*samples.shape[:-1], count)
 
 
 def _predict_row(row: np.ndarray, count: int) -> np.ndarray:
     order = min(ORDER, len(row) - 1)
-    # A window that only falls off towards the past: the newest samples matter most.
-    learned = row * np.sin(0.5 * np.pi * (np.arange(len(row)) + 1) / len(row))
-    correlation = np.array([learned[: len(row) - lag] @ learned[lag:] for lag in range(order + 1)])
-    if order < 1 or correlation[0] < 1e-12 * len(row):
+    if order < 1 or not row.any():
         return np.zeros(count)
-    correlation[0] *= 1 + 1e-6  # noise at -60 dB keeps the system well conditioned
-    weights = solve_toeplitz(correlation[:-1], correlation[1:])
-    filter_ = np.concatenate([[1.0], -weights])
-    state = lfiltic([1.0], filter_, row[::-1][:order])
-    return lfilter([1.0], filter_, np.zeros(count), zi=state)[0]
+    # Each coefficient is the one that leaves the least of what both directions could not predict so far.
+    weights, forward, backward = np.ones(1), row[1:], row[:-1]
+    for _ in range(order):
+        power = forward @ forward + backward @ backward
+        if power <= 1e-12 * (row @ row) or not len(forward):
+            break  # all is predicted
+        reflection = -2 * (forward @ backward) / power
+        weights = np.append(weights, 0.0)
+        weights = weights + reflection * weights[::-1]
+        forward, backward = (forward + reflection * backward)[1:], (backward + reflection * forward)[:-1]
+    state = lfiltic([1.0], weights, row[::-1][: len(weights) - 1])
+    return lfilter([1.0], weights, np.zeros(count), zi=state)[0]
