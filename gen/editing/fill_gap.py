@@ -1,8 +1,8 @@
 """Fill a gap in codes: what is in it goes on from what is before it and arrives at what is after it.
 
 A model that was trained for it (`infill_frames` of its configuration, see model/infill.py) is told both sides
-and how much is left to fill. Any other model continues what is before several times, and the draft is taken
-after which what follows is likeliest: the model itself says how well the other side is met.
+and how much is left to fill. Any other model continues what is before several times, and itself judges which
+draft meets the other side best and is most of what was asked for.
 
 Letters: B rows, K codebooks, T frames, W frames of a window around the gap.
 """
@@ -20,13 +20,14 @@ from ...core.progress import Progress
 from ...core.threads import is_small, one_thread
 from ..generation import Cancel
 from ..model.infill import PARTS, lay_out_gaps
+from ..model.lm import AudioLM
 from ..sampling import variation_seed
 from ..settings import GenerationSettings
+from ..text.encoder import TextStates
 from ..text_to_codes import TextToCodes
 from .regions import window_around
 
-DRAFTS = 8  # continuations of which the one that meets the other side best is kept
-HEARD_SECONDS = 5.0  # before the gap that a continuation goes on from
+DRAFTS = 8  # continuations of which the best is kept
 MET_SECONDS = 0.5  # of the other side that a draft is judged by
 LEAST_CONTEXT = 0.2  # share of the window that is left for what is around the gap
 
@@ -86,46 +87,63 @@ class Filling:
 
     def _continue(self, window: Tensor, first: int, last: int, texts: list[str], seeds: list[int]) -> Tensor:
         """As `_infill`, for any model: the best of several continuations."""
-        heard = min(first, round(HEARD_SECONDS * self.model.codec.frame_rate))
-        before, after = window[:, :, first - heard : first], window[:, :, last:]
-        last -= first - heard
-        drafts = DRAFTS if after.shape[-1] else 1
+        before, after = window[:, :, :first], window[:, :, last:]
+        chosen_by = after.shape[-1] > 0 or any(text.strip() for text in texts)
+        drafts = DRAFTS if chosen_by else 1
         own = [variation_seed(seed, draft) for seed in seeds for draft in range(drafts)]
         sampler = self.model.sampler(self.settings, own)
         generator = self.model.code_generator(
             texts, self.settings, repeats=drafts, max_frames=last, cancel=self.cancel
         )
         with closing(generator):
-            made = generator.generate(
-                last, sampler, prompt=before.repeat_interleave(drafts, dim=0), progress=self.progress
-            )  # [B * drafts, K, last]
+            prompt = before.repeat_interleave(drafts, dim=0)  # [B * drafts, K, first]
+            made = generator.generate(last, sampler, prompt=prompt, progress=self.progress)
         if drafts > 1:
-            scores = likelihood_of_what_follows(self.model, made, after.repeat_interleave(drafts, dim=0))
-            best = (
-                scores.view(-1, drafts).argmax(dim=1)
-                + torch.arange(len(window), device=scores.device) * drafts
-            )
-            made = made[best]
-        return made[:, :, heard:]
+            whole = torch.cat([made, after.repeat_interleave(drafts, dim=0)], dim=-1)
+            scores = fit_of_drafts(self.model, whole, first, last, texts).view(-1, drafts)
+            rows = torch.arange(len(window), device=made.device) * drafts
+            made = made[rows + scores.argmax(dim=1)]
+        return made[:, :, first:]
 
 
-def likelihood_of_what_follows(model: TextToCodes, codes: Tensor, after: Tensor) -> Tensor:
-    """How likely a model finds codes after others, whatever the prompt: mean log probability in nats, `[B]`.
+def fit_of_drafts(model: TextToCodes, codes: Tensor, first: int, last: int, texts: list[str]) -> Tensor:
+    """How well drafts fit what was asked for and what follows them, as a model itself judges: `[B * drafts]`.
+
+    It is the logarithm of p(text, after | before, draft), up to what all drafts share: by Bayes' rule, of
+    p(draft | before, text) / p(draft | before) times p(after | before, draft). What follows may be something
+    else than what was asked for, so its part is without the text.
 
     Args:
         model: judges.
-        codes: int64 `[B, K, T]`.
-        after: int64 `[B, K, A]`, what follows them, A at least 1.
+        codes: int64 `[B * drafts, K, W]`, the drafts of a row next to each other.
+        first, last: where the drafts are; what is after them is the other side.
+        texts: B of them.
     """
-    lm, start, whole = model.lm, codes.shape[-1], torch.cat([codes, after], dim=-1)
-    states = torch.zeros(len(codes), 1, lm.text_dim, device=codes.device)
-    nobody = torch.zeros(states.shape[:2], dtype=torch.bool, device=codes.device)
-    with one_thread(is_small(lm, rows=len(codes))):
-        output = lm(whole, states, nobody)
-        logits, mask = output.logits[:, :, start:], output.mask[:, :, start:]  # [B, K, A, V], [B, K, A]
-        losses = F.cross_entropy(logits.flatten(0, 2).float(), after.flatten(), reduction="none")
-    losses = losses.view(after.shape).masked_fill(~mask, 0.0)
-    return -losses.sum(dim=(1, 2)) / mask.sum(dim=(1, 2)).clamp_min(1)
+    text = model.text_encoder(texts).repeat(len(codes) // len(texts))
+    with one_thread(is_small(model.lm, rows=len(codes))):
+        asked = log_likelihoods(model.lm, codes, text)[:, first:last]  # [B * drafts, last - first]
+        plain = log_likelihoods(model.lm, codes, text.null())[:, first:]
+    gap = last - first
+    return (asked - plain[:, :gap]).sum(dim=1) + plain[:, gap:].sum(dim=1)
+
+
+def log_likelihoods(lm: AudioLM, codes: Tensor, text: TextStates) -> Tensor:
+    """Logarithms of the probabilities that a model gives to codes, summed over the codebooks of each frame.
+
+    Args:
+        lm: the language model.
+        codes: int64 `[B, K, T]`.
+        text: of B prompts.
+
+    Returns:
+        Float32 `[B, T]`, in nats.
+    """
+    rows = []
+    for row in range(len(codes)):  # one after the other: logits take K V numbers a frame
+        output = lm(codes[row : row + 1], text.states[row : row + 1], text.mask[row : row + 1])
+        losses = F.cross_entropy(output.logits.flatten(0, 2).float(), codes[row].flatten(), reduction="none")
+        rows.append(-losses.view(output.mask.shape).masked_fill(~output.mask, 0.0).sum(dim=1))
+    return torch.cat(rows)
 
 
 def longest_gap(model: TextToCodes) -> float:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from soundloom.gen.editing import fill_gap
-from soundloom.gen.editing.fill_gap import Filling, likelihood_of_what_follows, longest_gap
+from soundloom.gen.editing.fill_gap import Filling, fit_of_drafts, longest_gap
 from soundloom.gen.generation import GenerationCancelled
 from soundloom.gen.model.infill import lay_out_gaps
 from soundloom.gen.pipeline import AudioGen
@@ -66,39 +66,38 @@ def test_greedy_filling_is_what_teacher_forcing_finds_likeliest(filler: AudioGen
 
 
 @torch.inference_mode()
-def test_the_draft_is_kept_after_which_what_follows_is_likeliest(
-    tiny_model: AudioGen, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_draft_is_kept_that_fits_best(tiny_model: AudioGen, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[tuple[Tensor, Tensor]] = []
 
-    def judge(model: AudioGen, codes: Tensor, after: Tensor) -> Tensor:
-        seen.append((codes, likelihood_of_what_follows(model, codes, after)))
+    def judge(model: AudioGen, codes: Tensor, first: int, last: int, texts: list[str]) -> Tensor:
+        seen.append((codes[:, :, first:last], fit_of_drafts(model, codes, first, last, texts)))
         return seen[-1][1]
 
-    monkeypatch.setattr(fill_gap, "likelihood_of_what_follows", judge)
+    monkeypatch.setattr(fill_gap, "fit_of_drafts", judge)
     codes = random_codes(tiny_model, rows=2)
     filling(tiny_model).fill(codes, 20, 30, ["a dog", ""], [1, 2])
     drafts, scores = seen[0]
     assert len(drafts) == 2 * fill_gap.DRAFTS
     for row in range(2):
         own = slice(row * fill_gap.DRAFTS, (row + 1) * fill_gap.DRAFTS)
-        best = drafts[own][scores[own].argmax()]
-        assert torch.equal(best[:, -10:], codes[row, :, 20:30])
-    filling(tiny_model).fill(codes, 50, 60, ["a dog", ""], [1, 2])
-    assert len(seen) == 1  # nothing follows: there is nothing to choose by
+        assert torch.equal(drafts[own][scores[own].argmax()], codes[row, :, 20:30])
+    filling(tiny_model).fill(codes, 50, 60, ["", ""], [1, 2])
+    assert len(seen) == 1  # nothing follows, and nothing was asked for: there is nothing to choose by
 
 
 @torch.inference_mode()
-def test_likelihood_is_that_of_teacher_forcing(tiny_model: AudioGen) -> None:
-    lm, codes = tiny_model.lm, random_codes(tiny_model, rows=2, frames=20)
-    found = likelihood_of_what_follows(tiny_model, codes[:, :, :14], codes[:, :, 14:])
-    states = torch.zeros(2, 1, lm.text_dim)
-    output = lm(codes, states, torch.zeros(2, 1, dtype=torch.bool))
-    for row in range(2):
-        logs = output.logits[row].log_softmax(-1).gather(-1, codes[row][..., None])[..., 0]
-        told = output.mask[row].clone()
-        told[:, :14] = False
-        assert float(found[row]) == pytest.approx(float(logs[told].mean()), abs=1e-4)
+def test_how_well_a_draft_fits_is_what_teacher_forcing_says(tiny_model: AudioGen) -> None:
+    lm, codes = tiny_model.lm, random_codes(tiny_model, rows=4, frames=20)
+    texts = ["a dog", "rain"]  # of two drafts each
+    found = fit_of_drafts(tiny_model, codes, 8, 14, texts)
+    for row in range(4):
+        text = tiny_model.text_encoder([texts[row // 2], ""])
+        both = codes[row : row + 1].expand(2, -1, -1)
+        output = lm(both, text.states, text.mask)
+        logs = output.logits.log_softmax(-1).gather(-1, both[..., None])[..., 0] * output.mask
+        asked, plain = logs.sum(dim=1)
+        expected = (asked[8:14] - plain[8:14]).sum() + plain[14:].sum()
+        assert float(found[row]) == pytest.approx(float(expected), abs=1e-3)
 
 
 @torch.inference_mode()
