@@ -27,7 +27,7 @@ from .joins import CLICK, click, latent_step, latents_of, spectral_step
 from .mono import mono
 from .tags import Tagger, first_tags
 
-SHORTEST, LONGEST = 0.4, 1.6  # seconds of the regions that are replaced
+SHORTEST, LONGEST = 0.4, 1.2  # seconds of the regions that are replaced
 EDGE = 0.6  # seconds that are left before and after a region, at the least
 TIMES = 5  # a loop is repeated
 LOOP_SECONDS = 3.0
@@ -87,8 +87,8 @@ def measure_edits(
         progress: called with the number of edits done and to do.
 
     Returns:
-        "joins": of edits, of the recordings at the same places ("real") and of hard cuts: "clicks", the share
-        and the number of joins that click, and the steps of spectrum (dB) and latents, see `Figures.report`.
+        "joins": of edits, of the recordings at the same places ("real") and of hard cuts: "clicks", how many
+        joins click, and the steps of spectrum (dB) and latents, see `Figures.report`.
         "heard": share of parts in which the class, or a right tag first or among five, is heard; also of the
         parts before the edit ("before") and of sounds of that length that were generated alone ("alone").
         "exact": share of edits outside of whose region every sample is the recording's.
@@ -106,13 +106,19 @@ def measure_edits(
         outside = torch.ones(samples.shape[-1], dtype=torch.bool)
         outside[first:last] = False
         exact += bool(torch.equal(edited.samples[0][:, outside], samples[:, outside]))
-        sounds = {"edit": edited.samples[0], "real": samples, "hard cut": _hard_cut(samples, rate, other, first, last)}
+        sounds = {
+            "edit": edited.samples[0],
+            "real": samples,
+            "hard cut": _hard_cut(samples, rate, other, first, last),
+        }
         for name, sound in sounds.items():
             for place in (first, last):
                 figures[name].add("click", click(sound, place, rate))
                 figures[name].add("spectral step", spectral_step(sound, place, rate))
         _add_latent_steps(model, figures, samples, rate, edited, (start, stop))
-        alone = model.generate(wanted.prompt, duration=max(stop - start, 1 / model.codec.frame_rate), seed=seed + number)
+        alone = model.generate(
+            wanted.prompt, duration=max(stop - start, 1 / model.codec.frame_rate), seed=seed + number
+        )
         parts = {
             "edit": (edited.samples[..., first:last], rate),
             "before": (samples[None, :, first:last], rate),
@@ -122,24 +128,24 @@ def measure_edits(
             _add_heard(heard[name], part, part_rate, wanted, classifier, tagger)
         if progress is not None:
             progress(number + 1, edits)
-    joins = {}
-    for name, found in figures.items():
-        clicks = found.values.pop("click", [])
-        joins[name] = found.report()
-        if clicks:
-            number = sum(value >= CLICK for value in clicks)
-            joins[name]["clicks"] = {"number": number, "of": len(clicks), "largest": max(clicks)}
     return {
         "edits": edits,
         "seed": seed,
         "exact": exact / edits,
-        "joins": joins,
-        "heard": {name: {key: row["mean"] for key, row in found.report().items()} for name, found in heard.items()},
+        "joins": {name: _with_clicks(found) for name, found in figures.items()},
+        "heard": {
+            name: {key: row["mean"] for key, row in found.report().items()} for name, found in heard.items()
+        },
     }
 
 
 def measure_loops(
-    model: AudioGen, prompts: Sequence[str], *, loops: int = 40, seed: int = 0, progress: Progress | None = None
+    model: AudioGen,
+    prompts: Sequence[str],
+    *,
+    loops: int = 40,
+    seed: int = 0,
+    progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Make loops, repeat each five times, and measure the seams.
 

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ...core.progress import Progress
+from ...core.progress import Progress, part_of
 from ...core.threads import is_small, one_thread
 from ..generation import Cancel
 from ..model.infill import PARTS, lay_out_gaps
@@ -28,6 +28,7 @@ from ..text_to_codes import TextToCodes
 from .regions import window_around
 
 DRAFTS = 8  # continuations of which the best is kept
+LITTLE_SECONDS = 0.1  # before the gap that half of them hear: where all is heard, it often just goes on
 MET_SECONDS = 0.5  # of the other side that a draft is judged by
 LEAST_CONTEXT = 0.2  # share of the window that is left for what is around the gap
 
@@ -87,23 +88,37 @@ class Filling:
 
     def _continue(self, window: Tensor, first: int, last: int, texts: list[str], seeds: list[int]) -> Tensor:
         """As `_infill`, for any model: the best of several continuations."""
-        before, after = window[:, :, :first], window[:, :, last:]
-        chosen_by = after.shape[-1] > 0 or any(text.strip() for text in texts)
-        drafts = DRAFTS if chosen_by else 1
-        own = [variation_seed(seed, draft) for seed in seeds for draft in range(drafts)]
-        sampler = self.model.sampler(self.settings, own)
-        generator = self.model.code_generator(
-            texts, self.settings, repeats=drafts, max_frames=last, cancel=self.cancel
+        asked = any(text.strip() for text in texts)
+        little = min(first, round(LITTLE_SECONDS * self.model.codec.frame_rate))
+        # How much of what is before is heard, and by how many drafts.
+        plan = (
+            [(first, DRAFTS // 2), (little, DRAFTS // 2)] if asked and first > little else [(first, DRAFTS)]
         )
-        with closing(generator):
-            prompt = before.repeat_interleave(drafts, dim=0)  # [B * drafts, K, first]
-            made = generator.generate(last, sampler, prompt=prompt, progress=self.progress)
-        if drafts > 1:
-            whole = torch.cat([made, after.repeat_interleave(drafts, dim=0)], dim=-1)
-            scores = fit_of_drafts(self.model, whole, first, last, texts).view(-1, drafts)
-            rows = torch.arange(len(window), device=made.device) * drafts
-            made = made[rows + scores.argmax(dim=1)]
-        return made[:, :, first:]
+        if last == window.shape[-1] and not asked:
+            plan = [(first, 1)]  # there is nothing to choose by
+        drafts, made = 0, []
+        for heard, count in plan:
+            own = [variation_seed(seed, drafts + draft) for seed in seeds for draft in range(count)]
+            begun = window[:, :, first - heard : first].repeat_interleave(
+                count, dim=0
+            )  # [B * count, K, heard]
+            progress = part_of(self.progress, len(made) * (last - first), len(plan) * (last - first))
+            generator = self.model.code_generator(
+                texts, self.settings, repeats=count, max_frames=heard + last - first, cancel=self.cancel
+            )
+            with closing(generator):
+                sampler = self.model.sampler(self.settings, own)
+                found = generator.generate(heard + last - first, sampler, prompt=begun, progress=progress)
+            made.append(found[:, :, heard:].unflatten(0, (len(window), count)))
+            drafts += count
+        gaps = torch.cat(made, dim=1)  # [B, drafts, K, last - first]
+        if drafts == 1:
+            return gaps[:, 0]
+        whole = window.repeat_interleave(drafts, dim=0)  # [B * drafts, K, W]
+        whole[:, :, first:last] = gaps.flatten(0, 1)
+        scores = fit_of_drafts(self.model, whole, first, last, texts)
+        best = scores.view(-1, drafts).argmax(dim=1)
+        return gaps[torch.arange(len(window), device=best.device), best]
 
 
 def fit_of_drafts(model: TextToCodes, codes: Tensor, first: int, last: int, texts: list[str]) -> Tensor:
