@@ -15,6 +15,9 @@ EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 FILES = {
     "generate_sound": ["a_dog_barks.wav", "heavy_rain.wav", "rain_then_dog.wav"],
     "stream_sound": ["rain.wav"],
+    "edit_sound": [
+        *("edited.png", "loop.wav", "looped.png", "rain_then_dog.wav", "rain_with_dog.wav", "varied.png")
+    ],
     "compress_sound": ["pluck.wav", "pluck_music2latent2.loom", "pluck_seanet-16khz.loom"],
     "language_model_alone": [],
     "train_tiny_codec": ["tiny-codec", "tones"],
@@ -55,6 +58,13 @@ def test_stream_sound(run) -> None:
     printed, out = run("stream_sound")
     assert "codes [1, 4, 100] in 21 pieces, the same as of the whole sound" in printed
     assert read_audio(out / "rain.wav")[0].shape == (1, 32000)
+
+
+def test_edit_sound(run) -> None:
+    printed, out = run("edit_sound")
+    assert "samples changed from 1.00 to 2.00 s" in printed
+    assert "'heavy rain, then a dog barks' lasts 2 s" in printed
+    assert b"smpl" in (out / "loop.wav").read_bytes()
 
 
 def test_compress_sound(run) -> None:
