@@ -18,11 +18,13 @@ from ...core.errors import ArgumentError
 from ...core.progress import Progress, part_of
 from ..continuation import repeat_codes
 from ..generation import Batch, Cancel, plan_windows
-from ..sampling import row_seeds
+from ..sampling import row_seeds, variation_seed
 from ..settings import ROUNDING, GenerationSettings
 from ..text.check_prompts import check_prompts
 from ..text_to_codes import TextToCodes
+from .fill_gap import Filling
 
+BEGINNING_SECONDS = 1.0  # of a part under a new prompt, of which the best of several drafts is taken
 # When a prompt begins, in seconds from the beginning of the sound, and the prompt.
 PromptsAt = Sequence[tuple[float, str]]
 
@@ -106,11 +108,23 @@ def start_sequence(
         prompt_frames = known.shape[-1]
         codes[:, :, :prompt_frames] = known
 
+    filling = Filling(model, settings, cancel=cancel)
+
     def steps() -> Iterator[int]:
         ends = [first for first, _ in planned[1:]] + [frames]
         done = prompt_frames
         for (_, text), end in zip(planned, ends, strict=True):
             if end <= done:  # within what is continued
+                continue
+            if done > 0:  # the prompt changes here
+                begun = min(end, done + max(1, round(BEGINNING_SECONDS * rate)))
+                own = [variation_seed(seed, begun) for seed in seeds]
+                filling.go_on(codes, done, begun, [text] * rows, own)
+                done = begun
+                if progress is not None:
+                    progress(done - prompt_frames, frames - prompt_frames)
+                yield done
+            if done == end:
                 continue
             longest, stride = plan_windows(end, rate, model.max_seconds, settings.extend_stride)
             generator = model.code_generator(

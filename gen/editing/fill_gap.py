@@ -2,7 +2,8 @@
 
 A model that was trained for it (`infill_frames` of its configuration, see model/infill.py) is told both sides
 and how much is left to fill. Any other model continues what is before several times, and itself judges which
-draft meets the other side best and is most of what was asked for.
+draft meets the other side best and is most of what was asked for. Half of the drafts do not hear what is
+before: a model that hears a second of rain often goes on raining, whatever was asked for.
 
 Letters: B rows, K codebooks, T frames, W frames of a window around the gap.
 """
@@ -28,8 +29,8 @@ from ..text_to_codes import TextToCodes
 from .regions import window_around
 
 DRAFTS = 8  # continuations of which the best is kept
-LITTLE_SECONDS = 0.1  # before the gap that half of them hear: where all is heard, it often just goes on
-MET_SECONDS = 0.5  # of the other side that a draft is judged by
+MET_SECONDS = 0.2  # of the other side that a draft is judged by
+PROMPT_WEIGHT = 3.0  # how much more the prompt counts than its probability says, as in guidance
 LEAST_CONTEXT = 0.2  # share of the window that is left for what is around the gap
 
 
@@ -66,6 +67,12 @@ class Filling:
         fill = self._infill if infills else self._continue
         codes[:, :, first:last] = fill(window, first - start, last - start, texts, seeds)
 
+    def go_on(self, codes: Tensor, first: int, last: int, texts: list[str], seeds: list[int]) -> None:
+        """As `fill`, but what is after the gap plays no part, and any model goes on from what is before."""
+        start = max(0, last - self.model.max_frames)
+        window = codes[:, :, start:last]
+        codes[:, :, first:last] = self._continue(window, first - start, last - start, texts, seeds)
+
     def _infill(self, window: Tensor, first: int, last: int, texts: list[str], seeds: list[int]) -> Tensor:
         """Codes `[B, K, last - first]` of the gap of a window `[B, K, W]`, by a model trained for gaps."""
         lm, gap = self.model.lm, last - first
@@ -89,11 +96,8 @@ class Filling:
     def _continue(self, window: Tensor, first: int, last: int, texts: list[str], seeds: list[int]) -> Tensor:
         """As `_infill`, for any model: the best of several continuations."""
         asked = any(text.strip() for text in texts)
-        little = min(first, round(LITTLE_SECONDS * self.model.codec.frame_rate))
         # How much of what is before is heard, and by how many drafts.
-        plan = (
-            [(first, DRAFTS // 2), (little, DRAFTS // 2)] if asked and first > little else [(first, DRAFTS)]
-        )
+        plan = [(first, DRAFTS // 2), (0, DRAFTS // 2)] if asked and first else [(first, DRAFTS)]
         if last == window.shape[-1] and not asked:
             plan = [(first, 1)]  # there is nothing to choose by
         drafts, made = 0, []
@@ -124,9 +128,9 @@ class Filling:
 def fit_of_drafts(model: TextToCodes, codes: Tensor, first: int, last: int, texts: list[str]) -> Tensor:
     """How well drafts fit what was asked for and what follows them, as a model itself judges: `[B * drafts]`.
 
-    It is the logarithm of p(text, after | before, draft), up to what all drafts share: by Bayes' rule, of
-    p(draft | before, text) / p(draft | before) times p(after | before, draft). What follows may be something
-    else than what was asked for, so its part is without the text.
+    It is the logarithm of p(text | before, draft)^3 p(after | before, draft), up to what all drafts share. By
+    Bayes' rule the first is p(draft | before, text) / p(draft | before). What follows may be something else
+    than what was asked for, so its part is without the text.
 
     Args:
         model: judges.
@@ -139,7 +143,7 @@ def fit_of_drafts(model: TextToCodes, codes: Tensor, first: int, last: int, text
         asked = log_likelihoods(model.lm, codes, text)[:, first:last]  # [B * drafts, last - first]
         plain = log_likelihoods(model.lm, codes, text.null())[:, first:]
     gap = last - first
-    return (asked - plain[:, :gap]).sum(dim=1) + plain[:, gap:].sum(dim=1)
+    return PROMPT_WEIGHT * (asked - plain[:, :gap]).sum(dim=1) + plain[:, gap:].sum(dim=1)
 
 
 def log_likelihoods(lm: AudioLM, codes: Tensor, text: TextStates) -> Tensor:

@@ -23,8 +23,8 @@ from ..settings import GenerationSettings
 from ..text.check_prompts import Prompts, list_prompts
 from ..text_to_codes import TextToCodes
 from .fill_gap import Filling, longest_gap
-from .joins import MATCH_SECONDS, replace_region
 from .regions import Region, Span, plan_regions
+from .replace_region import MATCH_SECONDS, replace_region
 from .sound_to_edit import SoundToEdit, read_sound_to_edit
 
 

@@ -96,7 +96,7 @@ def test_how_well_a_draft_fits_is_what_teacher_forcing_says(tiny_model: AudioGen
         output = lm(both, text.states, text.mask)
         logs = output.logits.log_softmax(-1).gather(-1, both[..., None])[..., 0] * output.mask
         asked, plain = logs.sum(dim=1)
-        expected = (asked[8:14] - plain[8:14]).sum() + plain[14:].sum()
+        expected = 3 * (asked[8:14] - plain[8:14]).sum() + plain[14:].sum()
         assert float(found[row]) == pytest.approx(float(expected), abs=1e-3)
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from soundloom.evaluation.joins import CLICK, click
-from soundloom.gen.editing.joins import fade_curves, level_ratio, predict, replace_region
+from soundloom.gen.editing.replace_region import fade_curves, level_ratio, predict, replace_region
 
 RATE = 16000
 
