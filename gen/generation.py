@@ -16,7 +16,6 @@ from torch import Tensor
 from ..core.errors import ArgumentError, SoundloomError
 from ..core.progress import Progress
 from ..core.threads import is_small, one_thread
-from .model.infill import InfillSteps
 from .model.lm import AudioLM
 from .sampling import guide
 from .settings import MAX_SECONDS, ROUNDING, Schedule, check_number
@@ -80,7 +79,6 @@ class CodeGenerator:
         negative: B encoded prompts to lead away from, as long as those of `text`; None: no prompt.
         attend_padding: see `AudioLM.condition`.
         cancel: asked before every step; when it says true, `GenerationCancelled` is raised.
-        parts: in which the frames of a window are laid out: PARTS where there is a gap to fill.
     """
 
     def __init__(
@@ -93,7 +91,6 @@ class CodeGenerator:
         negative: TextStates | None = None,
         attend_padding: bool = False,
         cancel: Cancel | None = None,
-        parts: int = 1,
     ) -> None:
         self.lm = lm
         self.max_frames = max_frames
@@ -110,7 +107,7 @@ class CodeGenerator:
         elif guidance_scale == 0.0:
             states, mask = other.states, other.mask
         # The last step is only predicted, never an input, so the cache need not hold it.
-        steps = lm.pattern.num_steps(max_frames) - 1 + (parts - 1) * lm.pattern.num_steps(1)
+        steps = lm.pattern.num_steps(max_frames) - 1
         self.small = is_small(lm, rows=len(states))
         with one_thread(self.small):
             self.state = lm.start(states, mask, steps, attend_padding=attend_padding)
@@ -194,59 +191,36 @@ class CodeGenerator:
         pattern, frames = self.lm.pattern, codes.shape[-1]
         # Lay the codes out over the steps; what is still to be generated is -1.
         sequence = pattern.build(codes[:, :, :known], frames, special=self.lm.special_token)  # [B, K, S]
-        complete = known
-        for step, found in self.run(
-            sequence, pattern.first_step_after(known), sample, lambda at: position(pattern.newest_frame(at))
-        ):
-            # Read out the frames of which the last codebook has just come.
-            done = pattern.complete_frames(step + 1)
-            if done > complete:
-                codes[:, :, complete:done] = pattern.revert(found, done, first=complete)
-                complete = done
-            yield done
-
-    def run(
-        self,
-        sequence: Tensor,
-        first: int,
-        sample: Sample,
-        position: Callable[[int], float],
-        gaps: InfillSteps | None = None,
-    ) -> Iterator[tuple[int, Tensor]]:
-        """Find the unknown tokens of a sequence of steps, one step after the other.
-
-        Args:
-            sequence: int64 `[B, K, S]`, -1 where a token is to be found; all others stay.
-            first: the first step at which there may be one.
-            sample: see `generate`.
-            position: where a step is among the new ones of the sound, 0 the first, 1 the last.
-            gaps: what the steps of a gap are told, whose `tokens` the sequence is; None: there is no gap.
-
-        Yields:
-            After every step its number, and the sequence `[B, K, S]` as it is by then; in the end `sequence`
-            itself holds all of it.
-        """
         # Steps one after the other in memory, so that a step's tokens are read and written in one piece.
         steps = sequence.permute(2, 0, 1).contiguous()  # [S, B, K]
         fixed = steps >= 0
         self.state.reset()
+        first, complete = pattern.first_step_after(known), known
         for step in range(first, len(steps)):
             if self.cancel is not None and self.cancel():
                 raise GenerationCancelled("generation was cancelled before the sound was complete")
-            # The known steps at once, then the newest step alone: logits [B, K, V] of this one.
-            fed = slice(0, first) if step == first else slice(step - 1, step)
-            told = None if gaps is None else (gaps.parts[:, fed], gaps.left[:, fed])
-            logits = self._predict(steps[fed], position(step), told)
+            # The prompt's steps at once, then the newest step alone: logits [B, K, V] of this one.
+            tokens = steps[:first] if step == first else steps[step - 1 : step]
+            logits = self._predict(tokens, position(pattern.newest_frame(step)))
             # Sample every codebook, and keep what the prompt or the pattern fixes.
             torch.where(fixed[step], steps[step], sample(logits), out=steps[step])
-            yield step, steps.permute(1, 2, 0)
-        sequence.copy_(steps.permute(1, 2, 0))
+            # Read out the frames of which the last codebook has just come.
+            done = pattern.complete_frames(step + 1)
+            if done > complete:
+                sequence = steps.permute(1, 2, 0)  # [B, K, S]
+                codes[:, :, complete:done] = pattern.revert(sequence, done, first=complete)
+                complete = done
+            yield done
 
-    def _predict(self, steps: Tensor, position: float, told: tuple[Tensor, Tensor] | None = None) -> Tensor:
+    def _predict(self, steps: Tensor, position: float) -> Tensor:
         """Run steps `[S, B, K]`; guided logits `[B, K, V]` of the next, at this position in the sound."""
         # A step at a time: between two of them it is the caller's program that runs, with its own threads.
         with one_thread(self.small):
-            logits = self.lm.step(steps.permute(1, 2, 0), self.state, told)  # [B, K, S] -> [rows, K, V]
+            logits = self.lm.step(steps.permute(1, 2, 0), self.state)  # [B, K, S] -> [rows, K, V]
+        return self.guide(logits, position)
+
+    def guide(self, logits: Tensor, position: float) -> Tensor:
+        """Logits `[rows, K, V]` -> guided ones `[B, K, V]`, at this position in the sound."""
         if not self.guided:
             return logits
         scale = self.guidance_scale(position) if callable(self.guidance_scale) else self.guidance_scale

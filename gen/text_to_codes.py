@@ -6,7 +6,7 @@ Letters: B rows (prompts x samples), K codebooks, T frames, P frames of a prompt
 
 from __future__ import annotations
 
-from typing import Self
+from typing import Self, TypeVar
 
 import torch
 from torch import Tensor
@@ -23,6 +23,7 @@ from .settings import ROUNDING, GenerationSettings, check_guidance
 from .text.encoder import TextEncoder
 
 DEFAULT_TOP_K = 250
+Generating = TypeVar("Generating", bound=CodeGenerator)
 
 
 class TextToCodes:
@@ -105,21 +106,22 @@ class TextToCodes:
 
     def code_generator(
         self,
+        kind: type[Generating],
         texts: list[str],
         settings: GenerationSettings,
         *,
         repeats: int = 1,
         max_frames: int,
         cancel: Cancel | None = None,
-        parts: int = 1,
-    ) -> CodeGenerator:
+    ) -> Generating:
         """Encode texts and allocate the memory of their rows.
 
         Args:
+            kind: `CodeGenerator`, or a class of that kind.
             texts: the prompts.
             settings: of which none is None; a negative prompt is one for all texts, or one for each.
             repeats: rows of each text.
-            max_frames, cancel, parts: see `CodeGenerator`.
+            max_frames, cancel: see `CodeGenerator`.
         """
         assert settings.guidance_scale is not None
         negatives = settings.negatives(len(texts))
@@ -127,7 +129,7 @@ class TextToCodes:
         with one_thread(is_small(self.lm, rows=len(texts) + len(negatives))):  # its encoder is small, too
             encoded = self.text_encoder([*texts, *negatives]).repeat(repeats)
         rows = len(texts) * repeats
-        return CodeGenerator(
+        return kind(
             self.lm,
             encoded.rows(0, rows),
             max_frames=max_frames,
@@ -135,7 +137,6 @@ class TextToCodes:
             negative=encoded.rows(rows, 2 * rows) if negatives else None,
             attend_padding=settings.reference_padding,
             cancel=cancel,
-            parts=parts,
         )
 
     def start_batch(
@@ -168,7 +169,7 @@ class TextToCodes:
         if known is not None:
             known = repeat_codes(known.to(self.device), len(texts), samples, frames, rate)
         generator = self.code_generator(
-            texts, settings, repeats=samples, max_frames=max_frames, cancel=cancel
+            CodeGenerator, texts, settings, repeats=samples, max_frames=max_frames, cancel=cancel
         )
         codes, prompt_frames = generator.buffer(frames, known)  # [B, K, T]
         return Batch(

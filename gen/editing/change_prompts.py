@@ -17,12 +17,12 @@ from torch import Tensor
 from ...core.errors import ArgumentError
 from ...core.progress import Progress, part_of
 from ..continuation import repeat_codes
-from ..generation import Batch, Cancel, plan_windows
-from ..sampling import row_seeds, variation_seed
+from ..generation import Batch, Cancel, CodeGenerator, plan_windows
+from ..sampling import row_seeds
 from ..settings import ROUNDING, GenerationSettings
 from ..text.check_prompts import check_prompts
 from ..text_to_codes import TextToCodes
-from .fill_gap import Filling
+from .fill_gap import CHANGE, Filling, longest_gap, part_seed
 
 BEGINNING_SECONDS = 1.0  # of a part under a new prompt, of which the best of several drafts is taken
 # When a prompt begins, in seconds from the beginning of the sound, and the prompt.
@@ -113,12 +113,12 @@ def start_sequence(
     def steps() -> Iterator[int]:
         ends = [first for first, _ in planned[1:]] + [frames]
         done = prompt_frames
-        for (_, text), end in zip(planned, ends, strict=True):
+        for (first, text), end in zip(planned, ends, strict=True):
             if end <= done:  # within what is continued
                 continue
-            if done > 0:  # the prompt changes here
-                begun = min(end, done + max(1, round(BEGINNING_SECONDS * rate)))
-                own = [variation_seed(seed, begun) for seed in seeds]
+            if done == first > 0:  # the prompt changes here
+                begun = min(end, done + max(1, round(min(BEGINNING_SECONDS, longest_gap(model)) * rate)))
+                own = [part_seed(seed, CHANGE, begun) for seed in seeds]
                 filling.go_on(codes, done, begun, [text] * rows, own)
                 done = begun
                 if progress is not None:
@@ -128,7 +128,7 @@ def start_sequence(
                 continue
             longest, stride = plan_windows(end, rate, model.max_seconds, settings.extend_stride)
             generator = model.code_generator(
-                [text], settings, repeats=rows, max_frames=longest, cancel=cancel
+                CodeGenerator, [text], settings, repeats=rows, max_frames=longest, cancel=cancel
             )
             with closing(generator):
                 part = part_of(progress, done - prompt_frames, frames - prompt_frames)

@@ -19,10 +19,9 @@ from ...core.progress import Progress
 from ..decoding import decode_codes
 from ..generated_audio import GeneratedAudio
 from ..generation import Cancel
-from ..sampling import variation_seed
 from ..settings import GenerationSettings
 from ..text_to_codes import TextToCodes
-from .fill_gap import Filling, longest_gap
+from .fill_gap import SEAM, Filling, longest_gap, part_seed
 
 SEAM_SECONDS = 1.0  # that are filled anew, at most a third of the sound
 LEAST_FRAMES = 3
@@ -88,7 +87,7 @@ def close_loop(
     first = (frames - seam) // 2
     turn = first - (frames - seam)
     codes = sound.codes.roll(turn, dims=-1)
-    filling.fill(codes, first, first + seam, texts, [variation_seed(seed, 1) for seed in sound.seeds])
+    filling.fill(codes, first, first + seam, texts, [part_seed(seed, SEAM) for seed in sound.seeds])
     codes = codes.roll(-turn, dims=-1)
     return replace(sound, samples=decode_loop(model.codec, codes), codes=codes, loop=True)
 

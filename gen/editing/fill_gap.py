@@ -13,24 +13,26 @@ from __future__ import annotations
 from contextlib import closing
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ...core.progress import Progress, part_of
+from ...core.progress import Progress
 from ...core.threads import is_small, one_thread
-from ..generation import Cancel
-from ..model.infill import PARTS, lay_out_gaps
+from ..generation import Cancel, CodeGenerator
+from ..model.infill import lay_out_gaps
 from ..model.lm import AudioLM
-from ..sampling import variation_seed
 from ..settings import GenerationSettings
 from ..text.encoder import TextStates
 from ..text_to_codes import TextToCodes
 from .regions import window_around
+from .step_filler import StepFiller, frames_of_parts
 
 DRAFTS = 8  # continuations of which the best is kept
 MET_SECONDS = 0.2  # of the other side that a draft is judged by
 PROMPT_WEIGHT = 3.0  # how much more the prompt counts than its probability says, as in guidance
+REGION, SEAM, CHANGE = range(1, 4)  # what a gap is, for seeds
 LEAST_CONTEXT = 0.2  # share of the window that is left for what is around the gap
 
 
@@ -81,14 +83,17 @@ class Filling:
         begin = int(laid.middle[0]) + lm.pattern.first_step_after(0)
         left = laid.left[0].tolist()  # rows have their gap in the same place, and so the same steps
         sampler = self.model.sampler(self.settings, seeds)
+        most = frames_of_parts(lm.pattern, window.shape[-1])
         generator = self.model.code_generator(
-            texts, self.settings, max_frames=window.shape[-1], cancel=self.cancel, parts=PARTS
+            StepFiller, texts, self.settings, max_frames=most, cancel=self.cancel
         )
+
+        def position(step: int) -> float:
+            """Where a step is in the gap."""
+            return max(0, gap - left[step] - 1) / max(1, gap - 1)
+
         with closing(generator):
-            steps = generator.run(
-                laid.tokens, begin, sampler, lambda step: max(0, gap - left[step] - 1) / max(1, gap - 1), laid
-            )
-            for step, _ in steps:
+            for step in generator.run(laid.tokens, begin, sampler, position, laid):
                 if self.progress is not None:
                     self.progress(gap - left[step], gap)
         return laid.revert()[:, :, first:last]
@@ -100,19 +105,22 @@ class Filling:
         plan = [(first, DRAFTS // 2), (0, DRAFTS // 2)] if asked and first else [(first, DRAFTS)]
         if last == window.shape[-1] and not asked:
             plan = [(first, 1)]  # there is nothing to choose by
-        drafts, made = 0, []
+        drafts, made, gap = 0, [], last - first
         for heard, count in plan:
-            own = [variation_seed(seed, drafts + draft) for seed in seeds for draft in range(count)]
+            own = [part_seed(seed, drafts + draft) for seed in seeds for draft in range(count)]
             begun = window[:, :, first - heard : first].repeat_interleave(
                 count, dim=0
             )  # [B * count, K, heard]
-            progress = part_of(self.progress, len(made) * (last - first), len(plan) * (last - first))
             generator = self.model.code_generator(
-                texts, self.settings, repeats=count, max_frames=heard + last - first, cancel=self.cancel
+                CodeGenerator, texts, self.settings, repeats=count, max_frames=heard + gap, cancel=self.cancel
             )
             with closing(generator):
-                sampler = self.model.sampler(self.settings, own)
-                found = generator.generate(heard + last - first, sampler, prompt=begun, progress=progress)
+                found = generator.generate(
+                    heard + gap,
+                    self.model.sampler(self.settings, own),
+                    prompt=begun,
+                    progress=self._part(len(made), len(plan)),
+                )
             made.append(found[:, :, heard:].unflatten(0, (len(window), count)))
             drafts += count
         gaps = torch.cat(made, dim=1)  # [B, drafts, K, last - first]
@@ -123,6 +131,18 @@ class Filling:
         scores = fit_of_drafts(self.model, whole, first, last, texts)
         best = scores.view(-1, drafts).argmax(dim=1)
         return gaps[torch.arange(len(window), device=best.device), best]
+
+    def _part(self, number: int, parts: int) -> Progress | None:
+        """The progress of one of several passes over the gap, in frames of the gap."""
+        progress = self.progress
+        if progress is None:
+            return None
+        return lambda done, total: progress((number * total + done) // parts, total)
+
+
+def part_seed(seed: int, *part: int) -> int:
+    """The seed of a part of a row's work, which no row of another number has."""
+    return int(np.random.SeedSequence(seed, spawn_key=part).generate_state(1)[0])
 
 
 def fit_of_drafts(model: TextToCodes, codes: Tensor, first: int, last: int, texts: list[str]) -> Tensor:

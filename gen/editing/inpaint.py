@@ -18,11 +18,11 @@ from ..decoding import decode_codes
 from ..generated_audio import GeneratedAudio
 from ..generation import Cancel
 from ..rerank import Scorer
-from ..sampling import row_seeds, variation_seed
+from ..sampling import row_seeds
 from ..settings import GenerationSettings
 from ..text.check_prompts import Prompts, list_prompts
 from ..text_to_codes import TextToCodes
-from .fill_gap import Filling, longest_gap
+from .fill_gap import REGION, Filling, longest_gap, part_seed
 from .regions import Region, Span, plan_regions
 from .replace_region import MATCH_SECONDS, replace_region
 from .sound_to_edit import SoundToEdit, read_sound_to_edit
@@ -58,7 +58,7 @@ def inpaint(
     done = 0
     for number, (region, text) in enumerate(zip(planned, texts, strict=True)):
         filling = Filling(model, settings, part_of(progress, done, total), cancel)
-        own = [variation_seed(seed, number) for seed in seeds]
+        own = [part_seed(seed, REGION, number) for seed in seeds]
         filling.fill(codes, region.first, region.last, [text] * rows, own)
         done += region.last - region.first
     samples = _samples(sound, codes, planned, model)

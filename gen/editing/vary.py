@@ -17,12 +17,13 @@ from ...core.progress import Progress
 from ..continuation import AudioSource
 from ..decoding import decode_codes
 from ..generated_audio import GeneratedAudio
-from ..generation import Cancel, CodeGenerator, Sample, plan_windows
+from ..generation import Cancel, Sample, plan_windows
 from ..rerank import Scorer
 from ..sampling import row_seeds
 from ..settings import GenerationSettings, check_number
 from ..text_to_codes import TextToCodes
 from .sound_to_edit import read_sound_to_edit
+from .step_filler import StepFiller
 
 
 def vary(
@@ -47,7 +48,7 @@ def vary(
         frames, rate = codes.shape[-1], model.codec.frame_rate
         longest, stride = plan_windows(frames, rate, model.max_seconds, settings.extend_stride)
         generator = model.code_generator(
-            [prompt], settings, repeats=len(seeds), max_frames=longest, cancel=cancel
+            StepFiller, [prompt], settings, repeats=len(seeds), max_frames=longest, cancel=cancel
         )
         with closing(generator):
             draw_again(generator, codes, drawn, stride, model.sampler(settings, seeds), progress)
@@ -71,7 +72,7 @@ def codes_to_draw(codes: Tensor, strength: float, seeds: list[int]) -> Tensor:
 
 
 def draw_again(
-    generator: CodeGenerator,
+    generator: StepFiller,
     codes: Tensor,
     drawn: Tensor,
     stride: int,
@@ -99,7 +100,7 @@ def draw_again(
         first = pattern.first_step_after(done - start)
         newest = [start + max(0, pattern.newest_frame(step)) for step in range(sequence.shape[-1])]
         places = [min(1.0, frame / max(1, frames - 1)) for frame in newest]
-        for step, _ in generator.run(sequence, first, sample, places.__getitem__):
+        for step in generator.run(sequence, first, sample, places.__getitem__):
             if progress is not None:
                 progress(max(done, min(frames, start + pattern.complete_frames(step + 1))), frames)
         codes[:, :, start:end] = pattern.revert(sequence, end - start)

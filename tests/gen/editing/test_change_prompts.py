@@ -10,20 +10,27 @@ import torch
 
 from soundloom.core.errors import ArgumentError
 from soundloom.gen.editing.change_prompts import plan_prompts
+from soundloom.gen.editing.fill_gap import Filling
 from soundloom.gen.generation import GenerationCancelled
 from soundloom.gen.pipeline import AudioGen
+from soundloom.gen.settings import GenerationSettings
 
-SEQUENCE = [(0, "rain"), (0.5, "a dog barks"), (1.1, "rain")]
+SEQUENCE = [(0, "rain"), (0.3, "a dog barks"), (1.5, "rain")]  # 15, 60 and 15 of 90 frames
 
 
+@torch.inference_mode()
 def test_each_part_goes_on_from_the_one_before(tiny_model: AudioGen) -> None:
     greedy: dict[str, Any] = {"temperature": 0.0}
-    found = tiny_model.generate(prompts_at=SEQUENCE, duration=1.5, **greedy)
-    assert found.samples.shape == (1, 1, 24000)
+    found = tiny_model.generate(prompts_at=SEQUENCE, duration=1.8, **greedy)
+    assert found.samples.shape == (1, 1, 28800)
     assert found.prompts == ["rain, then a dog barks, then rain"]
-    codes = tiny_model.generate_codes("rain", 25, **greedy)
-    codes = tiny_model.generate_codes("a dog barks", 55, prompt_codes=codes, **greedy)
-    codes = tiny_model.generate_codes("rain", 75, prompt_codes=codes, **greedy)
+    filling = Filling(tiny_model, tiny_model.fill_settings(GenerationSettings(**greedy)))
+    codes = torch.zeros(1, 4, 90, dtype=torch.long)
+    codes[:, :, :15] = tiny_model.generate_codes("rain", 15, **greedy)
+    # A second under the new prompt is the best of several drafts, from there it goes on as any sound.
+    filling.go_on(codes, 15, 65, ["a dog barks"], [0])
+    codes[:, :, :75] = tiny_model.generate_codes("a dog barks", 75, prompt_codes=codes[:, :, :65], **greedy)
+    filling.go_on(codes, 75, 90, ["rain"], [0])
     assert torch.equal(found.codes, codes)
 
 
@@ -44,8 +51,8 @@ def test_long_sequences_slide(tiny_model: AudioGen) -> None:
 
 
 def test_streamed_it_is_the_same(tiny_model: AudioGen) -> None:
-    whole = tiny_model.generate(prompts_at=SEQUENCE, duration=1.5, seed=4)
-    chunks = list(tiny_model.stream(prompts_at=SEQUENCE, duration=1.5, seed=4, chunk_seconds=0.2))
+    whole = tiny_model.generate(prompts_at=SEQUENCE, duration=1.8, seed=4)
+    chunks = list(tiny_model.stream(prompts_at=SEQUENCE, duration=1.8, seed=4, chunk_seconds=0.2))
     assert len(chunks) > 3
     torch.testing.assert_close(
         torch.cat([chunk.samples for chunk in chunks], dim=-1), whole.samples, atol=1e-4, rtol=0.0
@@ -56,25 +63,25 @@ def test_streamed_it_is_the_same(tiny_model: AudioGen) -> None:
 def test_what_is_continued_takes_the_place_of_the_first_prompts(tiny_model: AudioGen) -> None:
     start = tiny_model.generate("wind", duration=0.7, seed=1)
     known = tiny_model.codec.encode(tiny_model.codec.prepare(start.samples[0], 16000))
-    found = tiny_model.generate(prompts_at=SEQUENCE, duration=1.5, temperature=0.0, continue_from=start)
-    codes = tiny_model.generate_codes("a dog barks", 55, prompt_codes=known)
-    assert torch.equal(found.codes, tiny_model.generate_codes("rain", 75, prompt_codes=codes))
+    at = [(0, "rain"), (0.5, "a dog barks")]
+    found = tiny_model.generate(prompts_at=at, duration=1.2, temperature=0.0, continue_from=start)
+    assert torch.equal(found.codes, tiny_model.generate_codes("a dog barks", 60, prompt_codes=known))
 
 
 def test_a_sequence_can_be_a_loop(tiny_model: AudioGen) -> None:
-    found = tiny_model.generate(prompts_at=SEQUENCE, duration=1.5, seed=1, loop=True)
-    plain = tiny_model.generate(prompts_at=SEQUENCE, duration=1.5, seed=1)
+    found = tiny_model.generate(prompts_at=SEQUENCE, duration=1.8, seed=1, loop=True)
+    plain = tiny_model.generate(prompts_at=SEQUENCE, duration=1.8, seed=1)
     assert found.loop
-    assert torch.equal(found.codes[:, :, :50], plain.codes[:, :, :50])
+    assert torch.equal(found.codes[:, :, :60], plain.codes[:, :, :60])
 
 
 def test_progress_and_cancelling(tiny_model: AudioGen) -> None:
     calls: list[tuple[int, int]] = []
-    tiny_model.generate(prompts_at=SEQUENCE, duration=1.5, seed=0, progress=lambda *call: calls.append(call))
-    assert calls[-1] == (75, 75)
+    tiny_model.generate(prompts_at=SEQUENCE, duration=1.8, seed=0, progress=lambda *call: calls.append(call))
+    assert calls[-1] == (90, 90)
     assert calls == sorted(calls)
     with pytest.raises(GenerationCancelled):
-        tiny_model.generate(prompts_at=SEQUENCE, duration=1.5, cancel=lambda: len(calls) > 0)
+        tiny_model.generate(prompts_at=SEQUENCE, duration=1.8, cancel=lambda: len(calls) > 0)
 
 
 @pytest.mark.parametrize(
