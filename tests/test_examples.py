@@ -16,7 +16,7 @@ FILES = {
     "generate_sound": ["a_dog_barks.wav", "heavy_rain.wav", "rain_then_dog.wav"],
     "stream_sound": ["rain.wav"],
     "edit_sound": [
-        *("edited.png", "loop.wav", "looped.png", "rain_then_dog.wav", "rain_with_dog.wav", "varied.png")
+        *("edited.png", "loop.wav", "looped.png", "rain_then_dog.wav", "varied.png", "wind_with_siren.wav")
     ],
     "compress_sound": ["pluck.wav", "pluck_music2latent2.loom", "pluck_seanet-16khz.loom"],
     "language_model_alone": [],
