@@ -100,17 +100,17 @@ class Filling:
 
     def _continue(self, window: Tensor, first: int, last: int, texts: list[str], seeds: list[int]) -> Tensor:
         """As `_infill`, for any model: the best of several continuations."""
-        asked = any(text.strip() for text in texts)
-        # How much of what is before is heard, and by how many drafts.
-        plan = [(first, DRAFTS // 2), (0, DRAFTS // 2)] if asked and first else [(first, DRAFTS)]
-        if last == window.shape[-1] and not asked:
+        asked = [bool(text.strip()) for text in texts]
+        # How much of what is before is heard, and by how many drafts; without a prompt it just goes on.
+        plan = [(first, DRAFTS // 2)]
+        if any(asked) and first:
+            plan.append((0, DRAFTS // 2))
+        elif not any(asked) and last == window.shape[-1]:
             plan = [(first, 1)]  # there is nothing to choose by
         drafts, made, gap = 0, [], last - first
         for heard, count in plan:
             own = [part_seed(seed, drafts + draft) for seed in seeds for draft in range(count)]
-            begun = window[:, :, first - heard : first].repeat_interleave(
-                count, dim=0
-            )  # [B * count, K, heard]
+            begun = window[:, :, first - heard : first].repeat_interleave(count, dim=0)
             generator = self.model.code_generator(
                 CodeGenerator, texts, self.settings, repeats=count, max_frames=heard + gap, cancel=self.cancel
             )
@@ -128,8 +128,10 @@ class Filling:
             return gaps[:, 0]
         whole = window.repeat_interleave(drafts, dim=0)  # [B * drafts, K, W]
         whole[:, :, first:last] = gaps.flatten(0, 1)
-        scores = fit_of_drafts(self.model, whole, first, last, texts)
-        best = scores.view(-1, drafts).argmax(dim=1)
+        scores = fit_of_drafts(self.model, whole, first, last, texts).view(-1, drafts)
+        for row in (row for row, prompted in enumerate(asked) if not prompted):
+            scores[row, 1 if last == window.shape[-1] else DRAFTS // 2 :] = -torch.inf
+        best = scores.argmax(dim=1)
         return gaps[torch.arange(len(window), device=best.device), best]
 
     def _part(self, number: int, parts: int) -> Progress | None:
