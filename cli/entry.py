@@ -34,7 +34,7 @@ from .terminal import show_any_name
 from .training import TRAINING_COMMANDS, lightning
 
 FAMILIES = (
-    *(generate, edit, demo, encode, decode, info),
+    *(generate, demo, edit, encode, decode, info),
     *(evaluate, compare, compare_models, compare_latents, bench_codecs, draw),
     *(prepare, augment, export, render, distil_text),
 )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import closing
 from numbers import Real
 
@@ -110,7 +110,7 @@ def start_sequence(
 
     filling = Filling(model, settings, cancel=cancel)
 
-    def steps() -> Iterator[int]:
+    def steps() -> Generator[int]:
         ends = [first for first, _ in planned[1:]] + [frames]
         done = prompt_frames
         for (first, text), end in zip(planned, ends, strict=True):

@@ -107,7 +107,8 @@ class Filling:
             plan.append((0, DRAFTS // 2))
         elif not any(asked) and last == window.shape[-1]:
             plan = [(first, 1)]  # there is nothing to choose by
-        drafts, made, gap = 0, [], last - first
+        drafts, gap = 0, last - first
+        made: list[Tensor] = []  # [B, count, K, gap] each
         for heard, count in plan:
             own = [part_seed(seed, drafts + draft) for seed in seeds for draft in range(count)]
             begun = window[:, :, first - heard : first].repeat_interleave(count, dim=0)

@@ -10,10 +10,10 @@ from torch import Tensor
 from ...core.example import Example
 from ..generation import CodeGenerator
 from ..model.lm import AudioLM
-from ..pipeline import DEFAULT_TOP_K
 from ..sampling import Sampler
 from ..settings import GenerationSettings
 from ..text.encoder import TextStates
+from ..text_to_codes import DEFAULT_TOP_K
 
 
 def generate_codes(lm: AudioLM, text: TextStates, frames: int, *, seed: int = 0) -> Tensor:
