@@ -1,6 +1,6 @@
 """Edits of a model: joins, clicks, what is heard in filled parts, and loops at their seams.
 
-    python benchmarks/editing.py RECORDINGS [--model foley] [--edits 200] [--loops 40] [--json FILE]
+    python benchmarks/editing.py RECORDINGS [--model foley] [--edits 200] [--loops 40] [--unprompted] [--json FILE]
 
 RECORDINGS is a folder of sounds, of which those of at least 2.5 s are taken, spread evenly. What the figures
 mean is said in evaluation/edits.py. With `--embedder yamnet:FILE` YAMNet hears the filled parts, too.
@@ -63,6 +63,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("recordings", type=Path, metavar="RECORDINGS")
     parser.add_argument("--model", default="foley", help="bundled name, folder or hub id (default: foley)")
     parser.add_argument("--embedder", metavar="yamnet:FILE", help="let YAMNet hear the filled parts, too")
+    parser.add_argument(
+        "--unprompted", action="store_true", help="ask for nothing: parts are to be what fits between"
+    )
     parser.add_argument("--edits", type=int, default=200, help="default: 200")
     parser.add_argument("--loops", type=int, default=40, help="default: 40")
     parser.add_argument("--seed", type=int, default=0)
@@ -75,7 +78,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from soundloom.gen.pipeline import AudioGen
 
     model = AudioGen.from_pretrained(options.model)
-    asked = [Asked(*one) for one in ASKED]
+    asked = [Asked("", "")] if options.unprompted else [Asked(*one) for one in ASKED]
     tagger = None
     if options.embedder:
         tagger = YAMNet.from_pretrained(options.embedder.removeprefix("yamnet:"))
@@ -94,7 +97,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             progress=say,
         )
     if options.loops:
-        prompts = [one.prompt for one in asked]
+        prompts = [prompt for prompt, *_ in ASKED]
         result["loops"] = measure_loops(model, prompts, loops=options.loops, seed=options.seed, progress=say)
     result["machine"] = describe_machine("cpu")
     report = json.dumps(result, indent=2)

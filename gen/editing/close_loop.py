@@ -82,7 +82,7 @@ def close_loop(
     negatives = settings.negatives()
     each = rows // len(negatives) if len(negatives) > 1 else rows
     settings = replace(settings, negative_prompt=[one for one in negatives for _ in range(each)] or None)
-    filling = Filling(model, model.fill_settings(settings), progress, cancel)
+    filling = Filling(model, model.fill_settings(settings), progress, cancel, change=False)
     # Turn the sound until its seam is in the middle, fill that, and turn it back.
     first = (frames - seam) // 2
     turn = first - (frames - seam)

@@ -45,12 +45,14 @@ class Filling:
         settings: guidance and sampling, none of them None.
         progress: called with the number of frames done and to do.
         cancel: see `AudioGen.generate`.
+        change: whether the prompt may ask for something else than what is around the gap.
     """
 
     model: TextToCodes
     settings: GenerationSettings
     progress: Progress | None = None
     cancel: Cancel | None = None
+    change: bool = True
 
     def fill(self, codes: Tensor, first: int, last: int, texts: list[str], seeds: list[int]) -> None:
         """Replace the codes of frames `first` to `last - 1`, in place.
@@ -100,9 +102,10 @@ class Filling:
 
     def _continue(self, window: Tensor, first: int, last: int, texts: list[str], seeds: list[int]) -> Tensor:
         """As `_infill`, for any model: the best of several continuations."""
-        asked = [bool(text.strip()) for text in texts]
+        asked = [self.change and bool(text.strip()) for text in texts]
         # How much of what is before is heard, and by how many drafts; without a prompt it just goes on.
-        plan = [(first, DRAFTS // 2)]
+        continuing = DRAFTS // 2 if self.change else DRAFTS
+        plan = [(first, continuing)]
         if any(asked) and first:
             plan.append((0, DRAFTS // 2))
         elif not any(asked) and last == window.shape[-1]:
@@ -129,9 +132,10 @@ class Filling:
             return gaps[:, 0]
         whole = window.repeat_interleave(drafts, dim=0)  # [B * drafts, K, W]
         whole[:, :, first:last] = gaps.flatten(0, 1)
-        scores = fit_of_drafts(self.model, whole, first, last, texts).view(-1, drafts)
+        wanted = [text if prompted else "" for text, prompted in zip(texts, asked, strict=True)]
+        scores = fit_of_drafts(self.model, whole, first, last, wanted).view(-1, drafts)
         for row in (row for row, prompted in enumerate(asked) if not prompted):
-            scores[row, 1 if last == window.shape[-1] else DRAFTS // 2 :] = -torch.inf
+            scores[row, 1 if last == window.shape[-1] else continuing :] = -torch.inf
         best = scores.argmax(dim=1)
         return gaps[torch.arange(len(window), device=best.device), best]
 
