@@ -1,6 +1,6 @@
 """Edits of a model: joins, clicks, what is heard in filled parts, and loops at their seams.
 
-    python benchmarks/editing.py RECORDINGS [--model foley] [--edits 200] [--loops 40] [--unprompted] [--json FILE]
+    python benchmarks/editing.py RECORDINGS [--model foley] [--edits 200] [--loops 40] [--unprompted]
 
 RECORDINGS is a folder of sounds, of which those of at least 2.5 s are taken, spread evenly. What the figures
 mean is said in evaluation/edits.py. With `--embedder yamnet:FILE` YAMNet hears the filled parts, too.

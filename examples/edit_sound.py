@@ -44,9 +44,9 @@ def main(folder: Path) -> None:
     )
 
     # The end of a loop runs into its beginning; the .wav says so in its smpl chunk.
-    loop = audiogen.generate("an engine runs", duration=1.5, seed=2, loop=True)
+    loop = audiogen.generate("a siren", duration=1.5, seed=5, loop=True)
     loop.save(folder / "loop.wav", force=True)
-    plain = audiogen.generate("an engine runs", duration=1.5, seed=2)
+    plain = audiogen.generate("a siren", duration=1.5, seed=5)
     draw(
         folder / "looped.png",
         {"a loop, twice": loop.samples[0, 0].repeat(2), "no loop, twice": plain.samples[0, 0].repeat(2)},
