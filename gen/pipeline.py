@@ -168,7 +168,7 @@ class AudioGen(SoundEditor):
             GenerationCancelled: `cancel` said so.
         """
         chosen = GenerationSettings.of(settings, overrides)
-        chosen.check_rerank(rerank)
+        chosen.check_scorer(rerank)
         frames, seam = chosen.frames(self.codec.frame_rate), 0
         with torch.inference_mode():
             known = encode_source(continue_from, self.codec, self.lm)
@@ -224,7 +224,7 @@ class AudioGen(SoundEditor):
             GenerationCancelled: `cancel` said so, from the iterator.
         """
         chosen = GenerationSettings.of(settings, overrides)
-        chosen.refuse_whole_sounds("stream")
+        chosen.refuse_candidates("stream")
         frames = chosen.frames(self.codec.frame_rate)
         first, size = plan_chunks(first_chunk_seconds, chunk_seconds, self.codec.frame_rate)
         with torch.inference_mode():
@@ -271,7 +271,7 @@ class AudioGen(SoundEditor):
                 "generate_codes counts frames: give frames=, and settings by name, as temperature=0"
             )
         chosen = GenerationSettings.of(settings or GenerationSettings(temperature=0.0), overrides)
-        chosen.refuse_whole_sounds("generate_codes")
+        chosen.refuse_candidates("generate_codes")
         longest = int(MAX_SECONDS * self.codec.frame_rate)
         texts, frames = list_prompts(prompts), check_integer("frames", frames, 1, longest)
         if prompt_codes is not None:

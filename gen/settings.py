@@ -344,8 +344,8 @@ class GenerationSettings:
         """Whole frames of the duration at a codec's frame rate in Hz; ValueError below one frame."""
         return count_frames("duration", self.duration, frame_rate)
 
-    def refuse_whole_sounds(self, method: str) -> None:
-        """Raise ValueError for what needs whole sounds, which a method does not have."""
+    def refuse_candidates(self, method: str) -> None:
+        """Raise ValueError for candidates and loops, which need whole sounds, that a method does not have."""
         if self.candidates > 1:
             raise ArgumentError(
                 f"candidates is {self.candidates}, but {method} has no whole sounds to choose from; use "
@@ -357,7 +357,7 @@ class GenerationSettings:
                 "use generate, or loop=False"
             )
 
-    def check_rerank(self, rerank: object) -> None:
+    def check_scorer(self, rerank: object) -> None:
         """Raise ValueError if there are candidates to choose from, but nothing that chooses."""
         if self.candidates > 1 and rerank is None:
             raise ArgumentError(

@@ -62,7 +62,7 @@ class SoundEditor(TextToCodes):
             GenerationCancelled: `cancel` said so.
         """
         chosen = GenerationSettings.of_edit(settings, overrides)
-        chosen.check_rerank(rerank)
+        chosen.check_scorer(rerank)
         with torch.inference_mode():
             found = inpaint(
                 self, audio, regions, prompt, chosen, progress=progress, cancel=cancel, rerank=rerank
@@ -96,7 +96,7 @@ class SoundEditor(TextToCodes):
             TypeError, ValueError, OSError, AudioError, GenerationCancelled: as `inpaint`.
         """
         chosen = GenerationSettings.of_edit(settings, overrides)
-        chosen.check_rerank(rerank)
+        chosen.check_scorer(rerank)
         with torch.inference_mode():
             found = vary(
                 self, audio, strength, prompt or "", chosen, progress=progress, cancel=cancel, rerank=rerank
