@@ -18,13 +18,13 @@ from torch import Tensor
 
 from ..codecs.base import Codec
 from ..core.checkpoint import MAX_SHARD_BYTES
-from ..core.errors import ArgumentError, ModelError
+from ..core.errors import ModelError
 from ..core.progress import Progress
 from ..core.threads import is_small, one_thread
 from .continuation import AudioSource, check_codes, encode_source, repeat_codes
 from .decoding import LimitedDecoder, decode_codes, decode_while, plan_chunks
 from .generated_audio import GeneratedAudio
-from .generation import Batch, Cancel, CodeGenerator, plan_windows
+from .generation import Batch, Cancel, Prepared, plan_windows
 from .loading import Parts, load_parts, save_parts
 from .model.lm import AudioLM
 from .rerank import Scorer, best_rows
@@ -211,22 +211,13 @@ class AudioGen:
             GenerationCancelled: `cancel` said so.
         """
         chosen = GenerationSettings.of(settings, overrides)
-        if chosen.candidates > 1 and rerank is None:
-            raise ArgumentError(
-                f"candidates is {chosen.candidates}, but rerank is None; give a scorer that chooses, for "
-                "example ClassifierScorer()"
-            )
+        chosen.check_scorer(rerank)
         texts, frames = list_prompts(prompts), chosen.frames(self.codec.frame_rate)
         with torch.inference_mode():
             known = encode_source(continue_from, self.codec, self.lm)
-            batch = self._start(texts, frames, chosen, known, progress, cancel)
-            samples = decode_codes(self.codec, batch.run())
-        found = self._result(samples, batch.codes, batch)
-        if rerank is None:
-            return found
-        return found.take(
-            *best_rows(rerank, found.samples, found.sample_rate, found.prompts, chosen.candidates)
-        )
+            batch = self.prepare(texts, frames, chosen, known).start(progress, cancel)
+            batch.run()
+            return self.decode_result(batch, rerank, chosen.candidates)
 
     def stream(
         self,
@@ -267,15 +258,15 @@ class AudioGen:
         first, size = plan_chunks(first_chunk_seconds, chunk_seconds, self.codec.frame_rate)
         with torch.inference_mode():
             known = encode_source(continue_from, self.codec, self.lm)
-            batch = self._start(texts, frames, chosen, known, progress, cancel)
+            batch = self.prepare(texts, frames, chosen, known).start(progress, cancel)
         return self._stream(batch, first, size)
 
     @torch.inference_mode()
     def _stream(self, batch: Batch, first: int, size: int) -> Iterator[GeneratedAudio]:
         with closing(batch.generator):
             decoder = LimitedDecoder(self.codec)
-            for samples, codes in decode_while(decoder, batch.codes, batch.steps, first=first, size=size):
-                yield self._result(samples, codes, batch)
+            for samples, codes in decode_while(decoder, batch.codes, batch.steps(), first=first, size=size):
+                yield self.result(samples, codes, batch)
 
     def generate_codes(
         self,
@@ -314,27 +305,20 @@ class AudioGen:
         if prompt_codes is not None:
             prompt_codes = check_codes(prompt_codes, self.lm.num_codebooks, self.lm.codebook_size)
         with torch.inference_mode():
-            batch = self._start(texts, frames, chosen, prompt_codes, progress, cancel)
+            batch = self.prepare(texts, frames, chosen, prompt_codes).start(progress, cancel)
             batch.run()
         return batch.codes.clone()
 
-    def _start(
-        self,
-        texts: list[str],
-        frames: int,
-        settings: GenerationSettings,
-        known: Tensor | None,
-        progress: Progress | None,
-        cancel: Cancel | None,
-    ) -> Batch:
-        """Check what depends on the model, encode the texts and allocate the memory.
+    def prepare(
+        self, texts: list[str], frames: int, settings: GenerationSettings, known: Tensor | None
+    ) -> Prepared:
+        """Check what depends on the model and encode the texts; nothing is allocated yet.
 
         Args:
             texts: the prompts.
             frames: T.
             settings: as the caller gave them.
             known: int64 `[1, K, P]`, or one for each text, to continue; None for nothing.
-            progress, cancel: see `generate`.
 
         Raises:
             ValueError: a setting does not fit the model or the number of prompts; the message names it.
@@ -359,25 +343,32 @@ class AudioGen:
         with one_thread(is_small(self.lm, rows=len(texts) + len(negatives))):  # its encoder is small, too
             encoded = self.text_encoder([*texts, *negatives]).repeat(samples)
         rows = len(texts) * samples
-        generator = CodeGenerator(
-            self.lm,
-            encoded.rows(0, rows),
-            max_frames=max_frames,
-            guidance_scale=check_guidance(settings.guidance_scale),
-            negative=encoded.rows(rows, 2 * rows) if negatives else None,
-            attend_padding=settings.reference_padding,
-            cancel=cancel,
-        )
-        codes, prompt_frames = generator.buffer(frames, known)  # [B, K, T]
-        return Batch(
+        return Prepared(
             prompts=[text for text in texts for _ in range(samples)],
             seeds=seeds,
-            codes=codes,
-            steps=generator.extend(codes, prompt_frames, stride, sampler, progress),
-            generator=generator,
+            stride=stride,
+            sampler=sampler,
+            lm=self.lm,
+            text=encoded.rows(0, rows),
+            negative=encoded.rows(rows, 2 * rows) if negatives else None,
+            guidance_scale=check_guidance(settings.guidance_scale),
+            attend_padding=settings.reference_padding,
+            max_frames=max_frames,
+            frames=frames,
+            known=known,
         )
 
-    def _result(self, samples: Tensor, codes: Tensor, batch: Batch) -> GeneratedAudio:
+    def decode_result(self, batch: Batch, rerank: Scorer | None, candidates: int) -> GeneratedAudio:
+        """The sounds of a batch whose codes are complete, of each `candidates` in a row the best."""
+        found = self.result(decode_codes(self.codec, batch.codes), batch.codes, batch)
+        if rerank is None:
+            return found
+        with torch.inference_mode(False):
+            best = best_rows(rerank, found.samples, found.sample_rate, found.prompts, candidates)
+            return found.take(*best)
+
+    def result(self, samples: Tensor, codes: Tensor, batch: Batch) -> GeneratedAudio:
+        """Samples `[B, C, n]` and codes `[B, K, t]` of a batch as what callers get."""
         with torch.inference_mode(False):  # so that the result can be used in training
             return GeneratedAudio(
                 samples.clone(), self.codec.sample_rate, codes.clone(), batch.seeds, batch.prompts

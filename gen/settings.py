@@ -329,6 +329,14 @@ class GenerationSettings:
                 "generate, or candidates=1"
             )
 
+    def check_scorer(self, rerank: object) -> None:
+        """Raise ValueError if candidates are to be compared and there is nothing that chooses."""
+        if self.candidates > 1 and rerank is None:
+            raise ArgumentError(
+                f"candidates is {self.candidates}, but rerank is None; give a scorer that chooses, for "
+                "example ClassifierScorer()"
+            )
+
     def negatives(self, prompts: int | None = None) -> list[str]:
         """The negative prompt of each of so many prompts, or as they are; empty if there is none at all.
 

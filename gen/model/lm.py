@@ -24,7 +24,7 @@ from ...core.safetensors_files import SharedWeights
 from .config import AudioLMConfig
 from .infill import PARTS, InfillSteps
 from .quantized import STORAGE_KEY, is_int8, load_int8
-from .step import TransformerStep
+from .step import DecodingMemory, TransformerStep
 from .transformer import Condition, KVCache, Transformer, truncated_normal_
 
 
@@ -47,6 +47,7 @@ class DecodeState:
 
     Attributes:
         single: runs single steps where there is a faster way than the transformer's own.
+        memory: condition and cache as single steps read them.
         tables: int64 `[K]`, where each codebook's vectors begin in the embedding.
     """
 
@@ -55,6 +56,7 @@ class DecodeState:
     rows: int
     tables: Tensor
     single: TransformerStep | None
+    memory: DecodingMemory
 
     def reset(self) -> None:
         """Start again at step 0 with the same condition and memory."""
@@ -63,6 +65,7 @@ class DecodeState:
     def close(self) -> None:
         """Give the cache's memory back."""
         self.single = None
+        self.memory.close()
         self.cache.close()
 
 
@@ -218,8 +221,9 @@ class AudioLM(SharedWeights, ModelMixin, ConfigMixin):
         condition = self.condition(states, mask, attend_padding=attend_padding)
         rows = states.shape[0]
         cache = self.transformer.new_cache(rows, max_steps)
-        single = TransformerStep.of(self.transformer, condition, cache)
-        return DecodeState(condition, cache, rows, self._tables(states.device), single)
+        single = TransformerStep.plain(self.transformer)
+        memory = DecodingMemory(condition, cache, self.transformer.num_heads)
+        return DecodeState(condition, cache, rows, self._tables(states.device), single, memory)
 
     def infill_vectors(self, parts: Tensor, left: Tensor) -> Tensor:
         """What is added to the input of steps `[B, S]` of examples with a gap: `[B, S, d]`.
@@ -247,16 +251,23 @@ class AudioLM(SharedWeights, ModelMixin, ConfigMixin):
         Raises:
             ValueError: the state is full.
         """
-        x = self._embed(tokens, state.tables)  # [B, S, d]
-        if gaps is not None:
-            x = x + self.infill_vectors(*gaps)
-        if state.rows != x.shape[0]:  # guidance: the same tokens under prompt and no prompt
-            x = torch.cat([x] * (state.rows // x.shape[0]))  # [rows, S, d]
+        x = self.embed(tokens, state, gaps)  # [rows, S, d]
         if state.single is not None and x.shape[1] == 1 and not torch.is_grad_enabled():
-            last = state.single(x[:, 0])  # [rows, d]
+            last = state.single(x[:, 0], state.memory)  # [rows, d]
         else:
             last = self.transformer(x, state.condition, state.cache)[:, -1]  # [rows, d]
         return self.heads(last).view(state.rows, self.num_codebooks, self.codebook_size)
+
+    def embed(
+        self, tokens: Tensor, state: DecodeState, gaps: tuple[Tensor, Tensor] | None = None
+    ) -> Tensor:
+        """The transformer's input `[rows, S, d]` of the steps that `step` is given, before positions."""
+        x = self._embed(tokens, state.tables)  # [B, S, d]
+        if gaps is not None:
+            x = x + self.infill_vectors(*gaps)
+        if state.rows == x.shape[0]:
+            return x
+        return torch.cat([x] * (state.rows // x.shape[0]))  # guidance: both halves have the same tokens
 
     def _tables(self, device: torch.device) -> Tensor:
         """Where each codebook's vectors begin in the embedding: int64 `[K]`."""
