@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Self
 
+import torch
 from torch import Tensor
 
 from ..core.audio import Audio
@@ -36,3 +38,12 @@ class GeneratedAudio(Audio):
             prompts=[self.prompts[row] for row in rows],
             scores=scores,
         )
+
+
+def join_chunks(chunks: Sequence[GeneratedAudio]) -> GeneratedAudio:
+    """The whole sounds of the chunks, at least one, that `AudioGen.stream` gave."""
+    return replace(
+        chunks[0],
+        samples=torch.cat([chunk.samples for chunk in chunks], dim=-1),
+        codes=torch.cat([chunk.codes for chunk in chunks], dim=-1),
+    )

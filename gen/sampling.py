@@ -133,7 +133,7 @@ def sample_together(samplers: Sequence[Sampler], logits: Sequence[Tensor]) -> li
     alike: dict[tuple[float, int, float], list[int]] = {}
     for index, sampler in enumerate(samplers):
         alike.setdefault((sampler.temperature, sampler.top_k, sampler.top_p), []).append(index)
-    chosen: list[Tensor] = [logits[0]] * len(logits)
+    chosen = list(logits)
     for (temperature, top_k, top_p), members in alike.items():
         joined = _joined([logits[index] for index in members])
         if temperature <= 0:

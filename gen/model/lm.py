@@ -258,9 +258,7 @@ class AudioLM(SharedWeights, ModelMixin, ConfigMixin):
             last = self.transformer(x, state.condition, state.cache)[:, -1]  # [rows, d]
         return self.heads(last).view(state.rows, self.num_codebooks, self.codebook_size)
 
-    def embed(
-        self, tokens: Tensor, state: DecodeState, gaps: tuple[Tensor, Tensor] | None = None
-    ) -> Tensor:
+    def embed(self, tokens: Tensor, state: DecodeState, gaps: tuple[Tensor, Tensor] | None = None) -> Tensor:
         """The transformer's input `[rows, S, d]` of the steps that `step` is given, before positions."""
         x = self._embed(tokens, state.tables)  # [B, S, d]
         if gaps is not None:

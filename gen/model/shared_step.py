@@ -64,35 +64,43 @@ class SharedStep:
         if len(states) == 1 and states[0].single is not None and states[0].rows > 1:
             return [lm.step(tokens[0], states[0])]  # the same products, without what joins and parts them
         rows = [state.rows for state in states]
-        self._groups[:] = _group(rows, self.rows_alike) if self.exact else [sum(rows)]
+        most = self.rows_alike if self.exact else sum(rows)
+        self._groups[:] = [2] if sum(rows) == 1 else _group(rows, most)  # one row is doubled by its memory
         # Each decoding's rows below those of the one before: [B, d].
         inputs = [lm.embed(given, state)[:, 0] for given, state in zip(tokens, states, strict=True)]
         x = self._step(torch.cat(inputs), _JoinedMemory([state.memory for state in states], rows))
         logits = self._heads(x).unflatten(-1, (lm.num_codebooks, lm.codebook_size))  # [B, K, V]
-        return list(logits.split(rows))
+        return list(logits[: sum(rows)].split(rows))
 
 
 class _JoinedMemory:
-    """The memories of several decodings as that of one step of all their rows."""
+    """The memories of several decodings as that of one step of all their rows.
+
+    A row that is all there is runs twice: vectors alone go to other kernels, which round differently.
+    """
 
     def __init__(self, memories: Sequence[DecodingMemory], rows: list[int]) -> None:
         self.memories, self.rows = memories, rows
+        self._only_row = sum(rows) == 1
 
     def begin(self, x: Tensor) -> Tensor:
-        return torch.cat([memory.begin(part) for memory, part in self._parts(x)])
+        return self._join([memory.begin(part) for memory, part in self._parts(x)])
 
     def attend(self, layer: int, packed: Tensor) -> Tensor:
-        return torch.cat([memory.attend(layer, part) for memory, part in self._parts(packed)])
+        return self._join([memory.attend(layer, part) for memory, part in self._parts(packed)])
 
     def attend_condition(self, layer: int, query: Tensor) -> Tensor:
-        return torch.cat([memory.attend_condition(layer, part) for memory, part in self._parts(query)])
+        return self._join([memory.attend_condition(layer, part) for memory, part in self._parts(query)])
 
     def end(self) -> None:
         for memory in self.memories:
             memory.end()
 
     def _parts(self, x: Tensor) -> Iterable[tuple[DecodingMemory, Tensor]]:
-        return zip(self.memories, x.split(self.rows), strict=True)
+        return zip(self.memories, x[: sum(self.rows)].split(self.rows), strict=True)
+
+    def _join(self, parts: list[Tensor]) -> Tensor:
+        return torch.cat([*parts, *parts] if self._only_row else parts)
 
 
 class _Grouped:
@@ -134,7 +142,7 @@ def _group(rows: Sequence[int], most: int) -> list[int]:
 
 @torch.inference_mode()
 def count_rows_alike(lm: AudioLM) -> int:
-    """How many rows, 2 to `MOST_ROWS`, every product of a model's step can have and still be that of two rows.
+    """How many rows, 2 to `MOST_ROWS`, all products of a step can have and still be those of two rows.
 
     It is tried on random numbers, once for every size of product that the model has.
     """
