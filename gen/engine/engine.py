@@ -14,7 +14,7 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -30,13 +30,13 @@ from ..generation import Cancel, GenerationCancelled
 from ..model.shared_step import SharedStep
 from ..pipeline import AudioGen
 from ..rerank import Scorer
-from ..sampling import sample_together
 from ..settings import MAX_SECONDS, GenerationSettings, check_integer, check_number
 from ..text.check_prompts import Prompts, list_prompts
 from .decode_thread import DecodeThread
 from .fair_queue import FairQueue
 from .generation_handle import CANCELLED, GenerationHandle
 from .request import Request, RunningRequest
+from .running_batch import RunningBatch
 
 logger = logging.getLogger(__name__)
 
@@ -109,14 +109,13 @@ class Engine:
         self.max_seconds = check_number("max_seconds", max_seconds, 0.0, MAX_SECONDS, "seconds of a sound")
         most = check_number("max_total_seconds", max_total_seconds, 0.0, math.inf, "seconds of all sounds")
         self.max_total_seconds = max(self.max_seconds, most)
-        self._shared = SharedStep(model.lm, exact=exact)
         self._changed = threading.Condition()  # guards all below
         self._waiting: FairQueue[Request] = FairQueue()
-        self._running: list[RunningRequest] = []
         self._sounds, self._seconds = 0, 0.0  # of all requests that have not ended
         self._closing = False
         self._step_seconds = 0.0
         self._decoder = DecodeThread(self._end)
+        self._batch = RunningBatch(SharedStep(model.lm, exact=exact), self._decoder.put, self._end)
         self._thread = threading.Thread(target=self._run, name="soundloom engine", daemon=True)
         self._thread.start()
         atexit.register(self.close)
@@ -296,7 +295,7 @@ class Engine:
 
     def _seconds_to_a_place(self) -> int:
         """About when the first of the running requests ends."""
-        left = [done.batch.codes.shape[-1] - done.complete for done in self._running]
+        left = [done.batch.codes.shape[-1] - done.complete for done in self._batch.requests]
         return min(60, max(1, math.ceil(min(left, default=0) * self._step_seconds)))
 
     def _cancel(self, handle: GenerationHandle) -> None:
@@ -335,28 +334,30 @@ class Engine:
             self._closing = True
             while len(self._waiting):
                 self._fail(self._waiting.pop(), closed)
-        self._drop([(running, closed) for running in self._running])
+        self._batch.drop(self._batch.requests, closed)
 
     def _serve(self) -> None:
         small = is_small(self.lm, rows=2)  # as a request alone, so that sums are rounded as they are there
         with torch.inference_mode(), one_thread(small):
             while True:
                 with self._changed:
-                    self._changed.wait_for(lambda: self._closing or self._running or len(self._waiting))
+                    self._changed.wait_for(
+                        lambda: self._closing or self._batch.requests or len(self._waiting)
+                    )
                     if self._closing:
                         return
                     admitted = self._admit()
                 self._begin(admitted)
-                if self._running:
+                if self._batch.requests:
                     started = time.perf_counter()
-                    self._step()
+                    self._batch.step()
                     took = time.perf_counter() - started
                     self._step_seconds = 0.9 * self._step_seconds + 0.1 * took if self._step_seconds else took
 
     def _admit(self) -> list[Request]:
         """Take from the queue what there is room for; who is next is not overtaken by smaller ones."""
         admitted: list[Request] = []
-        room = self.max_batch - sum(running.request.handle.sounds for running in self._running)
+        room = self.max_batch - self._batch.sounds
         for request in list(self._waiting):
             try:
                 request.check_cancelled()
@@ -376,64 +377,4 @@ class Engine:
                 logger.debug("a request could not begin", exc_info=True)
                 self._fail(request, error)
             else:
-                self._running.append(running)
-
-    def _step(self) -> None:
-        """Run one step of every request, and hand on what can be decoded."""
-        self._each(self._running, lambda running: running.check())
-        # Several steps of a prompt of codes at once: by itself, as it would be alone.
-        long = [running for running in self._running if len(_fed(running)) > 1]
-        logits = self._each(long, lambda running: running.batch.generator.predict(_next(running)))
-        logits |= self._step_together([running for running in self._running if len(_fed(running)) == 1])
-        guided = self._each(logits, lambda running: running.guide(logits[running]))
-        samplers = [running.batch.sampler for running in guided]
-        tokens = dict(zip(guided, sample_together(samplers, list(guided.values())), strict=True))
-        self._each(tokens, lambda running: running.accept(tokens[running]))
-        for running in self._running:
-            if running.step is None:
-                self._decoder.put(running, None)
-            elif running.complete >= running.next_cut:
-                running.next_cut = running.batch.codes.shape[-1] + 1  # until that is decoded
-                self._decoder.put(running, running.complete)
-        self._running = [running for running in self._running if running.step is not None]
-
-    def _step_together(self, together: list[RunningRequest]) -> dict[RunningRequest, torch.Tensor]:
-        if not together:
-            return {}
-        tokens = [_fed(running).permute(1, 2, 0) for running in together]  # [1, B, K] -> [B, K, 1]
-        states = [running.batch.generator.state for running in together]
-        try:
-            return dict(zip(together, self._shared(tokens, states), strict=True))
-        except Exception as error:  # of memory, for example: nobody's step was done
-            logger.debug("a step failed", exc_info=True)
-            self._drop([(running, error) for running in together])
-            return {}
-
-    def _each(self, requests: Any, work: Callable[[RunningRequest], Any]) -> dict[RunningRequest, Any]:
-        """Do something for each request; those for which it fails are ended, the others go on."""
-        done, failed = {}, []
-        for running in list(requests):
-            try:
-                done[running] = work(running)
-            except Exception as error:
-                if not isinstance(error, GenerationCancelled):
-                    logger.debug("a request failed", exc_info=True)
-                failed.append((running, error))
-        self._drop(failed)
-        return done
-
-    def _drop(self, failed: list[tuple[RunningRequest, Exception]]) -> None:
-        gone = {running for running, _ in failed}
-        self._running = [running for running in self._running if running not in gone]
-        for running, error in failed:
-            self._end(running, error)
-
-
-def _next(running: RunningRequest) -> Any:
-    assert running.step is not None
-    return running.step
-
-
-def _fed(running: RunningRequest) -> torch.Tensor:
-    """Tokens `[S, B, K]` that a request is fed next."""
-    return _next(running).tokens
+                self._batch.requests.append(running)
