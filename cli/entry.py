@@ -25,6 +25,7 @@ from . import (
     info,
     prepare,
     render,
+    serve,
 )
 from .command import Parser, did_you_mean, run_guarded
 from .options import run_with
@@ -33,7 +34,7 @@ from .terminal import show_any_name
 from .training import TRAINING_COMMANDS, lightning
 
 FAMILIES = (
-    *(generate, demo, encode, decode, info),
+    *(generate, demo, serve, encode, decode, info),
     *(evaluate, compare, compare_models, compare_latents, bench_codecs, draw),
     *(prepare, augment, export, render, distil_text),
 )
@@ -44,6 +45,7 @@ EXAMPLES = """\
   soundloom encode song.wav song.loom                                 (about 2 kbit/s)
   soundloom decode song.loom back.wav
   soundloom demo                                                      (opens the browser)
+  soundloom serve                                                     (for programs, over HTTP)
   soundloom prepare mysounds/                                         (are they fit to train on?)
   soundloom fit --config recipes/NAME.yaml                            (trains; the same as lightning fit)
   soundloom export runs/NAME/checkpoints/last.ckpt mymodel            (what was trained, for --model mymodel)

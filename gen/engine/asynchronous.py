@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 
 from ..generated_audio import GeneratedAudio, join_chunks
 from .generation_handle import GenerationHandle
 
 
-async def stream_chunks(handle: GenerationHandle) -> AsyncIterator[GeneratedAudio]:
+async def stream_chunks(handle: GenerationHandle) -> AsyncGenerator[GeneratedAudio, None]:
     """Give the chunks of a request as they come; closing the iterator cancels the request.
 
     Raises:
