@@ -94,8 +94,8 @@ COMMANDS = (
     Command(
         name="serve",
         summary="serve a model over HTTP, to programs and browsers",
-        description="Serve a model over HTTP: POST /v1/audio/generations, with the demo beside it. Requests of "
-        "several clients are made together. Ctrl+C or SIGTERM stops it when the open ones are done.",
+        description="Serve a model over HTTP: POST /v1/audio/generations, with the demo beside it. Sounds of "
+        "several clients are made together. Ctrl+C or SIGTERM stops it when the open requests are done.",
         examples="""\
   soundloom serve
   curl http://127.0.0.1:8000/v1/audio/generations -H 'Content-Type: application/json' \\

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 import os
 import signal
 import socket
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import uvicorn
 from fastapi import FastAPI
@@ -17,6 +19,9 @@ from ..core.errors import ArgumentError
 from ..gen.engine.engine import Engine
 from .guard import Guard
 from .http_api import build_api
+
+if TYPE_CHECKING:
+    import gradio as gr
 
 GRACE_SECONDS = 30  # that requests which are open get to end in when the server is stopped
 SPARE_REQUESTS = 16  # that may be open beside those which the engine has: answers being sent, questions
@@ -68,25 +73,22 @@ def build_server(engine: Engine, settings: ServerSettings) -> Guard:
     if settings.mcp and not settings.demo:
         raise ArgumentError("mcp needs the demo, whose functions are the tools; leave --no-demo out")
     if settings.demo:
-        api = _with_demo(api, engine, settings)
+        from ..demo.page import build_demo
+
+        api = _mount(api, build_demo(engine, name=settings.name), settings.mcp)
     most = engine.max_batch + engine.max_queue + SPARE_REQUESTS
     return Guard(api, keys=settings.keys, hosts=settings.hosts, most=most)
 
 
-def _with_demo(api: FastAPI, engine: Engine, settings: ServerSettings) -> FastAPI:
-    from ..demo.page import MAX_UPLOAD, build_demo  # sets up gradio's environment before gradio is imported
+def _mount(api: FastAPI, demo: gr.Blocks, mcp: bool) -> FastAPI:
+    """Put the demo's page at the root of the interface."""
+    import gradio as gr  # after the demo's own imports, which set it up
+
+    from ..demo.page import MAX_UPLOAD
     from ..demo.theme import CSS, theme
 
-    import gradio as gr
-
-    if settings.mcp:
-        try:
-            import mcp  # noqa: F401
-        except ImportError as error:
-            raise ArgumentError(
-                "mcp needs a package that is not installed: pip install 'gradio[mcp]'"
-            ) from error
-    demo = build_demo(engine, name=settings.name)
+    if mcp and importlib.util.find_spec("mcp") is None:
+        raise ArgumentError("mcp needs a package that is not installed: pip install 'gradio[mcp]'")
     demo.enable_monitoring = False
     return gr.mount_gradio_app(
         api,
@@ -97,7 +99,7 @@ def _with_demo(api: FastAPI, engine: Engine, settings: ServerSettings) -> FastAP
         max_file_size=MAX_UPLOAD,
         ssr_mode=False,
         enable_monitoring=False,
-        mcp_server=settings.mcp,
+        mcp_server=mcp,
         theme=theme(),
         css=CSS,
     )

@@ -9,14 +9,15 @@ from typing import Any
 
 STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
-table { border-collapse: collapse; } td, th { border: 1px solid #8888; padding: .2rem .6rem; text-align: left; }
+table { border-collapse: collapse; }
+td, th { border: 1px solid #8888; padding: .2rem .6rem; text-align: left; }
 pre { background: #8882; padding: .6rem; overflow-x: auto; } code { font-family: ui-monospace, monospace; }
 :root { color-scheme: light dark; }
 """
 
 
 def reference_page(openapi: Mapping[str, Any]) -> str:
-    """HTML that says what an OpenAPI description says: paths, fields, answers, and a command for each example."""
+    """HTML that says what an OpenAPI description says: paths, fields, answers, a command for each example."""
     parts = [
         f"<h1>{escape(openapi['info']['title'])}</h1>",
         f"<p>{escape(openapi['info']['description'])}</p>",
