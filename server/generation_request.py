@@ -15,7 +15,7 @@ from ..gen.settings import OPTIONS, GenerationSettings
 MAX_PROMPT = 2000  # characters
 SHOWN = 40  # characters of a wrong value that a message repeats
 FORMATS = Literal["wav", "flac", "pcm"]
-EXAMPLES = [
+EXAMPLES: list[Any] = [
     {"prompt": "a dog barks, then rain", "duration": 5, "seed": 7},
     {"prompt": "sea waves", "negative_prompt": "noise", "guidance_scale": [4, 2], "response_format": "flac"},
     {"prompt": "a church bell", "duration": 10, "stream": True, "response_format": "pcm"},
@@ -29,7 +29,9 @@ def _setting(name: str) -> Any:
     """
     option = OPTIONS[name]
     numbers = {"minimum": option.low, "maximum": option.high}
-    known = {key: value for key, value in numbers.items() if option.check is None and value < float("inf")}
+    known: dict[str, Any] = {
+        key: value for key, value in numbers.items() if option.check is None and value < float("inf")
+    }
     return Field(option.default, description=option.help, json_schema_extra=known)
 
 

@@ -14,7 +14,7 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -237,11 +237,11 @@ class Engine:
 
     def stream(
         self, prompts: Prompts = "", settings: GenerationSettings | float | None = None, **options: Any
-    ) -> Iterator[GeneratedAudio]:
+    ) -> Generator[GeneratedAudio, None, None]:
         """Give sounds out while they are made; arguments as of `submit`, chunks as of `AudioGen.stream`."""
         handle = self.submit(prompts, settings, stream=True, **options)
 
-        def chunks() -> Iterator[GeneratedAudio]:
+        def chunks() -> Generator[GeneratedAudio, None, None]:
             try:
                 yield from handle
             finally:
@@ -364,9 +364,9 @@ class Engine:
             except Exception as error:  # a callback may raise what it likes
                 self._waiting.remove(request)
                 self._fail(request, error)
-        while (request := self._waiting.first()) is not None and request.handle.sounds <= room:
+        while (first := self._waiting.first()) is not None and first.handle.sounds <= room:
             admitted.append(self._waiting.pop())
-            room -= request.handle.sounds
+            room -= first.handle.sounds
         return admitted
 
     def _begin(self, admitted: Sequence[Request]) -> None:

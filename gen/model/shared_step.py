@@ -8,7 +8,7 @@ Letters: B rows, d width, K codebooks, R rows of a product, V codes a codebook.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import fields
 
 import torch
@@ -122,7 +122,7 @@ class _Grouped:
         return torch.cat([_paired(self.inner.add_to, *part) for part in parts])
 
 
-def _paired(product: Projection | type[Tensor], *rows: Tensor) -> Tensor:
+def _paired(product: Callable[..., Tensor], *rows: Tensor) -> Tensor:
     """A product of at least two rows, because one alone is rounded differently: it is put beside itself."""
     if len(rows[0]) > 1:
         return product(*rows)

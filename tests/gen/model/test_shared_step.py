@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import pytest
 import torch
 from torch import Tensor
@@ -66,8 +68,8 @@ def test_exactly_the_same_whoever_else_is_there(dim: int) -> None:
             assert torch.equal(lm.step(tokens, state), alone[index])
 
 
-def decodings(lm: AudioLM, indices: object) -> list[tuple[Tensor, DecodeState]]:
-    return [decoding(lm, *SIZES[index], index) for index in indices]
+def decodings(lm: AudioLM, indices: Iterable[int]) -> list[tuple[Tensor, DecodeState]]:
+    return [decoding(lm, *SIZES[index], seed=index) for index in indices]
 
 
 def test_groups_are_whole_decodings() -> None:
