@@ -72,6 +72,8 @@ def build_server(engine: Engine, settings: ServerSettings) -> Guard:
     api = build_api(engine, name=settings.name)
     if settings.mcp and not settings.demo:
         raise ArgumentError("mcp needs the demo, whose functions are the tools; leave --no-demo out")
+    if settings.mcp and importlib.util.find_spec("mcp") is None:
+        raise ArgumentError("mcp needs a package that is not installed: pip install 'gradio[mcp]'")
     if settings.demo:
         from ..demo.page import build_demo
 
@@ -87,8 +89,6 @@ def _mount(api: FastAPI, demo: gr.Blocks, mcp: bool) -> FastAPI:
     from ..demo.page import MAX_UPLOAD
     from ..demo.theme import CSS, theme
 
-    if mcp and importlib.util.find_spec("mcp") is None:
-        raise ArgumentError("mcp needs a package that is not installed: pip install 'gradio[mcp]'")
     demo.enable_monitoring = False
     return gr.mount_gradio_app(
         api,
