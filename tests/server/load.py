@@ -41,7 +41,7 @@ class Expected:
         self.requests: list[dict[str, Any]] = []
         self.sounds: list[bytes] = []
         for index in range(number):
-            settings = {"duration": round(chance.uniform(0.2, longest), 1), "seed": index}
+            settings: dict[str, Any] = {"duration": round(chance.uniform(0.2, longest), 1), "seed": index}
             prompt, stream = PROMPTS[index % len(PROMPTS)], index % 2 == 1
             chunks = model.stream(prompt, **settings) if stream else [model.generate(prompt, **settings)]
             self.sounds.append(to_pcm(join_chunks(list(chunks)).samples[0]))

@@ -17,7 +17,7 @@ from soundloom.server.guard import Guard
 from soundloom.server.launch import ServerSettings, _Server, build_server, listen
 
 GENERATIONS = "/v1/audio/generations"
-TIMEOUT = 120.0
+TIMEOUT = 600.0  # seconds; a busy machine is no defect
 
 
 @dataclass
@@ -29,7 +29,8 @@ class RunningServer:
     thread: threading.Thread
 
     def client(self, **options: Any) -> httpx.Client:
-        return httpx.Client(**{"base_url": self.address, "timeout": TIMEOUT, "trust_env": False} | options)
+        settings: dict[str, Any] = {"base_url": self.address, "timeout": TIMEOUT, "trust_env": False}
+        return httpx.Client(**settings | options)
 
     def make(self, **fields: Any) -> httpx.Response:
         """The answer to one request for a sound."""
