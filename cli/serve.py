@@ -55,19 +55,11 @@ def add_serve_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run_serve(options: argparse.Namespace) -> None:
+    from ..gen.engine.engine import Engine
     from ..server.launch import ServerSettings, read_keys, serve
 
     keys = read_keys(options.auth) if options.auth else []
     print(f"loading {options.model!r} …", flush=True)
-    from ..gen.engine.engine import Engine
-
-    engine = Engine(
-        load_model(options),
-        max_batch=options.max_batch,
-        max_queue=options.max_queue,
-        max_seconds=options.max_seconds,
-        max_total_seconds=(options.max_batch + options.max_queue) * options.max_seconds,
-    )
     settings = ServerSettings(
         host=options.host,
         port=options.port,
@@ -87,7 +79,15 @@ def run_serve(options: argparse.Namespace) -> None:
                 file=sys.stderr,
             )
 
-    serve(engine, settings, started)
+    engine = Engine(
+        load_model(options),
+        max_batch=options.max_batch,
+        max_queue=options.max_queue,
+        max_seconds=options.max_seconds,
+        max_total_seconds=(options.max_batch + options.max_queue) * options.max_seconds,
+    )
+    with engine:
+        serve(engine, settings, started)
 
 
 COMMANDS = (

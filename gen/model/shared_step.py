@@ -156,7 +156,7 @@ def count_rows_alike(lm: AudioLM) -> int:
         product = projection(module)
         generator = torch.Generator().manual_seed(0)
         x = torch.randn(most, int(module.in_features), generator=generator)  # type: ignore[arg-type]
-        x = x.to(lm.device, lm.heads.weight.dtype)
+        x = x.to(lm.transformer.out_norm.weight)
         pairs = torch.cat([_paired(product, pair) for pair in x.split(2)])
         alike = (torch.equal(product(x[:count]), pairs[:count]) for count in range(3, most + 1))
         most = next((count for count, same in enumerate(alike, 2) if not same), most)

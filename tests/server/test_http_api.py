@@ -229,7 +229,7 @@ def test_stopping_waits_for_sounds_but_not_for_pages(tiny_model: AudioGen) -> No
     with Engine(tiny_model) as engine, running(engine) as server, server.client() as page:
         page.get("/health")  # its connection stays open
         thread = threading.Thread(
-            target=lambda: answers.append(server.make(prompt="rain", duration=2, seed=1))
+            target=lambda: answers.append(server.make(prompt="rain", duration=1, seed=1))
         )
         thread.start()
         while not engine.load.running:
