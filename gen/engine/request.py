@@ -65,9 +65,7 @@ class RunningRequest:
         self._steps: Steps = batch.generator.steps(batch.codes, batch.known, batch.stride, self._report)
         self.step: NextStep | None = next(self._steps)
         self._chunks: ChunkedDecoder | None = None
-        self.next_cut = (
-            batch.codes.shape[-1] + 1
-        )  # complete frames from which on there is something to decode
+        self.next_cut = batch.codes.shape[-1] + 1
         if request.cut is not None:
             first, size = request.cut
             decoder = LimitedDecoder(model.codec)
