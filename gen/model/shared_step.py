@@ -126,7 +126,7 @@ def _paired(product: Callable[..., Tensor], *rows: Tensor) -> Tensor:
     """A product of at least two rows, because one alone is rounded differently: it is put beside itself."""
     if len(rows[0]) > 1:
         return product(*rows)
-    return product(*(row.expand(2, -1) for row in rows))[:1]
+    return product(*(torch.cat([row, row]) for row in rows))[:1]
 
 
 def _group(rows: Sequence[int], most: int) -> list[int]:
