@@ -67,6 +67,10 @@ class Recording:
     uncaptioned: str = ""
     columns: Mapping[str, str] = field(default_factory=dict, hash=False)
 
+    def in_split(self, split: str) -> bool:
+        """Whether its row names this split, or none."""
+        return self.columns.get("split", "").strip().lower() in (split.lower(), "")
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -94,6 +98,13 @@ class Listing:
             count = len(self.problems)
             more = f"; {count} cannot be read, the first: {self.problems[0]}" if count else ""
             raise ValueError(f"{self.folder} holds no sound file; known: {', '.join(AUDIO_SUFFIXES)}{more}")
+
+    def keep_split(self, split: str) -> None:
+        """Keep the sounds of a split; `ValueError` if there is none."""
+        names = sorted({recording.columns.get("split", "") for recording in self.recordings})
+        self.recordings = [recording for recording in self.recordings if recording.in_split(split)]
+        if not self.recordings:
+            raise ValueError(f"no sound in {self.folder} is of the split {split!r}; there are: {names}")
 
 
 def list_folder(folder: str | Path) -> Listing:
@@ -185,7 +196,6 @@ class _Sounds:
         if identity in self._identities:
             return self._identities[identity], ""
         hidden = any(part.startswith(".") for part in PurePosixPath(name).parts)
-        known = ", ".join(AUDIO_SUFFIXES)
         return (
             None,
             "hidden, since its name begins with a dot" if hidden else f"no sound file{other}",
