@@ -43,9 +43,11 @@ def effective_dimensions(latents: Tensor) -> float:
     """In how many directions latents `[n, S, D]` differ from chunk to chunk, at most n - 1 or S * D.
 
     The participation ratio of the variances: the square of their sum over the sum of their squares. It is k
-    where k directions have the same variance and the others none. 0: all chunks are alike.
+    where k directions have the same variance and the others none. 0: all chunks are alike, or not finite.
     """
     values = latents.float().flatten(1)  # [n, S * D]
+    if not torch.isfinite(values).all():
+        return 0.0
     variances = torch.linalg.svdvals(values - values.mean(0)).square() / max(1, len(values) - 1)
     if float(variances.sum()) < CONSTANT**2 * values.shape[1]:
         return 0.0
@@ -81,7 +83,9 @@ class CollapseGuard(lightning.Callback):
 
     Args:
         saturation: share of values beyond 0.97 above which latents count as collapsed.
-        dimensions: effective dimensions below which they do.
+        dimensions: effective dimensions below which they do. By default only latents that are alike for all
+            sounds: a model that begins with random weights has few dimensions for long. One that begins with
+            an envelope has most of its own from the start.
         after: training steps before the first look; latents of a new model are all zero.
         every: training steps between two looks.
         patience: looks in a row that find them collapsed before the training ends; 0: it is never ended.
@@ -94,7 +98,7 @@ class CollapseGuard(lightning.Callback):
     def __init__(
         self,
         saturation: float = 0.5,
-        dimensions: float = 2.0,
+        dimensions: float = 1.0,
         after: int = 1000,
         every: int = 100,
         patience: int = 5,

@@ -1,7 +1,7 @@
 """Arithmetic with latents: what lies between two sounds, parts of one in another, the mean of several.
 
-Latents are `[..., S, D]` in -1 to 1, as `Music2Latent2.encode(..., discrete=False)` gives them. They are the tanh
-of what the encoder says; what lies between two of them is computed there, where equal steps are equal changes.
+Latents are `[..., S, D]` in -1 to 1, as `Music2Latent2.encode(..., discrete=False)` gives them. They are the
+tanh of what the encoder says; between two of them means before it, where equal steps are equal changes.
 
 Letters: B sounds, T chunks of S latents (summary embeddings) of D channels.
 """
