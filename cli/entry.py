@@ -24,6 +24,7 @@ from . import (
     generate,
     info,
     prepare,
+    probe,
     render,
 )
 from .command import Parser, did_you_mean, run_guarded
@@ -34,7 +35,7 @@ from .training import TRAINING_COMMANDS, lightning
 
 FAMILIES = (
     *(generate, demo, encode, decode, info),
-    *(evaluate, compare, compare_models, compare_latents, bench_codecs, draw),
+    *(evaluate, compare, compare_models, compare_latents, probe, bench_codecs, draw),
     *(prepare, augment, export, render, distil_text),
 )
 COMMANDS = {command.name: command for family in FAMILIES for command in family.COMMANDS}

@@ -85,7 +85,7 @@ def folder_examples(
     listing = list_folder(folder)
     listing.check()
     if split is not None:
-        listing.keep_split(split)
+        listing.keep_split(split, or_none=False)
     recordings = listing.recordings
     if captions:
         recordings = [recording for recording in recordings if recording.captions]

@@ -19,7 +19,7 @@ BEFORE, AFTER = 10, 5  # blocks: 20 ms before an onset, 10 ms after it
 APART = 25  # blocks on either side in which only the strongest rise is an onset
 RISE_DB = 15.0  # least rise of an onset
 QUIET_DB = -50.0  # mean power, of full scale, that it reaches at least
-FLOOR_DB = -80.0  # what is below counts as this
+MOST_DB = 60.0  # a larger rise counts as this one: nobody hears what is so far below
 
 
 def block_power(audio: Tensor, sample_rate: int) -> Tensor:
@@ -40,7 +40,12 @@ def levels_around(power: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _decibels(power: Tensor) -> Tensor:
-    return 10 * torch.log10(power.clamp_min(10 ** (FLOOR_DB / 10)))
+    return 10 * torch.log10(power.clamp_min(1e-20))
+
+
+def rises(before: Tensor, after: Tensor) -> Tensor:
+    """By how many dB sounds rise at places of these levels."""
+    return (after - before).clamp_max(MOST_DB)
 
 
 def find_onsets(before: Tensor, after: Tensor) -> Tensor:
@@ -79,9 +84,9 @@ class EnergyBeforeOnsets(Float64Metric):
         made, original = (block_power(x, self.sample_rate) for x in check_pair(estimate, target))
         if original.shape[1] < BEFORE + AFTER:
             return
-        (made_before, made_after), (before, after) = levels_around(made), levels_around(original)
+        before, after = levels_around(original)
         onsets = find_onsets(before, after)
-        louder = (made_before - made_after) - (before - after)
+        louder = rises(before, after) - rises(*levels_around(made))
         self.total += louder[onsets].sum().to(self.total)
         self.count += onsets.sum()
 

@@ -67,9 +67,9 @@ class Recording:
     uncaptioned: str = ""
     columns: Mapping[str, str] = field(default_factory=dict, hash=False)
 
-    def in_split(self, split: str) -> bool:
-        """Whether its row names this split, or none."""
-        return self.columns.get("split", "").strip().lower() in (split.lower(), "")
+    def in_split(self, split: str, *, or_none: bool = True) -> bool:
+        """Whether its row names this split, or, with `or_none`, no split."""
+        return (self.columns.get("split", "").strip() or split * or_none).lower() == split.lower()
 
 
 @dataclass(frozen=True)
@@ -99,10 +99,10 @@ class Listing:
             more = f"; {count} cannot be read, the first: {self.problems[0]}" if count else ""
             raise ValueError(f"{self.folder} holds no sound file; known: {', '.join(AUDIO_SUFFIXES)}{more}")
 
-    def keep_split(self, split: str) -> None:
-        """Keep the sounds of a split; `ValueError` if there is none."""
+    def keep_split(self, split: str, *, or_none: bool) -> None:
+        """Keep the sounds of a split, with `or_none` also those of none; `ValueError` if nothing is left."""
         names = sorted({recording.columns.get("split", "") for recording in self.recordings})
-        self.recordings = [recording for recording in self.recordings if recording.in_split(split)]
+        self.recordings = [one for one in self.recordings if one.in_split(split, or_none=or_none)]
         if not self.recordings:
             raise ValueError(f"no sound in {self.folder} is of the split {split!r}; there are: {names}")
 

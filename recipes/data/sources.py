@@ -165,7 +165,7 @@ class AudioFiles:
         listing = list_folder(folder)
         listing.check()
         if split is not None:
-            listing.keep_split(split)
+            listing.keep_split(split, or_none=True)
         for problem in listing.problems:
             if problem.kind == UNREADABLE:
                 logger.warning("left out: %s", problem)

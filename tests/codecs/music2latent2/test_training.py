@@ -22,7 +22,7 @@ from soundloom.codecs.music2latent2.consistency import (
     NoiseSchedule,
     pseudo_huber,
 )
-from soundloom.codecs.music2latent2.module import Music2Latent2Module
+from soundloom.codecs.music2latent2.module import Mixing, Music2Latent2Module
 from soundloom.codecs.music2latent2.warmup_ema import WarmupEMA
 from soundloom.core.learning_rate_schedule import LearningRateSchedule
 
@@ -221,6 +221,19 @@ def test_mixing_adds_another_item() -> None:
     )
     with pytest.raises(ValueError, match=r"mix is 1\.5"):
         module(mix=1.5)
+
+
+def test_levels_are_drawn_for_each_item() -> None:
+    audio = tones(64)
+    part = module(mix=Mixing(share=0.0, gain_db=(-20.0, -6.0)))
+    changed = part.mixed(audio)
+    gains = changed.flatten(1).norm(dim=1) / audio.flatten(1).norm(dim=1)
+    torch.testing.assert_close(changed, audio * gains[:, None, None])
+    decibels = 20 * gains.log10()
+    assert -20 <= float(decibels.min()) < -18
+    assert -8 < float(decibels.max()) <= -6
+    with pytest.raises(ValueError, match=r"mix\.gain_db is \(0\.0, -6\.0\)"):
+        Mixing(gain_db=(0.0, -6.0))
 
 
 def test_crop_takes_what_two_chunks_need(caplog: pytest.LogCaptureFixture) -> None:
