@@ -127,7 +127,7 @@ def test_the_command(tmp_path: Path, classifier: NamedClassifier, capsys: pytest
     ]
     words += ["--json", str(tmp_path / "out.json")]
     assert main([*words, "--zeroed"]) == 0
-    assert "| two-step " in capsys.readouterr().out
+    assert " two-step |" in capsys.readouterr().out
     written = json.loads((tmp_path / "out.json").read_text())
     assert [row["decoding"] for row in written["rows"]] == ["1 step", "two-step", "network zeroed"]
     assert [row["sounds"] for row in written["rows"]] == [2, 2, 2]
