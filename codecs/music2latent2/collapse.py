@@ -34,9 +34,9 @@ class CollapseError(SoundloomError, RuntimeError):
     """A training was ended since its latents have collapsed."""
 
 
-def saturation(latents: Tensor) -> float:
-    """Share of the values of latents `[..., D]`, in -1 to 1, that are beyond 0.97 at either end."""
-    return float((latents.abs() > SATURATED).float().mean())
+def saturation(latents: Tensor) -> Tensor:
+    """Share of the values of latents `[..., D]`, in -1 to 1, that are beyond 0.97 at either end: a scalar."""
+    return (latents.abs() > SATURATED).float().mean()
 
 
 def effective_dimensions(latents: Tensor) -> float:
@@ -123,7 +123,7 @@ class CollapseGuard(lightning.Callback):
     def health(self) -> LatentHealth:
         """What the chunks seen last look like."""
         latents = torch.stack(list(self.seen))  # [n, S, D]
-        return LatentHealth(saturation(latents), effective_dimensions(latents), latents[0].numel())
+        return LatentHealth(float(saturation(latents)), effective_dimensions(latents), latents[0].numel())
 
     def collapsed(self, health: LatentHealth) -> bool:
         """Whether latents that look like this count as collapsed."""
@@ -139,7 +139,7 @@ class CollapseGuard(lightning.Callback):
     ) -> None:
         """Keep the latents of the step, and look at what was kept when it is time."""
         if isinstance(outputs, Mapping) and "latents" in outputs:
-            self.seen.extend(outputs["latents"].detach().float().cpu())
+            self.seen.extend(outputs["latents"].detach())
         step = trainer.global_step
         if len(self.seen) < 2 or step % self.every:
             return
