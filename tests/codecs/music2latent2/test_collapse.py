@@ -149,7 +149,7 @@ def test_a_tiny_stereo_training_keeps_its_latents_alive(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_a_stereo_training_of_some_hundred_steps_does_not_collapse(tmp_path: Path) -> None:
     guard = CollapseGuard(dimensions=8, after=100, every=50, patience=1)
-    part = train(tmp_path, 400, guard)
+    part = train(tmp_path, 250, guard)
     check_health(part, guard)
     half = STEREO.chunk_samples
     audio = noises(4, 2 * half)[..., : 2 * half - STEREO.edge]
