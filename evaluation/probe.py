@@ -105,9 +105,8 @@ def probe_clips(
         split, name = (recording.columns.get(key, "").strip().lower() for key in ("split", CLASS))
         if split in ("train", "test") and name not in ("", OTHER):
             found[name, split == "test"].append(recording)
-    names = sorted(
-        name for name, test in found if not test and all(len(found[name, t]) >= least[t] for t in (0, 1))
-    )
+    counts = {name: (len(found[name, False]), len(found[name, True])) for name, _ in list(found)}
+    names = sorted(name for name, (train, test) in counts.items() if train >= least[0] and test >= least[1])
     if len(names) < 2:
         raise ValueError(
             f"{len(names)} classes of {folder} have {least[0]} recordings to train and {least[1]} to test; a "

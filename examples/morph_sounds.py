@@ -12,7 +12,8 @@ from pathlib import Path
 
 import torch
 
-from soundloom import load_codec, write_audio
+from soundloom import write_audio
+from soundloom.codecs import Music2Latent2
 from soundloom.codecs.music2latent2.latent_arithmetic import average, interpolate, swap
 
 
@@ -33,7 +34,7 @@ def surf(seconds: float, sample_rate: int) -> torch.Tensor:
 def main(folder: Path) -> None:
     """Write what lies between a hum and a surf."""
     folder.mkdir(parents=True, exist_ok=True)
-    model = load_codec("music2latent2")
+    model = Music2Latent2.from_pretrained()  # "music2latent2", which ships
     rate = model.sample_rate
     sounds = [hum(3.0, rate), surf(3.0, rate)]
     samples = sounds[0].shape[-1]

@@ -22,7 +22,7 @@ from soundloom.codecs.music2latent2.collapse import (
 )
 from soundloom.codecs.music2latent2.consistency import NoiseLevels
 from soundloom.core.learning_rate_schedule import LearningRateSchedule
-from tests.codecs.music2latent2.test_training import TINY, module, tones
+from tests.codecs.music2latent2.tiny_training import TINY, module, tones
 
 # As the stereo recipe is made: what it begins with are principal components.
 STEREO = replace(TINY, channels=2, num_latents=4, envelope=True)

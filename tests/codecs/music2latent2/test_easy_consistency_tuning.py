@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader
 from soundloom.codecs.music2latent2.consistency import ConsistencyObjective, NoiseLevels, NoiseSchedule
 from soundloom.core.learning_rate_schedule import LearningRateSchedule
 from soundloom.recipes.resume import ResumableLoader, StepSeed
-from tests.codecs.music2latent2.test_training import TINY, module, tones
+from tests.codecs.music2latent2.tiny_training import TINY, module, tones
 
 ECT = NoiseLevels(schedule="ect", denoising=0.4, stages=3)
 

@@ -107,7 +107,9 @@ def test_what_a_table_keeps_for_tests_is_not_trained_on(files: Path) -> None:
     write("file_name,split\ntone.wav,test\nshort.flac,train\n")
     data = AudioDataModule([str(files)], segment_seconds=0.05, sample_rate=RATE)
     data.setup()
-    assert data.train_set.sources[0].names == ["silence.ogg", "short.flac"], "what names no split is taken"
+    (source,) = data.train_set.sources
+    assert isinstance(source, AudioFiles)
+    assert source.names == ["silence.ogg", "short.flac"], "what names no split is taken"
     data = AudioDataModule([str(files)], val_folders=[str(files)], segment_seconds=0.05, sample_rate=RATE)
     data.setup()
     assert len(data.val_set) == 3, "a folder for validation is taken as it is"
