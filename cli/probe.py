@@ -25,7 +25,7 @@ def run_probe(options: argparse.Namespace) -> None:
     """Describe all recordings, train the classifiers, and print the table."""
     from ..codecs import load_codec
     from ..core.files import check_file_destination
-    from ..evaluation.probe import probe_codecs, probe_table
+    from ..evaluation.linear_probe import probe_codecs, probe_table
     from ..evaluation.report import write_report
 
     if options.output is not None:

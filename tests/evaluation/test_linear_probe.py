@@ -12,7 +12,7 @@ from torch import Tensor
 
 from soundloom.cli import main
 from soundloom.core.audio import write_audio
-from soundloom.evaluation.probe import (
+from soundloom.evaluation.linear_probe import (
     balanced_accuracy,
     clip_vector,
     fit_linear,
