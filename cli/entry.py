@@ -24,6 +24,7 @@ from . import (
     generate,
     info,
     prepare,
+    probe,
     render,
     serve,
 )
@@ -35,7 +36,7 @@ from .training import TRAINING_COMMANDS, lightning
 
 FAMILIES = (
     *(generate, demo, serve, encode, decode, info),
-    *(evaluate, compare, compare_models, compare_latents, bench_codecs, draw),
+    *(evaluate, compare, compare_models, compare_latents, probe, bench_codecs, draw),
     *(prepare, augment, export, render, distil_text),
 )
 COMMANDS = {command.name: command for family in FAMILIES for command in family.COMMANDS}

@@ -125,6 +125,15 @@ def add_text_encoder(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_split(parser: argparse.ArgumentParser) -> None:
+    """--split: which sounds of a folder are measured, as its table says."""
+    parser.add_argument(
+        "--split",
+        metavar="NAME",
+        help="take only sounds whose row in metadata.csv has this in its column split, test for example",
+    )
+
+
 def add_part(parser: argparse.ArgumentParser) -> None:
     """--limit and --seconds: how much of a folder of sounds is measured."""
     add_count(parser, "--limit", None, "take only N sounds, spread evenly over the folder (default: all)")
