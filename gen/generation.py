@@ -16,6 +16,7 @@ from ..core.errors import ArgumentError, SoundloomError
 from ..core.progress import Progress
 from ..core.threads import is_small, one_thread
 from .model.lm import AudioLM
+from .origin import Origin
 from .sampling import guide
 from .settings import MAX_SECONDS, ROUNDING, Schedule, check_number
 from .text.encoder import TextStates
@@ -225,6 +226,7 @@ class Batch:
         codes: int64 `[B, K, T]`, filled by `steps`.
         steps: gives the number of complete frames after every step.
         generator: holds the cache; to be closed at the end.
+        origin: what is told of how they were made.
     """
 
     prompts: list[str]
@@ -232,6 +234,7 @@ class Batch:
     codes: Tensor
     steps: Iterator[int]
     generator: CodeGenerator
+    origin: Origin
 
     def run(self) -> Tensor:
         """All codes `[B, K, T]`; the cache's memory is given back, whatever happens."""
