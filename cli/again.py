@@ -31,7 +31,7 @@ def run_again(options: argparse.Namespace) -> None:
     if not record.samples:  # it was streamed: its own samples are what to compare with
         record = replace(record, samples=stored_samples(path) or "")
     target = _target(options.output, path, record.prompt or "")
-    suffix, told = target.suffix.lower(), record.samples.partition(" ")[0]
+    suffix, told = target.suffix.lower(), (record.samples.split() or ["", ""])[1]
     subtype = options.subtype or (told if told in SUBTYPES.get(suffix, ()) else None)
     check_destination(target, force=options.force, subtype=subtype)
     source = None if options.continue_from is None else read_sound(options.continue_from)

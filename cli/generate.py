@@ -86,7 +86,7 @@ def add_generate_arguments(parser: argparse.ArgumentParser) -> None:
     add_quiet(parser)
 
 
-def run_generate(options: argparse.Namespace) -> int | None:
+def run_generate(options: argparse.Namespace) -> None:
     """Check where the sounds go, make them, write them, and say what was made."""
     ways = {"PROMPT": bool(options.prompts), "--batch": options.batch, "--again": options.again}
     if sum(bool(way) for way in ways.values()) != 1:
@@ -96,10 +96,12 @@ def run_generate(options: argparse.Namespace) -> int | None:
             f'{given}); a sound of the model\'s choice is the prompt ""'
         )
     if options.again:
-        return run_again(options)
+        run_again(options)
+        return
     options.model = options.model or DEFAULT_MODEL
     if options.batch:
-        return run_table(options)
+        run_table(options)
+        return
     files = _destinations(options)
     settings = chosen_settings(options)
     source = None if options.continue_from is None else read_sound(options.continue_from)
@@ -111,7 +113,7 @@ def run_generate(options: argparse.Namespace) -> int | None:
             summary = _stream(model, options, common | {"progress": progress})
         if not options.quiet:
             print(f"(standard output)  {summary}", file=sys.stderr)
-        return None
+        return
     if settings.candidates > 1:
         from ..evaluation.scorer import ClassifierScorer
 
@@ -139,7 +141,6 @@ def run_generate(options: argparse.Namespace) -> int | None:
                 if not options.quiet:
                     say(f"{files[done]}  {summary}")
                 done += 1
-    return None
 
 
 def part_of(bar: Progress, number: int, count: int) -> Progress:

@@ -138,7 +138,7 @@ class Table:
 
         self._options, self._model, self._folder = options, model, folder
         self._manifest: Manifest = Manifest(folder)
-        self._output = {"model": model.name, "weights": weights_of(model)()}
+        self._output: dict[str, Any] = {"model": model.name, "weights": weights_of(model)()}
         self._output |= {
             name: getattr(options, name) for name in ("sample_rate", "loudness", "subtype", "metadata")
         }

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import soundfile
+from torch import Tensor
 
+from .audio import WRITE_BLOCK
+from .audio_blocks import to_pcm
 from .filenames import native
 from .sound_reader import open_sound
 from .sound_tags import printable, read_tags
@@ -101,14 +105,36 @@ def describe_sound(path: Path) -> SoundDescription:
     )
 
 
-def stored_samples(path: Path) -> str | None:
-    """Subtype and SHA-256 of the samples in a file, little-endian and interleaved, as `Record.samples`.
+def samples_digest(samples: Tensor, container: str, subtype: str) -> str:
+    """What `stored_samples` gives for a file of samples float `[C, N]`, rounded as libsndfile does.
+
+    Args:
+        samples: within -1 to 1.
+        container: "WAV" or "FLAC", which round differently; of other formats it is the samples themselves.
+        subtype: a key of `_KINDS`.
+    """
+    if container == "WAV" and subtype in _KINDS:
+        return f"WAV {subtype} {hashlib.sha256(to_pcm(samples, subtype)).hexdigest()}"
+    if container != "FLAC":
+        return f"RAW FLOAT {hashlib.sha256(to_pcm(samples, 'FLOAT')).hexdigest()}"
+    buffer = io.BytesIO()
+    with soundfile.SoundFile(buffer, "w", 44100, len(samples), subtype, format="FLAC") as file:
+        for block in samples.split(WRITE_BLOCK, dim=-1):
+            file.write(block.T.contiguous().numpy())
+    buffer.seek(0)
+    digest = stored_samples(buffer)
+    assert digest is not None
+    return digest
+
+
+def stored_samples(source: Path | io.BytesIO) -> str | None:
+    """Format, subtype and SHA-256 of the samples in a file, little-endian and interleaved.
 
     None where they are not stored as they were: lossy formats, other encodings, unreadable files.
     """
     digest = hashlib.sha256()
     try:
-        with soundfile.SoundFile(native(path)) as file:
+        with soundfile.SoundFile(native(source) if isinstance(source, Path) else source) as file:
             kind = _KINDS.get(file.subtype)
             if kind is None:
                 return None
@@ -117,6 +143,6 @@ def stored_samples(path: Path) -> str | None:
                 if file.subtype == "PCM_24":
                     data = data.reshape(-1, 1).view(np.uint8)[:, 1:]
                 digest.update(data.tobytes())
-            return f"{file.subtype} {digest.hexdigest()}"
+            return f"{file.format} {file.subtype} {digest.hexdigest()}"
     except soundfile.SoundFileError:
         return None

@@ -10,8 +10,9 @@ import torch
 
 from ..core.errors import ArgumentError
 from ..core.progress import Progress
+from ..core.sound_description import samples_digest
 from .continuation import AudioSource
-from .origin import MAX_ROWS, Record, samples_hash
+from .origin import MAX_ROWS, Record
 from .settings import OPTIONS, GenerationSettings
 
 if TYPE_CHECKING:
@@ -112,7 +113,7 @@ def make_again(
         )
     for change, value in record.changes.items():  # in the order in which they were made
         found = found.resampled(int(value)) if change == "sample_rate" else found.at_loudness(float(value))
-    if record.samples and samples_hash(found.row(0), record.samples.split()[0]) != record.samples:
+    if record.samples and samples_digest(found.row(0), *record.samples.split()[:2]) != record.samples:
         raise ArgumentError(
             f"{name} could not be made again to the last bit: {_differences(record, told)}. {_anew(record)}"
         )

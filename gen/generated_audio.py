@@ -10,9 +10,10 @@ from typing import Any, Self
 
 from torch import Tensor
 
-from ..core.audio import Audio, check_destination, check_subtype
+from ..core.audio import WRITE_FORMATS, Audio, check_destination, check_subtype
+from ..core.sound_description import samples_digest
 from ..core.sound_tags import Tags
-from .origin import Origin, Record, now, samples_hash, saved_settings
+from .origin import Origin, Record, now, saved_settings
 
 
 @dataclass(eq=False)
@@ -77,16 +78,17 @@ class GeneratedAudio(Audio):
             metadata: tell how the sound was made; without, only that it was generated, and by what.
         """
         check_destination(path, force=force, subtype=subtype)
-        told = self.record(index, check_subtype(Path(path).suffix.lower(), subtype))
-        told = told if metadata else told.without_prompt()
+        told = self.record(index) if metadata else Record(model=self.origin.model if self.origin else "")
+        if metadata:
+            suffix = Path(path).suffix.lower()
+            container, subtype = WRITE_FORMATS[suffix][0], check_subtype(suffix, subtype)
+            samples = self.row(index).detach().cpu()
+            told = replace(told, samples=samples_digest(samples, container, subtype))
         return super().save(path, index, force, subtype=subtype, tags=told.tags() | dict(tags or {}))
 
-    def record(self, index: int = 0, subtype: str | None = None) -> Record:
-        """What is to be told of one sound, in a file of a subtype; without one, nothing of its samples."""
-        samples = self.row(index)
+    def record(self, index: int = 0) -> Record:
+        """What is to be told of one sound, but for its samples."""
         about: dict[str, Any] = {"date": now()}
-        if subtype is not None:
-            about["samples"] = samples_hash(samples, subtype)
         if self.prompts:
             about |= {"prompt": self.prompts[index]}
         if self.seeds:

@@ -22,7 +22,6 @@ import torch
 from torch import Tensor, nn
 
 from ..codecs.weights_hash import weights_hash
-from ..core.audio_blocks import to_pcm
 from ..core.errors import ArgumentError
 from ..core.hub import CODEC_NAME
 from ..core.sound_tags import GENERATED, MAX_TAG_BYTES
@@ -127,7 +126,7 @@ class Record:
         continues: digits of the codes that it goes on from; "" for none.
         streamed: as of an `Origin`.
         changes: what was done to the sound afterwards, in order: "sample_rate" in Hz, "loudness" in LUFS.
-        samples: subtype of the file and the SHA-256 of its samples, "PCM_16 0123…"; lossy formats: FLOAT.
+        samples: see `samples_digest`.
         date: when the sound was made.
     """
 
@@ -218,10 +217,11 @@ def _json(content: Mapping[str, Any]) -> str:
     return json.dumps(content, ensure_ascii=False, separators=(",", ":"))
 
 
+_SAMPLES = re.compile(r"(WAV (PCM_(16|24|32)|FLOAT)|FLAC PCM_(16|24)|RAW FLOAT) [0-9a-f]{64}")
 # Of each name in the JSON, what its value has to be.
 _CHECKS: dict[str, Callable[[Any], bool]] = {
     **dict.fromkeys(("by", "model", "weights", "prompt", "continues", "date"), lambda v: isinstance(v, str)),
-    "samples": lambda v: isinstance(v, str) and bool(re.fullmatch(r"[A-Z]+(_\d+)? [0-9a-f]{64}", v)),
+    "samples": lambda v: isinstance(v, str) and bool(_SAMPLES.fullmatch(v)),
     "seed": lambda v: type(v) is int and v >= 0,
     "beside": lambda v: type(v) is int and v >= 0,
     "settings": lambda v: isinstance(v, dict),
@@ -262,12 +262,6 @@ def saved_settings(settings: GenerationSettings, prompt_index: int) -> dict[str,
             value = "function" if callable(value) else list(value) if isinstance(value, tuple) else value
         found[each.name] = value
     return found
-
-
-def samples_hash(samples: Tensor, subtype: str) -> str:
-    """Tell sounds `[C, N]` apart by the samples that a file of a subtype holds: subtype and SHA-256."""
-    kind = subtype if subtype in ("PCM_16", "PCM_24", "PCM_32") else "FLOAT"
-    return f"{kind} {hashlib.sha256(to_pcm(samples.detach().cpu(), kind)).hexdigest()}"
 
 
 def now() -> str:

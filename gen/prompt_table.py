@@ -235,7 +235,8 @@ def _named(row: TableRow, file: Any, taken: dict[str, str], subtype: str | None)
     """The row with its files; `taken` are those of the rows before, and gets these."""
     count = row.settings.num_samples
     if file is None:
-        stem, number, files = slug(row.prompt), 0, []
+        files: list[Path] = []
+        stem, number = slug(row.prompt), 0
         while len(files) < count:
             number += 1
             path = Path(f"{stem}.wav" if number == 1 else f"{stem}-{number}.wav")
