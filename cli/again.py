@@ -27,18 +27,18 @@ def run_again(options: argparse.Namespace) -> None:
     _refuse_others(options)
     path = check_source(options.again, "sound file")
     tags = _tags(path)
-    record = check_record(Record.read(tags, str(path)), str(path))
+    record = told = check_record(Record.read(tags, str(path)), str(path))
     if not record.samples:  # it was streamed: its own samples are what to compare with
         record = replace(record, samples=stored_samples(path) or "")
     target = _target(options.output, path, record.prompt or "")
-    suffix, told = target.suffix.lower(), (record.samples.split() or ["", ""])[1]
-    subtype = options.subtype or (told if told in SUBTYPES.get(suffix, ()) else None)
+    suffix, kept = target.suffix.lower(), (record.samples.split() or ["", ""])[1]
+    subtype = options.subtype or (kept if kept in SUBTYPES.get(suffix, ()) else None)
     check_destination(target, force=options.force, subtype=subtype)
     source = None if options.continue_from is None else read_sound(options.continue_from)
     model = _model(options, record.model, str(path))
     with progress_bar(enabled=not options.quiet, desc="generating", unit="frames") as progress:
         audio = make_again(record, model, name=str(path), continue_from=source, progress=progress)
-    audio.save(target, force=options.force, subtype=subtype, tags=tags, metadata=options.metadata)
+    audio.save(target, force=options.force, subtype=subtype, tags=told.tags() | tags)
     if not options.quiet:
         how = "the same samples" if record.samples else "nothing to compare it with in the file"
         say(f"{printable(str(target))}  {audio.duration:.2f} s, seed {record.seed}, {how}")

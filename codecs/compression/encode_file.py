@@ -97,7 +97,8 @@ def encode_file(
     with open_sound(source, raw, allow_truncated=allow_truncated) as sound:
         if sound.length == 0:
             raise AudioError(f"{sound.name} holds 0 samples; use a file that is not empty")
-        tags = {} if sound.pipe or raw is not None else read_tags(source)
+        tags = {} if sound.pipe or raw is not None or to_ecdc else read_tags(source)
+        tags.pop("software", None)  # it tells of the file, not of the sound
         tags = tags if metadata else generated_mark(tags)
         count = 0
 
