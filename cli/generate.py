@@ -254,7 +254,8 @@ def _stream(model: AudioGen, options: argparse.Namespace, common: dict[str, Any]
     with standard_output() as stream:
         for chunk in chunks:
             if wav is None:  # the first chunk tells the seed, which stands before the samples
-                told = chunk.record() if options.metadata else chunk.record().without_prompt()
+                told = chunk.record(weights=False)  # that would keep the listener waiting
+                told = told if options.metadata else told.without_prompt()
                 wav = PipeWriter(
                     stream,
                     sample_rate=rate,

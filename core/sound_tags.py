@@ -1,8 +1,8 @@
 """Tags of sound files: title, artist, comment and their like, read from any file and written to any format.
 
 They are the ten that libsndfile knows by name. FLAC and Ogg hold them as Vorbis comments, which libsndfile
-reads and writes; wav files as a LIST chunk of the kind INFO, of which libsndfile loses long ones; mp3 files
-as ID3v2, which libsndfile writes in Latin-1 only. The last two are therefore written here.
+reads and writes; wav files as a LIST chunk of the kind INFO, of which it does not read texts of more than 2
+kB; mp3 files as ID3v2, which it writes in Latin-1 only. The last two are therefore written here.
 
 What a file says is another's word: it is cut to a size, and shown with `printable`.
 """

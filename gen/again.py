@@ -103,14 +103,13 @@ def make_again(
         )
     found = _generate(record, model, settings, continue_from, progress)
     told = found.record(0)
-    if (told.weights, told.continues) != (record.weights, record.continues):
-        other = told.weights != record.weights
+    if record.weights and told.weights != record.weights:
         raise ArgumentError(
             f"{name} was made by {_named(record)}, and this is {_named(told)}: another model makes another "
             f"sound. {_anew(record)}"
-            if other
-            else f"{name} went on from another sound than the one given, or from a changed one"
         )
+    if told.continues != record.continues:
+        raise ArgumentError(f"{name} went on from another sound than the one given, or from a changed one")
     for change, value in record.changes.items():  # in the order in which they were made
         found = found.resampled(int(value)) if change == "sample_rate" else found.at_loudness(float(value))
     if record.samples and samples_digest(found.row(0), *record.samples.split()[:2]) != record.samples:

@@ -86,8 +86,13 @@ class GeneratedAudio(Audio):
             told = replace(told, samples=samples_digest(samples, container, subtype))
         return super().save(path, index, force, subtype=subtype, tags=told.tags() | dict(tags or {}))
 
-    def record(self, index: int = 0) -> Record:
-        """What is to be told of one sound, but for its samples."""
+    def record(self, index: int = 0, *, weights: bool = True) -> Record:
+        """What is to be told of one sound, but for its samples.
+
+        Args:
+            index: of the sound in the batch.
+            weights: tell which they are, for which large models take seconds the first time.
+        """
         about: dict[str, Any] = {"date": now()}
         if self.prompts:
             about |= {"prompt": self.prompts[index]}
@@ -104,7 +109,7 @@ class GeneratedAudio(Audio):
         return Record(
             **about,
             model=origin.model,
-            weights=origin.weights(),
+            weights=origin.weights() if weights else "",
             settings=saved_settings(origin.settings, row // each),
             beside=len(origin.seeds) - 1,
             continues=origin.continues[row // each] if origin.continues else "",

@@ -159,11 +159,11 @@ class Record:
 
     def told(self) -> dict[str, Any]:
         """What is known, ready for JSON."""
-        found = asdict(self)
+        unsaid: dict[str, tuple[Any, ...]] = {"prompt": (None,), "seed": (None,)}
         return {
             name: value
-            for name, value in found.items()
-            if value not in (None, "", {}) and (name, value) != ("beside", 0)
+            for name, value in asdict(self).items()
+            if value not in unsaid.get(name, (None, "", {}, 0))
         }
 
     def without_prompt(self) -> Record:

@@ -46,7 +46,7 @@ def pack_tags(tags: Mapping[str, str], source: str) -> dict[str, str]:
         pieces = [text[start : start + PIECE] for start in range(0, len(text), PIECE)]
         if len(pieces) <= MAX_PIECES and len(content) <= MAX_INFLATED:
             return {f"tags_{number:02}": piece for number, piece in enumerate(pieces)}
-        longest = max(kept, key=lambda name: len(kept[name]))
+        longest = max(kept, key=lambda name: len(kept[name].encode()))
         del kept[longest]
         logger.warning("%s: the tag %s, which a .loom file has no room for, was left out", source, longest)
     return {}
