@@ -47,7 +47,7 @@ def run_again(options: argparse.Namespace) -> None:
 def _refuse_others(options: argparse.Namespace) -> None:
     """Raise CommandError if something is asked for that the file decides."""
     flags = {name: getattr(options, name) != option.default for name, option in OPTIONS.items()}
-    others = ("guidance_end", "loudness", "sample_rate")
+    others = ("guidance_end", "loudness", "sample_rate", "watermark")
     flags |= {name: getattr(options, name) is not None for name in others}
     flags |= {"stream": options.stream, "no_metadata": not options.metadata}
     if given := [f"--{name.replace('_', '-')}" for name, used in flags.items() if used]:

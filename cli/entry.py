@@ -16,6 +16,7 @@ from . import (
     compare_models,
     decode,
     demo,
+    detect,
     distil_text,
     draw,
     encode,
@@ -34,7 +35,7 @@ from .terminal import show_any_name
 from .training import TRAINING_COMMANDS, lightning
 
 FAMILIES = (
-    *(generate, demo, encode, decode, info, test),
+    *(generate, demo, encode, decode, info, test, detect),
     *(evaluate, compare, compare_models, compare_latents, bench_codecs, draw),
     *(prepare, augment, export, render, distil_text),
 )

@@ -78,6 +78,11 @@ def add_generate_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="instead of prompts: make this sound again, to the last bit, from what its tags say",
     )
+    parser.add_argument(
+        "--watermark",
+        metavar="FOLDER",
+        help="put AudioSeal's watermark into the sound, with the weights in FOLDER (generator_base.pth)",
+    )
     add_metadata(
         parser, "write neither prompt nor seed into the tags, only that the sound was generated, and by what"
     )
@@ -175,8 +180,10 @@ def _destinations(options: argparse.Namespace) -> list[Path]:
         )
     if options.stream and options.loudness is not None:
         raise CommandError("the loudness of a sound is known at its end: leave out --stream, or --loudness")
-    if options.stream and options.sample_rate is not None:
-        raise CommandError("--stream sends the model's own sample rate: leave out --stream, or --sample-rate")
+    for name in ("sample_rate", "watermark"):
+        if options.stream and getattr(options, name) is not None:
+            flag = f"--{name.replace('_', '-')}"
+            raise CommandError(f"--stream sends the model's sound as it comes: leave out --stream, or {flag}")
     if options.stream and options.candidates > 1:
         raise CommandError("--candidates chooses among finished sounds: leave out --stream, or --candidates")
     if sys.stdout.isatty():

@@ -140,7 +140,8 @@ class Table:
         self._manifest: Manifest = Manifest(folder)
         self._output: dict[str, Any] = {"model": model.name, "weights": weights_of(model)()}
         self._output |= {
-            name: getattr(options, name) for name in ("sample_rate", "loudness", "subtype", "metadata")
+            name: getattr(options, name)
+            for name in ("sample_rate", "loudness", "watermark", "subtype", "metadata")
         }
         self._scorer: Any = None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from ..core.audio import Audio
     from ..gen.generated_audio import GeneratedAudio
     from ..gen.pipeline import AudioGen
+    from ..gen.watermark import Watermark
 
 
 def chosen_settings(options: argparse.Namespace) -> GenerationSettings:
@@ -28,6 +30,8 @@ def chosen_settings(options: argparse.Namespace) -> GenerationSettings:
         from ..core.samples import check_rate
 
         check_rate(options.sample_rate)
+    if options.watermark is not None:
+        loaded_watermark(options.watermark)
     chosen = {name: getattr(options, name) for name in OPTIONS}
     # Whether guidance moves from the model's own value shows when that is known.
     return GenerationSettings(**chosen | ({} if options.guidance_end is None else {"guidance_scale": None}))
@@ -44,10 +48,22 @@ def with_guidance_end(
 
 
 def finish(audio: GeneratedAudio, options: argparse.Namespace) -> GeneratedAudio:
-    """What --sample-rate and --loudness ask for, in this order: a limiter ends each."""
+    """What --sample-rate, --loudness and --watermark ask for, in this order: a limiter ends each."""
     if options.sample_rate is not None and options.sample_rate != audio.sample_rate:
         audio = audio.resampled(options.sample_rate)
-    return audio if options.loudness is None else audio.at_loudness(options.loudness)
+    if options.loudness is not None:
+        audio = audio.at_loudness(options.loudness)
+    if options.watermark is not None:
+        audio = audio.watermarked(loaded_watermark(options.watermark))
+    return audio
+
+
+@functools.cache
+def loaded_watermark(folder: str) -> Watermark:
+    """AudioSeal with the weights in a folder."""
+    from ..gen.watermark import Watermark
+
+    return Watermark(folder)
 
 
 def read_sound(path: str) -> Audio:

@@ -46,6 +46,11 @@ def check_record(record: Record | None, name: str) -> Record:
             f"{name} was made with a guidance that a function gave, which tags cannot hold: call "
             "AudioGen.generate with that function again"
         )
+    if "watermark" in record.changes:
+        raise ArgumentError(
+            f"{name} has a watermark, which is no part of what its tags hold: generate it anew with "
+            f"--watermark. {_anew(record)}"
+        )
     settings_of(record, name)
     return record
 

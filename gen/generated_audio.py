@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from torch import Tensor
 
@@ -14,6 +14,9 @@ from ..core.audio import WRITE_FORMATS, Audio, check_destination, check_subtype
 from ..core.sound_description import samples_digest
 from ..core.sound_tags import Tags
 from .origin import Origin, Record, now, saved_settings
+
+if TYPE_CHECKING:
+    from .watermark import Watermark
 
 
 @dataclass(eq=False)
@@ -56,6 +59,11 @@ class GeneratedAudio(Audio):
 
     def resampled(self, sample_rate: int) -> Self:
         return replace(super().resampled(sample_rate), changes={**self.changes, "sample_rate": sample_rate})
+
+    def watermarked(self, watermark: Watermark) -> Self:
+        """The same sounds with a watermark, see `Watermark.put`; tags are not enough to make them again."""
+        samples = watermark.put(self.samples, self.sample_rate)
+        return replace(self, samples=samples, changes={**self.changes, "watermark": 1})
 
     def save(
         self,

@@ -228,7 +228,7 @@ _CHECKS: dict[str, Callable[[Any], bool]] = {
     "runtime": lambda v: isinstance(v, dict),
     "changes": lambda v: (
         isinstance(v, dict)
-        and set(v) <= {"sample_rate", "loudness"}
+        and set(v) <= {"sample_rate", "loudness", "watermark"}
         and all(type(number) in (int, float) for number in v.values())
     ),
     "batch": lambda v: (

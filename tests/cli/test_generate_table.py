@@ -56,7 +56,7 @@ def test_a_sound_for_every_row(jobs: int, tmp_path: Path, capsys: pytest.Capture
     assert "3 rows made, 0 kept, 0 failed" in capsys.readouterr().out
     run("generate", "a dog", "--seed", 1, "--duration", 0.2, "-o", "alone.wav", "-q")
     assert (soundfile.read("alone.wav")[0] == soundfile.read("out/dog.wav")[0]).all()
-    assert run("generate", "--again", "out/weather/rain.flac", "-o", "again.flac") == 0
+    assert run("generate", "--again", "out/weather/rain.flac", "-o", "again.flac", "--model", "foley") == 0
     assert Path("again.flac").read_bytes() == Path("out/weather/rain.flac").read_bytes()
 
 
@@ -197,7 +197,7 @@ def test_links_do_not_lead_out(tmp_path: Path, capsys: pytest.CaptureFixture[str
     ("words", "part"),
     [
         (("--batch", "gone.csv", "-o", "out"), "no such file: gone.csv"),
-        (("--batch", "."), "is a folder"),
+        (("--batch", ".", "-o", "out"), "is a folder"),
         (("--batch", "t.csv"), "name it with -o"),
         (("--batch", "t.csv", "-o", "t.csv"), "t.csv is a file"),
         (("--batch", "t.csv", "-o", "out", "a dog"), "one of the three (given: PROMPT and --batch)"),
