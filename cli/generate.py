@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from ..core.progress import Progress
 from ..core.slug import slug
 from ..gen.settings import OPTIONS
-from .again import run_again
 from .command import Command, CommandError
+from .generate_again import run_again
 from .generate_table import add_table_arguments, run_table
 from .generation_options import chosen_settings, finish, read_sound, with_guidance_end
 from .options import (
