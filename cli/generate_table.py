@@ -158,16 +158,16 @@ class Table:
         there = [file for file in row.files if (self._folder / file).exists()]
         for file in row.files:
             if not (self._folder / file).parent.resolve().is_relative_to(self._folder.resolve()):
-                why = f"{row.source}: {file}: its folder is a link that leads out of {self._folder}"
-                return Job(row, Failure(row.source, why))
+                out = f"{row.source}: {file}: its folder is a link that leads out of {self._folder}"
+                return Job(row, Failure(row.source, out))
         outdated = {
             file: why
             for file in there
-            if (why := self._manifest.outdated(file, request_of(row, file, self._output))) is not None
+            if (why := self._manifest.outdated(file, request_of(row, file, self._output)))
         }
         if outdated and not self._options.force:
-            file, why = next(iter(outdated.items()))
-            return Job(row, refused(row, file, why))
+            file, reason = next(iter(outdated.items()))
+            return Job(row, refused(row, file, reason))
         return None if len(there) == len(row.files) and not outdated else Job(row)
 
     def make(self, job: Job, advance: Advance) -> list[str]:
