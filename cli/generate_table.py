@@ -58,6 +58,7 @@ def run_table(options: argparse.Namespace) -> None:
     from ..core.failures import Failure, said
     from ..core.run_jobs import run_jobs
     from ..core.sound_tags import printable
+    from ..gen.table_manifest import MANIFEST
 
     folder = _folder(options)
     rows = _rows(options)
@@ -86,12 +87,9 @@ def run_table(options: argparse.Namespace) -> None:
         outcomes = run_jobs(todo, table.make, workers=options.jobs, progress=advance, done=done)
     failed = sum(isinstance(outcome, Failure) for outcome in outcomes)
     if not options.quiet:
-        say(f"{len(outcomes) - failed} rows made, {kept} kept, {failed} failed; {folder / MANIFEST_NAME}")
+        say(f"{len(outcomes) - failed} rows made, {kept} kept, {failed} failed; {folder / MANIFEST}")
     if failed:
         raise CommandError(f"{failed} of {len(rows)} rows could not be done, see above")
-
-
-MANIFEST_NAME = "manifest.jsonl"
 
 
 def _folder(options: argparse.Namespace) -> Path:
