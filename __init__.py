@@ -8,6 +8,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from .core.errors import ArgumentError, ModelError, ModelNotFoundError, SoundloomError
+from .core.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from . import codecs as codecs
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from .evaluation.scorer import ClassifierScorer
     from .gen import AudioGen, Engine, GeneratedAudio, GenerationCancelled, GenerationSettings
 
-__version__ = "0.1.0"
 
 _LAZY = {
     "Audio": ".codecs",

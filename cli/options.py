@@ -146,6 +146,22 @@ def add_part(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_metadata(parser: argparse.ArgumentParser, help: str) -> None:
+    """--no-metadata."""
+    parser.add_argument("--no-metadata", dest="metadata", action="store_false", help=help)
+
+
+def add_subtype(parser: argparse.ArgumentParser) -> None:
+    """--subtype, of sounds that are written."""
+    parser.add_argument(
+        "--subtype",
+        type=str.upper,
+        metavar="NAME",
+        help="encoding of the samples, as libsndfile calls it: PCM_16, PCM_24, PCM_32 or FLOAT in .wav, "
+        "PCM_16 or PCM_24 in .flac (default: PCM_16)",
+    )
+
+
 def add_quiet(parser: argparse.ArgumentParser, help: str = "no progress bar, no summary") -> None:
     """-q, --quiet."""
     parser.add_argument("-q", "--quiet", action="store_true", help=help)

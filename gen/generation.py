@@ -16,6 +16,7 @@ from ..core.errors import ArgumentError, SoundloomError
 from ..core.progress import Progress
 from ..core.threads import is_small, one_thread
 from .model.lm import AudioLM
+from .origin import Origin
 from .sampling import Sampler, guide
 from .settings import MAX_SECONDS, ROUNDING, Schedule, check_number
 from .text.encoder import TextStates
@@ -275,6 +276,7 @@ class Batch:
         stride: frames from window to window.
         sampler: draws the tokens.
         generator: holds the cache; to be closed at the end.
+        origin: what is told of how they were made.
         progress: see `CodeGenerator.generate`.
     """
 
@@ -285,6 +287,7 @@ class Batch:
     stride: int
     sampler: Sampler
     generator: CodeGenerator
+    origin: Origin
     progress: Progress | None = None
 
     def steps(self) -> Iterator[int]:
@@ -304,7 +307,7 @@ class Prepared:
     """Rows that can be generated: checked, their texts encoded, nothing allocated yet.
 
     Attributes:
-        prompts, seeds, stride, sampler: as of `Batch`.
+        prompts, seeds, stride, sampler, origin: as of `Batch`.
         lm: the language model.
         text, negative, guidance_scale, attend_padding, max_frames: as of `CodeGenerator`.
         frames: T.
@@ -323,6 +326,7 @@ class Prepared:
     max_frames: int
     frames: int
     known: Tensor | None
+    origin: Origin
 
     def start(self, progress: Progress | None = None, cancel: Cancel | None = None) -> Batch:
         """Allocate the memory; see `CodeGenerator`."""
@@ -344,5 +348,6 @@ class Prepared:
             stride=self.stride,
             sampler=self.sampler,
             generator=generator,
+            origin=self.origin,
             progress=progress,
         )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from numbers import Real
 from pathlib import Path
 from typing import Any, Self
@@ -27,6 +28,7 @@ from .generated_audio import GeneratedAudio
 from .generation import Batch, Cancel, Prepared, plan_windows
 from .loading import Parts, load_parts, save_parts
 from .model.lm import AudioLM
+from .origin import Origin, model_name
 from .rerank import Scorer, best_rows
 from .sampling import Sampler, row_seeds
 from .settings import MAX_SECONDS, GenerationSettings, check_guidance, check_integer
@@ -49,6 +51,7 @@ class AudioGen:
         extend_stride: seconds from the start of one window to the next in longer sounds.
         guidance_scale, top_k: what `generate` uses where its settings are None.
         codec_name: how `save_pretrained` refers to the codec; without it, it stores the codec itself.
+        name: what tags of sounds call the model.
 
     Raises:
         ValueError: the parts do not fit together.
@@ -65,6 +68,7 @@ class AudioGen:
         guidance_scale: float = 3.0,
         top_k: int = DEFAULT_TOP_K,
         codec_name: str | None = None,
+        name: str = "",
     ) -> None:
         if text_encoder.dim != lm.text_dim:
             raise ModelError(
@@ -84,6 +88,7 @@ class AudioGen:
         self.guidance_scale = guidance_scale
         self.top_k = top_k
         self.codec_name = codec_name
+        self.name = name
 
     @classmethod
     def from_pretrained(
@@ -130,7 +135,8 @@ class AudioGen:
             revision=revision,
             local_files_only=local_files_only,
         )
-        return cls(parts.lm, parts.text_encoder, parts.codec, **(parts.settings | settings)).to(device)
+        settings = {"name": model_name(name)} | parts.settings | settings
+        return cls(parts.lm, parts.text_encoder, parts.codec, **settings).to(device)
 
     def save_pretrained(
         self,
@@ -259,6 +265,7 @@ class AudioGen:
         with torch.inference_mode():
             known = encode_source(continue_from, self.codec, self.lm)
             batch = self.prepare(texts, frames, chosen, known).start(progress, cancel)
+        batch.origin = replace(batch.origin, streamed=(first_chunk_seconds, chunk_seconds))
         return self._stream(batch, first, size)
 
     @torch.inference_mode()
@@ -356,6 +363,7 @@ class AudioGen:
             max_frames=max_frames,
             frames=frames,
             known=known,
+            origin=Origin.of(self, settings, seeds, known),
         )
 
     def decode_result(self, batch: Batch, rerank: Scorer | None, candidates: int) -> GeneratedAudio:
@@ -371,5 +379,10 @@ class AudioGen:
         """Samples `[B, C, n]` and codes `[B, K, t]` of a batch as what callers get."""
         with torch.inference_mode(False):  # so that the result can be used in training
             return GeneratedAudio(
-                samples.clone(), self.codec.sample_rate, codes.clone(), batch.seeds, batch.prompts
+                samples.clone(),
+                self.codec.sample_rate,
+                codes.clone(),
+                batch.seeds,
+                batch.prompts,
+                origin=batch.origin,
             )
