@@ -14,6 +14,7 @@ from . import (
     compare,
     compare_latents,
     compare_models,
+    convert,
     decode,
     demo,
     distil_text,
@@ -35,7 +36,7 @@ from .training import TRAINING_COMMANDS, lightning
 FAMILIES = (
     *(generate, demo, encode, decode, info),
     *(evaluate, compare, compare_models, compare_latents, bench_codecs, draw),
-    *(prepare, augment, export, render, distil_text),
+    *(prepare, augment, export, convert, render, distil_text),
 )
 COMMANDS = {command.name: command for family in FAMILIES for command in family.COMMANDS}
 EXAMPLES = """\

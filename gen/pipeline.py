@@ -27,6 +27,7 @@ from .generated_audio import GeneratedAudio
 from .generation import Batch, Cancel, CodeGenerator, plan_windows
 from .loading import Parts, load_parts, save_parts
 from .model.lm import AudioLM
+from .model.schemes import for_device
 from .rerank import Scorer, best_rows
 from .sampling import Sampler, row_seeds
 from .settings import MAX_SECONDS, GenerationSettings, check_guidance, check_integer
@@ -93,6 +94,7 @@ class AudioGen:
         text_encoder: str | os.PathLike[str] | TextEncoder | None = None,
         codec: str | os.PathLike[str] | Codec | None = None,
         dtype: torch.dtype = torch.float32,
+        quantization: str | None = None,
         device: torch.device | str = "cpu",
         revision: str | None = None,
         local_files_only: bool = False,
@@ -111,6 +113,10 @@ class AudioGen:
             codec: another one than the model names: folder, bundled name, hub id or codec.
             dtype: of the language model's weights, for example torch.bfloat16 for half the memory; text
                 encoder and codec stay float32.
+            quantization: how the language model's weights are kept in memory and multiplied: "bf16", "int8"
+                or "int4" (the last two on CPUs only; fewer bytes are a faster step, int4 rounds audibly);
+                "auto": the fastest of float32, bf16 and int8 here, measured once for each size of model on
+                this machine and remembered in the cache folder; None: as the folder is stored, else float32.
             device: where everything runs.
             revision: of a hub model.
             local_files_only: never go online.
@@ -118,15 +124,18 @@ class AudioGen:
                 `top_k`.
 
         Raises:
-            ValueError: no such model (the nearest names are listed), or a damaged file (named).
+            ValueError: no such model (the nearest names are listed), or a damaged file (named); a
+                quantization that is not known, not possible here, or not that of a quantized folder.
             FileNotFoundError: the folder is incomplete; the missing file is named.
             OSError: the hub or the text encoder cannot be reached, or the cache cannot be written.
         """
+        quantization = for_device(quantization, torch.device(device), dtype)
         parts = load_parts(
             name,
             text_encoder=text_encoder,
             codec=codec,
             dtype=dtype,
+            quantization=quantization,
             revision=revision,
             local_files_only=local_files_only,
         )
@@ -137,6 +146,7 @@ class AudioGen:
         folder: str | os.PathLike[str],
         *,
         weights: str = "float",
+        quantization: str | None = None,
         max_shard_bytes: int = MAX_SHARD_BYTES,
     ) -> None:
         """Write a folder that `from_pretrained` reads: config.json, lm/, text_encoder/, perhaps codec/.
@@ -144,8 +154,14 @@ class AudioGen:
         Args:
             folder: made if it does not exist.
             weights: "float" stores the language model as it is, "int8" with one scale a row, a quarter of the
-                size of float32; the loaded model then runs with the rounded weights.
+                size of float32; the loaded model then runs with the rounded weights, as float32.
+            quantization: "bf16", "int8" or "int4" stores it as it then runs, see `from_pretrained`; the
+                folder is loaded without ever being float32.
             max_shard_bytes: size of the largest weight file.
+
+        Raises:
+            ValueError: a choice is not known, or the language model is quantized already.
+            OSError: the folder cannot be written.
         """
         settings = {
             "max_seconds": self.max_seconds,
@@ -155,7 +171,9 @@ class AudioGen:
             "codec_name": self.codec_name,
         }
         parts = Parts(self.lm, self.text_encoder, self.codec, settings)
-        save_parts(parts, Path(folder), weights=weights, max_shard_bytes=max_shard_bytes)
+        save_parts(
+            parts, Path(folder), weights=weights, quantization=quantization, max_shard_bytes=max_shard_bytes
+        )
 
     def to(self, device: torch.device | str) -> Self:
         """Move every part to a device."""

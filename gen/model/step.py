@@ -11,13 +11,24 @@ Letters: B rows, d width, H heads, L positions of the condition, P steps before 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Self
+from typing import Protocol, Self
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .quantized_linear import QuantizedLinear
 from .transformer import Condition, KVCache, Transformer, TransformerLayer
+
+
+class _Projection(Protocol):
+    """A Linear module on rows `[B, in]`, in whatever precision its weights are."""
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """`[B, in]` -> `[B, out]`."""
+
+    def add_to(self, skip: Tensor, x: Tensor) -> Tensor:
+        """`skip` plus the module's output."""
 
 
 @dataclass
@@ -31,7 +42,6 @@ class _Linear:
         return torch.mm(x, self.matrix) if self.bias is None else torch.addmm(self.bias, x, self.matrix)
 
     def add_to(self, skip: Tensor, x: Tensor) -> Tensor:
-        """`skip` plus the module's output."""
         return torch.addmm(skip if self.bias is None else skip + self.bias, x, self.matrix)
 
 
@@ -53,14 +63,14 @@ class _Layer:
     """What a step needs of a TransformerLayer, its condition `[B, H, L, d/H]` included."""
 
     norm1: _Norm
-    in_proj: _Linear
-    out_proj: _Linear
+    in_proj: _Projection
+    out_proj: _Projection
     norm_cross: _Norm
-    query: _Linear
-    cross_out_proj: _Linear
+    query: _Projection
+    cross_out_proj: _Projection
     norm2: _Norm
-    linear1: _Linear
-    linear2: _Linear
+    linear1: _Projection
+    linear2: _Projection
     keys: Tensor
     values: Tensor
     memory: Tensor  # the cache's, a step as one vector: [B, steps, 2 d]
@@ -86,10 +96,10 @@ class TransformerStep:
         """The step of a transformer; None where `Transformer.forward` has to run it.
 
         That is on other devices, where attention has kernels of its own, in training, and when a projection
-        is no plain Linear module (LoRA, quantized layers).
+        is neither a plain Linear module nor a quantized one (LoRA).
         """
         modules = [module for layer in transformer.layers for module in _projections(layer)]
-        plain = all(type(module) is nn.Linear for module in modules)
+        plain = all(type(module) in (nn.Linear, QuantizedLinear) for module in modules)
         if not plain or transformer.training or transformer.out_norm.weight.device.type != "cpu":
             return None
         layers = []
@@ -157,7 +167,9 @@ def _projections(layer: nn.Module) -> list[nn.Module]:
     return [attention.in_proj, attention.out_proj, cross.query, cross.out_proj, layer.linear1, layer.linear2]
 
 
-def _linear(module: nn.Module) -> _Linear:
+def _linear(module: nn.Module) -> _Projection:
+    if isinstance(module, QuantizedLinear):
+        return module.rows()
     assert isinstance(module, nn.Linear)
     return _Linear(module.weight.detach().t(), None if module.bias is None else module.bias.detach())
 
