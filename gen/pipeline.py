@@ -114,9 +114,8 @@ class AudioGen:
             dtype: of the language model's weights, for example torch.bfloat16 for half the memory; text
                 encoder and codec stay float32.
             quantization: how the language model's weights are kept in memory and multiplied: "bf16", "int8"
-                or "int4" (the last two on CPUs only; fewer bytes are a faster step, int4 rounds audibly);
-                "auto": the fastest of float32, bf16 and int8 here, measured once for each size of model on
-                this machine and remembered in the cache folder; None: as the folder is stored, else float32.
+                or "int4" (these two on CPUs only); "auto": the fastest of float32, bf16 and int8, measured
+                once on this machine and remembered in the cache; None: as the folder is stored, else float32.
             device: where everything runs.
             revision: of a hub model.
             local_files_only: never go online.
@@ -125,7 +124,7 @@ class AudioGen:
 
         Raises:
             ValueError: no such model (the nearest names are listed), or a damaged file (named); a
-                quantization that is not known, not possible here, or not that of a quantized folder.
+                quantization that is not possible here.
             FileNotFoundError: the folder is incomplete; the missing file is named.
             OSError: the hub or the text encoder cannot be reached, or the cache cannot be written.
         """
@@ -158,10 +157,6 @@ class AudioGen:
             quantization: "bf16", "int8" or "int4" stores it as it then runs, see `from_pretrained`; the
                 folder is loaded without ever being float32.
             max_shard_bytes: size of the largest weight file.
-
-        Raises:
-            ValueError: a choice is not known, or the language model is quantized already.
-            OSError: the folder cannot be written.
         """
         settings = {
             "max_seconds": self.max_seconds,
