@@ -80,6 +80,11 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", default="foley", metavar="NAME", help=f"{NAMES} (default: foley)")
     add_text_encoder(parser)
     add_device(parser)
+    add_quantization(parser)
+
+
+def add_quantization(parser: argparse.ArgumentParser) -> None:
+    """--quantization, beside --model."""
     parser.add_argument(
         "--quantization",
         choices=[*SCHEMES, "auto"],
