@@ -194,7 +194,7 @@ def save_parts(
 def save_other_parts(parts: Parts, folder: Path) -> None:
     """Write text encoder, codec and config.json beside a language model; see `save_parts`."""
     for part, name in ((parts.text_encoder, "text_encoder"), (parts.codec, "codec")):
-        if name == "codec" and parts.settings["codec_name"] is not None:
+        if name == "codec" and parts.settings.get("codec_name") is not None:
             continue
         save = getattr(part, "save_pretrained", None)
         if save is None:
@@ -202,8 +202,8 @@ def save_other_parts(parts: Parts, folder: Path) -> None:
                 f"{type(part).__name__} has no save_pretrained, so {folder / name} cannot be written"
             )
         save(folder / name)
-    config = {key: parts.settings[key] for key in SETTINGS}
-    config |= {"_class_name": "AudioGen", "codec": parts.settings["codec_name"]}
+    config = {key: parts.settings[key] for key in SETTINGS if key in parts.settings}
+    config |= {"_class_name": "AudioGen", "codec": parts.settings.get("codec_name")}
     with atomic_write(folder / CONFIG_FILE) as file:
         file.write((json.dumps(config, indent=2, sort_keys=True) + "\n").encode())
 

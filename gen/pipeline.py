@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import closing
+from functools import partial
 from numbers import Real
 from pathlib import Path
 from typing import Any, Self
@@ -27,12 +28,12 @@ from .generated_audio import GeneratedAudio
 from .generation import Batch, Cancel, CodeGenerator, plan_windows
 from .loading import Parts, load_parts, save_parts
 from .model.lm import AudioLM
-from .model.schemes import for_device
+from .model.schemes import for_device, is_quantized
 from .rerank import Scorer, best_rows
 from .sampling import Sampler, row_seeds
 from .settings import MAX_SECONDS, GenerationSettings, check_guidance, check_integer
 from .text.check_prompts import Prompts, list_prompts
-from .text.encoder import TextEncoder
+from .text.encoder import TextEncoder, encode_each
 
 DEFAULT_TOP_K = 250
 
@@ -370,7 +371,8 @@ class AudioGen:
 
         # One batch, so that prompts and negative prompts are padded to one length; then a row for each sound.
         with one_thread(is_small(self.lm, rows=len(texts) + len(negatives))):  # its encoder is small, too
-            encoded = self.text_encoder([*texts, *negatives]).repeat(samples)
+            encode = partial(encode_each, self.text_encoder) if is_quantized(self.lm) else self.text_encoder
+            encoded = encode([*texts, *negatives]).repeat(samples)
         rows = len(texts) * samples
         generator = CodeGenerator(
             self.lm,

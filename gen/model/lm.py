@@ -46,6 +46,9 @@ from .schemes import (
 from .step import TransformerStep
 from .transformer import Condition, KVCache, Transformer, truncated_normal_
 
+# Positions that attention on CPUs sums in one go.
+TEXT_BLOCK = 16
+
 
 @dataclass
 class LMOutput:
@@ -185,6 +188,10 @@ class AudioLM(SharedWeights, ModelMixin, ConfigMixin):
         if states.shape[1] == 0:
             states = states.new_zeros(states.shape[0], 1, states.shape[2])
             mask = states.new_zeros(states.shape[:2], dtype=torch.bool)
+        elif mask is not None and not attend_padding and is_quantized(self):
+            # So that a row's sums over the text are added up alike however long the longest text is.
+            room = -states.shape[1] % TEXT_BLOCK
+            states, mask = F.pad(states, (0, 0, 0, room)), F.pad(mask, (0, room))
         projected = self.project_text(states, mask)
         hidden = None if mask is None or attend_padding else mask.bool()
         return self.transformer.condition(projected, hidden, project=project)
@@ -353,10 +360,7 @@ class AudioLM(SharedWeights, ModelMixin, ConfigMixin):
 
         Returns:
             The model on the meta device, the scheme that it is to run in (None: none), and whether its
-            weights are stored as int8 that stand for float32.
-
-        Raises:
-            ModelError: the folder is stored in another scheme than the one that is wanted, or damaged.
+            weights are stored as int8 that stand for float32. ModelError where that cannot be.
         """
         file = folder / CONFIG_FILE
         config = read_json(file)
