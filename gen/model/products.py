@@ -38,7 +38,7 @@ class Product(Protocol):
 
 
 class Float32Product:
-    """float32 weights; summed in float64, so that not even the last digit depends on how many rows there are.
+    """float32 weights; on CPUs summed in float64, so that not even the last digit depends on the other rows.
 
     For what runs once a prompt: later products round to so few digits that the last one of float32 can show.
 
@@ -50,6 +50,8 @@ class Float32Product:
         self.weight = weight
 
     def __call__(self, x: Tensor) -> Tensor:
+        if x.device.type != "cpu":
+            return torch.mm(x.float(), self.weight.t())
         return torch.mm(x.double(), self.weight.double().t()).float()
 
 
