@@ -181,7 +181,11 @@ class SoundClassifier(SharedWeights, ModelMixin, ConfigMixin):
             raise ValueError(
                 f"audio must be [B, N] with N above 0, got {list(audio.shape)}; mix it to mono first"
             )
-        x = self.stages(self.stem(self.log_mel(audio)))
+        return self.pooled(self.log_mel(audio))
+
+    def pooled(self, log_mel: Tensor) -> Tensor:
+        """Log-mel spectrogram `[B, 1, n_mels, frames]` -> features `[B, F]`."""
+        x = self.stages(self.stem(log_mel))
         return torch.cat([x.mean((2, 3)), x.amax((2, 3))], dim=1)
 
     def forward(self, audio: Tensor) -> Tensor:

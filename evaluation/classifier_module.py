@@ -18,6 +18,19 @@ from ..core.learning_rate_schedule import LearningRateSchedule
 from .classifier import SoundClassifier
 
 
+def masked(log_mel: Tensor, widest: int, *, dim: int) -> Tensor:
+    """Set up to `widest` places in a row along `dim` of `[B, 1, n_mels, frames]` to the mean of all."""
+    if widest <= 0:
+        return log_mel
+    size, batch = log_mel.shape[dim], len(log_mel)
+    shape = [1] * log_mel.ndim
+    shape[dim] = size
+    place = torch.arange(size, device=log_mel.device).view(shape)
+    width = torch.rand(batch, 1, 1, 1, device=log_mel.device) * min(widest, size)
+    start = torch.rand(batch, 1, 1, 1, device=log_mel.device) * (size - width)
+    return torch.where((place >= start) & (place < start + width), log_mel.mean(), log_mel)
+
+
 class SoundClassifierModule(ExportsModel):
     """Trains a SoundClassifier on batches (audio `[B, N]`, class `[B]`): AdamW, warm-up, cosine decay.
 
@@ -32,6 +45,10 @@ class SoundClassifierModule(ExportsModel):
         shift_seconds: random shift in time of up to +- this, s.
         noise_db: level of added white noise relative to the sound, dB, drawn from this range for half of the
             clips.
+        mixup: alpha of mixup (Zhang et al. 2018, arXiv 1710.09412): each clip is mixed with another one and
+            asked for both in proportion; 0: none.
+        mask: widest stretch of mel bands and of frames that is blanked out, SpecAugment (Park et al. 2019,
+            arXiv 1904.08779); 0: none.
         export_to: folder for the trained model (config.json and safetensors) when training ends; None: not
             exported.
     """
@@ -47,6 +64,8 @@ class SoundClassifierModule(ExportsModel):
         gain_db: float = 10.0,
         shift_seconds: float = 0.5,
         noise_db: tuple[float, float] = (-50.0, -20.0),
+        mixup: float = 0.0,
+        mask: tuple[int, int] = (0, 0),
         export_to: str | None = None,
     ) -> None:
         super().__init__()
@@ -54,6 +73,7 @@ class SoundClassifierModule(ExportsModel):
         self.widths, self.export_to = list(widths), export_to
         self.learning_rate, self.weight_decay, self.warmup = learning_rate, weight_decay, warmup
         self.gain_db, self.shift_seconds, self.noise_db = gain_db, shift_seconds, noise_db
+        self.mixup, self.mask = mixup, mask
         self.loss = nn.CrossEntropyLoss(label_smoothing=label_smoothing)
         self.model: SoundClassifier | None = None
         if class_names is not None:
@@ -98,7 +118,19 @@ class SoundClassifierModule(ExportsModel):
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         audio, label = batch
-        loss = self.loss(self.classifier(self.augment(audio)), label)
+        audio = self.augment(audio)
+        share, other = 1.0, torch.arange(len(audio), device=audio.device)
+        if self.mixup > 0:
+            share = float(torch.distributions.Beta(self.mixup, self.mixup).sample())
+            other = torch.randperm(len(audio), device=audio.device)
+            audio = share * audio + (1 - share) * audio[other]
+        model = self.classifier
+        bands, frames = self.mask
+        log_mel = masked(masked(model.log_mel(audio), bands, dim=2), frames, dim=3)
+        logits = model.head(model.drop(model.pooled(log_mel)))
+        loss = share * self.loss(logits, label)
+        if share < 1:
+            loss = loss + (1 - share) * self.loss(logits, label[other])
         self.log("train/loss", loss, prog_bar=True)
         return loss
 

@@ -110,7 +110,7 @@ def schedule(
     if count * slot > seconds:
         length, gap = length * seconds / (count * slot), gap * seconds / (count * slot)
         slot = seconds / count
-    free = seconds - count * slot
+    free = max(0.0, seconds - count * slot)  # rounding may leave less than nothing
     even = np.arange(count) * (slot + free * 0.8 / max(count, 1))
     loose = np.arange(count) * slot + np.sort(rng.uniform(0, free, count))
     starts = (1 - jitter) * (even + free * 0.2 * rng.random()) + jitter * loose

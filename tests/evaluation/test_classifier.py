@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
 
 from soundloom.evaluation.classifier import LogMel, SoundClassifier
-from soundloom.evaluation.classifier_module import SoundClassifierModule, confusion_figure
+from soundloom.evaluation.classifier_module import SoundClassifierModule, confusion_figure, masked
 
 NAMES = ["hum", "noise", "whine"]
 
@@ -189,6 +189,34 @@ def test_it_learns_and_exports(tmp_path: Path) -> None:
     assert (classifier(audio).argmax(1) == label).sum() >= 11
     path = trainer.checkpoint_callback.best_model_path  # type: ignore[union-attr]
     assert SoundClassifierModule.load_from_checkpoint(path).classifier.class_names == NAMES
+
+
+@pytest.mark.parametrize("dim", [2, 3])
+def test_masks_are_one_stretch_of_each_example(dim: int) -> None:
+    torch.manual_seed(0)
+    log_mel = torch.rand(64, 1, 16, 20) + 1
+    out = masked(log_mel, 6, dim=dim)
+    changed = (out != log_mel).any(dim=5 - dim)[:, 0]  # [B, places]
+    assert changed.sum(1).max() in (5, 6)
+    assert changed.sum(1).min() <= 1
+    assert (changed.int().diff(dim=1).abs().sum(1) <= 2).all()
+    assert (out[out != log_mel] - log_mel.mean()).abs().max() < 1e-6
+    assert masked(log_mel, 0, dim=dim) is log_mel
+    assert torch.isfinite(masked(log_mel, 1000, dim=dim)).all()
+
+
+def test_mixup_asks_for_both_clips_in_proportion(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = {"class_names": NAMES, "widths": (4, 4, 4, 4), "label_smoothing": 0.0}
+    module = SoundClassifierModule(**settings, mixup=1.0).eval()
+    monkeypatch.setattr(module, "augment", lambda audio: audio)
+    monkeypatch.setattr(torch, "randperm", lambda n, device=None: torch.arange(n).roll(1))
+    monkeypatch.setattr(torch.distributions.Beta, "sample", lambda self: torch.tensor(0.3))
+    monkeypatch.setattr(module, "log", lambda *values, **settings: None)
+    audio, label = sounds(6, 1)
+    loss = module.training_step((audio, label), 0)
+    logits = module.classifier(0.3 * audio + 0.7 * audio.roll(1, 0))
+    wanted = 0.3 * module.loss(logits, label) + 0.7 * module.loss(logits, label.roll(1, 0))
+    torch.testing.assert_close(loss, wanted)
 
 
 def test_class_names_are_needed() -> None:
