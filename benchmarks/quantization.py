@@ -198,8 +198,8 @@ def huggingface(sizes: AudioLMConfig, dtype: torch.dtype) -> tuple[Step, int]:
         hidden_size=sizes.dim,
         num_codebooks=sizes.num_codebooks,
         audio_channels=1,
-        attn_implementation="sdpa",
     )
+    config._attn_implementation = "sdpa"
     torch.set_default_dtype(dtype)
     try:
         with no_init_weights():

@@ -42,7 +42,7 @@ def test_quantized_models_are_timed_and_their_bytes_counted(
     layers, heads = 2 * 14 * 64 * 64, 4 * 64 * 64
     sizes = [one["weight_bytes"] for one in values["models"]]
     assert sizes[:2] == [4 * (layers + heads), 2 * layers + 4 * heads]
-    assert sizes[2] == layers + heads + 4 * (2 * 14 * 64 + 4 * 64)
+    assert sizes[2] == layers + heads + 4 * (2 * 11 * 64 + 4 * 64)  # 11 widths of outputs
     assert sizes[3] == layers * 5 // 8 + heads + 4 * 4 * 64
     for one in values["models"]:
         assert one["share"] == pytest.approx(one["weight_bytes"] * one["steps_per_second"] / 1e7)

@@ -90,13 +90,13 @@ def measure(model: nn.Module) -> dict[str | None, float]:
             shapes = shapes[:count]
             break
     generator = torch.Generator().manual_seed(0)
-    inputs = {width: torch.randn(ROWS, width, generator=generator) for _, width in shapes}
+    rows = {width: torch.randn(ROWS, width, generator=generator) for _, width in shapes}
     found = {}
     with torch.inference_mode(), one_thread(_is_small(model)):
         for scheme in CANDIDATES:
             # Weights of their own, so that they are read from memory as those of a model are.
             products = [_product(shape, scheme, generator) for shape in shapes]
-            work = list(zip(products, (inputs[width] for _, width in shapes), strict=True))
+            work = list(zip(products, (rows[width] for _, width in shapes), strict=True))
             times = []
             for _ in range(ROUNDS):
                 begin = time.perf_counter()

@@ -78,7 +78,7 @@ class Int8Product:
     """
 
     def __init__(self, weight: Tensor, scale: Tensor) -> None:
-        self.weight = torch.ops.onednn.qlinear_prepack(weight, None)
+        self.weight, self.scale = torch.ops.onednn.qlinear_prepack(weight, None), scale
         self._zero = torch.tensor(float(_ZERO))
         zeros = torch.zeros(len(scale), dtype=torch.int32)
         # Scale and zero point of x; the weights', no bias; unit scale, no zero point, no activation.

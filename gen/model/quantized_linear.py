@@ -23,7 +23,8 @@ from .products import (
 
 # How a module's matrix is kept, by the name of its precision.
 KINDS = ("float32", "bf16", "int8", "int4")
-_ANYWHERE = {"float32": Float32Product, "bf16": Bfloat16Product}  # what runs on other devices, too
+# What runs on other devices, too.
+_ANYWHERE: dict[str, Callable[[Tensor], Product]] = {"float32": Float32Product, "bf16": Bfloat16Product}
 
 
 def fitting_kind(kind: str, inputs: int, outputs: int) -> str:
@@ -94,12 +95,13 @@ class QuantizedLinear(nn.Module):
 
     def set_weight(self, weight: Tensor, scale: Tensor | None) -> None:
         """Pack a matrix that `quantize_matrix` gave; errors as of its kernels for shapes that do not fit."""
+        product: Product
         if self.kind in _ANYWHERE:
-            self._product = _ANYWHERE[self.kind](weight)
+            product = _ANYWHERE[self.kind](weight)
         else:
             assert scale is not None
-            self._product = (int8_product if self.kind == "int8" else Int4Product)(weight, scale)
-        self.weight = nn.Parameter(self._product.weight, requires_grad=False)
+            product = (int8_product if self.kind == "int8" else Int4Product)(weight, scale)
+        self._product, self.weight = product, nn.Parameter(product.weight, requires_grad=False)
 
     def rows(self) -> RowProduct:
         """The product, for rows."""
