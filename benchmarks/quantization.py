@@ -383,8 +383,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--cpu-time",
         action="store_true",
-        help="on one thread, count the CPU's time instead of the clock's: for a machine that others use, where "
-        "it says how the models compare, not how long a sound takes",
+        help="on one thread, count the CPU's time instead of the clock's: for a machine that others use, "
+        "where it says how the models compare, not how long a sound takes",
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write all values to this file")
     options = parser.parse_args(arguments)
