@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from ...core.checkpoint import CONFIG_FILE, each_weight, write_shards
 from ...core.errors import ArgumentError, ModelError
+from ...core.memory import release_freed
 from .products import check_kernels, int4_values
 from .quantized import SCALE_SUFFIX, dequantize_matrix
 from .quantized_linear import QuantizedLinear, fitting_kind, quantize_matrix
@@ -34,7 +35,7 @@ VERSION = 1
 
 # What goes into attention, whose keys and values are read again at every step.
 _INTO_ATTENTION = ("in_proj", "query", "key_value")
-_FAMILY = {torch.int8: "int8", torch.uint8: "int4"}
+_FAMILY = {torch.bfloat16: "bf16", torch.int8: "int8", torch.uint8: "int4"}
 
 Stored = tuple[str, Tensor, Tensor | None]
 
@@ -200,6 +201,7 @@ def load_quantized(model: nn.Module, weights: Iterable[Stored], scheme: str, whe
             _place(module, leaf, name, weight, scale, expected.pop(name))
         except ValueError as error:
             raise _not_its_weights(where, str(error)) from error
+        release_freed()  # else a model of 4 bits takes three times its size
     if expected:
         raise _not_its_weights(where, f"{', '.join(sorted(expected)[:5])} are missing")
 
@@ -240,8 +242,8 @@ def _result_type(child: str) -> torch.dtype | None:
 
 def _as_kind(name: str, weight: Tensor, scale: Tensor | None, kind: str) -> tuple[Tensor, Tensor | None]:
     """A weight as it is stored in a precision: as it is where it was stored so, else rounded."""
-    if scale is not None and _FAMILY.get(weight.dtype) == kind:
-        return weight, scale
+    if _FAMILY.get(weight.dtype) == kind and (scale is None) == (kind == "bf16"):
+        return _finite(name, weight), scale
     return quantize_matrix(_float(name, weight, scale), kind)
 
 
@@ -253,6 +255,10 @@ def _float(name: str, weight: Tensor, scale: Tensor | None) -> Tensor:
         value = dequantize_matrix(name, weight, scale)
     else:
         value = int4_values(weight, scale)
+    return _finite(name, value)
+
+
+def _finite(name: str, value: Tensor) -> Tensor:
     if not torch.isfinite(value).all():
         raise ModelError(f"{name} holds NaN or infinite values; only finite weights can be quantized")
     return value
