@@ -14,6 +14,7 @@ from . import (
     compare,
     compare_latents,
     compare_models,
+    convert,
     decode,
     demo,
     detect,
@@ -39,7 +40,7 @@ from .training import TRAINING_COMMANDS, lightning
 FAMILIES = (
     *(generate, demo, serve, encode, decode, info, test, detect),
     *(evaluate, compare, compare_models, compare_latents, probe, bench_codecs, draw),
-    *(prepare, augment, export, render, distil_text),
+    *(prepare, augment, export, convert, render, distil_text),
 )
 COMMANDS = {command.name: command for family in FAMILIES for command in family.COMMANDS}
 EXAMPLES = """\

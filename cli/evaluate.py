@@ -17,6 +17,7 @@ from .options import (
     add_duration,
     add_force,
     add_part,
+    add_quantization,
     add_quiet,
     add_split,
     add_text_encoder,
@@ -72,6 +73,7 @@ def add_evaluate_arguments(parser: argparse.ArgumentParser) -> None:
     add_count(parser, "--candidates", 1, "of each generated sound make N and keep the best, as generate does")
     add_text_encoder(parser)
     add_device(parser, "where --model runs: ")
+    add_quantization(parser)
     parser.add_argument("-o", "--output", metavar="FILE", help="also write the report to this .json file")
     add_force(parser)
     add_quiet(parser, "no progress bar")

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from ..gen.pipeline import AudioGen
 
 NAMES = "bundled name, folder or Hugging Face id"
+# Of gen/model/schemes.py, which would import torch.
+SCHEMES = ("bf16", "int8", "int4")
 
 
 def count(text: str) -> int:
@@ -74,10 +76,22 @@ def add_classifier(parser: argparse.ArgumentParser, help: str) -> None:
 
 
 def add_model(parser: argparse.ArgumentParser) -> None:
-    """--model, --text-encoder and --device, of commands that generate; see `load_model`."""
+    """--model, --text-encoder, --device and --quantization, of commands that generate; see `load_model`."""
     parser.add_argument("--model", default="foley", metavar="NAME", help=f"{NAMES} (default: foley)")
     add_text_encoder(parser)
     add_device(parser)
+    add_quantization(parser)
+
+
+def add_quantization(parser: argparse.ArgumentParser) -> None:
+    """--quantization, beside --model."""
+    parser.add_argument(
+        "--quantization",
+        choices=[*SCHEMES, "auto"],
+        help="keep the language model's weights in so many bits, which is less memory and mostly faster; "
+        "auto: the fastest of float32, bf16 and int8, measured once on this machine (default: as the model "
+        "is stored)",
+    )
 
 
 def add_setting(parser: argparse.ArgumentParser, name: str, help: str = "") -> None:
@@ -191,8 +205,13 @@ def choose_device(name: str) -> str:
 
 
 def load_model(options: argparse.Namespace) -> AudioGen:
-    """The AudioGen that --model, --text-encoder and --device name."""
+    """The AudioGen that --model and the options beside it name."""
     from ..gen.pipeline import AudioGen
 
     device = choose_device(options.device)
-    return AudioGen.from_pretrained(options.model, text_encoder=options.text_encoder, device=device)
+    return AudioGen.from_pretrained(
+        options.model,
+        text_encoder=options.text_encoder,
+        device=device,
+        quantization=options.quantization,
+    )

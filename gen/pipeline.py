@@ -10,6 +10,7 @@ import os
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from numbers import Real
 from pathlib import Path
 from typing import Any, Self
@@ -28,12 +29,13 @@ from .generated_audio import GeneratedAudio
 from .generation import Batch, Cancel, Prepared, plan_windows
 from .loading import Parts, load_parts, save_parts
 from .model.lm import AudioLM
+from .model.schemes import for_device, is_quantized
 from .origin import Origin, model_name
 from .rerank import Scorer, best_rows
 from .sampling import Sampler, row_seeds
 from .settings import MAX_SECONDS, GenerationSettings, check_guidance, check_integer
 from .text.check_prompts import Prompts, list_prompts
-from .text.encoder import TextEncoder
+from .text.encoder import TextEncoder, encode_each
 
 DEFAULT_TOP_K = 250
 
@@ -98,6 +100,7 @@ class AudioGen:
         text_encoder: str | os.PathLike[str] | TextEncoder | None = None,
         codec: str | os.PathLike[str] | Codec | None = None,
         dtype: torch.dtype = torch.float32,
+        quantization: str | None = None,
         device: torch.device | str = "cpu",
         revision: str | None = None,
         local_files_only: bool = False,
@@ -116,6 +119,9 @@ class AudioGen:
             codec: another one than the model names: folder, bundled name, hub id or codec.
             dtype: of the language model's weights, for example torch.bfloat16 for half the memory; text
                 encoder and codec stay float32.
+            quantization: how the language model's weights are kept in memory and multiplied: "bf16", "int8"
+                or "int4" (these two on CPUs only); "auto": the fastest of float32, bf16 and int8, measured
+                once on this machine and remembered in the cache; None: as the folder is stored, else float32.
             device: where everything runs.
             revision: of a hub model.
             local_files_only: never go online.
@@ -123,15 +129,18 @@ class AudioGen:
                 `top_k`.
 
         Raises:
-            ValueError: no such model (the nearest names are listed), or a damaged file (named).
+            ValueError: no such model (the nearest names are listed), or a damaged file (named); a
+                quantization that is not possible here.
             FileNotFoundError: the folder is incomplete; the missing file is named.
             OSError: the hub or the text encoder cannot be reached, or the cache cannot be written.
         """
+        quantization = for_device(quantization, torch.device(device), dtype)
         parts = load_parts(
             name,
             text_encoder=text_encoder,
             codec=codec,
             dtype=dtype,
+            quantization=quantization,
             revision=revision,
             local_files_only=local_files_only,
         )
@@ -143,6 +152,7 @@ class AudioGen:
         folder: str | os.PathLike[str],
         *,
         weights: str = "float",
+        quantization: str | None = None,
         max_shard_bytes: int = MAX_SHARD_BYTES,
     ) -> None:
         """Write a folder that `from_pretrained` reads: config.json, lm/, text_encoder/, perhaps codec/.
@@ -150,7 +160,9 @@ class AudioGen:
         Args:
             folder: made if it does not exist.
             weights: "float" stores the language model as it is, "int8" with one scale a row, a quarter of the
-                size of float32; the loaded model then runs with the rounded weights.
+                size of float32; the loaded model then runs with the rounded weights, as float32.
+            quantization: "bf16", "int8" or "int4" stores it as it then runs, see `from_pretrained`; the
+                folder is loaded without ever being float32.
             max_shard_bytes: size of the largest weight file.
         """
         settings = {
@@ -161,7 +173,9 @@ class AudioGen:
             "codec_name": self.codec_name,
         }
         parts = Parts(self.lm, self.text_encoder, self.codec, settings)
-        save_parts(parts, Path(folder), weights=weights, max_shard_bytes=max_shard_bytes)
+        save_parts(
+            parts, Path(folder), weights=weights, quantization=quantization, max_shard_bytes=max_shard_bytes
+        )
 
     def to(self, device: torch.device | str) -> Self:
         """Move every part to a device."""
@@ -348,7 +362,8 @@ class AudioGen:
 
         # One batch, so that prompts and negative prompts are padded to one length; then a row for each sound.
         with one_thread(is_small(self.lm, rows=len(texts) + len(negatives))):  # its encoder is small, too
-            encoded = self.text_encoder([*texts, *negatives]).repeat(samples)
+            encode = partial(encode_each, self.text_encoder) if is_quantized(self.lm) else self.text_encoder
+            encoded = encode([*texts, *negatives]).repeat(samples)
         rows = len(texts) * samples
         return Prepared(
             prompts=[text for text in texts for _ in range(samples)],

@@ -17,11 +17,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .quantized_linear import QuantizedLinear
 from .transformer import Condition, KVCache, Transformer, TransformerLayer
 
 
 class Projection(Protocol):
-    """A linear layer of a step."""
+    """A linear layer of a step on rows `[B, in]`, in whatever precision its weights are."""
 
     def __call__(self, x: Tensor) -> Tensor:
         """`[B, in]` -> `[B, out]`."""
@@ -165,10 +166,10 @@ class TransformerStep:
         """The step of a transformer; None where `Transformer.forward` has to run it.
 
         That is on other devices, where attention has kernels of its own, in training, and when a projection
-        is no plain Linear module (LoRA, quantized layers).
+        is neither a plain Linear module nor a quantized one (LoRA).
         """
         modules = [module for layer in transformer.layers for module in _projections(layer)]
-        plain = all(type(module) is nn.Linear for module in modules)
+        plain = all(type(module) in (nn.Linear, QuantizedLinear) for module in modules)
         if not plain or transformer.training or transformer.out_norm.weight.device.type != "cpu":
             return None
         return cls.of(transformer)
@@ -227,6 +228,8 @@ def _projections(layer: nn.Module) -> list[nn.Module]:
 
 def projection(module: nn.Module) -> Projection:
     """A linear layer as a step runs it."""
+    if isinstance(module, QuantizedLinear):
+        return module.rows()
     if type(module) is not nn.Linear:
         return _Module(module)
     return _Linear(module.weight.detach().t(), None if module.bias is None else module.bias.detach())
