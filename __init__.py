@@ -8,6 +8,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from .core.errors import ArgumentError, ModelError, ModelNotFoundError, SoundloomError
+from .core.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from . import codecs as codecs
@@ -26,9 +27,8 @@ if TYPE_CHECKING:
         write_audio,
     )
     from .evaluation.scorer import ClassifierScorer
-    from .gen import AudioGen, GeneratedAudio, GenerationCancelled, GenerationSettings
+    from .gen import AudioGen, Engine, GeneratedAudio, GenerationCancelled, GenerationSettings
 
-__version__ = "0.1.0"
 
 _LAZY = {
     "Audio": ".codecs",
@@ -38,6 +38,7 @@ _LAZY = {
     "Codec": ".codecs",
     "Compressed": ".codecs",
     "ContainerError": ".codecs",
+    "Engine": ".gen",
     "GeneratedAudio": ".gen",
     "GenerationCancelled": ".gen",
     "GenerationSettings": ".gen",
@@ -61,6 +62,7 @@ __all__ = [
     "Codec",
     "Compressed",
     "ContainerError",
+    "Engine",
     "GeneratedAudio",
     "GenerationCancelled",
     "GenerationSettings",

@@ -3,7 +3,8 @@
     python benchmarks/music2latent2.py --config codicodec --seconds 6 --repeats 3 --threads 2 --device cpu
 
 Prints a Markdown table of real-time factors: seconds of sound per second of computation, the median of the
-repeats. Run it on a machine that does nothing else, and give the processor's name with its figures.
+repeats. Run it on a machine that does nothing else, and give the processor's name with its figures. Threads
+sleep while they wait for one another, as those of `soundloom` do; OMP_WAIT_POLICY=ACTIVE lets them spin.
 """
 
 from __future__ import annotations
@@ -17,12 +18,16 @@ from dataclasses import asdict
 from functools import partial
 from typing import Any
 
-import torch
-from machine import processor
+from soundloom.cli.sleep_while_waiting import sleep_while_waiting
 
-from soundloom.codecs.music2latent2 import Music2Latent2, Music2Latent2Config
-from soundloom.codecs.music2latent2.convert import config_from_published
-from soundloom.codecs.music2latent2.int8 import quantize_layers
+sleep_while_waiting()  # before torch is imported
+
+import torch  # noqa: E402
+from machine import processor  # noqa: E402
+
+from soundloom.codecs.music2latent2 import Music2Latent2, Music2Latent2Config  # noqa: E402
+from soundloom.codecs.music2latent2.convert import config_from_published  # noqa: E402
+from soundloom.codecs.music2latent2.int8 import quantize_layers  # noqa: E402
 
 CONFIGS = {
     "music2latent2": Music2Latent2Config(),

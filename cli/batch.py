@@ -59,8 +59,8 @@ def run_batch(
     """Do the jobs of `encode` or `decode`, or the one of a pipe, and say what was done."""
     import torch
 
-    from ..codecs.compression.jobs import run_jobs
     from ..core.failures import Failure, attempt, said
+    from ..core.run_jobs import run_jobs
 
     if options.jobs > 1:
         torch.set_num_threads(max(1, torch.get_num_threads() // options.jobs))
@@ -87,9 +87,13 @@ def run_batch(
             elif not options.quiet:
                 say(line(outcome))
 
+        def do(job: Job, progress: Advance) -> FileReport:
+            job.destination.parent.mkdir(parents=True, exist_ok=True)
+            return work(job.source, job.destination, progress)
+
         outcomes = run_jobs(
             jobs,
-            lambda job, progress: work(job.source, job.destination, progress),
+            do,
             workers=options.jobs,
             progress=advance,
             done=done,

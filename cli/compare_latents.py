@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from .command import Command
-from .options import NAMES, add_classifier, add_count, add_force, add_quiet, count, number, whole
+from .embedder_option import add_embedder, load_embedder
+from .options import NAMES, add_classifier, add_count, add_force, add_quiet, add_split, count, number, whole
 from .terminal import progress_bar
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ def add_compare_latents_arguments(parser: argparse.ArgumentParser) -> None:
         help="held-out sounds of each class (default: 4; 0: none)",
     )
     parser.add_argument("--real", metavar="FOLDER", help="also decode the recordings in this folder")
+    add_split(parser)
     add_count(parser, "--limit", None, "only N recordings, spread evenly over the folder (default: all)")
     parser.add_argument(
         "--seconds",
@@ -40,7 +42,11 @@ def add_compare_latents_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="autoregressive steps beside 1 (default: 2 4)",
     )
-    add_classifier(parser, "classifier for FAD")
+    parser.add_argument(
+        "--zeroed", action="store_true", help="also what each model's latents give without its network"
+    )
+    add_embedder(parser, "FAD is")
+    add_classifier(parser, "classifier")
     parser.add_argument(
         "--seed", type=whole, default=0, metavar="N", help="of the first sound's noise (default: 0)"
     )
@@ -64,12 +70,20 @@ def run_compare_latents(options: argparse.Namespace) -> None:
     if options.per_class or options.real is None:
         sets[HELD_OUT] = held_out_examples(options.per_class)
     if options.real is not None:
-        sets[options.real] = folder_examples(options.real, limit=options.limit, seconds=options.seconds)
+        part = {"split": options.split, "limit": options.limit, "seconds": options.seconds}
+        sets[options.real] = folder_examples(options.real, **part)
     models = load_models(options.models)
     classifier = NamedClassifier.from_pretrained(options.classifier)
     with progress_bar(enabled=not options.quiet, desc="comparing", unit="sounds") as progress:
         rows = compare_latents(
-            models, sets, classifier, steps=options.steps, seed=options.seed, progress=progress
+            models,
+            sets,
+            classifier,
+            embedder=load_embedder(options.embedder),
+            steps=options.steps,
+            zeroed=options.zeroed,
+            seed=options.seed,
+            progress=progress,
         )
     print(table(rows))
     if options.json is not None:
@@ -82,7 +96,7 @@ COMMANDS = (
         summary="compare Music2Latent2 models and ways of decoding",
         description="""\
 Decode held-out renderings of the Foley corpus, and recordings, by Music2Latent2 models in one step, by the
-two-step procedure and in more steps; print distances, FAD and SI-SDR of each.""",
+two-step procedure and in more steps; print distances, FAD and SI-SDR of each, and what YAMNet hears.""",
         examples="""\
   soundloom compare-latents music2latent2 --per-class 1
   soundloom compare-latents music2latent2 runs/mine/model --per-class 0 --real recordings/ --limit 40

@@ -10,6 +10,8 @@ from ..core.progress import Advance
 from .command import Command, CommandError
 from .options import (
     NAMES,
+    add_metadata,
+    add_subtype,
     choose_device,
     number,
     whole,
@@ -42,6 +44,7 @@ def add_decode_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--format", choices=["wav", "flac", "ogg", "mp3"], default="wav", help="in folders (default: wav)"
     )
+    add_subtype(parser)
     parser.add_argument("--raw", metavar="ENCODING", help="with OUT -: samples without a header, as s16le")
     parser.add_argument(
         "--loudness",
@@ -57,6 +60,7 @@ def add_decode_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="decode also if the codec was trained again since the file was made; that may give noise",
     )
+    add_metadata(parser, "leave out the tags that the file keeps, but not the mark of a generated sound")
     add_batch_arguments(parser)
 
 
@@ -64,6 +68,7 @@ def run_decode(options: argparse.Namespace) -> int:
     """Decompress everything; returns 0, or raises what went wrong."""
     from ..codecs import load_codec
     from ..codecs.compression import CodecShelf, decode_file, described_seconds
+    from ..codecs.compression.decode_file import SoundOutput
     from ..codecs.container import SUFFIX
     from ..codecs.ecdc.ecdc_header import SUFFIX as ECDC_SUFFIX
     from ..core.raw_format import RawFormat
@@ -71,6 +76,7 @@ def run_decode(options: argparse.Namespace) -> int:
     raw = None if options.raw is None else RawFormat.parse(options.raw, reading=False)
     if raw is not None and options.destination != "-":
         raise CommandError("--raw goes with OUT -: files are written as .wav, .flac, .ogg or .mp3")
+    SoundOutput(raw=raw, subtype=options.subtype, loudness=options.loudness)  # checked before any work
     jobs = plan(options, suffixes={SUFFIX, ECDC_SUFFIX}, new_suffix=f".{options.format}")
     device = choose_device(options.device)
     codec = CodecShelf(device) if options.codec is None else load_codec(options.codec, device=device)
@@ -84,6 +90,8 @@ def run_decode(options: argparse.Namespace) -> int:
             stop=options.stop,
             sample_rate=options.sample_rate,
             raw=raw,
+            subtype=options.subtype,
+            metadata=options.metadata,
             recover=options.recover,
             any_weights=options.any_weights,
             loudness=options.loudness,

@@ -9,6 +9,7 @@ from ..core.progress import Advance
 from .command import Command
 from .options import (
     NAMES,
+    add_metadata,
     choose_device,
     number,
     whole,
@@ -71,6 +72,14 @@ def add_encode_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="compress what is there of a file that breaks off early (default: an error for that file)",
     )
+    parser.add_argument(
+        "--verify",
+        action="store_true",
+        help="read each .loom file again before it gets its name, and compare its codes with those encoded",
+    )
+    add_metadata(
+        parser, "leave out the tags of sounds (title, artist, …), but not the mark of generated ones"
+    )
     add_batch_arguments(parser)
 
 
@@ -102,6 +111,8 @@ def run_encode(options: argparse.Namespace) -> int:
             raw=raw,
             allow_truncated=options.allow_truncated,
             level=options.level,
+            metadata=options.metadata,
+            verify=options.verify,
             force=options.force,
             progress=progress,
         )
@@ -112,6 +123,7 @@ def run_encode(options: argparse.Namespace) -> int:
             f"{report.destination}  {report.seconds:.2f} s, {report.size} bytes, "
             f"{report.bitrate / 1000:.2f} kbit/s"
             + (f", {report.source_channels} channels mixed to mono" if mixed else "")
+            + (", verified" if options.verify else "")
         )
 
     return run_batch(options, jobs, work, line, lambda path: sound_seconds(path, raw), "encoding")

@@ -14,8 +14,10 @@ from . import (
     compare,
     compare_latents,
     compare_models,
+    convert,
     decode,
     demo,
+    detect,
     distil_text,
     draw,
     edit,
@@ -25,7 +27,10 @@ from . import (
     generate,
     info,
     prepare,
+    probe,
     render,
+    serve,
+    test,
 )
 from .command import Parser, did_you_mean, run_guarded
 from .options import run_with
@@ -34,9 +39,9 @@ from .terminal import show_any_name
 from .training import TRAINING_COMMANDS, lightning
 
 FAMILIES = (
-    *(generate, demo, edit, encode, decode, info),
-    *(evaluate, compare, compare_models, compare_latents, bench_codecs, draw),
-    *(prepare, augment, export, render, distil_text),
+    *(generate, demo, serve, edit, encode, decode, info, test, detect),
+    *(evaluate, compare, compare_models, compare_latents, probe, bench_codecs, draw),
+    *(prepare, augment, export, convert, render, distil_text),
 )
 COMMANDS = {command.name: command for family in FAMILIES for command in family.COMMANDS}
 EXAMPLES = """\
@@ -46,6 +51,7 @@ EXAMPLES = """\
   soundloom encode song.wav song.loom                                 (about 2 kbit/s)
   soundloom decode song.loom back.wav
   soundloom demo                                                      (opens the browser)
+  soundloom serve                                                     (for programs, over HTTP)
   soundloom prepare mysounds/                                         (are they fit to train on?)
   soundloom fit --config recipes/NAME.yaml                            (trains; the same as lightning fit)
   soundloom export runs/NAME/checkpoints/last.ckpt mymodel            (what was trained, for --model mymodel)
@@ -56,7 +62,7 @@ def main(args: Sequence[str] | None = None) -> int:
     """Run `soundloom`; `args` defaults to the command line. Returns the exit status."""
     sleep_while_waiting()
     words = list(sys.argv[1:] if args is None else args)
-    if words and words[0] in TRAINING_COMMANDS:
+    if is_training(words):
         return lightning(args, name="soundloom")
     show_any_name()
     logging.basicConfig(level=logging.WARNING, format="soundloom: %(message)s", stream=sys.stderr)
@@ -64,8 +70,8 @@ def main(args: Sequence[str] | None = None) -> int:
     known = [*COMMANDS, *TRAINING_COMMANDS]
     choices = f"; use one of {', '.join(known)}"
     name = next((word for word in words if not word.startswith("-")), None)
-    if name in TRAINING_COMMANDS:
-        place = words.index(name)
+    place = words.index(name) if name is not None else 0
+    if is_training(words[place:]):
         parser.parse_args(words[:place])  # what may stand there is --debug
         return lightning([*words[place:], "--debug"], name="soundloom")
     if name is not None and name not in known:
@@ -77,6 +83,13 @@ def main(args: Sequence[str] | None = None) -> int:
     debug = getattr(options, "debug", False)
     logging.getLogger("soundloom").setLevel(logging.DEBUG if debug else logging.NOTSET)
     return run_guarded(lambda: run_with(options, run), debug=debug)
+
+
+def is_training(words: Sequence[str]) -> bool:
+    """Whether words of the command line are Lightning's; `test` is also a command for compressed files."""
+    if not words or words[0] not in TRAINING_COMMANDS:
+        return False
+    return words[0] != "test" or not test.means_files(words[1:])
 
 
 def build_parser() -> Parser:
@@ -104,5 +117,7 @@ def build_parser() -> Parser:
             )
         )
     for name, summary in TRAINING_COMMANDS.items():  # shown in the help; main() hands these to lightning()
+        if name in COMMANDS:
+            continue
         commands.add_parser(name, help=f"{summary} (as `lightning {name}`)", add_help=False)
     return parser

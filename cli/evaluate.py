@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from .. import __version__
 from ..core.progress import Progress
-from .command import Command, CommandError, did_you_mean
+from .command import Command, CommandError
+from .embedder_option import add_embedder, load_embedder
 from .options import (
     NAMES,
     add_classifier,
@@ -16,18 +17,14 @@ from .options import (
     add_duration,
     add_force,
     add_part,
+    add_quantization,
     add_quiet,
+    add_split,
     add_text_encoder,
     load_model,
     whole,
 )
 from .terminal import progress_bar
-
-if TYPE_CHECKING:
-    from ..evaluation.embedders import Embedder
-
-
-EMBEDDERS = ("classifier", "log-mel", "yamnet")
 
 
 def add_evaluate_arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,18 +33,20 @@ def add_evaluate_arguments(parser: argparse.ArgumentParser) -> None:
     )
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--model", metavar="NAME", help=f"measure this model: {NAMES}")
-    what.add_argument("--codec", metavar="NAME", help=f"measure this codec: {NAMES}")
+    what.add_argument(
+        "--codec",
+        action="append",
+        metavar="NAME",
+        help=f"measure this codec: {NAMES}; several, each behind a --codec of its own, make one table",
+    )
+    parser.add_argument(
+        "--zeroed",
+        action="store_true",
+        help="beside every Music2Latent2, what its latents give without its network, in one table",
+    )
     parser.add_argument("--reference", metavar="FOLDER", help="sounds that those of FOLDER are compared with")
     add_classifier(parser, "classifier")
-    parser.add_argument(
-        "--embedder",
-        type=embedder,
-        default="classifier",
-        metavar="NAME",
-        help="what FAD and KAD are measured with: the features of the classifier (classifier, the default), "
-        "statistics of a spectrogram (log-mel), or YAMNet, which also tags the sounds (yamnet:FILE.onnx, "
-        "yamnet:FOLDER, yamnet:HUB-ID, or yamnet for what the environment variable SOUNDLOOM_YAMNET names)",
-    )
+    add_embedder(parser, "FAD and KAD are")
     parser.add_argument(
         "--prompts",
         nargs="?",
@@ -65,6 +64,7 @@ def add_evaluate_arguments(parser: argparse.ArgumentParser) -> None:
     add_count(
         parser, "--per-class", None, "held-out sounds of each class, without FOLDER (4), or renderings (20)"
     )
+    add_split(parser)
     add_part(parser)
     add_duration(parser, "of generated sounds")
     parser.add_argument(
@@ -73,39 +73,19 @@ def add_evaluate_arguments(parser: argparse.ArgumentParser) -> None:
     add_count(parser, "--candidates", 1, "of each generated sound make N and keep the best, as generate does")
     add_text_encoder(parser)
     add_device(parser, "where --model runs: ")
+    add_quantization(parser)
     parser.add_argument("-o", "--output", metavar="FILE", help="also write the report to this .json file")
     add_force(parser)
     add_quiet(parser, "no progress bar")
-
-
-def embedder(text: str) -> str:
-    """Check an embedder's name: classifier (judge, its old name), log-mel, yamnet or yamnet:NAME."""
-    text = "classifier" if text == "judge" else text
-    if text not in EMBEDDERS and not text.startswith("yamnet:"):
-        choices = ", ".join(EMBEDDERS)
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is unknown; use {choices} or yamnet:NAME{did_you_mean(text, EMBEDDERS)}"
-        )
-    return text
-
-
-def load_embedder(text: str) -> Embedder | None:
-    """The embedder of that name; None for the classifier."""
-    from ..evaluation.embedders import LogMelStatistics
-    from ..evaluation.yamnet import YAMNet
-
-    kind, _, name = text.partition(":")
-    if kind == "yamnet":
-        return YAMNet.from_pretrained(name or None)
-    return LogMelStatistics() if kind == "log-mel" else None
 
 
 def run_evaluate(options: argparse.Namespace) -> int:
     """Measure, print the table, and write the report; returns the exit status of the description."""
     _check_evaluate(options)
     from ..core.files import check_file_destination
+    from ..evaluation.codec_table import codecs_table
     from ..evaluation.evaluate_sounds import folder_failures
-    from ..evaluation.evaluation import report_lines
+    from ..evaluation.evaluation import failed_lines, report_lines
     from ..evaluation.renderings import renderings_lines
     from ..evaluation.report import write_report
 
@@ -118,7 +98,10 @@ def run_evaluate(options: argparse.Namespace) -> int:
             report["failed"] += [{"file": f.file, "reason": f.reason} for f in folder_failures(folder)]
     if options.output is not None:
         write_report(options.output, report)
-    lines = renderings_lines(report) if options.renderings else report_lines(report)
+    if "rows" in report:
+        lines = [codecs_table(report["rows"]), *failed_lines(report)]
+    else:
+        lines = renderings_lines(report) if options.renderings else report_lines(report)
     print("\n".join(lines))
     if report.get("stopped"):
         return 130
@@ -153,6 +136,7 @@ def _check_evaluate(options: argparse.Namespace) -> None:
 
 def _measure(options: argparse.Namespace, progress: Progress) -> dict[str, Any]:
     """The report that the options ask for, beginning with its subject."""
+    from ..evaluation.codec_table import evaluate_codecs, read_once
     from ..evaluation.embedders import NamedClassifier
     from ..evaluation.evaluate_sounds import (
         evaluate_codec,
@@ -189,7 +173,11 @@ def _measure(options: argparse.Namespace, progress: Progress) -> dict[str, Any]:
     common["embedder"] = embedder
     if options.folder:
         examples = folder_examples(
-            options.folder, captions=bool(options.model), limit=options.limit, **settings
+            options.folder,
+            captions=bool(options.model),
+            split=options.split,
+            limit=options.limit,
+            **settings,
         )
     else:
         from ..evaluation.held_out_examples import held_out_examples
@@ -203,8 +191,18 @@ def _measure(options: argparse.Namespace, progress: Progress) -> dict[str, Any]:
     if options.codec:
         from ..codecs import load_codec
 
-        report = evaluate_codec(load_codec(options.codec), examples, classifier, **common)
-        return {"subject": {"sounds": sounds, "codec": options.codec}, **report}
+        subject = {"sounds": sounds, "codec": options.codec[0]}
+        if len(options.codec) == 1 and not options.zeroed:
+            return {
+                "subject": subject,
+                **evaluate_codec(load_codec(options.codec[0]), examples, classifier, **common),
+            }
+        codecs = {name: load_codec(name) for name in options.codec}
+        kept = examples if options.folder else read_once(examples)
+        rows = evaluate_codecs(codecs, kept, classifier, zeroed=options.zeroed, **common)
+        last = rows[-1]  # every codec meets the same sounds
+        subject = {**subject, "codec": options.codec, "split": options.split, "embedder": options.embedder}
+        return {"subject": subject, "rows": rows, "failed": last["failed"], "stopped": last["stopped"]}
     references = folder_examples(options.reference, **settings) if options.reference else []
     report = evaluate_sounds(examples, references, classifier, **common)
     return {"subject": {"sounds": sounds, "reference": options.reference}, **report}
@@ -230,6 +228,7 @@ Exit status: 0 all is well, 1 some sounds were left out, 2 nothing could be meas
   soundloom evaluate --prompts --embedder yamnet:yamnet.onnx                         (is the prompt heard?)
   soundloom evaluate --renderings --embedder yamnet:yamnet.onnx                      (the corpus itself)
   soundloom evaluate mysounds/ --codec seanet-16khz --embedder yamnet:yamnet.onnx    (is it heard as before?)
+  soundloom evaluate mysounds/ --codec seanet-16khz --codec music2latent2 --zeroed --split test   (one table)
 """,
         add_arguments=add_evaluate_arguments,
         run=run_evaluate,

@@ -6,20 +6,35 @@ import argparse
 import sys
 import tempfile
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..core.progress import Progress
 from ..core.slug import slug
-from ..gen.settings import OPTIONS, GenerationSettings
+from ..gen.settings import OPTIONS
 from .command import Command, CommandError
-from .options import add_force, add_model, add_quiet, add_setting, load_model, number, prompt_at
-from .terminal import progress_bar, standard_output
+from .generate_again import run_again
+from .generate_table import add_table_arguments, run_table
+from .generation_options import chosen_settings, finish, read_sound, with_guidance_end
+from .options import (
+    add_force,
+    add_metadata,
+    add_model,
+    add_quiet,
+    add_setting,
+    add_subtype,
+    load_model,
+    number,
+    prompt_at,
+    whole,
+)
+from .terminal import progress_bar, say, standard_output
 
 if TYPE_CHECKING:
-    from ..core.audio import Audio
+    from ..gen.generated_audio import GeneratedAudio
     from ..gen.pipeline import AudioGen
 
+DEFAULT_MODEL = "foley"
 TO_A_PLAYER = 'soundloom generate "rain" -o - --stream | aplay'
 
 
@@ -54,70 +69,115 @@ def add_generate_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="LUFS",
         help="integrated loudness of the result (ITU-R BS.1770), for example -23 (default: as it is made)",
     )
+    parser.add_argument(
+        "--sample-rate",
+        type=whole,
+        metavar="HZ",
+        help="of the result (default: the model's, 16000 for foley)",
+    )
+    add_subtype(parser)
     parser.add_argument("--continue-from", metavar="FILE", help="a recording to go on from")
     parser.add_argument(
         "--stream", action="store_true", help="with -o -: send the sound on while it is being made"
     )
+    add_table_arguments(parser)
+    parser.add_argument(
+        "--again",
+        metavar="FILE",
+        help="instead of prompts: make this sound again, to the last bit, from what its tags say",
+    )
+    parser.add_argument(
+        "--watermark",
+        metavar="FOLDER",
+        help="put AudioSeal's watermark into the sound, with the weights in FOLDER (generator_base.pth)",
+    )
+    add_metadata(
+        parser, "write neither prompt nor seed into the tags, only that the sound was generated, and by what"
+    )
     add_model(parser)
+    parser.set_defaults(model=None)  # --again takes the file's
     add_quiet(parser)
 
 
 def run_generate(options: argparse.Namespace) -> None:
     """Check where the sounds go, make them, write them, and say what was made."""
     _check_prompts(options)
+    ways = {
+        "PROMPT": bool(options.prompts or options.at),
+        "--batch": options.batch,
+        "--again": options.again,
+    }
+    if sum(bool(way) for way in ways.values()) != 1:
+        given = " and ".join(name for name, way in ways.items() if way) or "none"
+        raise CommandError(
+            "give prompts (or --at), --batch TABLE or --again FILE, one of the three (given: "
+            f'{given}); a sound of the model\'s choice is the prompt ""'
+        )
+    if options.again:
+        run_again(options)
+        return
+    options.model = options.model or DEFAULT_MODEL
+    if options.batch:
+        run_table(options)
+        return
     files = _destinations(options)
-    if options.loudness is not None:
-        from ..core.loudness import check_loudness
-
-        check_loudness(options.loudness)
-    chosen = {name: getattr(options, name) for name in OPTIONS}
-    # Checked before the model is loaded; whether guidance moves from the model's own value shows after that.
-    settings = GenerationSettings(
-        **chosen | ({} if options.guidance_end is None else {"guidance_scale": None})
-    )
-    source = None if options.continue_from is None else _read(options.continue_from)
+    settings = chosen_settings(options)
+    source = None if options.continue_from is None else read_sound(options.continue_from)
     model = load_model(options)
-    if options.guidance_end is not None:
-        start = model.guidance_scale if options.guidance_scale is None else options.guidance_scale
-        settings = replace(settings, guidance_scale=(start, options.guidance_end))
-    with progress_bar(enabled=not options.quiet, desc="generating", unit="frames") as progress:
-        common: dict[str, Any] = {"settings": settings, "continue_from": source, "progress": progress}
-        common["prompts_at"] = options.at
-        if options.stream:
-            summary = _stream(model, options, common)
-        else:
-            if settings.candidates > 1:
-                from ..evaluation.scorer import ClassifierScorer
+    settings = with_guidance_end(settings, options, model)
+    common: dict[str, Any] = {"settings": settings, "continue_from": source, "prompts_at": options.at}
+    if options.stream:
+        with progress_bar(enabled=not options.quiet, desc="generating", unit="frames") as progress:
+            summary = _stream(model, options, common | {"progress": progress})
+        if not options.quiet:
+            print(f"(standard output)  {summary}", file=sys.stderr)
+        return
+    if settings.candidates > 1:
+        from ..evaluation.scorer import ClassifierScorer
 
-                common["rerank"] = ClassifierScorer()
-            audio = model.generate(_prompts(options), **common)
-            if options.loudness is not None:
-                audio = audio.at_loudness(options.loudness)
-            summary = [f"{audio.duration:.2f} s, seed {seed}" for seed in audio.seeds]
-    if not files:
-        if not options.stream:
-            _pipe(audio)
-        if not options.quiet:
-            print(f"(standard output)  {summary[0]}", file=sys.stderr)
-    for index, file in enumerate(files):
-        audio.save(file, index=index, force=options.force)
-        if not options.quiet:
-            print(f"{file}  {summary[index]}")
+        common["rerank"] = ClassifierScorer()
+    done = 0
+    with progress_bar(enabled=not options.quiet, desc="generating", unit="frames") as bar:
+        # One prompt after the other, so that each sound can be made again without the others, to the bit.
+        prompts = _prompts(options)
+        for number, prompt in enumerate(prompts):
+            common["progress"] = one_of(bar, number, len(prompts))
+            audio = finish(model.generate(prompt, **common), options)
+            for index, seed in enumerate(audio.seeds):
+                summary = f"{audio.duration:.2f} s, seed {seed}"
+                if not files:
+                    _pipe(audio, options)
+                    if not options.quiet:
+                        say(f"(standard output)  {summary}", error=True)
+                    continue
+                audio.save(
+                    files[done],
+                    index=index,
+                    force=options.force,
+                    subtype=options.subtype,
+                    metadata=options.metadata,
+                )
+                if not options.quiet:
+                    say(f"{files[done]}  {summary}")
+                done += 1
+
+
+def one_of(bar: Progress, number: int, count: int) -> Progress:
+    """Progress of the n-th of `count` equal parts, on the bar of all."""
+    return lambda done, total: bar(number * total + done, count * total)
 
 
 def _check_prompts(options: argparse.Namespace) -> None:
-    """Raise CommandError unless there are prompts, or one sequence of them."""
+    """Raise CommandError where prompts are given in two ways."""
     if options.at and options.prompts:
         raise CommandError(
             f"--at stands in place of {options.prompts[0]!r}: give it as --at 0:{options.prompts[0]!r}"
         )
-    if not options.at and not options.prompts:
-        raise CommandError('no PROMPT is given: say what to hear, as in  soundloom generate "a dog barks"')
 
 
-def _prompts(options: argparse.Namespace) -> list[str] | str:
-    """What `AudioGen.generate` takes as prompts beside `prompts_at`."""
-    return "" if options.at else options.prompts
+def _prompts(options: argparse.Namespace) -> list[str]:
+    """What `AudioGen.generate` takes as prompts, one after the other, beside `prompts_at`."""
+    return [""] if options.at else options.prompts
 
 
 def _names(options: argparse.Namespace) -> list[str]:
@@ -130,14 +190,21 @@ def _destinations(options: argparse.Namespace) -> list[Path]:
 
     Raises:
         CommandError: the sounds cannot be written there.
+        AudioError: not with that subtype.
     """
+    from ..core.audio import check_subtype
+
     if options.output != "-":
         if options.stream:
             raise CommandError(
                 "--stream sends sound on while it is being made, which needs -o - and a reader: "
                 f"{TO_A_PLAYER}"
             )
-        return plan_outputs(options.output, _names(options), options.num_samples, force=options.force)
+        files = plan_outputs(options.output, _names(options), options.num_samples, force=options.force)
+        for file in files:
+            check_subtype(file.suffix.lower(), options.subtype)
+        return files
+    check_subtype(".wav", options.subtype)
     if len(_names(options)) * options.num_samples > 1:
         raise CommandError(
             "-o - takes one sound: give one prompt and --num-samples 1, or -o a folder"
@@ -145,6 +212,10 @@ def _destinations(options: argparse.Namespace) -> list[Path]:
         )
     if options.stream and options.loudness is not None:
         raise CommandError("the loudness of a sound is known at its end: leave out --stream, or --loudness")
+    for name in ("sample_rate", "watermark"):
+        if options.stream and getattr(options, name) is not None:
+            flag = f"--{name.replace('_', '-')}"
+            raise CommandError(f"--stream sends the model's sound as it comes: leave out --stream, or {flag}")
     if options.stream and options.loop:
         raise CommandError(
             "the end of a loop leads to its beginning, so it is made whole: leave out --stream"
@@ -203,20 +274,14 @@ def _quotes_hint(prompts: Sequence[str]) -> str:
     return f'; one prompt of several words needs quotes: "{" ".join(prompts)}"'
 
 
-def _read(path: str) -> Audio:
-    from ..core.audio import Audio, read_audio
-
-    samples, sample_rate = read_audio(path)
-    return Audio(samples=samples[None], sample_rate=sample_rate)
-
-
-def _pipe(audio: Audio) -> None:
+def _pipe(audio: GeneratedAudio, options: argparse.Namespace) -> None:
     """Write a sound to the standard output, with the header and samples that a file would have."""
     with tempfile.TemporaryDirectory() as folder, standard_output() as stream:
-        stream.write(audio.save(Path(folder, "sound.wav")).read_bytes())
+        file = audio.save(Path(folder, "sound.wav"), subtype=options.subtype, metadata=options.metadata)
+        stream.write(file.read_bytes())
 
 
-def _stream(model: AudioGen, options: argparse.Namespace, common: dict[str, Any]) -> list[str]:
+def _stream(model: AudioGen, options: argparse.Namespace, common: dict[str, Any]) -> str:
     """Write a sound to the standard output while it is being made; returns what to say about it.
 
     Args:
@@ -226,28 +291,40 @@ def _stream(model: AudioGen, options: argparse.Namespace, common: dict[str, Any]
     """
     from ..core.audio_blocks import PipeWriter
 
-    chunks = model.stream(_prompts(options), **common)
+    chunks = model.stream(_prompts(options)[0], **common)
     rate, length = model.codec.sample_rate, model.count_samples(options.duration)
+    wav: PipeWriter | None = None
     with standard_output() as stream:
-        wav = PipeWriter(stream, sample_rate=rate, channels=model.codec.channels, length=length)
         for chunk in chunks:
+            if wav is None:  # the first chunk tells the seed, which stands before the samples
+                told = chunk.record(weights=False)  # that would keep the listener waiting
+                told = told if options.metadata else told.without_prompt()
+                wav = PipeWriter(
+                    stream,
+                    sample_rate=rate,
+                    channels=model.codec.channels,
+                    length=length,
+                    subtype=options.subtype,
+                    tags=told.tags(),
+                )
             wav.write(chunk.samples[0])
-    return [f"{length / rate:.2f} s, seed {chunk.seeds[0]}"]
+    return f"{length / rate:.2f} s, seed {chunk.seeds[0]}"
 
 
 COMMANDS = (
     Command(
         name="generate",
         summary="write the sound of a sentence to a file",
-        description="Generate a sound for every prompt and write it to a file.",
+        description="""\
+Generate a sound for every prompt and write it to a file, whose tags tell that it was generated, and how.""",
         examples=f"""\
   soundloom generate "a dog barks, then rain" -o dog.wav --duration 5 --seed 7
   soundloom generate "a bell" "a siren" -o sounds/                    (one file a prompt)
   soundloom generate "three knocks" -o sounds/ --num-samples 4
   soundloom generate "a church bell" -o bell.wav --candidates 8       (the best of eight)
   soundloom generate "rain" --continue-from dog.wav -o more.wav --duration 9
-  soundloom generate --at 0:rain --at 2:"a dog barks" --at 4:rain -o walk.wav --duration 6
-  soundloom generate "heavy rain" --loop -o rain.wav                  (its end runs into its beginning)
+  soundloom generate --batch prompts.csv -o sounds/                   (a sound for every line of a table)
+  soundloom generate --again bell.wav -o same.wav                     (from its tags, to the last bit)
   {TO_A_PLAYER}                     (heard while it is made)
 """,
         add_arguments=add_generate_arguments,

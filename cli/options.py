@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from ..gen.pipeline import AudioGen
 
 NAMES = "bundled name, folder or Hugging Face id"
+# Of gen/model/schemes.py, which would import torch.
+SCHEMES = ("bf16", "int8", "int4")
 
 
 def count(text: str) -> int:
@@ -90,10 +92,22 @@ def add_classifier(parser: argparse.ArgumentParser, help: str) -> None:
 
 
 def add_model(parser: argparse.ArgumentParser) -> None:
-    """--model, --text-encoder and --device, of commands that generate; see `load_model`."""
+    """--model, --text-encoder, --device and --quantization, of commands that generate; see `load_model`."""
     parser.add_argument("--model", default="foley", metavar="NAME", help=f"{NAMES} (default: foley)")
     add_text_encoder(parser)
     add_device(parser)
+    add_quantization(parser)
+
+
+def add_quantization(parser: argparse.ArgumentParser) -> None:
+    """--quantization, beside --model."""
+    parser.add_argument(
+        "--quantization",
+        choices=[*SCHEMES, "auto"],
+        help="keep the language model's weights in so many bits, which is less memory and mostly faster; "
+        "auto: the fastest of float32, bf16 and int8, measured once on this machine (default: as the model "
+        "is stored)",
+    )
 
 
 def add_setting(parser: argparse.ArgumentParser, name: str, help: str = "") -> None:
@@ -141,6 +155,15 @@ def add_text_encoder(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_split(parser: argparse.ArgumentParser) -> None:
+    """--split: which sounds of a folder are measured, as its table says."""
+    parser.add_argument(
+        "--split",
+        metavar="NAME",
+        help="take only sounds whose row in metadata.csv has this in its column split, test for example",
+    )
+
+
 def add_part(parser: argparse.ArgumentParser) -> None:
     """--limit and --seconds: how much of a folder of sounds is measured."""
     add_count(parser, "--limit", None, "take only N sounds, spread evenly over the folder (default: all)")
@@ -150,6 +173,22 @@ def add_part(parser: argparse.ArgumentParser) -> None:
         default=30.0,
         metavar="SECONDS",
         help="take only the beginning of each sound (default: 30)",
+    )
+
+
+def add_metadata(parser: argparse.ArgumentParser, help: str) -> None:
+    """--no-metadata."""
+    parser.add_argument("--no-metadata", dest="metadata", action="store_false", help=help)
+
+
+def add_subtype(parser: argparse.ArgumentParser) -> None:
+    """--subtype, of sounds that are written."""
+    parser.add_argument(
+        "--subtype",
+        type=str.upper,
+        metavar="NAME",
+        help="encoding of the samples, as libsndfile calls it: PCM_16, PCM_24, PCM_32 or FLOAT in .wav, "
+        "PCM_16 or PCM_24 in .flac (default: PCM_16)",
     )
 
 
@@ -182,8 +221,13 @@ def choose_device(name: str) -> str:
 
 
 def load_model(options: argparse.Namespace) -> AudioGen:
-    """The AudioGen that --model, --text-encoder and --device name."""
+    """The AudioGen that --model and the options beside it name."""
     from ..gen.pipeline import AudioGen
 
     device = choose_device(options.device)
-    return AudioGen.from_pretrained(options.model, text_encoder=options.text_encoder, device=device)
+    return AudioGen.from_pretrained(
+        options.model,
+        text_encoder=options.text_encoder,
+        device=device,
+        quantization=options.quantization,
+    )

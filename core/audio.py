@@ -35,10 +35,12 @@ from .samples import (
     rms_db,
 )
 from .sound_reader import open_sound
+from .sound_tags import Tags, clean_tags, put_tags, tagged
 
 __all__ = [
     "MAX_CHANNELS",
     "SOUND_SUFFIXES",
+    "SUBTYPES",
     "UNDECODED_SUFFIXES",
     "WRITE_BLOCK",
     "WRITE_FORMATS",
@@ -52,6 +54,7 @@ __all__ = [
     "check_rate",
     "check_ratio",
     "check_sound",
+    "check_subtype",
     "mix",
     "normalize_rms",
     "read_audio",
@@ -76,6 +79,13 @@ WRITE_FORMATS = {
     ".flac": ("FLAC", "PCM_16"),
     ".ogg": ("OGG", "VORBIS"),
     ".mp3": ("MP3", "MPEG_LAYER_III"),
+}
+# Other encodings that may be asked for, in libsndfile's words.
+SUBTYPES = {
+    ".wav": ("PCM_16", "PCM_24", "PCM_32", "FLOAT"),
+    ".flac": ("PCM_16", "PCM_24"),
+    ".ogg": ("VORBIS",),
+    ".mp3": ("MPEG_LAYER_III",),
 }
 # libsndfile's Vorbis encoder puts a whole write on its stack and crashes on long ones, so write in blocks.
 WRITE_BLOCK = 65536
@@ -117,12 +127,31 @@ class Audio:
         """
         return replace(self, samples=normalize_loudness(self.samples, self.sample_rate, lufs))
 
-    def save(self, path: str | os.PathLike[str], index: int = 0, force: bool = False) -> Path:
-        """Write one sound of the batch to a file; see `write_audio` for formats and errors."""
+    def resampled(self, sample_rate: int) -> Self:
+        """The same sounds at another sample rate in Hz, within full scale; see `resample`."""
+        samples = resample(self.samples, self.sample_rate, sample_rate)
+        return replace(self, samples=limit(samples, sample_rate), sample_rate=sample_rate)
+
+    def save(
+        self,
+        path: str | os.PathLike[str],
+        index: int = 0,
+        force: bool = False,
+        *,
+        subtype: str | None = None,
+        tags: Tags | None = None,
+    ) -> Path:
+        """Write one sound of the batch to a file; see `write_audio` for formats, tags and errors."""
+        return write_audio(
+            path, self.row(index), self.sample_rate, force=force, subtype=subtype, tags=tags or {}
+        )
+
+    def row(self, index: int) -> Tensor:
+        """Samples `[C, N]` of one sound of the batch; IndexError if there is none."""
         count = self.samples.shape[0]
         if not -count <= index < count:
             raise IndexError(f"index {index} is outside this batch of {count} sounds; use 0 to {count - 1}")
-        return write_audio(path, self.samples[index], self.sample_rate, force=force)
+        return self.samples[index]
 
 
 def read_audio(source: SoundSource, *, allow_truncated: bool = False) -> tuple[Tensor, int]:
@@ -157,17 +186,22 @@ def write_audio(
     sample_rate: int,
     *,
     force: bool = False,
+    subtype: str | None = None,
+    tags: Tags | None = None,
 ) -> Path:
     """Write one sound in the format of the file's suffix: .wav and .flac (16 bit), .ogg (Vorbis) or .mp3.
 
     The file appears complete or not at all: it is written beside its place under another name, then moved.
-    A sound with samples beyond -1 to 1, which the format would clip, is limited, with a warning.
+    A sound with samples beyond -1 to 1, which the format would clip, is limited, with a warning; FLOAT holds
+    them as they are.
 
     Args:
         path: the file; its folder must exist.
         samples: `[C, N]` or `[N]`, any type that `as_samples` takes.
         sample_rate: Hz.
         force: replace an existing file.
+        subtype: another encoding of the samples, one of `SUBTYPES`: "PCM_24", "FLOAT".
+        tags: title, artist, comment and so on, see `core.sound_tags`.
 
     Returns:
         The path written.
@@ -175,11 +209,11 @@ def write_audio(
     Raises:
         FileExistsError: the file exists and `force` is off.
         FileNotFoundError: its folder does not exist.
-        AudioError: unknown suffix, wrong shape, 0 samples, NaN or infinite samples, or a channel count or
-            sample rate that the format cannot hold.
+        AudioError: unknown suffix or subtype, wrong shape, 0 samples, NaN or infinite samples, or a channel
+            count or sample rate that the format cannot hold.
     """
     path = Path(path)
-    check_destination(path, force=force)
+    check_destination(path, force=force, subtype=subtype)
     samples = as_samples(samples).detach().cpu()
     if samples.ndim == 1:
         samples = samples.unsqueeze(0)
@@ -194,21 +228,23 @@ def write_audio(
     check_finite(samples, f"the sound for {path}")
     peak = float(samples.abs().max())
     sample_rate = check_rate(sample_rate)
-    if peak > 1.0:
+    if peak > 1.0 and subtype != "FLOAT":
         logger.warning("%s: the loudest sample is %.3f, beyond 1; the sound was limited to fit", path, peak)
         samples = limit(samples, sample_rate)
-    encoded = _encode(path, samples, sample_rate)
+    encoded = _encode(path, samples, sample_rate, subtype, clean_tags(tags or {}, str(path)))
 
     with atomic_write(path) as file:
         file.write(encoded)
     return path
 
 
-def check_destination(path: str | os.PathLike[str], *, force: bool = False) -> None:
+def check_destination(
+    path: str | os.PathLike[str], *, force: bool = False, subtype: str | None = None
+) -> None:
     """Raise now what `write_audio` would raise later about a path: worth asking before a long computation.
 
     Raises:
-        AudioError: unknown suffix.
+        AudioError: unknown suffix, or a subtype that the format does not have.
         OSError: as of `check_file_destination`.
     """
     path = Path(path)
@@ -217,17 +253,31 @@ def check_destination(path: str | os.PathLike[str], *, force: bool = False) -> N
             f"unknown sound file suffix {path.suffix!r} in {path}; use one of {', '.join(WRITE_FORMATS)}"
         )
     check_file_destination(path, force=force, example="sound.wav")
+    check_subtype(path.suffix.lower(), subtype)
 
 
-def _encode(path: Path, samples: Tensor, sample_rate: int) -> bytes:
-    """Encode `[C, N]` within -1 to 1 as the bytes of a file of the path's suffix."""
-    container, subtype = WRITE_FORMATS[path.suffix.lower()]
+def check_subtype(suffix: str, subtype: str | None) -> str:
+    """The encoding of samples in files of a suffix, given or its own; AudioError for one that they lack."""
+    if subtype is not None and subtype not in SUBTYPES[suffix]:
+        others = [name for name, subtypes in SUBTYPES.items() if subtype in subtypes]
+        fix = f"; {', '.join(others)} files have it" if others else ""
+        raise AudioError(
+            f"subtype {subtype!r}: {suffix} files have {' or '.join(SUBTYPES[suffix])} here{fix}"
+        )
+    return subtype or WRITE_FORMATS[suffix][1]
+
+
+def _encode(path: Path, samples: Tensor, sample_rate: int, subtype: str | None, tags: Tags) -> bytes:
+    """Encode `[C, N]`, within -1 to 1 but for FLOAT, as the bytes of a file of the path's suffix."""
+    suffix = path.suffix.lower()
+    container, subtype = WRITE_FORMATS[suffix][0], check_subtype(suffix, subtype)
     channels = samples.shape[0]
     frames = samples.T.contiguous().numpy()
     # Encoding in memory keeps a full disk an ordinary OSError of the one write that follows.
     buffer = io.BytesIO()
     try:
         with soundfile.SoundFile(buffer, "w", sample_rate, channels, subtype, format=container) as file:
+            put_tags(file, tags)
             for start in range(0, len(frames), WRITE_BLOCK):
                 file.write(frames[start : start + WRITE_BLOCK])
     except (soundfile.SoundFileError, OverflowError) as error:
@@ -235,4 +285,4 @@ def _encode(path: Path, samples: Tensor, sample_rate: int) -> bytes:
             f"{path.suffix} cannot hold {channels} channels at {sample_rate} Hz ({path}); "
             "use .wav, or resample and mix the sound first (mp3: 1 or 2 channels, 8000 to 48000 Hz)"
         ) from error
-    return buffer.getvalue()
+    return tagged(buffer.getvalue(), suffix, tags)

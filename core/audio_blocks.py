@@ -14,12 +14,15 @@ import numpy as np
 import soundfile
 from torch import Tensor
 
-from .audio import WRITE_BLOCK, WRITE_FORMATS, AudioError
+from .audio import WRITE_BLOCK, WRITE_FORMATS, AudioError, check_subtype
 from .filenames import native
 from .raw_format import RAW_SUBTYPES, RawFormat
+from .sound_tags import Tags, clean_tags, info_chunk, put_tags, tag_file
 
 # What a wav header says of its length when that is not known; ffmpeg and sox read and write the same.
 UNKNOWN_SIZE = 0xFFFFFFFF
+# Of the encodings of a piped wav: whether samples are floats, and bytes of each.
+WAV_SAMPLES = {"PCM_16": (False, 2), "PCM_24": (False, 3), "PCM_32": (False, 4), "FLOAT": (True, 4)}
 
 
 class SoundWriter(Protocol):
@@ -38,11 +41,24 @@ class FileWriter:
         sample_rate: Hz.
         channels: C.
         shown: path for messages.
+        subtype: encoding of the samples, see `write_audio`; None: the format's.
+        tags: see `write_audio`.
     """
 
-    def __init__(self, path: Path, suffix: str, *, sample_rate: int, channels: int, shown: Path) -> None:
-        self._shown = shown
-        container, subtype = WRITE_FORMATS[suffix]
+    def __init__(
+        self,
+        path: Path,
+        suffix: str,
+        *,
+        sample_rate: int,
+        channels: int,
+        shown: Path,
+        subtype: str | None = None,
+        tags: Tags | None = None,
+    ) -> None:
+        self._path, self._suffix, self._shown = path, suffix, shown
+        self._tags = clean_tags(tags or {}, str(shown))
+        container, subtype = WRITE_FORMATS[suffix][0], check_subtype(suffix, subtype)
         try:
             self._file = soundfile.SoundFile(
                 native(path), "w", sample_rate, channels, subtype, format=container
@@ -52,6 +68,7 @@ class FileWriter:
                 f"{suffix} cannot hold {channels} channels at {sample_rate} Hz ({shown}); use .wav, or "
                 "another sample rate (mp3: 1 or 2 channels, 8000 to 48000 Hz)"
             ) from error
+        put_tags(self._file, self._tags)
 
     def write(self, samples: Tensor) -> None:
         frames = _within(samples)
@@ -67,10 +84,12 @@ class FileWriter:
     def close(self) -> None:
         """Finish the file."""
         self._file.close()
+        with self._path.open("r+b") as file:
+            tag_file(file, self._suffix, self._tags)
 
 
 class PipeWriter:
-    """Writes 16 bit wav, or raw samples, to a stream that cannot seek, and pushes every block on at once.
+    """Writes wav, or raw samples, to a stream that cannot seek, and pushes every block on at once.
 
     Args:
         stream: binary, for example `sys.stdout.buffer`.
@@ -78,6 +97,8 @@ class PipeWriter:
         channels: C.
         length: N; None while unknown, which the header then says as other programs do.
         raw: write samples without a header.
+        subtype: encoding of the samples in a wav, a key of WAV_SAMPLES.
+        tags: of a wav, see `write_audio`.
     """
 
     def __init__(
@@ -88,11 +109,14 @@ class PipeWriter:
         channels: int,
         length: int | None,
         raw: RawFormat | None = None,
+        subtype: str | None = None,
+        tags: Tags | None = None,
     ) -> None:
         self._stream = stream
-        self._subtype = "PCM_16" if raw is None else RAW_SUBTYPES[raw.encoding]
+        self._subtype = check_subtype(".wav", subtype) if raw is None else RAW_SUBTYPES[raw.encoding]
         if raw is None:
-            stream.write(wav_header(sample_rate, channels, length))
+            chunk = info_chunk(clean_tags(tags or {}, "the stream"))
+            stream.write(wav_header(sample_rate, channels, length, self._subtype, chunk))
 
     def write(self, samples: Tensor) -> None:
         self._stream.write(to_pcm(samples, self._subtype))
@@ -112,13 +136,27 @@ def to_pcm(samples: Tensor, subtype: str = "PCM_16") -> bytes:
     return buffer.getvalue()
 
 
-def wav_header(sample_rate: int, channels: int, length: int | None) -> bytes:
-    """The first 44 bytes of a 16 bit wav of `length` samples; None, or more than fit: no length."""
-    frame = 2 * channels
-    size = UNKNOWN_SIZE if length is None or 36 + length * frame >= UNKNOWN_SIZE else length * frame
-    total = UNKNOWN_SIZE if size == UNKNOWN_SIZE else 36 + size
-    layout = struct.pack("<IHHIIHH", 16, 1, channels, sample_rate, sample_rate * frame, frame, 16)
-    return b"RIFF" + struct.pack("<I", total) + b"WAVEfmt " + layout + b"data" + struct.pack("<I", size)
+def wav_header(
+    sample_rate: int, channels: int, length: int | None, subtype: str = "PCM_16", chunk: bytes = b""
+) -> bytes:
+    """What stands before the samples of a wav: 44 bytes, and a chunk of one's own.
+
+    Args:
+        sample_rate: Hz.
+        channels: C.
+        length: N; None, or more than fit: no length.
+        subtype: a key of WAV_SAMPLES.
+        chunk: whole, of an even number of bytes.
+    """
+    is_float, width = WAV_SAMPLES[subtype]
+    frame = width * channels
+    unknown = length is None or 36 + len(chunk) + length * frame >= UNKNOWN_SIZE
+    size = UNKNOWN_SIZE if unknown or length is None else length * frame
+    total = UNKNOWN_SIZE if unknown else 36 + len(chunk) + size
+    kind = 3 if is_float else 1
+    layout = struct.pack("<IHHIIHH", 16, kind, channels, sample_rate, sample_rate * frame, frame, 8 * width)
+    head = b"RIFF" + struct.pack("<I", total) + b"WAVEfmt " + layout + chunk
+    return head + b"data" + struct.pack("<I", size)
 
 
 def _within(samples: Tensor) -> np.ndarray:

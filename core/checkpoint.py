@@ -10,7 +10,7 @@ import json
 import os
 import pickle
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from textwrap import shorten
 from typing import Any
@@ -153,6 +153,20 @@ def read_weights(
                 wanted = dtype if dtype is not None and tensor.is_floating_point() else tensor.dtype
                 state[name] = tensor.to(wanted, copy=not mapped)
     return state
+
+
+def each_weight(folder: Path) -> Iterator[tuple[str, Tensor]]:
+    """Names and tensors of a model folder one after the other, a copy each; errors as for `weight_files`.
+
+    A file is mapped anew for each tensor: what was read before does not stay in this process's memory.
+    """
+    for file in weight_files(folder):
+        with safe_open(file, framework="pt") as opened:
+            names = list(opened.keys())
+        for name in names:
+            with safe_open(file, framework="pt") as opened:
+                tensor = opened.get_tensor(name).clone()
+            yield name, tensor
 
 
 def fill(model: nn.Module, state: dict[str, Tensor], where: Path) -> None:

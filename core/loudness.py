@@ -9,7 +9,6 @@ import math
 
 import numpy as np
 import torch
-from scipy.signal import sosfilt
 from torch import Tensor
 
 from .errors import ArgumentError
@@ -42,6 +41,8 @@ class LoudnessMeter:
         """Take the next samples, float `[C, N]`."""
         if not samples.shape[-1]:
             return
+        from scipy.signal import sosfilt  # 70 MB, which most processes never need
+
         sound = samples.detach().cpu().double().numpy()
         if self._state is None or self._waiting is None:
             self._state = np.zeros((len(self._sections), len(sound), 2))

@@ -14,7 +14,7 @@ import torch
 from ..core.audio import resample
 from ..core.slug import slug
 from ..evaluation.scorer import ClassifierScorer
-from ..gen.generated_audio import GeneratedAudio
+from ..gen.generated_audio import GeneratedAudio, join_chunks
 from ..gen.generation import GenerationCancelled
 from ..gen.settings import OPTIONS, GenerationSettings
 from .generator import Generator
@@ -54,15 +54,6 @@ def chosen_settings(values: Mapping[str, Any]) -> GenerationSettings:
     return GenerationSettings(**{name: OPTIONS[name].kind(value) for name, value in filled.items()})
 
 
-def join(chunks: list[GeneratedAudio]) -> GeneratedAudio:
-    """The whole sound of the chunks that `stream` gave."""
-    return replace(
-        chunks[0],
-        samples=torch.cat([chunk.samples for chunk in chunks], dim=-1),
-        codes=torch.cat([chunk.codes for chunk in chunks], dim=-1),
-    )
-
-
 def make_sound(
     model: Generator,
     prompt: str,
@@ -88,7 +79,7 @@ def make_sound(
     for chunk in model.stream(prompt, settings, **options):
         heard(chunk.samples[0])
         chunks.append(chunk)
-    return join(chunks)
+    return join_chunks(chunks)
 
 
 def describe(audio: GeneratedAudio, seconds: float, candidates: int) -> str:

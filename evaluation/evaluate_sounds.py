@@ -8,7 +8,6 @@ those of the others. When Ctrl+C ends the work, "stopped" is true, and the figur
 from __future__ import annotations
 
 import math
-import statistics
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -30,8 +29,8 @@ from .bench.run import BenchSound
 from .embedders import Embedder, NamedClassifier
 from .evaluation import Evaluation, named_class
 from .prompt_accuracy import PromptAccuracy
+from .reconstruction import Reconstruction
 from .scorer import ClassifierScorer
-from .spectral_distance import LogSpectralDistance, MultiResolutionMelDistance, si_sdr
 
 Item = TypeVar("Item")
 Parameters = ParamSpec("Parameters")
@@ -62,6 +61,7 @@ def folder_examples(
     *,
     class_names: Sequence[str] = (),
     captions: bool = False,
+    split: str | None = None,
     limit: int | None = None,
     seconds: float | None = None,
 ) -> list[Example]:
@@ -71,18 +71,21 @@ def folder_examples(
         folder: searched with all folders below.
         class_names: of the classifier; a caption that names exactly one of them makes it the label.
         captions: take only sounds that have one.
+        split: take only sounds of this split, where a table of the folder tells splits apart.
         limit: take only so many, spread evenly over the sorted names.
         seconds: read only so much of each.
 
     Raises:
         FileNotFoundError, NotADirectoryError: there is no such folder.
-        ValueError: it holds no sounds, none with a caption where one is needed, or the limit is below 1 or
-            `seconds` not above 0.
+        ValueError: it holds no sounds, none of the split or with a caption where one is needed, or the limit
+            is below 1 or `seconds` not above 0.
     """
     if seconds is not None and not 0 < seconds < math.inf:
         raise ValueError(f"--seconds is {seconds:g}; it must be a number above 0")
     listing = list_folder(folder)
     listing.check()
+    if split is not None:
+        listing.keep_split(split, or_none=False)
     recordings = listing.recordings
     if captions:
         recordings = [recording for recording in recordings if recording.captions]
@@ -250,12 +253,11 @@ def evaluate_codec(
     """Encode and decode every example; compare at the codec's own rate and channels.
 
     Returns:
-        See `Evaluation.report`; "reconstruction": mean distances and median SI-SDR in dB; "bitrate" in bits
+        See `Evaluation.report`; "reconstruction": see `Reconstruction.report`; "bitrate" in bits
         per second; and the accuracy of the originals beside that of the reconstructions.
     """
     evaluation, originals = Evaluation(classifier, embedder), PromptAccuracy(classifier)
-    mel, spectral = MultiResolutionMelDistance(codec.sample_rate), LogSpectralDistance()
-    ratios: list[float] = []
+    reconstruction = Reconstruction(codec.sample_rate)
     work = Work(progress, len(examples))
 
     def measure_one(example: Example) -> None:
@@ -268,23 +270,15 @@ def evaluate_codec(
         evaluation.add_pair(decoded[0], rate, audio[0])
         if example.label is not None:
             originals.update(audio, rate, [example.label])
-        mel.update(decoded, audio)
-        spectral.update(decoded, audio)
-        ratios.extend(si_sdr(decoded, audio).tolist())
+        reconstruction.update(decoded, audio)
 
     sounds = work.go_through(examples, measure_one)
     report = work.report(evaluation)
-    defined = [ratio for ratio in ratios if not math.isnan(ratio)]
-    reconstruction = {
-        "mel_distance": float(mel.compute()),
-        "log_spectral_distance": float(spectral.compute()),
-        "si_sdr": statistics.median(defined) if defined else math.nan,
-    }
     return {
         "sounds": sounds,
         "sample_rate": codec.sample_rate,
         "bitrate": codec.bitrate,
-        "reconstruction": reconstruction,
+        "reconstruction": reconstruction.report(),
         **report,
         "accuracy_of_originals": originals.report() if report["prompt_accuracy"] else None,
     }

@@ -121,6 +121,10 @@ UNITS = {
     "duration": "s",
     "mel_distance": "dB, mean; 0 is perfect",
     "log_spectral_distance": "dB, mean; 0 is perfect",
+    "log_spectral_distance_512": "dB, mean, windows of 32 ms",
+    "log_spectral_distance_4096": "dB, mean, windows of 256 ms",
+    "tonality_error": "dB, mean; 0 is perfect",
+    "energy_before_onsets": "dB above that of the original, mean; 0 is perfect",
     "si_sdr": "dB, median; higher is better",
 }
 
@@ -169,8 +173,13 @@ def report_lines(report: Mapping[str, Any]) -> list[str]:
         mistaken = f"  mistaken for {row['mistaken for']}" if row["mistaken for"] else ""
         lines.append(f"  {name:26s} {row['accuracy']:.2f} of {row['clips']}{mistaken}")
     lines += [f"note: {note}" for note in report["notes"]]
+    return lines + failed_lines(report)
+
+
+def failed_lines(report: Mapping[str, Any]) -> list[str]:
+    """The sounds that a report leaves out, and why, as lines for a terminal."""
     failures = [Failure(entry["file"], entry["reason"]) for entry in report.get("failed", [])]
-    return lines + ([f"left out: {len(failures)}", *failure_lines(failures)] if failures else [])
+    return [f"left out: {len(failures)}", *failure_lines(failures)] if failures else []
 
 
 def _references(fad: Mapping[str, Any]) -> str:

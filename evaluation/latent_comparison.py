@@ -8,11 +8,9 @@ seed + i. Latents are continuous, also of a model that has codes: `soundloom eva
 
 from __future__ import annotations
 
-import functools
 import itertools
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 from torch import Tensor
@@ -22,20 +20,11 @@ from ..codecs.music2latent2 import Music2Latent2
 from ..codecs.music2latent2.music2latent2_config import Decoding
 from ..codecs.registry import load_codec
 from ..core.progress import Progress
-from .embedders import NamedClassifier
+from .codec_table import ZEROED, figures_table, read_once, shifted, without_network
+from .embedders import Embedder, NamedClassifier
 from .evaluate_sounds import Example, evaluate_codec
-from .report import markdown_table, number
 
 HELD_OUT = "held-out renderings"
-HEADER = (
-    "model",
-    "decoding",
-    "mel distance (dB)",
-    "log-spectral distance (dB)",
-    "FAD",
-    "SI-SDR (dB)",
-    "heard as the original",
-)
 
 
 def way_name(steps: int | None) -> str:
@@ -111,7 +100,9 @@ def compare_latents(
     sets: dict[str, Sequence[Example]],
     classifier: NamedClassifier,
     *,
+    embedder: Embedder | None = None,
     steps: Sequence[int] = (2, 4),
+    zeroed: bool = False,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> list[dict[str, Any]]:
@@ -120,34 +111,28 @@ def compare_latents(
     Args:
         models: by the name that rows call them.
         sets: of sounds, by name.
-        classifier: for FAD, and for what it names sounds.
+        classifier: for what it names sounds, and for FAD unless `embedder` is given.
+        embedder: for FAD; with YAMNet, sounds are also compared by its tags.
         steps: network passes of the autoregressive ways beside 1; the two-step procedure is always there.
+        zeroed: a row more for each model, decoded in one step without its consistency network; see
+            `codec_table.without_network`.
         seed: of the noise of each set's first sound.
         progress: called with the number of sounds decoded and to decode.
 
     Returns:
         A row for each set, model and way: what the model is, and `evaluate_codec`'s figures.
     """
-    ways = decoding_ways(steps)
-    done, total = 0, len(models) * len(ways) * sum(map(len, sets.values()))
-    rows = []
+    ways = [(way_name(way), way, False) for way in decoding_ways(steps)] + [(ZEROED, 1, True)] * zeroed
+    total, place, rows = len(models) * len(ways) * sum(map(len, sets.values())), 0, []
     for group, examples in sets.items():
-        # A held-out sound is rendered when it is read: once for all rows.
-        kept = [replace(example, read=functools.cache(example.read)) for example in examples]
+        kept = read_once(examples)
         for name, model in models.items():
-            for way in ways:
-                before = done
-
-                def step(count: int, _: int, before: int = before) -> None:
-                    nonlocal done
-                    done = before + count
-                    if progress is not None:
-                        progress(done, total)
-
-                report = evaluate_codec(DecodingWay(model, way, seed=seed), kept, classifier, progress=step)
-                rows.append(
-                    {"set": group, "model": name, "decoding": way_name(way), **_about(model), **report}
-                )
+            for called, way, empty in ways:
+                codec = DecodingWay(without_network(model) if empty else model, way, seed=seed)
+                step = shifted(progress, place, total)
+                report = evaluate_codec(codec, kept, classifier, embedder=embedder, progress=step)
+                rows.append({"set": group, "model": name, "decoding": called, **_about(model), **report})
+                place += len(kept)
     return rows
 
 
@@ -166,26 +151,9 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
     """Rows of `compare_latents` as Markdown: a table for each set."""
     parts = []
     for group in dict.fromkeys(row["set"] for row in rows):
-        chosen = [row for row in rows if row["set"] == group]
-        lines = []
-        for row in chosen:
-            distances, fad = row["reconstruction"], row["fad"]
-            lines.append(
-                [
-                    row["model"],
-                    row["decoding"],
-                    number(distances["mel_distance"]),
-                    number(distances["log_spectral_distance"]),
-                    number(fad and fad["value"]),
-                    number(distances["si_sdr"]),
-                    f"{100 * row['kl']['same_class']:.0f} %",
-                ]
-            )
-        notes = dict.fromkeys(
-            note for row in chosen for note in row["notes"] if "prompt accuracy" not in note
-        )
-        parts.append(f"{group}, {chosen[0]['sounds']} sounds:\n\n{markdown_table(HEADER, lines)}")
-        parts += [f"Note: {note}" for note in notes]
+        chosen = [([row["model"], row["decoding"]], row) for row in rows if row["set"] == group]
+        made = figures_table(["model", "decoding"], chosen)
+        parts.append(f"{group}, {chosen[0][1]['sounds']} sounds:\n\n{made}")
     return "\n\n".join(parts)
 
 

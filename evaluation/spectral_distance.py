@@ -63,6 +63,12 @@ def check_pair(estimate: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
     return estimate.reshape(shape), target.reshape(shape)
 
 
+def scaled(size: int, sample_rate: int) -> int:
+    """Samples that last as long as `size` at 16 kHz; at other rates to the nearest power of two of it."""
+    octaves = round(math.log2(sample_rate / 16000))
+    return size << octaves if octaves >= 0 else size >> -octaves
+
+
 class Float64Metric(Metric):
     """A metric that sums in float64, or in float32 once it is moved to a device without (Apple's MPS)."""
 
@@ -77,7 +83,7 @@ class Float64Metric(Metric):
         return super()._apply(fn, exclude_state)
 
 
-class _SpectralDistance(Float64Metric, ABC):
+class SpectralDistance(Float64Metric, ABC):
     """Mean over sounds of a distance in dB that subclasses define for pieces of sound."""
 
     is_differentiable = False
@@ -117,7 +123,7 @@ def _pieces(length: int) -> Iterator[tuple[int, int]]:
     yield from itertools.pairwise(edges)
 
 
-class MultiResolutionMelDistance(_SpectralDistance):
+class MultiResolutionMelDistance(SpectralDistance):
     """Mean absolute difference of mel spectrograms in dB, over six window lengths. 0 is perfect.
 
     Windows are 4, 8, 16, 32, 64 and 128 ms at 16 kHz with 8, 16, 32, 64, 64 and 64 bands from 64 Hz up, as
@@ -140,10 +146,9 @@ class MultiResolutionMelDistance(_SpectralDistance):
         if self.sample_rate < MIN_RATE:
             raise AudioError(f"sample_rate is {sample_rate}; a mel distance needs at least {MIN_RATE} Hz")
         self.floor_db = floor_db
-        octaves = round(math.log2(self.sample_rate / 16000))
         self.scales = nn.ModuleList(
             MelSpectrogram(
-                n_fft=2 ** (exponent + octaves),
+                n_fft=scaled(2**exponent, self.sample_rate),
                 n_mels=min(64, 2 ** (exponent - 3)),
                 sample_rate=self.sample_rate,
             )
@@ -160,7 +165,7 @@ class MultiResolutionMelDistance(_SpectralDistance):
         return total / len(self.scales)
 
 
-class LogSpectralDistance(_SpectralDistance):
+class LogSpectralDistance(SpectralDistance):
     """Root mean square difference over frequency of spectra in dB, mean over time. 0 is perfect.
 
     Source: Gray and Markel 1976, "Distance measures for speech processing".

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .engine.engine import Engine
     from .generated_audio import GeneratedAudio
     from .generation import GenerationCancelled
     from .model.lm import AudioLM
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AudioGen",
     "AudioLM",
+    "Engine",
     "GeneratedAudio",
     "GenerationCancelled",
     "GenerationSettings",
@@ -20,6 +22,7 @@ __all__ = [
 _MODULES = {
     "AudioGen": "pipeline",
     "AudioLM": "model.lm",
+    "Engine": "engine.engine",
     "GeneratedAudio": "generated_audio",
     "GenerationCancelled": "generation",
     "GenerationSettings": "settings",

@@ -73,35 +73,67 @@ def plan_chunks(first_seconds: float, seconds: float, frame_rate: float) -> tupl
     return min(first, size), size
 
 
-def decode_while(
-    decoder: CodecStream, codes: Tensor, counts: Iterable[int], *, first: int, size: int
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Decode codes while they are being filled in.
+class ChunkedDecoder:
+    """Decodes codes chunk by chunk while they are being filled in.
 
     Args:
         decoder: a fresh one.
         codes: int64 `[B, K, T]`, filled from outside.
-        counts: the number of complete frames each time that it may have grown; ends with T.
         first: frames that make the first chunk; small, so that it comes soon.
         size: frames that make a later chunk.
-
-    Yields:
-        Sound float32 `[B, C, n]` on the CPU, n above 0, and the codes `[B, K, t]` since the chunk before. All
-        sounds in a row are the sound of all codes. Sound may lag behind its codes by the decoder's latency.
     """
-    frames = codes.shape[-1]
-    pushed = shown = 0  # frames that the decoder has, and those whose codes were given out
-    wanted = first
+
+    def __init__(self, decoder: CodecStream, codes: Tensor, *, first: int, size: int) -> None:
+        self._decoder, self._codes = decoder, codes
+        self._wanted, self._size = first, size
+        self._pushed = self._shown = 0  # frames that the decoder has, and those whose codes were given out
+
+    @property
+    def next_cut(self) -> int:
+        """Complete frames from which on `advance` decodes."""
+        return self._pushed + self._wanted
+
+    def advance(self, complete: int) -> tuple[Tensor, Tensor] | None:
+        """Say how many frames are complete, at every number or whenever it has grown.
+
+        Returns:
+            A chunk, or None: sound float32 `[B, C, n]` on the CPU, n above 0, and the codes `[B, K, t]` since
+            the chunk before. All sounds in a row are the sound of all codes; sound may lag behind its codes
+            by the decoder's latency.
+        """
+        if complete < self.next_cut or complete == self._codes.shape[-1]:
+            return None
+        audio = self._decoder.push(self._codes[:, :, self._pushed : complete])  # [B, C, n], perhaps none yet
+        self._pushed = complete
+        return self._chunk(audio)
+
+    def finish(self) -> tuple[Tensor, Tensor] | None:
+        """All frames are complete: the last chunk, with what the decoder still holds back."""
+        rest = self._codes[:, :, self._pushed :]
+        last = [self._decoder.push(rest)] if rest.shape[-1] else []
+        self._pushed = self._codes.shape[-1]
+        return self._chunk(torch.cat([*last, self._decoder.flush()], dim=-1))
+
+    def _chunk(self, audio: Tensor) -> tuple[Tensor, Tensor] | None:
+        if not audio.shape[-1]:
+            return None
+        codes = self._codes[:, :, self._shown : self._pushed]
+        self._shown, self._wanted = self._pushed, self._size
+        return audio.float().cpu(), codes
+
+
+def decode_while(
+    decoder: CodecStream, codes: Tensor, counts: Iterable[int], *, first: int, size: int
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Decode codes while they are being filled in; arguments and chunks are those of `ChunkedDecoder`.
+
+    Args:
+        decoder, codes, first, size: see there.
+        counts: the number of complete frames each time that it may have grown; ends with T.
+    """
+    chunked = ChunkedDecoder(decoder, codes, first=first, size=size)
     for complete in counts:
-        if complete - pushed < wanted or complete == frames:
-            continue
-        audio = decoder.push(codes[:, :, pushed:complete])  # [B, C, n], perhaps of no samples yet
-        pushed = complete
-        if audio.shape[-1]:
-            yield audio.float().cpu(), codes[:, :, shown:pushed]
-            shown, wanted = pushed, size
-    # The last codes, and what the decoder still holds back.
-    last = [decoder.push(codes[:, :, pushed:])] if pushed < frames else []
-    audio = torch.cat([*last, decoder.flush()], dim=-1).float().cpu()
-    if audio.shape[-1]:
-        yield audio, codes[:, :, shown:]
+        if (chunk := chunked.advance(complete)) is not None:
+            yield chunk
+    if (chunk := chunked.finish()) is not None:
+        yield chunk

@@ -5,7 +5,8 @@ Letters: B items, K codebooks, V codes a codebook, T frames, P frames of a promp
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Protocol
@@ -17,7 +18,8 @@ from ..core.errors import ArgumentError, SoundloomError
 from ..core.progress import Progress
 from ..core.threads import is_small, one_thread
 from .model.lm import AudioLM
-from .sampling import guide
+from .origin import Origin
+from .sampling import Sampler, guide
 from .settings import MAX_SECONDS, ROUNDING, Schedule, check_number
 from .text.encoder import TextStates
 
@@ -57,10 +59,21 @@ def plan_windows(
     return longest, stride
 
 
-class Closable(Protocol):
-    """What holds memory until it is closed."""
+@dataclass
+class NextStep:
+    """What a generation feeds to the language model next.
 
-    def close(self) -> None: ...
+    Attributes:
+        tokens: int64 `[S, B, K]`: the steps of a prompt at once, then one at a time.
+        position: in the sound of what is predicted, 0 the first new frame, 1 the last; for guidance.
+    """
+
+    tokens: Tensor
+    position: float
+
+
+# Yields what is to be fed, and is sent the tokens [B, K] that were drawn for the step after it.
+Steps = Generator[NextStep, Tensor, None]
 
 
 class CodeGenerator:
@@ -167,6 +180,33 @@ class CodeGenerator:
         Yields:
             After every step the number of frames of `codes` that are complete; it never falls, ends with T.
         """
+        frames, complete = codes.shape[-1], known
+
+        def report(now: int) -> None:
+            nonlocal complete
+            complete = now
+            if progress is not None:
+                progress(complete - known, frames - known)
+
+        steps = self.steps(codes, known, stride, report)
+        step: NextStep | None = next(steps)
+        while step is not None:
+            if self.cancel is not None and self.cancel():
+                raise GenerationCancelled("generation was cancelled before the sound was complete")
+            tokens = sample(self.guide(self.predict(step), step.position))
+            try:
+                step = steps.send(tokens)
+            except StopIteration:
+                step = None
+            yield complete
+
+    def steps(self, codes: Tensor, known: int, stride: int, report: Callable[[int], None]) -> Steps:
+        """The steps of `extend`, for a caller that runs the language model and draws the tokens itself.
+
+        Args:
+            codes, known, stride: see `extend`.
+            report: called after every step with the number of frames that are complete.
+        """
         frames, prompt_frames, start = codes.shape[-1], known, 0
         if frames > self.max_frames <= known:  # a prompt longer than a window: its end is the first context
             start = known - (self.max_frames - stride)
@@ -175,19 +215,22 @@ class CodeGenerator:
             """Where a frame of the window is among the new ones of the sound: 0 the first, 1 the last."""
             return min(1.0, max(0.0, (start + frame - prompt_frames) / max(1, frames - prompt_frames - 1)))
 
+        def report_window(done: int) -> None:
+            report(max(known, start + done))
+
         while known < frames:
             end = min(start + self.max_frames, frames)
-            for done in self._window(codes[:, :, start:end], known - start, sample, position):
-                complete = max(known, start + done)
-                if progress is not None:
-                    progress(complete - prompt_frames, frames - prompt_frames)
-                yield complete
+            yield from self._window(codes[:, :, start:end], known - start, position, report_window)
             known, start = end, start + stride
 
     def _window(
-        self, codes: Tensor, known: int, sample: Sample, position: Callable[[int], float]
-    ) -> Iterator[int]:
-        """Fill `codes [B, K, T]` after the first `known` frames; yields the complete ones at every step."""
+        self,
+        codes: Tensor,
+        known: int,
+        position: Callable[[int], float],
+        report: Callable[[int], None],
+    ) -> Steps:
+        """Fill `codes [B, K, T]` after the first `known` frames; reports the complete ones at every step."""
         pattern, frames = self.lm.pattern, codes.shape[-1]
         # Lay the codes out over the steps; what is still to be generated is -1.
         sequence = pattern.build(codes[:, :, :known], frames, special=self.lm.special_token)  # [B, K, S]
@@ -197,27 +240,24 @@ class CodeGenerator:
         self.state.reset()
         first, complete = pattern.first_step_after(known), known
         for step in range(first, len(steps)):
-            if self.cancel is not None and self.cancel():
-                raise GenerationCancelled("generation was cancelled before the sound was complete")
-            # The prompt's steps at once, then the newest step alone: logits [B, K, V] of this one.
-            tokens = steps[:first] if step == first else steps[step - 1 : step]
-            logits = self._predict(tokens, position(pattern.newest_frame(step)))
-            # Sample every codebook, and keep what the prompt or the pattern fixes.
-            torch.where(fixed[step], steps[step], sample(logits), out=steps[step])
+            # The prompt's steps at once, then the newest step alone.
+            fed = steps[:first] if step == first else steps[step - 1 : step]
+            drawn = yield NextStep(fed, position(pattern.newest_frame(step)))
+            # Keep what the prompt or the pattern fixes.
+            torch.where(fixed[step], steps[step], drawn, out=steps[step])
             # Read out the frames of which the last codebook has just come.
             done = pattern.complete_frames(step + 1)
             if done > complete:
                 sequence = steps.permute(1, 2, 0)  # [B, K, S]
                 codes[:, :, complete:done] = pattern.revert(sequence, done, first=complete)
                 complete = done
-            yield done
+            report(done)
 
-    def _predict(self, steps: Tensor, position: float) -> Tensor:
-        """Run steps `[S, B, K]`; guided logits `[B, K, V]` of the next, at this position in the sound."""
+    def predict(self, step: NextStep) -> Tensor:
+        """Run a step: logits `[rows, K, V]` of the one after it; with guidance both halves are rows."""
         # A step at a time: between two of them it is the caller's program that runs, with its own threads.
         with one_thread(self.small):
-            logits = self.lm.step(steps.permute(1, 2, 0), self.state)  # [B, K, S] -> [rows, K, V]
-        return self.guide(logits, position)
+            return self.lm.step(step.tokens.permute(1, 2, 0), self.state)  # [S, B, K] -> [B, K, S]
 
     def guide(self, logits: Tensor, position: float) -> Tensor:
         """Logits `[rows, K, V]` -> guided ones `[B, K, V]`, at this position in the sound."""
@@ -227,26 +267,109 @@ class CodeGenerator:
         return guide(logits[: self.batch], logits[self.batch :], scale)
 
 
+class Closable(Protocol):
+    """What holds memory until it is closed."""
+
+    def close(self) -> None: ...
+
+
 @dataclass(kw_only=True)
-class Batch:
+class Batch(ABC):
     """Rows that are being generated.
 
     Attributes:
         prompts, seeds: one for each row.
         codes: int64 `[B, K, T]`, filled by `steps`.
-        steps: gives the number of complete frames after every step.
+        origin: what is told of how they were made; None: nothing.
         generator: holds the cache; to be closed at the end.
     """
 
     prompts: list[str]
     seeds: list[int]
     codes: Tensor
-    steps: Iterator[int]
+    origin: Origin | None
     generator: Closable
+
+    @abstractmethod
+    def steps(self) -> Iterator[int]:
+        """Run the steps; gives the number of complete frames after every one."""
 
     def run(self) -> Tensor:
         """All codes `[B, K, T]`; the cache's memory is given back, whatever happens."""
         with closing(self.generator):
-            for _ in self.steps:
+            for _ in self.steps():
                 pass
         return self.codes
+
+
+@dataclass(kw_only=True)
+class PromptBatch(Batch):
+    """Rows of one prompt each.
+
+    Attributes:
+        known: P, frames of a prompt of codes.
+        stride: frames from window to window.
+        sampler: draws the tokens.
+        generator: see `Batch`.
+        progress: see `CodeGenerator.generate`.
+    """
+
+    known: int
+    stride: int
+    sampler: Sampler
+    generator: CodeGenerator
+    progress: Progress | None = None
+
+    def steps(self) -> Iterator[int]:
+        return self.generator.extend(self.codes, self.known, self.stride, self.sampler, self.progress)
+
+
+@dataclass(kw_only=True)
+class Prepared:
+    """Rows that can be generated: checked, their texts encoded, nothing allocated yet.
+
+    Attributes:
+        prompts, seeds, stride, sampler, origin: as of `PromptBatch`.
+        lm: the language model.
+        text, negative, guidance_scale, attend_padding, max_frames: as of `CodeGenerator`.
+        frames: T.
+        known: int64 `[B, K, P]` to continue, or None.
+    """
+
+    prompts: list[str]
+    seeds: list[int]
+    stride: int
+    sampler: Sampler
+    lm: AudioLM
+    text: TextStates
+    negative: TextStates | None
+    guidance_scale: float | Schedule
+    attend_padding: bool
+    max_frames: int
+    frames: int
+    known: Tensor | None
+    origin: Origin
+
+    def start(self, progress: Progress | None = None, cancel: Cancel | None = None) -> PromptBatch:
+        """Allocate the memory; see `CodeGenerator`."""
+        generator = CodeGenerator(
+            self.lm,
+            self.text,
+            max_frames=self.max_frames,
+            guidance_scale=self.guidance_scale,
+            negative=self.negative,
+            attend_padding=self.attend_padding,
+            cancel=cancel,
+        )
+        codes, known = generator.buffer(self.frames, self.known)  # [B, K, T]
+        return PromptBatch(
+            prompts=self.prompts,
+            seeds=self.seeds,
+            codes=codes,
+            known=known,
+            stride=self.stride,
+            sampler=self.sampler,
+            generator=generator,
+            origin=self.origin,
+            progress=progress,
+        )

@@ -24,7 +24,8 @@ from ..core.errors import ModelError
 from ..core.hub import resolve_model
 from .model.lm import AudioLM
 from .model.quantized import save_int8
-from .published import PUBLISHED_CODEC_FILE, PUBLISHED_FILE, load_published_lm
+from .model.schemes import check_scheme, check_writable, write_quantized
+from .published import PUBLISHED_CODEC_FILE, PUBLISHED_FILE, convert_once
 from .text.encoder import TextEncoder
 from .text.loader import load_text_encoder
 
@@ -55,10 +56,46 @@ def load_parts(
     text_encoder: str | os.PathLike[str] | TextEncoder | None = None,
     codec: str | os.PathLike[str] | Codec | None = None,
     dtype: torch.dtype = torch.float32,
+    quantization: str | None = None,
     revision: str | None = None,
     local_files_only: bool = False,
 ) -> Parts:
     """Load the parts of a model; arguments and errors as for `AudioGen.from_pretrained`."""
+    found = find_model(
+        name, dtype=dtype, quantization=quantization, revision=revision, local_files_only=local_files_only
+    )
+    lm = AudioLM.from_pretrained(found.lm, torch_dtype=dtype, quantization=quantization, mapped=found.mapped)
+    return other_parts(found, lm, text_encoder, codec, local_files_only)
+
+
+@dataclass
+class FoundModel:
+    """Where the parts of a model are.
+
+    Attributes:
+        lm: folder of the language model.
+        mapped: its files are in the cache and stay as they are, so that they can be used where they lie.
+        text_encoder: name or folder.
+        codec: a name, or a folder.
+        settings: see `Parts`.
+    """
+
+    lm: Path
+    mapped: bool
+    text_encoder: str | Path
+    codec: str | Path
+    settings: dict[str, Any] = field(default_factory=dict)
+
+
+def find_model(
+    name: str | os.PathLike[str],
+    *,
+    dtype: torch.dtype = torch.float32,
+    quantization: str | None = None,
+    revision: str | None = None,
+    local_files_only: bool = False,
+) -> FoundModel:
+    """Find the parts of a model, published ones converted; arguments and errors as for `load_parts`."""
     folder = resolve_model(
         name,
         BUNDLED_MODELS,
@@ -66,29 +103,39 @@ def load_parts(
         revision=revision,
         allow_patterns=MODEL_FILES,
     )
-    settings: dict[str, Any]
-    # The language model; names or folders of the other parts, where the caller names none.
     if (folder / PUBLISHED_FILE).is_file() or (folder / PUBLISHED_CODEC_FILE).is_file():
         show_licence(os.fspath(name))
-        published = load_published_lm(folder, dtype)
-        lm = published.lm
-        text_encoder = published.text_encoder if text_encoder is None else text_encoder
-        codec = _published_codec(folder) if codec is None else codec
+        published = convert_once(folder, dtype, quantization)
         settings = {"max_seconds": published.max_seconds, "guidance_scale": published.guidance_scale}
-    else:
-        config = read_json(folder / CONFIG_FILE)
-        if (kind := config.get("_class_name", "AudioGen")) != "AudioGen":
-            call = "load_codec" if kind in CODECS else f"{kind}.from_pretrained"
-            raise ModelError(
-                f"{os.fspath(name)} is of the kind {kind}, which {call} loads, not an AudioGen, which makes "
-                "sound of text; foley, which ships, is one"
-            )
-        lm = AudioLM.from_pretrained(folder / "lm", torch_dtype=dtype)
-        text_encoder = folder / "text_encoder" if text_encoder is None else text_encoder
-        if codec is None:
-            codec = str(config["codec"]) if config.get("codec") else folder / "codec"
-        settings = {key: config[key] for key in SETTINGS if key in config}
-    # The other parts, by name.
+        return FoundModel(published.folder, True, published.text_encoder, folder, settings)
+    config = read_json(folder / CONFIG_FILE)
+    if (kind := config.get("_class_name", "AudioGen")) != "AudioGen":
+        call = "load_codec" if kind in CODECS else f"{kind}.from_pretrained"
+        raise ModelError(
+            f"{os.fspath(name)} is of the kind {kind}, which {call} loads, not an AudioGen, which makes "
+            "sound of text; foley, which ships, is one"
+        )
+    return FoundModel(
+        folder / "lm",
+        False,
+        folder / "text_encoder",
+        str(config["codec"]) if config.get("codec") else folder / "codec",
+        {key: config[key] for key in SETTINGS if key in config},
+    )
+
+
+def other_parts(
+    found: FoundModel,
+    lm: AudioLM,
+    text_encoder: str | os.PathLike[str] | TextEncoder | None,
+    codec: str | os.PathLike[str] | Codec | None,
+    local_files_only: bool,
+) -> Parts:
+    """Load what belongs to a language model; arguments and errors as for `load_parts`."""
+    settings = dict(found.settings)
+    if codec is None:
+        codec = _converted_codec(found.codec) if isinstance(found.codec, Path) else found.codec
+    text_encoder = found.text_encoder if text_encoder is None else text_encoder
     if not isinstance(codec, Codec):
         settings["codec_name"] = codec if isinstance(codec, str) and not Path(codec).is_dir() else None
         codec = load_codec(codec, local_files_only=local_files_only)
@@ -107,8 +154,8 @@ def show_licence(name: str) -> None:
     )
 
 
-def _published_codec(folder: Path) -> Path:
-    """The folder of a published codec, converted once; an incomplete folder itself, whose error is clear."""
+def _converted_codec(folder: Path) -> Path:
+    """The folder of a published codec, converted once; any other folder itself, an incomplete one as well."""
     file = folder / PUBLISHED_CODEC_FILE
     if not file.is_file():
         return folder
@@ -121,7 +168,12 @@ def _published_codec(folder: Path) -> Path:
 
 
 def save_parts(
-    parts: Parts, folder: Path, *, weights: str = "float", max_shard_bytes: int = MAX_SHARD_BYTES
+    parts: Parts,
+    folder: Path,
+    *,
+    weights: str = "float",
+    quantization: str | None = None,
+    max_shard_bytes: int = MAX_SHARD_BYTES,
 ) -> None:
     """Write a folder that `load_parts` reads; arguments as for `AudioGen.save_pretrained`.
 
@@ -129,9 +181,20 @@ def save_parts(
     """
     folder.mkdir(parents=True, exist_ok=True)
     (folder / CONFIG_FILE).unlink(missing_ok=True)
-    save_lm(parts.lm, folder / "lm", weights=weights, max_shard_bytes=max_shard_bytes)
+    save_lm(
+        parts.lm,
+        folder / "lm",
+        weights=weights,
+        quantization=quantization,
+        max_shard_bytes=max_shard_bytes,
+    )
+    save_other_parts(parts, folder)
+
+
+def save_other_parts(parts: Parts, folder: Path) -> None:
+    """Write text encoder, codec and config.json beside a language model; see `save_parts`."""
     for part, name in ((parts.text_encoder, "text_encoder"), (parts.codec, "codec")):
-        if name == "codec" and parts.settings["codec_name"] is not None:
+        if name == "codec" and parts.settings.get("codec_name") is not None:
             continue
         save = getattr(part, "save_pretrained", None)
         if save is None:
@@ -139,17 +202,32 @@ def save_parts(
                 f"{type(part).__name__} has no save_pretrained, so {folder / name} cannot be written"
             )
         save(folder / name)
-    config = {key: parts.settings[key] for key in SETTINGS}
-    config |= {"_class_name": "AudioGen", "codec": parts.settings["codec_name"]}
+    config = {key: parts.settings[key] for key in SETTINGS if key in parts.settings}
+    config |= {"_class_name": "AudioGen", "codec": parts.settings.get("codec_name")}
     with atomic_write(folder / CONFIG_FILE) as file:
         file.write((json.dumps(config, indent=2, sort_keys=True) + "\n").encode())
 
 
 def save_lm(
-    lm: AudioLM, folder: Path, *, weights: str = "float", max_shard_bytes: int = MAX_SHARD_BYTES
+    lm: AudioLM,
+    folder: Path,
+    *,
+    weights: str = "float",
+    quantization: str | None = None,
+    max_shard_bytes: int = MAX_SHARD_BYTES,
 ) -> None:
-    """Write a language model's folder; `weights` is "float" or "int8" (see `AudioGen.save_pretrained`)."""
-    if weights == "int8":
+    """Write a language model's folder; arguments as for `AudioGen.save_pretrained`."""
+    if quantization is not None:
+        check_scheme(quantization, auto=False)
+        if weights != "float":
+            raise ModelError(
+                f"weights is {weights!r} and quantization {quantization!r}; leave one of both out"
+            )
+        check_writable(lm)
+        items = ((name, tensor, None) for name, tensor in lm.state_dict().items())
+        write_quantized(lm, items, folder, quantization, max_shard_bytes)
+    elif weights == "int8":
+        check_writable(lm)
         save_int8(lm, folder, max_shard_bytes)
     elif weights == "float":
         lm.save_pretrained(folder, max_shard_size=max_shard_bytes)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from numbers import Real
 from pathlib import Path
 from typing import Any, Self
@@ -28,6 +29,8 @@ from .editing.sound_editor import SoundEditor
 from .generated_audio import GeneratedAudio
 from .generation import Batch, Cancel
 from .loading import Parts, load_parts, save_parts
+from .model.schemes import for_device
+from .origin import model_name
 from .rerank import Scorer
 from .settings import MAX_SECONDS, GenerationSettings, check_integer
 from .text.check_prompts import Prompts, list_prompts
@@ -47,6 +50,7 @@ class AudioGen(SoundEditor):
         extend_stride: seconds from the start of one window to the next in longer sounds.
         guidance_scale, top_k: what `generate` uses where its settings are None.
         codec_name: how `save_pretrained` refers to the codec; without it, it stores the codec itself.
+        name: what the model is called, for the tags of its sounds.
 
     Raises:
         ValueError: the parts do not fit together.
@@ -60,6 +64,7 @@ class AudioGen(SoundEditor):
         text_encoder: str | os.PathLike[str] | TextEncoder | None = None,
         codec: str | os.PathLike[str] | Codec | None = None,
         dtype: torch.dtype = torch.float32,
+        quantization: str | None = None,
         device: torch.device | str = "cpu",
         revision: str | None = None,
         local_files_only: bool = False,
@@ -78,6 +83,9 @@ class AudioGen(SoundEditor):
             codec: another one than the model names: folder, bundled name, hub id or codec.
             dtype: of the language model's weights, for example torch.bfloat16 for half the memory; text
                 encoder and codec stay float32.
+            quantization: how the language model's weights are kept in memory and multiplied: "bf16", "int8"
+                or "int4" (these two on CPUs only); "auto": the fastest of float32, bf16 and int8, measured
+                once on this machine and remembered in the cache; None: as the folder is stored, else float32.
             device: where everything runs.
             revision: of a hub model.
             local_files_only: never go online.
@@ -85,25 +93,30 @@ class AudioGen(SoundEditor):
                 `top_k`.
 
         Raises:
-            ValueError: no such model (the nearest names are listed), or a damaged file (named).
+            ValueError: no such model (the nearest names are listed), or a damaged file (named); a
+                quantization that is not possible here.
             FileNotFoundError: the folder is incomplete; the missing file is named.
             OSError: the hub or the text encoder cannot be reached, or the cache cannot be written.
         """
+        quantization = for_device(quantization, torch.device(device), dtype)
         parts = load_parts(
             name,
             text_encoder=text_encoder,
             codec=codec,
             dtype=dtype,
+            quantization=quantization,
             revision=revision,
             local_files_only=local_files_only,
         )
-        return cls(parts.lm, parts.text_encoder, parts.codec, **(parts.settings | settings)).to(device)
+        settings = {"name": model_name(name)} | parts.settings | settings
+        return cls(parts.lm, parts.text_encoder, parts.codec, **settings).to(device)
 
     def save_pretrained(
         self,
         folder: str | os.PathLike[str],
         *,
         weights: str = "float",
+        quantization: str | None = None,
         max_shard_bytes: int = MAX_SHARD_BYTES,
     ) -> None:
         """Write a folder that `from_pretrained` reads: config.json, lm/, text_encoder/, perhaps codec/.
@@ -111,7 +124,9 @@ class AudioGen(SoundEditor):
         Args:
             folder: made if it does not exist.
             weights: "float" stores the language model as it is, "int8" with one scale a row, a quarter of the
-                size of float32; the loaded model then runs with the rounded weights.
+                size of float32; the loaded model then runs with the rounded weights, as float32.
+            quantization: "bf16", "int8" or "int4" stores it as it then runs, see `from_pretrained`; the
+                folder is loaded without ever being float32.
             max_shard_bytes: size of the largest weight file.
         """
         settings = {
@@ -122,7 +137,9 @@ class AudioGen(SoundEditor):
             "codec_name": self.codec_name,
         }
         parts = Parts(self.lm, self.text_encoder, self.codec, settings)
-        save_parts(parts, Path(folder), weights=weights, max_shard_bytes=max_shard_bytes)
+        save_parts(
+            parts, Path(folder), weights=weights, quantization=quantization, max_shard_bytes=max_shard_bytes
+        )
 
     def count_samples(self, duration: float) -> int:
         """Samples of the sound that `generate` makes for a duration in seconds; errors as there."""
@@ -177,10 +194,8 @@ class AudioGen(SoundEditor):
                 seam = plan_seam(self, frames, known)
             first = part_of(progress, 0, new + seam)
             batch = self._begin(prompts, prompts_at, frames, chosen, known, first, cancel)
-            samples = decode_codes(self.codec, batch.run())
-        found = self._result(samples, batch.codes, batch)
-        if rerank is not None:
-            found = found.best(rerank, chosen.candidates)
+            batch.run()
+            found = self.decode_result(batch, rerank, chosen.candidates)
         if not seam:
             return found
         with torch.inference_mode():
@@ -230,14 +245,16 @@ class AudioGen(SoundEditor):
         with torch.inference_mode():
             known = encode_source(continue_from, self.codec, self.lm)
             batch = self._begin(prompts, prompts_at, frames, chosen, known, progress, cancel)
+        if batch.origin is not None:
+            batch.origin = replace(batch.origin, streamed=(first_chunk_seconds, chunk_seconds))
         return self._stream(batch, first, size)
 
     @torch.inference_mode()
     def _stream(self, batch: Batch, first: int, size: int) -> Iterator[GeneratedAudio]:
         with closing(batch.generator):
             decoder = LimitedDecoder(self.codec)
-            for samples, codes in decode_while(decoder, batch.codes, batch.steps, first=first, size=size):
-                yield self._result(samples, codes, batch)
+            for samples, codes in decode_while(decoder, batch.codes, batch.steps(), first=first, size=size):
+                yield self.result(samples, codes, batch)
 
     def generate_codes(
         self,
@@ -277,7 +294,7 @@ class AudioGen(SoundEditor):
         if prompt_codes is not None:
             prompt_codes = check_codes(prompt_codes, self.lm.num_codebooks, self.lm.codebook_size)
         with torch.inference_mode():
-            batch = self.start_batch(texts, frames, chosen, prompt_codes, progress, cancel)
+            batch = self.prepare(texts, frames, chosen, prompt_codes).start(progress, cancel)
             batch.run()
         return batch.codes.clone()
 
@@ -291,12 +308,22 @@ class AudioGen(SoundEditor):
         progress: Progress | None,
         cancel: Cancel | None,
     ) -> Batch:
-        """Start a batch of prompts, or of one sound whose prompt changes; see `start_batch`."""
+        """Start a batch of prompts, or of one sound whose prompt changes; see `prepare`."""
         if prompts_at is None:
-            return self.start_batch(list_prompts(prompts), frames, settings, known, progress, cancel)
+            return self.prepare(list_prompts(prompts), frames, settings, known).start(progress, cancel)
         if prompts != "":
             raise ArgumentError(f"prompts is {prompts!r} beside prompts_at; give the one or the other")
         return start_sequence(self, prompts_at, frames, settings, known, progress, cancel)
 
-    def _result(self, samples: Tensor, codes: Tensor, batch: Batch) -> GeneratedAudio:
-        return GeneratedAudio(samples, self.codec.sample_rate, codes, batch.seeds, batch.prompts).ordinary()
+    def decode_result(self, batch: Batch, rerank: Scorer | None, candidates: int) -> GeneratedAudio:
+        """The sounds of a batch whose codes are complete, of each `candidates` in a row the best."""
+        found = self.result(decode_codes(self.codec, batch.codes), batch.codes, batch)
+        if rerank is None:
+            return found
+        with torch.inference_mode(False):
+            return found.best(rerank, candidates)
+
+    def result(self, samples: Tensor, codes: Tensor, batch: Batch) -> GeneratedAudio:
+        """Samples `[B, C, n]` and codes `[B, K, t]` of a batch as what callers get."""
+        rate, seeds, prompts = self.codec.sample_rate, batch.seeds, batch.prompts
+        return GeneratedAudio(samples, rate, codes, seeds, prompts, origin=batch.origin).ordinary()

@@ -24,7 +24,9 @@ from ..core.cache import converted
 from ..core.checkpoint import MAX_SHARD_BYTES, read_json, write_shards
 from ..core.errors import ModelError, ModelNotFoundError
 from .model.config import AudioLMConfig
+from .model.fastest import fastest_scheme
 from .model.lm import AudioLM
+from .model.schemes import AUTO, write_quantized
 
 logger = logging.getLogger(__name__)
 
@@ -70,10 +72,35 @@ class PublishedLM:
     guidance_scale: float
 
 
+@dataclass
+class PublishedFiles:
+    """A converted language model, and what else its configuration says; see `PublishedLM`."""
+
+    folder: Path
+    text_encoder: str
+    max_seconds: float
+    guidance_scale: float
+
+
 def load_published_lm(folder: Path, dtype: torch.dtype = torch.float32) -> PublishedLM:
     """Load the model of a folder's `state_dict.bin`, whatever type its weights are stored in.
 
-    The weights are mapped into memory from the cache, where the first call puts them as `dtype`.
+    The weights are mapped into memory from the cache; arguments and errors as for `convert_once`.
+    """
+    found = convert_once(folder, dtype)
+    lm = AudioLM.from_pretrained(found.folder, torch_dtype=dtype, mapped=True)
+    return PublishedLM(lm, found.text_encoder, found.max_seconds, found.guidance_scale)
+
+
+def convert_once(
+    folder: Path, dtype: torch.dtype = torch.float32, quantization: str | None = None
+) -> PublishedFiles:
+    """The language model of a folder's `state_dict.bin` in the cache, where the first call puts it.
+
+    Args:
+        folder: of the published model.
+        dtype: of the weights.
+        quantization: a scheme instead of a type, or "auto"; see `AudioGen.from_pretrained`.
 
     Raises:
         FileNotFoundError: the folder has no such file.
@@ -84,15 +111,34 @@ def load_published_lm(folder: Path, dtype: torch.dtype = torch.float32) -> Publi
     path = folder / PUBLISHED_FILE
     if not path.is_file():
         raise ModelNotFoundError(f"weight file {path} is missing; download the model again")
-    kind = str(dtype).removeprefix("torch.")
-    cached = converted(path, f"lm-{kind}", lambda target: convert_published_lm(path, target, dtype))
+    if quantization == AUTO:
+        quantization = fastest_scheme(_sizes(*read_published(path, "AudioGen model"), path))
+    kind = quantization or str(dtype).removeprefix("torch.")
+    cached = converted(
+        path, f"lm-{kind}", lambda target: convert_published_lm(path, target, dtype, quantization)
+    )
     usage: dict[str, Any] = dict(read_json(cached / USAGE_FILE))
     warn_of_unknown(str(path), usage.pop("unknown"))
-    lm = AudioLM.from_pretrained(cached, torch_dtype=dtype, mapped=True)
-    return PublishedLM(lm=lm, **usage)
+    return PublishedFiles(cached, **usage)
 
 
-def convert_published_lm(path: Path, target: Path, dtype: torch.dtype) -> None:
+def _sizes(state: dict[str, Tensor], config: PublishedConfig, path: Path) -> AudioLM:
+    """A published model on the meta device; errors as for `convert_once`."""
+    try:
+        settings = read_settings(config, state)
+        with torch.device("meta"):  # only names and shapes are needed
+            return AudioLM(settings)
+    except RuntimeError as error:
+        raise _misfit(path, error) from error
+
+
+def _misfit(path: Path, error: RuntimeError) -> ModelError:
+    return ModelError(f"{path}: the weights do not fit together ({shorten(str(error), 400)})")
+
+
+def convert_published_lm(
+    path: Path, target: Path, dtype: torch.dtype, quantization: str | None = None
+) -> None:
     """Write a published `state_dict.bin` as an AudioLM folder, shard by shard.
 
     Args:
@@ -100,26 +146,30 @@ def convert_published_lm(path: Path, target: Path, dtype: torch.dtype) -> None:
         target: the folder; besides the model it gets `usage.json`, the other attributes of PublishedLM
             and the settings that are not known.
         dtype: of the weights written.
+        quantization: the scheme to write them in instead, or None.
 
     Raises:
         ValueError: as for `load_published_lm`.
     """
     state, config = read_published(path, "AudioGen model")
+    lm = _sizes(state, config, path)
     try:
-        settings = read_settings(config, state)
-        with torch.device("meta"):  # only names and shapes are needed
-            lm = AudioLM(settings)
         tensors = convert_state(state, str(path))
         lm.load_state_dict(tensors, strict=True, assign=True)
     except RuntimeError as error:
-        raise ModelError(f"{path}: the weights do not fit together ({shorten(str(error), 400)})") from error
+        raise _misfit(path, error) from error
 
     size = sum(tensor.numel() for tensor in tensors.values()) * dtype.itemsize
-    logger.warning("%s: writing its weights once as %.0f MB to %s", path, size / 1e6, target.parent)
+    kind = quantization or str(dtype).removeprefix("torch.")
+    logger.warning("%s: writing its weights once, as %s, to %s", path, kind, target.parent)
     # Small enough that a shard in memory does not matter beside the model, few enough files.
     shard_bytes = max(MAX_SHARD_BYTES, min(256_000_000, size // 32))
-    write_shards(((name, tensor.to(dtype)) for name, tensor in tensors.items()), target, shard_bytes)
-    lm.save_config(target)
+    if quantization is None:
+        write_shards(((name, tensor.to(dtype)) for name, tensor in tensors.items()), target, shard_bytes)
+        lm.save_config(target)
+    else:
+        items = ((name, tensor, None) for name, tensor in tensors.items())
+        write_quantized(lm, items, target, quantization, MAX_SHARD_BYTES)
     usage: dict[str, Any] = {
         "text_encoder": str(
             config.read(f"conditioners.{_text_condition(state, str(path))}.t5.name", "t5-large")

@@ -109,22 +109,59 @@ class Sampler:
         self.streams = [torch.Generator().manual_seed(seed) for seed in seeds]
         self.uniform = torch.empty(len(self.streams), num_codebooks)
 
-    def __call__(self, logits: Tensor) -> Tensor:
-        """Choose tokens: logits `[B, K, V]` -> int64 `[B, K]`."""
-        if self.temperature <= 0:
-            return logits.argmax(dim=-1)
-        # One number in [0, 1) for each codebook of each item: [B, K].
+    def next_uniform(self) -> Tensor:
+        """One number in [0, 1) for each codebook of each item, `[B, K]`; overwritten by the next call."""
         for row, stream in zip(self.uniform, self.streams, strict=True):
             row.uniform_(generator=stream)
-        # Temperature.
-        logits = logits.float()
-        if self.temperature != 1:
-            # Taking off the maximum first keeps tiny temperatures from dividing up to infinity.
-            logits = (logits - logits.amax(dim=-1, keepdim=True)) / self.temperature
-        probabilities = torch.softmax(logits, dim=-1)  # [B, K, V]
-        # Leave unlikely codes out.
-        if self.top_p > 0:
-            probabilities = keep_top_p(probabilities, self.top_p)
-        elif self.top_k > 0:
-            probabilities = keep_top_k(probabilities, self.top_k)
-        return draw(probabilities, self.uniform.to(logits.device))
+        return self.uniform
+
+    def __call__(self, logits: Tensor) -> Tensor:
+        """Choose tokens: logits `[B, K, V]` -> int64 `[B, K]`."""
+        return sample_together([self], [logits])[0]
+
+
+def sample_together(samplers: Sequence[Sampler], logits: Sequence[Tensor]) -> list[Tensor]:
+    """What each sampler chooses of its logits; those that draw in the same way do so in one go.
+
+    Args:
+        samplers: one for each batch.
+        logits: `[B, K, V]` of each.
+
+    Returns:
+        Tokens int64 `[B, K]` of each, the same as it would choose alone.
+    """
+    alike: dict[tuple[float, int, float], list[int]] = {}
+    for index, sampler in enumerate(samplers):
+        alike.setdefault((sampler.temperature, sampler.top_k, sampler.top_p), []).append(index)
+    chosen = list(logits)
+    for (temperature, top_k, top_p), members in alike.items():
+        joined = _joined([logits[index] for index in members])
+        if temperature <= 0:
+            tokens = joined.argmax(dim=-1)
+        else:
+            uniform = _joined([samplers[index].next_uniform() for index in members])
+            tokens = _choose(joined, uniform, temperature=temperature, top_k=top_k, top_p=top_p)
+        parts = tokens.split([len(logits[index]) for index in members])
+        for index, part in zip(members, parts, strict=True):
+            chosen[index] = part
+    return chosen
+
+
+def _joined(parts: list[Tensor]) -> Tensor:
+    return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+
+def _choose(logits: Tensor, uniform: Tensor, *, temperature: float, top_k: int, top_p: float) -> Tensor:
+    """Draw from logits `[B, K, V]` by numbers `[B, K]` in [0, 1): int64 `[B, K]`."""
+    # Temperature.
+    logits = logits.float()
+    if temperature != 1:
+        # Taking off the maximum first keeps tiny temperatures from dividing up to infinity.
+        logits = (logits - logits.amax(dim=-1, keepdim=True)) / temperature
+    probabilities = torch.softmax(logits, dim=-1)  # [B, K, V]
+    # Leave unlikely codes out.
+    if top_p > 0:
+        probabilities = keep_top_p(probabilities, top_p)
+    elif top_k > 0:
+        probabilities = keep_top_k(probabilities, top_k)
+    return draw(probabilities, uniform.to(logits.device))

@@ -6,6 +6,7 @@ Letters: B rows (prompts x samples), K codebooks, T frames, P frames of a prompt
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Self, TypeVar
 
 import torch
@@ -13,14 +14,15 @@ from torch import Tensor
 
 from ..codecs.base import Codec
 from ..core.errors import ModelError
-from ..core.progress import Progress
 from ..core.threads import is_small, one_thread
 from .continuation import repeat_codes
-from .generation import Batch, Cancel, CodeGenerator, plan_windows
+from .generation import Cancel, CodeGenerator, Prepared, plan_windows
 from .model.lm import AudioLM
+from .model.schemes import is_quantized
+from .origin import Origin
 from .sampling import Sampler, row_seeds
-from .settings import ROUNDING, GenerationSettings, check_guidance
-from .text.encoder import TextEncoder
+from .settings import ROUNDING, GenerationSettings, Schedule, check_guidance
+from .text.encoder import TextEncoder, TextStates, encode_each
 
 DEFAULT_TOP_K = 250
 Generating = TypeVar("Generating", bound=CodeGenerator)
@@ -37,6 +39,7 @@ class TextToCodes:
         extend_stride: seconds from the start of one window to the next in longer sounds.
         guidance_scale, top_k: what is used where settings are None.
         codec_name: how `save_pretrained` refers to the codec; without it, it stores the codec itself.
+        name: what the model is called, for the tags of its sounds.
 
     Raises:
         ValueError: the parts do not fit together.
@@ -53,6 +56,7 @@ class TextToCodes:
         guidance_scale: float = 3.0,
         top_k: int = DEFAULT_TOP_K,
         codec_name: str | None = None,
+        name: str = "",
     ) -> None:
         if text_encoder.dim != lm.text_dim:
             raise ModelError(
@@ -72,6 +76,7 @@ class TextToCodes:
         self.guidance_scale = guidance_scale
         self.top_k = top_k
         self.codec_name = codec_name
+        self.name = name
 
     def to(self, device: torch.device | str) -> Self:
         """Move every part to a device."""
@@ -123,59 +128,70 @@ class TextToCodes:
             repeats: rows of each text.
             max_frames, cancel: see `CodeGenerator`.
         """
-        assert settings.guidance_scale is not None
-        negatives = settings.negatives(len(texts))
-        # One batch, so that prompts and negative prompts are padded to one length; then a row for each sound.
-        with one_thread(is_small(self.lm, rows=len(texts) + len(negatives))):  # its encoder is small, too
-            encoded = self.text_encoder([*texts, *negatives]).repeat(repeats)
-        rows = len(texts) * repeats
+        text, negative = self._encode(texts, settings, repeats)
         return kind(
             self.lm,
-            encoded.rows(0, rows),
+            text,
             max_frames=max_frames,
-            guidance_scale=check_guidance(settings.guidance_scale),
-            negative=encoded.rows(rows, 2 * rows) if negatives else None,
+            guidance_scale=_guidance(settings),
+            negative=negative,
             attend_padding=settings.reference_padding,
             cancel=cancel,
         )
 
-    def start_batch(
-        self,
-        texts: list[str],
-        frames: int,
-        settings: GenerationSettings,
-        known: Tensor | None,
-        progress: Progress | None,
-        cancel: Cancel | None,
-    ) -> Batch:
-        """Check what depends on the model, encode the texts and allocate the memory.
+    def prepare(
+        self, texts: list[str], frames: int, settings: GenerationSettings, known: Tensor | None
+    ) -> Prepared:
+        """Check what depends on the model and encode the texts; nothing is allocated yet.
 
         Args:
             texts: the prompts.
             frames: T.
             settings: as the caller gave them.
             known: int64 `[1, K, P]`, or one for each text, to continue; None for nothing.
-            progress, cancel: see `AudioGen.generate`.
 
         Raises:
             ValueError: a setting does not fit the model or the number of prompts; the message names it.
         """
         settings = self.fill_settings(settings)
         samples = settings.num_samples * settings.candidates
+        settings.negatives(len(texts))  # before seeds are drawn: they have to fit
         seeds = row_seeds(settings.seed, len(texts), samples)
         sampler = self.sampler(settings, seeds)
         rate = self.codec.frame_rate
         max_frames, stride = plan_windows(frames, rate, self.max_seconds, settings.extend_stride)
         if known is not None:
             known = repeat_codes(known.to(self.device), len(texts), samples, frames, rate)
-        generator = self.code_generator(
-            CodeGenerator, texts, settings, repeats=samples, max_frames=max_frames, cancel=cancel
-        )
-        codes, prompt_frames = generator.buffer(frames, known)  # [B, K, T]
-        return Batch(
+        text, negative = self._encode(texts, settings, samples)
+        return Prepared(
             prompts=[text for text in texts for _ in range(samples)],
             seeds=seeds,
-            codes=codes,
-            steps=generator.extend(codes, prompt_frames, stride, sampler, progress),
-            generator=generator,
+            stride=stride,
+            sampler=sampler,
+            lm=self.lm,
+            text=text,
+            negative=negative,
+            guidance_scale=_guidance(settings),
+            attend_padding=settings.reference_padding,
+            max_frames=max_frames,
+            frames=frames,
+            known=known,
+            origin=Origin.of(self, settings, seeds, known),
         )
+
+    def _encode(
+        self, texts: list[str], settings: GenerationSettings, repeats: int
+    ) -> tuple[TextStates, TextStates | None]:
+        """The states of texts and of negative prompts, if there are any, each `repeats` times."""
+        negatives = settings.negatives(len(texts))
+        # One batch, so that prompts and negative prompts are padded to one length; then a row for each sound.
+        with one_thread(is_small(self.lm, rows=len(texts) + len(negatives))):  # its encoder is small, too
+            encode = partial(encode_each, self.text_encoder) if is_quantized(self.lm) else self.text_encoder
+            encoded = encode([*texts, *negatives]).repeat(repeats)
+        rows = len(texts) * repeats
+        return encoded.rows(0, rows), encoded.rows(rows, 2 * rows) if negatives else None
+
+
+def _guidance(settings: GenerationSettings) -> float | Schedule:
+    assert settings.guidance_scale is not None  # filled in
+    return check_guidance(settings.guidance_scale)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import math
 import runpy
 import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
 
@@ -19,3 +22,48 @@ def test_a_benchmark_imports_what_there_is(script: str, monkeypatch: pytest.Monk
     assert "main" in found or script in ("foley_searches.py", "machine.py")
     for name in {"foley_searches", "machine"} & (set(sys.modules) - before):
         del sys.modules[name]
+
+
+def test_quantized_models_are_timed_and_their_bytes_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    found = runpy.run_path(str(BENCHMARKS / "quantization.py"))
+    found["main"].__globals__["read_bandwidth"] = lambda: 1e9
+    threads = torch.get_num_threads()
+    report = tmp_path / "report.json"
+    models = ["float32", "bf16", "int8", "int4"]
+    words = ["--size", "tiny", "--models", *models, "--steps", "4", "--runs", "1", "--json", str(report)]
+    found["main"](words)
+    assert torch.get_num_threads() == threads
+    values = json.loads(report.read_text(encoding="utf-8"))
+    assert [one["name"] for one in values["models"]] == models
+    # Two layers of 3 + 1 + 1 + 1 + 4 + 4 squares of the width, and the heads.
+    layers, heads = 2 * 14 * 64 * 64, 4 * 64 * 64
+    sizes = [one["weight_bytes"] for one in values["models"]]
+    assert sizes[:2] == [4 * (layers + heads), 2 * layers + 4 * heads]
+    assert sizes[2] == layers + heads + 4 * (2 * 11 * 64 + 4 * 64)  # 11 widths of outputs
+    assert sizes[3] == layers * 5 // 8 + heads + 4 * 4 * 64
+    for one in values["models"]:
+        assert one["share"] == pytest.approx(one["weight_bytes"] * one["steps_per_second"] / 1e7)
+    assert len(values["first_sound_seconds"]) == 1
+    shown = capsys.readouterr().out
+    assert "first sound of a stream, int4" in shown
+    assert all(name in shown for name in models)
+
+
+def test_what_two_models_predict_is_compared_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    compare = runpy.run_path(str(BENCHMARKS / "quantized_quality.py"))["compare"]
+    expected = torch.tensor([[[[0.5, 0.5], [0.25, 0.75]]]]).log()  # [1, 1, 2, 2]
+    found = torch.tensor([[[[0.25, 0.75], [0.75, 0.25]]]]).log()
+    codes, mask = torch.tensor([[[0, 1]]]), torch.tensor([[[True, True]]])
+    divergence, same, loss = compare(expected, found, codes, mask)
+    by_hand = [
+        0.5 * math.log(2) + 0.5 * math.log(2 / 3),
+        0.25 * math.log(1 / 3) + 0.75 * math.log(3),
+    ]
+    torch.testing.assert_close(divergence, torch.tensor(by_hand))
+    torch.testing.assert_close(loss, torch.full((2,), math.log(4)))
+    assert same.tolist()[1] is False
+    assert compare(expected, found, codes, torch.tensor([[[False, True]]]))[0].shape == (1,)

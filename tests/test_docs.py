@@ -1,4 +1,4 @@
-"""The documents: links lead somewhere, the site shows every page, and the page on the language model runs."""
+"""The documents: links lead somewhere, the site shows every page, and the pages that are programs run."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ import re
 from pathlib import Path
 
 import pytest
+import torch
+
+from tests.tiny_codecs import write_sound
 
 ROOT = Path(__file__).resolve().parents[1]
 # Where documents lie; environments and what trainings wrote may lie beside them.
@@ -60,11 +63,28 @@ def test_the_site_shows_every_page() -> None:
     assert sorted(re.findall(r"\S+\.md", nav)) == sorted(path.name for path in (ROOT / "docs").glob("*.md"))
 
 
-def test_the_page_on_the_language_model_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    page = (ROOT / "docs" / "language_model.md").read_text(encoding="utf-8")
+def run_page(name: str) -> dict[str, object]:
+    """Run all code of a page as one program; what it leaves behind."""
+    page = (ROOT / "docs" / name).read_text(encoding="utf-8")
     blocks = re.findall(r"^```python\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
     found: dict[str, object] = {}
-    exec(compile("\n".join(blocks), "docs/language_model.md", "exec"), found)
+    exec(compile("\n".join(blocks), f"docs/{name}", "exec"), found)
+    return found
+
+
+def test_the_page_on_latents_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name, seconds in (("rain.wav", 1.2), ("organ.wav", 1.0)):
+        write_sound(tmp_path / name, seconds)
+    found = run_page("latents.md")
+    assert getattr(found["sound"], "shape", None) == (1, 1, 16000)
+    assert getattr(found["features"], "shape", None) == (1, 3, 8, 128)
+    assert getattr(found["vectors"], "shape", None) == (1, 2, 2, 64)
+    torch.testing.assert_close(found["restored"], found["a"])
+
+
+def test_the_page_on_the_language_model_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    found = run_page("language_model.md")
     assert getattr(found["made"], "shape", None) == (8, 4, 50)
     assert getattr(found["audio"], "shape", None) == (2, 1, 16000)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import runpy
 import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from soundloom import load_codec, read_audio
 
@@ -22,6 +24,7 @@ FILES = {
     "language_model_alone": [],
     "train_tiny_codec": ["tiny-codec", "tones"],
     "score_text_against_sound": [],
+    "morph_sounds": ["half.wav", "mean.wav", "morph.wav", "swap.wav"],
 }
 
 
@@ -104,3 +107,16 @@ def test_score_text_against_sound(run) -> None:
     assert len(rows) == 3
     for index, row in enumerate(rows):
         assert max(row) == row[index]
+
+
+def test_morph_sounds(run) -> None:
+    printed, out = run("morph_sounds")
+    assert "latents [1, 6, 8, 16]" in printed
+    near, far = (float(number) for number in re.findall(r"\((-?\d\.\d+)\)", printed))
+    assert near > 0.5 > far
+    morph, rate = read_audio(out / "morph.wav")
+    assert (list(morph.shape), rate) == ([1, 48000], 16000)
+    hum, surf = morph[0, :8000], morph[0, -8000:]
+    spectra = [torch.fft.rfft(part).abs() for part in (hum, surf)]
+    low, high = (float(spectrum[:1000].sum() / spectrum.sum()) for spectrum in spectra)
+    assert low > 0.6 > high, "the hum lies below 2 kHz, the surf everywhere"

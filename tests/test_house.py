@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-ROOMS = ("core", "codecs", "gen", "recipes", "evaluation", "demo", "cli")
+ROOMS = ("core", "codecs", "gen", "recipes", "evaluation", "demo", "server", "cli")
 MOST_LINES = 400
 MOST_PARAMETERS = 12
 SHARED_NAMES = {"model", "module", "convert", "streaming"}  # each codec's folder has them

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-PARTS = ("cli", "codecs", "core", "demo", "evaluation", "gen", "recipes")
+PARTS = ("cli", "codecs", "core", "demo", "evaluation", "gen", "recipes", "server")
 LEFT_OUT = (
     ".*",
     "runs",

@@ -6,19 +6,22 @@ import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import BinaryIO, TypedDict, Unpack, cast
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ...core.audio import AudioError
+from ...core.errors import ArgumentError
 from ...core.files import PathOrStream, SoundSource, Tally, open_output
 from ...core.progress import Advance
 from ...core.raw_format import RawFormat
 from ...core.sound_reader import open_sound
+from ...core.sound_tags import generated_mark, read_tags
 from ..base import Codec
 from ..container import SUFFIX, ContainerError, ContainerWriter, Header
+from ..container.verify import verify_frames
 from ..ecdc.ecdc_header import SUFFIX as ECDC_SUFFIX
 from ..ecdc.ecdc_header import EcdcHeader
 from ..frames.encode_frames import BLOCK_SECONDS, encode_blocks
@@ -31,20 +34,28 @@ from .file_report import FileReport
 LIVE_SECONDS = 0.25
 
 
+class Rate(TypedDict, total=False):
+    """How much of a sound is kept, as in `Codec.compress`."""
+
+    bitrate: float | None
+    codebooks: int | None
+    precision: str | None
+
+
 def encode_file(
     source: SoundSource,
     destination: PathOrStream,
     codec: Codec,
     *,
-    bitrate: float | None = None,
-    codebooks: int | None = None,
-    precision: str | None = None,
     entropy: str = "auto",
     raw: RawFormat | None = None,
     allow_truncated: bool = False,
     level: bool = True,
+    metadata: bool = True,
+    verify: bool = False,
     force: bool = False,
     progress: Advance | None = None,
+    **rate: Unpack[Rate],
 ) -> FileReport:
     """Compress a sound file of any length, sample rate and channel count; see `Codec.compress` for the rules.
 
@@ -55,13 +66,17 @@ def encode_file(
         destination: a file name that ends in .loom, or in .ecdc if the codec is an EnCodec; or a binary
             stream, which gets the content of a .loom file.
         codec: that encodes.
-        bitrate, codebooks, precision, entropy: as in `Codec.compress`.
+        entropy: as in `Codec.compress`.
         raw: what the samples are, for a source without a header.
         allow_truncated: compress what is there of a file that breaks off early, with a warning.
         level: as in `Codec.compress`; not for pipes, which are passed on while they come in, nor in .ecdc
             files.
+        metadata: keep the tags of a sound file (title, artist, comment); without, only that it says that it
+            was generated. Pipes and .ecdc files have none.
+        verify: read a .loom file again before it gets its name, and compare its frames with those encoded.
         force: replace an existing file.
         progress: called with the seconds that are done since the last call.
+        rate: `bitrate`, `codebooks` and `precision`, as in `Codec.compress`.
 
     Raises:
         FileExistsError: the destination exists and `force` is off, or it is the source itself.
@@ -69,13 +84,22 @@ def encode_file(
         TruncatedAudioError: the source breaks off early, and `allow_truncated` is off.
         AudioError: the source holds no sound, a damaged one, NaN or infinite samples, or samples on the scale
             of integers.
-        ValueError: settings that the codec does not have.
+        ValueError: settings that the codec does not have, or to verify what goes to a pipe or is no .loom.
+        ContainerError: what was written is not what was encoded.
     """
-    storage = choose_storage(codec, bitrate=bitrate, codebooks=codebooks, precision=precision)
+    storage = choose_storage(codec, **rate)
     to_ecdc = isinstance(destination, (str, os.PathLike)) and _is_ecdc(destination, codec)
+    if verify and (to_ecdc or not isinstance(destination, (str, os.PathLike))):
+        raise ArgumentError(
+            "only .loom files are verified while they are made, neither pipes nor .ecdc files; test the "
+            "finished file (soundloom test FILE)"
+        )
     with open_sound(source, raw, allow_truncated=allow_truncated) as sound:
         if sound.length == 0:
             raise AudioError(f"{sound.name} holds 0 samples; use a file that is not empty")
+        tags = {} if sound.pipe or raw is not None or to_ecdc else read_tags(source)
+        tags.pop("software", None)  # it tells of the file, not of the sound
+        tags = tags if metadata else generated_mark(tags)
         count = 0
 
         def blocks() -> Iterator[Tensor]:
@@ -87,6 +111,7 @@ def encode_file(
                 if progress is not None:
                     progress(block.shape[-1] / sound.sample_rate)
 
+        written: list[Tensor] = []
         with open_output(destination, source, force=force) as (name, stream):
             tally = Tally(stream)
             header: Header | EcdcHeader
@@ -100,7 +125,7 @@ def encode_file(
                     channels=sound.channels,
                     length=sound.length,
                     entropy=entropy,
-                )
+                ).with_tags(tags, sound.name)
                 match = LevelMatch(codec, header) if level and not sound.pipe else None
                 encoded = encode_blocks(codec, header, blocks(), source=sound.name, match=match)
                 if match is not None:
@@ -108,7 +133,13 @@ def encode_file(
                 writer = ContainerWriter(cast(BinaryIO, tally), header)
                 for frames in encoded:
                     writer.write(frames)
+                    if verify:
+                        written.append(frames.detach().cpu())
                 writer.close(count)
+                if verify:
+                    stream.flush()
+                    with open(stream.name, "rb") as file:
+                        verify_frames(file, written, name=name)
         return FileReport(
             source=sound.name,
             destination=name,

@@ -13,6 +13,7 @@ from ...core.files import PathOrStream, Tally, open_input
 from ...core.limiter import Limiter
 from ..container import ContainerReader, Header
 from ..container.fields import READ_AHEAD
+from ..container.tag_settings import is_tag_setting
 from ..ecdc.ecdc_header import EcdcHeader, read_header, starts_ecdc
 from ..frames.storage import codebooks_in_words
 
@@ -29,6 +30,7 @@ class Decoding:
         damaged: what was lost, once all blocks have come; see FileReport.
         other_weights: see FileReport.
         limiter: through which the blocks went.
+        tags: of the sound that was encoded.
     """
 
     header: Header | EcdcHeader
@@ -38,6 +40,7 @@ class Decoding:
     limiter: Limiter
     damaged: Callable[[], list[tuple[int, int, str]]] = list
     other_weights: bool = False
+    tags: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -90,6 +93,11 @@ class FileDescription:
     size: int
 
     @property
+    def tags(self) -> dict[str, str]:
+        """Tags of the sound that was encoded."""
+        return self.header.tags
+
+    @property
     def seconds(self) -> float:
         """Length of the sound."""
         return self.length / self.header.sample_rate
@@ -116,7 +124,7 @@ class FileDescription:
             f"  size    {self.size} bytes, {self.bitrate / 1000:.3f} kbit/s",
             f"  codec   {header.codec}, configuration {header.config_hash}, weights "
             + (header.weights or "unknown"),
-            *(f"  {name}  {value}" for name, value in header.settings.items() if name != "weights"),
+            *(f"  {name}  {value}" for name, value in self._settings.items() if name != "weights"),
         ]
 
     def to_dict(self) -> dict[str, Any]:
@@ -126,7 +134,8 @@ class FileDescription:
             "shape": list(self.header.shape),
             "length": self.length,
             "weights": self.header.weights,
-            "settings": dict(self.header.settings),
+            "settings": self._settings,
+            "tags": self.tags,
         }
         figures = {
             "frames": self.frames,
@@ -135,6 +144,11 @@ class FileDescription:
             "bitrate": self.bitrate,
         }
         return {"file": self.name, **header, **figures}
+
+    @property
+    def _settings(self) -> dict[str, Any]:
+        """Those of the codec: tags are told as such."""
+        return {name: value for name, value in self.header.settings.items() if not is_tag_setting(name)}
 
 
 @dataclass(frozen=True)
@@ -150,6 +164,11 @@ class EcdcDescription:
     name: str
     header: EcdcHeader
     size: int
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """None: the format has no place for them."""
+        return {}
 
     @property
     def length(self) -> int:

@@ -1,28 +1,20 @@
-"""Batch processing of files: find them, name what each becomes, run the jobs in threads.
+"""Batch processing of files: find them, and name what each becomes; core/run_jobs.py does the work.
 
 Sources are files, folders (with everything in them) and glob patterns; folders keep their structure.
-One file that fails is a Failure among the results, see ../failures.py.
 """
 
 from __future__ import annotations
 
 import glob
 import os
-import threading
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
-from ...core.errors import ArgumentError
-from ...core.failures import Failure, attempt
+from ...core.failures import Failure
 from ...core.files import check_file_destination
-from ...core.progress import Advance
 from ...core.walk import broken_link, match, not_a_file, walk
-
-Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -38,10 +30,6 @@ class Job:
     source: Path
     destination: Path
     failure: Failure | None = None
-
-
-class _Stopped(Exception):
-    """The user has had enough."""
 
 
 def plan_jobs(
@@ -87,77 +75,38 @@ def plan_jobs(
             raise NotADirectoryError(
                 f"several files cannot become one: {target} is a file; give a folder, which is made if needed"
             )
-        found: list[tuple[Path, Path]] = []
-        failures: list[Failure] = []
-        for source in sources:
-            files, failed = _expand(os.fspath(source), suffixes, alone=len(sources) == 1)
-            found += files
-            failures += failed
+        found, failures = _found(sources, suffixes)
         jobs = _name(found, target, new_suffix)
         jobs += [Job(Path(failure.file), target, failure) for failure in dict.fromkeys(failures)]
     _check([job for job in jobs if job.failure is None], force)
     return jobs
 
 
-def run_jobs(
-    jobs: Sequence[Job],
-    work: Callable[[Job, Advance], Result],
-    *,
-    workers: int = 1,
-    progress: Advance | None = None,
-    done: Callable[[Job, Result | Failure], None] | None = None,
-) -> list[Result | Failure]:
-    """Do all jobs; one that fails does not keep the others from being done.
+def find_files(sources: Sequence[str | os.PathLike[str]], *, suffixes: Collection[str]) -> list[Job]:
+    """Find all files, for jobs of which nothing is made: their destination is the source.
 
-    Args:
-        jobs: from `plan_jobs`.
-        work: does one, calling the Advance that it is given.
-        workers: threads.
-        progress: called with seconds of sound that are done; never by two threads at a time.
-        done: called when a job has ended, with its result or its failure; never by two threads at a time.
-
-    Returns:
-        Results, and for the jobs that failed a Failure, in the order of the jobs.
-
-    Raises:
-        ValueError: fewer than one worker.
+    Arguments and errors as of `plan_jobs`, but a file that is not there is a job with a `failure`.
     """
-    if workers < 1:
-        raise ArgumentError(f"jobs is {workers}; it must be 1 or more")
-    stopped = threading.Event()
-    lock = threading.Lock()
+    found, failures = _found(sources, suffixes)
+    jobs = [Job(path, path, None if path.exists() else _missing(path)) for path, _ in dict.fromkeys(found)]
+    return jobs + [Job(Path(each.file), Path(each.file), each) for each in dict.fromkeys(failures)]
 
-    def advance(seconds: float) -> None:
-        if stopped.is_set():
-            raise _Stopped
-        if progress is not None:
-            with lock:
-                progress(seconds)
 
-    def run(job: Job) -> Result | Failure:
-        def do() -> Result:
-            job.destination.parent.mkdir(parents=True, exist_ok=True)
-            return work(job, advance)
+def _missing(path: Path) -> Failure:
+    return Failure(str(path), "no such file; check the spelling and the current folder")
 
-        outcome: Result | Failure
-        outcome = attempt(str(job.source), do) if job.failure is None else job.failure
-        if done is not None and not stopped.is_set():
-            with lock:
-                done(job, outcome)
-        return outcome
 
-    if workers == 1:
-        return [run(job) for job in jobs]
-    with ThreadPoolExecutor(workers) as pool:
-        futures = [pool.submit(run, job) for job in jobs]
-        try:
-            for _ in as_completed(futures):
-                pass
-        except BaseException:
-            stopped.set()  # those that run end at their next block and remove what they wrote
-            pool.shutdown(cancel_futures=True)
-            raise
-    return [future.result() for future in futures]
+def _found(
+    sources: Sequence[str | os.PathLike[str]], suffixes: Collection[str]
+) -> tuple[list[tuple[Path, Path]], list[Failure]]:
+    """Files of all sources, see `_expand`."""
+    found: list[tuple[Path, Path]] = []
+    failures: list[Failure] = []
+    for source in sources:
+        files, failed = _expand(os.fspath(source), suffixes, alone=len(sources) == 1)
+        found += files
+        failures += failed
+    return found, failures
 
 
 def _is_plain(source: str | os.PathLike[str]) -> bool:

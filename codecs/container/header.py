@@ -17,6 +17,7 @@ from typing import Any
 
 from ...core.hub import CODEC_NAME
 from .fields import ContainerError
+from .tag_settings import is_tag_setting, pack_tags, unpack_tags
 
 SUFFIX = ".loom"
 MIME_TYPE = "audio/x-soundloom"
@@ -66,7 +67,7 @@ class Header:
         entropy: "none", or the coder that chunks of codes may use.
         scale: loudness factor applied before encoding; decoding divides by it. 1.0 means none.
         settings: what else there is to know for decoding, by name: numbers, booleans, short texts. "weights",
-            "gain_db" and "peak" have meanings of their own, see there.
+            "gain_db", "peak" and "tags_00" and on have meanings of their own, see there.
 
     Raises:
         ContainerError: a value outside of what a file can hold.
@@ -167,6 +168,16 @@ class Header:
         level = ({"gain_db": gain_db} if gain_db else {}) | ({"peak": peak} if peak > 1 else {})
         return replace(self, settings={**self.settings, **level})
 
+    @property
+    def tags(self) -> dict[str, str]:
+        """Tags of the sound that was encoded, see `core.sound_tags`."""
+        return unpack_tags(self.settings)
+
+    def with_tags(self, tags: Mapping[str, str], source: str) -> Header:
+        """The same header with other tags, of the sound `source`; what has no room is left out."""
+        kept = {name: value for name, value in self.settings.items() if not is_tag_setting(name)}
+        return replace(self, settings=kept | pack_tags(tags, source))
+
     def with_length(self, length: int | None) -> Header:
         """The same header with another length."""
         return replace(self, length=length)
@@ -250,3 +261,4 @@ def _check_settings(settings: Any) -> None:
             _check_int(f"setting {name}", value, -(2**63), 2**63 - 1)
         elif not isinstance(value, float) or not math.isfinite(value):
             raise ContainerError(f"setting {name} is {value!r}; use a number, a boolean or a short text")
+    unpack_tags(settings)

@@ -3,7 +3,8 @@
 Letters: B chunks, t in 0 to 1 a place on the noise schedule, sigma a noise level. Sources: EDM (Karras et al.
 2022, arXiv 2206.00364), consistency models (Song et al. 2023, arXiv 2303.01469), improved techniques (Song
 and Dhariwal 2023, arXiv 2310.14189: pseudo-Huber, weight 1 / step), Music2Latent (arXiv 2408.06500:
-continuous schedule with a shrinking step).
+continuous schedule with a shrinking step), easy consistency tuning (Geng et al. 2024, arXiv 2406.14548: from
+plain denoising, by stages, to consistency).
 
 diffusers' CMStochasticIterativeScheduler has the same scalings and the same ladder of noise levels (a test
 compares them), but it keeps one level for the whole batch, on a grid, and draws its own noise. Here the two
@@ -16,6 +17,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -90,12 +92,14 @@ class ConsistencyLoss:
         loss: scalar.
         items: `[B]`, the weighted loss of each chunk.
         sigma: `[B]`, the higher noise level of each.
+        stage: of easy consistency tuning; None with the other schedule.
         envelope: the mean of `envelope_loss`, where the model has one.
     """
 
     loss: Tensor
     items: Tensor
     sigma: Tensor
+    stage: int | None = None
     envelope: Tensor | None = None
 
 
@@ -104,6 +108,12 @@ class NoiseLevels:
     """Which pairs of noise levels consistency training compares.
 
     Args:
+        schedule: "shrinking": the two lie a step apart that shrinks all the time, as Music2Latent was
+            trained. "ect": easy consistency tuning. The lower one is zero at first, so that the target is the
+            clean spectrogram, and then comes nearer to the higher one stage by stage.
+        denoising: share of the training steps that go to the first stage of "ect", plain denoising.
+        stages: further ones, all of the same number of steps. In stage n the lower level of t is
+            `t * (1 - 2**-n * (1 + 8 * sigmoid(-t)))`, or zero.
         initial_step: distance (in t) of the two levels at first.
         step_exponent: it shrinks to `initial_step ** step_exponent` over the training (3 in Music2Latent, 2
             in CoDiCodec).
@@ -111,14 +121,28 @@ class NoiseLevels:
             gives to ln sigma(t).
         min_gap: least difference of the two noise levels that the weight 1 / difference sees.
         cells: resolution of that weighting.
+
+    Raises:
+        ValueError: another schedule, a share that is none, or no stages.
     """
 
+    schedule: Literal["shrinking", "ect"] = "shrinking"
+    denoising: float = 0.45
+    stages: int = 3
     initial_step: float = 0.1
     step_exponent: float = 3.0
     mean: float = -1.1
     std: float = 2.0
     min_gap: float = 0.001
     cells: int = 9999
+
+    def __post_init__(self) -> None:
+        if self.schedule not in ("shrinking", "ect"):
+            raise ValueError(f"noise.schedule is {self.schedule!r}; allowed: shrinking, ect")
+        if not 0 <= self.denoising <= 1:
+            raise ValueError(f"noise.denoising is {self.denoising}; it is a share of the steps, 0 to 1")
+        if self.stages < 1:
+            raise ValueError(f"noise.stages is {self.stages}; after denoising comes at least 1 stage")
 
 
 class ConsistencyObjective:
@@ -127,7 +151,7 @@ class ConsistencyObjective:
     Args:
         schedule: of the model.
         levels: which noise levels are compared.
-        total_steps: training steps over which the distance between the two levels shrinks.
+        total_steps: training steps over which the two levels come together.
     """
 
     def __init__(
@@ -144,6 +168,26 @@ class ConsistencyObjective:
         """Distance between the two places on the schedule at a training step."""
         progress = min(step / self.total_steps, 1.0)
         return self.levels.initial_step ** (1 + (self.levels.step_exponent - 1) * progress)
+
+    def stage(self, step: int) -> int | None:
+        """Stage of easy consistency tuning at a training step; 0 is denoising, None another schedule."""
+        levels = self.levels
+        if levels.schedule != "ect":
+            return None
+        start = levels.denoising * self.total_steps
+        if step < start or start == self.total_steps:
+            return 0
+        done = (step - start) / (self.total_steps - start)
+        return 1 + min(int(done * levels.stages), levels.stages - 1)
+
+    def lower_levels(self, high: Tensor, step: int) -> Tensor:
+        """The noise level to compare with those at places `high [B]`; `sigma_min` is that of clean input."""
+        stage = self.stage(step)
+        if stage is None:
+            return self.schedule.sigma((high - self.step_size(step)).clamp_min(0))
+        sigma = self.schedule.sigma(high)
+        lower = sigma * (1 - 2.0**-stage * (1 + 8 * torch.sigmoid(-sigma)))
+        return lower.clamp_min(self.schedule.min)
 
     def sample_times(self, count: int, device: torch.device) -> Tensor:
         """Random places on the schedule, `[count]`."""
@@ -165,18 +209,22 @@ class ConsistencyObjective:
             clean: `[B, ...]`; every chunk gets a noise level of its own.
             step: the training step.
         """
-        # Two levels of noise for each chunk, a step apart on the schedule.
+        # Two levels of noise for each chunk.
         high = self.sample_times(len(clean), clean.device)
-        low = (high - self.step_size(step)).clamp_min(0)
-        sigma_high, sigma_low = self.schedule.sigma(high), self.schedule.sigma(low)
+        sigma_high, sigma_low = self.schedule.sigma(high), self.lower_levels(high, step)
         # The same noise at both levels: the less noisy prediction is the target.
         noise = torch.randn_like(clean)
-        with torch.no_grad():
-            target = teacher(clean + _per_item(sigma_low, clean) * noise, sigma_low)
+        target, stage = clean, self.stage(step)
+        if stage != 0:
+            with torch.no_grad():
+                target = teacher(clean + _per_item(sigma_low, clean) * noise, sigma_low)
+        if stage is not None:
+            # What is as good as clean is the clean spectrogram itself, without the last bit of noise.
+            target = torch.where(_per_item(sigma_low <= self.schedule.min, clean), clean, target)
         # Distance of the two, the more weight the nearer the levels are.
         prediction = student(clean + _per_item(sigma_high, clean) * noise, sigma_high)
         items = pseudo_huber(prediction, target) / (sigma_high - sigma_low).clamp_min(self.levels.min_gap)
-        return ConsistencyLoss(loss=items.mean(), items=items.detach(), sigma=sigma_high)
+        return ConsistencyLoss(loss=items.mean(), items=items.detach(), sigma=sigma_high, stage=stage)
 
 
 def _per_item(values: Tensor, like: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ F bins, M frames. Sources: Music2Latent2 (Pasini et al. 2025, arXiv 2501.17578),
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, ClassVar
 
 import torch
@@ -134,26 +134,50 @@ class ConsistencyAutoencoder(PretrainedCodec):
             batch: B.
             discrete, chunks_at_once: as in `encode`.
         """
-        if chunks_at_once is None:
-            chunks_at_once = 1 if self.device.type == "cpu" else 16
-        if chunks_at_once < 1:
-            raise ArgumentError(f"chunks_at_once is {chunks_at_once}; it must be at least 1")
+
+        def encode(spectrograms: Tensor) -> Tensor:
+            """`[chunks * B, P, F, M]` -> `[chunks * B, S, D]`, or `[chunks * B, S]` as codes."""
+            latents = self.bottleneck(self.encoder(spectrograms).float())
+            if not discrete:
+                return latents
+            assert isinstance(self.bottleneck, FSQ)
+            return self.bottleneck.to_indices(latents)
+
         config = self.settings
-        encoded: list[Tensor] = []
-        waiting = iter(chunks)
-        with one_thread(is_small(self)):
-            while group := list(itertools.islice(waiting, chunks_at_once)):
-                # [chunks * B, P, F, M] -> [chunks * B, S, D], or [chunks * B, S] as codes
-                latents = self.bottleneck(self.encoder(torch.cat(group)).float())
-                if discrete:
-                    assert isinstance(self.bottleneck, FSQ)
-                    latents = self.bottleneck.to_indices(latents)
-                encoded += latents.chunk(len(group))  # one chunk of all sounds each
+        encoded = self._in_groups(chunks, encode, chunks_at_once)
         if discrete:
             empty = torch.zeros(batch, config.num_latents, 0, dtype=torch.int64, device=self.device)
             return torch.stack(encoded, dim=2) if encoded else empty
         nothing = torch.zeros(batch, 0, config.num_latents, config.latent_dim, device=self.device)
         return torch.stack(encoded, dim=1) if encoded else nothing
+
+    @torch.no_grad()
+    def features_of_spectrograms(
+        self, chunks: Iterable[Tensor], *, batch: int, chunks_at_once: int | None = None
+    ) -> Tensor:
+        """Features of consecutive chunks, each `[B, P, F, M]` -> float32 `[B, T, S, W]`; see `features`."""
+        found = self._in_groups(chunks, lambda group: self.encoder.features(group).float(), chunks_at_once)
+        width = self.encoder.head.in_features
+        nothing = torch.zeros(batch, 0, self.settings.num_latents, width, device=self.device)
+        return torch.stack(found, dim=1) if found else nothing
+
+    def _in_groups(
+        self,
+        chunks: Iterable[Tensor],
+        network: Callable[[Tensor], Tensor],
+        chunks_at_once: int | None,
+    ) -> list[Tensor]:
+        """What a network makes of chunks `[B, P, F, M]`, `chunks_at_once` in a pass; one tensor for each."""
+        if chunks_at_once is None:
+            chunks_at_once = 1 if self.device.type == "cpu" else 16
+        if chunks_at_once < 1:
+            raise ArgumentError(f"chunks_at_once is {chunks_at_once}; it must be at least 1")
+        made: list[Tensor] = []
+        waiting = iter(chunks)
+        with one_thread(is_small(self)):
+            while group := list(itertools.islice(waiting, chunks_at_once)):
+                made += network(torch.cat(group)).chunk(len(group))  # one chunk of all sounds each
+        return made
 
     def context(self, latents: Tensor) -> Context:
         """What the consistency network is told of chunks of latents `[B, S, D]`."""

@@ -22,18 +22,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ...core.processor import has_vnni
 from .chunk_transformer import Attention, GatedMLP
 from .frontends import ChannelNorm, ConvBlock, Downsample, Upsample
 
 LEVELS = 127  # on either side of 0
 ZERO = 128  # the byte that stands for 0 in a map
 NARROWEST = 64  # channels; below, rounding and scaling cost more than the product saves
-
-
-def has_vnni() -> bool:
-    """Whether this CPU adds products of 8-bit integers in 32 bits."""
-    able = torch.cpu.get_capabilities()
-    return able["architecture"] != "x86_64" or able["avx512_vnni"] or able["avx_vnni"]
 
 
 def _step(largest: Tensor, levels: int = LEVELS) -> Tensor:

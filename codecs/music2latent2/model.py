@@ -75,18 +75,44 @@ class Music2Latent2(ConsistencyAutoencoder):
         """
         self.check_audio(audio)
         discrete = self.wants_codes(discrete)
-        audio = audio.float()
+        return self.encode_spectrograms(
+            self._spectrograms(audio.float(), exact_edges),
+            batch=len(audio),
+            discrete=discrete,
+            chunks_at_once=chunks_at_once,
+        )
+
+    @takes_audio
+    @torch.no_grad()
+    def features(
+        self, audio: Tensor, *, exact_edges: bool = True, chunks_at_once: int | None = None
+    ) -> Tensor:
+        """What the encoder knows of a sound before it is squeezed into latents; for classifiers and searches.
+
+        Args:
+            audio, exact_edges, chunks_at_once: as of `encode`.
+
+        Returns:
+            Float32 `[B, T, S, W]`, what every latent is read from: W is `settings.dim`, or with ordered
+            latents `frequency_tokens * dim`. The envelope's share of the latents is not in it.
+
+        Raises:
+            ValueError: as of `encode`.
+        """
+        self.check_audio(audio)
+        return self.features_of_spectrograms(
+            self._spectrograms(audio.float(), exact_edges), batch=len(audio), chunks_at_once=chunks_at_once
+        )
+
+    def _spectrograms(self, audio: Tensor, exact_edges: bool) -> Iterable[Tensor]:
+        """The chunks `[B, P, F, M]` of sounds `[B, C, N]`."""
         if exact_edges:
-            chunks: Iterable[Tensor] = (
+            return (
                 self.representation.analyse_chunks(audio, t, t + 1).to(self.device)
                 for t in range(self.representation.chunks(audio.shape[-1]))
             )
-        else:
-            spectrogram = self.representation.analyse(audio.to(self.device))
-            chunks = self.representation.to_chunks(spectrogram).split(len(audio))
-        return self.encode_spectrograms(
-            chunks, batch=len(audio), discrete=discrete, chunks_at_once=chunks_at_once
-        )
+        spectrogram = self.representation.analyse(audio.to(self.device))
+        return self.representation.to_chunks(spectrogram).split(len(audio))
 
     @gives_audio
     @torch.no_grad()

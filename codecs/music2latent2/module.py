@@ -11,10 +11,11 @@ import json
 import logging
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
+import lightning
 import torch
 from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor
@@ -27,6 +28,7 @@ from ...core.spectra import log_spectral_distance
 from ..codec_to_train import codec_to_train, codec_usage
 from ..principal_components import training_examples
 from ..seanet.losses import MultiScaleMelLoss
+from .collapse import CollapseGuard, saturation
 from .consistency import ConsistencyLoss, ConsistencyObjective, NoiseLevels
 from .envelope import envelope_loss, fit_principal_components, log_modulus
 from .model import Music2Latent2
@@ -38,13 +40,33 @@ SCHEDULE = LearningRateSchedule(warmup_steps=10_000, min_lr_ratio=0.01)
 LEVELS = NoiseLevels()
 # Upper ends of the ranges of noise levels whose losses are logged apart.
 SIGMA_RANGES = {"lowest": 0.05, "low": 0.5, "high": 5.0, "highest": math.inf}
-# A tanh latent beyond this passes hardly any gradient.
-SATURATED = 0.97
 
 
 def radam(parameters: Any) -> torch.optim.Optimizer:
     """The optimiser of Music2Latent's training code."""
     return torch.optim.RAdam(parameters, lr=1e-4, betas=(0.9, 0.999))
+
+
+@dataclass(frozen=True)
+class Mixing:
+    """How training sounds are changed before they are used.
+
+    Args:
+        share: probability that another item of the batch is added to an item.
+        gain_db: range of the random gain that every item gets before, dB.
+
+    Raises:
+        ValueError: a share that is none, or a range whose ends are the wrong way round.
+    """
+
+    share: float = 0.5
+    gain_db: tuple[float, float] = (0.0, 0.0)
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.share <= 1:
+            raise ValueError(f"mix is {self.share}; it is a probability from 0 to 1")
+        if self.gain_db[0] > self.gain_db[1]:
+            raise ValueError(f"mix.gain_db is {self.gain_db}; give the lower end first")
 
 
 class Music2Latent2Module(ExportsModel):
@@ -57,8 +79,9 @@ class Music2Latent2Module(ExportsModel):
         init_from: start from a model, by bundled name, folder or hub id, instead of from random weights.
         optimizer: makes the optimiser of all weights; in a recipe a `class_path` with `init_args`.
         scheduler: of its learning rate, over the whole training.
-        noise: which noise levels are compared and how far apart they are.
-        mix: probability that another item of the batch is added to an item (CoDiCodec).
+        noise: which noise levels are compared and how far apart they are; a run that goes on keeps the stages
+            of easy consistency tuning where they were, whatever its new length.
+        mix: probability that another item of the batch is added to an item (CoDiCodec), or how that is done.
         fsq_dropout: share of chunks that go on unrounded, where the model has FSQ (CoDiCodec).
         envelope_weight: of the likelihood of the spectrogram under the envelope, where the model has one.
         envelope_examples: pairs of chunks from which its principal components are taken before training.
@@ -78,7 +101,7 @@ class Music2Latent2Module(ExportsModel):
         optimizer: OptimizerCallable = radam,
         scheduler: LearningRateSchedule = SCHEDULE,
         noise: NoiseLevels = LEVELS,
-        mix: float = 0.5,
+        mix: float | Mixing = 0.5,
         fsq_dropout: float = 0.75,
         envelope_weight: float = 30.0,
         envelope_examples: int = 4000,
@@ -87,9 +110,8 @@ class Music2Latent2Module(ExportsModel):
         export_to: str | None = None,
     ) -> None:
         super().__init__()
-        for name, share in (("mix", mix), ("fsq_dropout", fsq_dropout)):
-            if not 0 <= share <= 1:
-                raise ValueError(f"{name} is {share}; it is a probability from 0 to 1")
+        if not 0 <= fsq_dropout <= 1:
+            raise ValueError(f"fsq_dropout is {fsq_dropout}; it is a probability from 0 to 1")
         if (settings is None) == (init_from is None):
             raise ValueError("set either settings, of a new model, or init_from, the model to start from")
         self.codec = (
@@ -102,7 +124,8 @@ class Music2Latent2Module(ExportsModel):
         # A function: weight averaging copies the module, and what a recipe makes of a class_path has no copy.
         self.optimizer = lambda parameters: optimizer(parameters)
         self.scheduler, self.noise = scheduler, noise
-        self.mix, self.fsq_dropout, self.envelope_weight = mix, fsq_dropout, envelope_weight
+        self.mixing = mix if isinstance(mix, Mixing) else Mixing(mix)
+        self.fsq_dropout, self.envelope_weight = fsq_dropout, envelope_weight
         self.envelope_examples = envelope_examples
         self.reconstructions = reconstructions
         self.export_to = export_to
@@ -125,6 +148,17 @@ class Music2Latent2Module(ExportsModel):
             )
         return max(1, int(steps))
 
+    def configure_callbacks(self) -> list[lightning.Callback]:
+        """Look after the latents, unless the trainer has a callback that does."""
+        given = any(isinstance(one, CollapseGuard) for one in self.trainer.callbacks)  # type: ignore[attr-defined]
+        return [] if given else [CollapseGuard()]
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep the stages of easy consistency tuning where they were, whatever the length is now."""
+        steps = checkpoint.get(EXPORT_KEY, {}).get("total_steps")
+        if self.objective is not None and self.noise.schedule == "ect" and steps is not None:
+            self.objective = self.build_objective(steps)
+
     def on_train_start(self) -> None:
         """Set the envelope of a new model to the principal components of training data."""
         reader, writer = self.codec.encoder.envelope, self.codec.upsampler.envelope
@@ -145,12 +179,17 @@ class Music2Latent2Module(ExportsModel):
 
     # One step
 
-    def training_step(self, batch: Tensor | dict[str, Tensor], batch_idx: int) -> Tensor:
+    def training_step(self, batch: Tensor | dict[str, Tensor], batch_idx: int) -> dict[str, Tensor]:
+        """Loss, and the latents `[2B, S, D]` for callbacks to look at."""
         audio = self.mixed(self.crop(batch))
         assert self.objective is not None
         latents, result = self.consistency_loss(audio, self.objective, self.global_step, self.fsq_dropout)
         self.log("train/loss", result.loss, prog_bar=True)
-        self.log("train/step_size", self.objective.step_size(self.global_step))
+        if result.stage is None:
+            self.log("train/step_size", self.objective.step_size(self.global_step))
+        else:
+            self.log("train/stage", float(result.stage))
+            self.log(f"train_by_stage/{result.stage}", result.items.mean())
         self._log_latents("train", latents)
         if result.envelope is not None:
             self.log("train/envelope", result.envelope)
@@ -160,7 +199,7 @@ class Music2Latent2Module(ExportsModel):
             if inside.any():
                 self.log(f"train_by_noise/{name}", result.items[inside].mean(), batch_size=int(inside.sum()))
             lower = upper
-        return result.loss
+        return {"loss": result.loss, "latents": latents.detach()}
 
     def crop(self, batch: Tensor | dict[str, Tensor]) -> Tensor:
         """The samples of a pair of chunks, `[B, C, 2 * chunk_samples + edge]`, in the model's channels.
@@ -188,8 +227,12 @@ class Music2Latent2Module(ExportsModel):
         return audio[..., :wanted]
 
     def mixed(self, audio: Tensor) -> Tensor:
-        """Add to each item of `[B, C, N]`, with probability `mix`, a random item of the batch."""
-        chosen = torch.rand(len(audio), 1, 1, device=audio.device) < self.mix
+        """Add to each item of `[B, C, N]`, with probability `mix`, a random item of the batch; see Mixing."""
+        low, high = self.mixing.gain_db
+        if low or high:
+            decibels = low + (high - low) * torch.rand(len(audio), 1, 1, device=audio.device)
+            audio = audio * 10 ** (decibels / 20)
+        chosen = torch.rand(len(audio), 1, 1, device=audio.device) < self.mixing.share
         return audio + chosen * audio[torch.randperm(len(audio), device=audio.device)]
 
     def consistency_loss(
@@ -219,9 +262,7 @@ class Music2Latent2Module(ExportsModel):
 
     def _log_latents(self, stage: str, latents: Tensor) -> None:
         values = latents.detach()
-        self.log(
-            f"{stage}/latent_saturation", (values.abs() > SATURATED).float().mean(), batch_size=len(values)
-        )
+        self.log(f"{stage}/latent_saturation", saturation(values), batch_size=len(values))
         self.log(f"{stage}/latent_std", values.std(), batch_size=len(values))
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
@@ -304,8 +345,9 @@ class Music2Latent2Module(ExportsModel):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def export_info(self) -> dict[str, Any]:
-        """How the codec is built."""
-        return {"settings": json.loads(json.dumps(asdict(self.codec.settings)))}
+        """How the codec is built, and the steps over which noise levels come together."""
+        steps = {} if self.objective is None else {"total_steps": self.objective.total_steps}
+        return {"settings": json.loads(json.dumps(asdict(self.codec.settings))), **steps}
 
     @classmethod
     def from_checkpoint(cls, checkpoint: Mapping[str, Any]) -> Self:

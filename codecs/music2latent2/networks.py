@@ -144,14 +144,17 @@ class Encoder(nn.Module):
         """Audio tokens followed by summary embeddings and registers."""
         return append_tokens(tokens, self.summary, self.registers)
 
-    def forward(self, spectrogram: Tensor) -> Tensor:
+    def features(self, spectrogram: Tensor) -> Tensor:
+        """What every latent is read from, `[B, S, W]`; W is `dim`, or `F' * dim` of ordered latents."""
         config = self.config
         sequence = self.sequence(self.tokens(spectrogram))
         if self.summary is not None:
             keep = slice(config.tokens, config.tokens + config.num_latents)
-            raw = self.head(self.transformer(sequence, keep=keep)[0])
-        else:
-            raw = self.head(self.columns(self.transformer(sequence, keep=slice(config.tokens))[0]))
+            return self.transformer(sequence, keep=keep)[0]
+        return self.columns(self.transformer(sequence, keep=slice(config.tokens))[0])
+
+    def forward(self, spectrogram: Tensor) -> Tensor:
+        raw = self.head(self.features(spectrogram))
         return raw if self.envelope is None else raw + self.envelope(log_modulus(spectrogram))
 
     def columns(self, tokens: Tensor) -> Tensor:

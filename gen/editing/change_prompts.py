@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from numbers import Real
 
 import torch
@@ -80,6 +81,19 @@ def sentence(planned: Sequence[tuple[int, str]]) -> str:
     return ", then ".join(text for _, text in planned)
 
 
+@dataclass(kw_only=True)
+class SequenceBatch(Batch):
+    """Rows whose prompt changes on the way; what generates them gives the steps.
+
+    Its tags do not tell how to make it again: a sequence is more than the prompt that they hold.
+    """
+
+    generator: Generator[int]
+
+    def steps(self) -> Iterator[int]:
+        return self.generator
+
+
 def start_sequence(
     model: TextToCodes,
     prompts_at: PromptsAt,
@@ -89,7 +103,7 @@ def start_sequence(
     progress: Progress | None,
     cancel: Cancel | None,
 ) -> Batch:
-    """Begin a sound whose prompt changes on the way; arguments as of `TextToCodes.start_batch`.
+    """Begin a sound whose prompt changes on the way; see `TextToCodes.prepare` and `Prepared.start`.
 
     Raises:
         ValueError: as of `plan_prompts`, or a setting does not fit the model.
@@ -135,7 +149,6 @@ def start_sequence(
                 yield from generator.extend(codes[:, :, :end], done, stride, sampler, part)
             done = end
 
-    running = steps()
-    return Batch(
-        prompts=[sentence(planned)] * rows, seeds=seeds, codes=codes, steps=running, generator=running
+    return SequenceBatch(
+        prompts=[sentence(planned)] * rows, seeds=seeds, codes=codes, origin=None, generator=steps()
     )

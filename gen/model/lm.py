@@ -18,14 +18,37 @@ from diffusers.models.modeling_utils import ModelMixin
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ...core.checkpoint import BUNDLED_MODELS, MODEL_FILES, fill, part_folder, read_json, read_weights
+from ...core.checkpoint import (
+    BUNDLED_MODELS,
+    CONFIG_FILE,
+    MODEL_FILES,
+    fill,
+    part_folder,
+    read_json,
+    read_weights,
+)
+from ...core.errors import ModelError
 from ...core.hub import resolve_model
 from ...core.safetensors_files import SharedWeights
 from .config import AudioLMConfig
+from .fastest import fastest_scheme
 from .infill import PARTS, InfillSteps
 from .quantized import STORAGE_KEY, is_int8, load_int8
-from .step import TransformerStep
+from .schemes import (
+    AUTO,
+    QUANTIZATION_KEY,
+    check_scheme,
+    check_writable,
+    folder_weights,
+    is_quantized,
+    load_quantized,
+    stored_scheme,
+)
+from .step import DecodingMemory, TransformerStep
 from .transformer import Condition, KVCache, Transformer, truncated_normal_
+
+# Positions that attention on CPUs sums in one go.
+TEXT_BLOCK = 16
 
 
 @dataclass
@@ -47,6 +70,7 @@ class DecodeState:
 
     Attributes:
         single: runs single steps where there is a faster way than the transformer's own.
+        memory: condition and cache as single steps read them.
         tables: int64 `[K]`, where each codebook's vectors begin in the embedding.
     """
 
@@ -55,6 +79,7 @@ class DecodeState:
     rows: int
     tables: Tensor
     single: TransformerStep | None
+    memory: DecodingMemory
 
     def reset(self) -> None:
         """Start again at step 0 with the same condition and memory."""
@@ -63,6 +88,7 @@ class DecodeState:
     def close(self) -> None:
         """Give the cache's memory back."""
         self.single = None
+        self.memory.close()
         self.cache.close()
 
 
@@ -166,6 +192,10 @@ class AudioLM(SharedWeights, ModelMixin, ConfigMixin):
         if states.shape[1] == 0:
             states = states.new_zeros(states.shape[0], 1, states.shape[2])
             mask = states.new_zeros(states.shape[:2], dtype=torch.bool)
+        elif mask is not None and not attend_padding and is_quantized(self):
+            # So that a row's sums over the text are added up alike however long the longest text is.
+            room = -states.shape[1] % TEXT_BLOCK
+            states, mask = F.pad(states, (0, 0, 0, room)), F.pad(mask, (0, room))
         projected = self.project_text(states, mask)
         hidden = None if mask is None or attend_padding else mask.bool()
         return self.transformer.condition(projected, hidden, project=project)
@@ -218,8 +248,9 @@ class AudioLM(SharedWeights, ModelMixin, ConfigMixin):
         condition = self.condition(states, mask, attend_padding=attend_padding)
         rows = states.shape[0]
         cache = self.transformer.new_cache(rows, max_steps)
-        single = TransformerStep.of(self.transformer, condition, cache)
-        return DecodeState(condition, cache, rows, self._tables(states.device), single)
+        single = TransformerStep.plain(self.transformer)
+        memory = DecodingMemory(condition, cache, self.transformer.num_heads)
+        return DecodeState(condition, cache, rows, self._tables(states.device), single, memory)
 
     def infill_vectors(self, parts: Tensor, left: Tensor) -> Tensor:
         """What is added to the input of steps `[B, S]` of examples with a gap: `[B, S, d]`.
@@ -247,16 +278,21 @@ class AudioLM(SharedWeights, ModelMixin, ConfigMixin):
         Raises:
             ValueError: the state is full.
         """
-        x = self._embed(tokens, state.tables)  # [B, S, d]
-        if gaps is not None:
-            x = x + self.infill_vectors(*gaps)
-        if state.rows != x.shape[0]:  # guidance: the same tokens under prompt and no prompt
-            x = torch.cat([x] * (state.rows // x.shape[0]))  # [rows, S, d]
+        x = self.embed(tokens, state, gaps)  # [rows, S, d]
         if state.single is not None and x.shape[1] == 1 and not torch.is_grad_enabled():
-            last = state.single(x[:, 0])  # [rows, d]
+            last = state.single(x[:, 0], state.memory)  # [rows, d]
         else:
             last = self.transformer(x, state.condition, state.cache)[:, -1]  # [rows, d]
         return self.heads(last).view(state.rows, self.num_codebooks, self.codebook_size)
+
+    def embed(self, tokens: Tensor, state: DecodeState, gaps: tuple[Tensor, Tensor] | None = None) -> Tensor:
+        """The transformer's input `[rows, S, d]` of the steps that `step` is given, before positions."""
+        x = self._embed(tokens, state.tables)  # [B, S, d]
+        if gaps is not None:
+            x = x + self.infill_vectors(*gaps)
+        if state.rows == x.shape[0]:
+            return x
+        return torch.cat([x] * (state.rows // x.shape[0]))  # guidance: both halves have the same tokens
 
     def _tables(self, device: torch.device) -> Tensor:
         """Where each codebook's vectors begin in the embedding: int64 `[K]`."""
@@ -275,16 +311,18 @@ class AudioLM(SharedWeights, ModelMixin, ConfigMixin):
         name: str | os.PathLike[str],
         *,
         torch_dtype: torch.dtype = torch.float32,
+        quantization: str | None = None,
         subfolder: str | None = None,
         mapped: bool = False,
         revision: str | None = None,
         local_files_only: bool = False,
     ) -> Self:
-        """Load from a folder (float or int8 weights), a bundled name ("foley") or a hub id.
+        """Load from a folder, a bundled name ("foley") or a hub id.
 
         Args:
             name: of the language model, or of an AudioGen, whose language model is taken.
             torch_dtype: of the weights.
+            quantization: how the weights are kept and multiplied, see `AudioGen.from_pretrained`.
             subfolder: of a folder: where in it the language model is.
             mapped: use the weight files of a folder where they lie (see `read_weights`); only for folders
                 that nobody saves to again.
@@ -296,6 +334,7 @@ class AudioLM(SharedWeights, ModelMixin, ConfigMixin):
                 folder is missing or damaged; the message names it.
             OSError: the hub cannot be reached.
         """
+        check_scheme(quantization)
         local = Path(part_folder(name, "lm"), subfolder or "")
         if not local.is_dir():
             found = resolve_model(
@@ -306,16 +345,55 @@ class AudioLM(SharedWeights, ModelMixin, ConfigMixin):
                 allow_patterns=MODEL_FILES,
             )
             local = Path(part_folder(found, "lm"), subfolder or "")
-        config = read_json(local / "config.json")
-        quantized = is_int8(config)
-        config.pop(STORAGE_KEY, None)
-        sizes = AudioLMConfig.from_json(config, str(local / "config.json"))
-        with torch.device("meta"):  # no memory and no random numbers for weights that are replaced at once
-            model = cls(sizes)
-        if quantized:
+        model, scheme, int8 = cls.described(local, quantization)
+        if scheme is not None:
+            if torch_dtype != torch.float32:
+                raise ModelError(
+                    f"dtype is {torch_dtype}, and the weights of {local} are {scheme}; leave dtype out"
+                )
+            load_quantized(model, folder_weights(local), scheme, local)
+        elif int8:
             load_int8(model, local)
             # nn.Module.to, because that of diffusers warns about every change of dtype.
             model = nn.Module.to(model, torch_dtype)
         else:
             fill(model, read_weights(local, torch_dtype, mapped=mapped), local)
         return model.eval()
+
+    @classmethod
+    def described(cls, folder: Path, quantization: str | None = None) -> tuple[Self, str | None, bool]:
+        """What a folder's config.json says, without its weights.
+
+        Args:
+            folder: of the language model.
+            quantization: see `from_pretrained`.
+
+        Returns:
+            The model on the meta device, the scheme that it is to run in (None: none), and whether its
+            weights are stored as int8 that stand for float32. ModelError where that cannot be.
+        """
+        file = folder / CONFIG_FILE
+        config = read_json(file)
+        stored, int8 = stored_scheme(config, file), is_int8(config)
+        for key in (STORAGE_KEY, QUANTIZATION_KEY):
+            config.pop(key, None)
+        sizes = AudioLMConfig.from_json(config, str(file))
+        with torch.device("meta"):  # no memory and no random numbers for weights that are replaced at once
+            model = cls(sizes)
+        if stored is not None:
+            if quantization not in (None, AUTO, stored):
+                raise ModelError(
+                    f"{folder} is stored as {stored}, and quantization is {quantization!r}; leave that out, "
+                    "or convert the original model (soundloom convert)"
+                )
+            return model, stored, int8
+        return model, fastest_scheme(model) if quantization == AUTO else quantization, int8
+
+    def save_pretrained(self, save_directory: str | os.PathLike[str], *args: Any, **options: Any) -> None:
+        """Write config.json and safetensors; arguments as in diffusers.
+
+        Raises:
+            ModelError: the model is quantized.
+        """
+        check_writable(self)
+        super().save_pretrained(save_directory, *args, **options)

@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .lm import AudioLM
+from .schemes import check_trainable
 
 # Every large matrix of a transformer layer.
 DEFAULT_TARGETS = ("in_proj", "query", "key_value", "out_proj", "linear1", "linear2")
@@ -113,8 +114,9 @@ def add_lora(model: AudioLM, settings: LoRASettings) -> list[str]:
 
     Raises:
         ValueError: a target fits no linear layer; the message lists the names there are. Or the model has
-            LoRA already.
+            LoRA already, or is quantized.
     """
+    check_trainable(model)
     linear = {name: module for name, module in model.named_modules() if isinstance(module, nn.Linear)}
     if any(isinstance(module, LoRALinear) for module in linear.values()):
         raise ValueError("the model has LoRA layers already; merge them first (save_pretrained does)")

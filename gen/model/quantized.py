@@ -17,6 +17,7 @@ from diffusers.models.modeling_utils import ModelMixin
 from torch import Tensor
 
 from ...core.checkpoint import MAX_SHARD_BYTES, fill, read_weights, write_weights
+from .products import int8_rows
 
 SCALE_SUFFIX = "_scale"
 STORAGE_KEY = "weights"
@@ -50,10 +51,8 @@ def quantize_int8(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
             continue
         if name + SCALE_SUFFIX in state:
             raise ValueError(f"{name + SCALE_SUFFIX} is already a weight; rename it before quantizing {name}")
-        rows = value.flatten(1)  # [rows, the rest]
-        scale = rows.abs().amax(dim=1) / 127.0
-        levels = torch.round(rows / torch.where(scale > 0, scale, 1.0)[:, None])
-        result[name] = levels.clamp(-127, 127).to(torch.int8).view(value.shape)
+        levels, scale = int8_rows(value.flatten(1))
+        result[name] = levels.view(value.shape)
         result[name + SCALE_SUFFIX] = scale
     return result
 
@@ -73,13 +72,22 @@ def dequantize(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         if tensor.dtype != torch.int8 or scale is None:
             result[name] = tensor
             continue
-        if scale.shape != tensor.shape[:1]:
-            raise ValueError(
-                f"{name} has {tensor.shape[0]} rows, but {name + SCALE_SUFFIX} has shape "
-                f"{list(scale.shape)}; the weight files do not belong together"
-            )
-        result[name] = tensor.to(torch.float32) * scale.to(torch.float32).view(-1, *[1] * (tensor.ndim - 1))
+        result[name] = dequantize_matrix(name, tensor, scale)
     return result
+
+
+def dequantize_matrix(name: str, tensor: Tensor, scale: Tensor) -> Tensor:
+    """What an int8 tensor `[rows, ...]` and its scales `[rows]` stand for: float32.
+
+    Raises:
+        ValueError: they do not fit; the message gives the name.
+    """
+    if scale.shape != tensor.shape[:1]:
+        raise ValueError(
+            f"{name} has {tensor.shape[0]} rows, but {name + SCALE_SUFFIX} has shape "
+            f"{list(scale.shape)}; the weight files do not belong together"
+        )
+    return tensor.to(torch.float32) * scale.to(torch.float32).view(-1, *[1] * (tensor.ndim - 1))
 
 
 def save_int8(model: ModelMixin, folder: str | Path, max_shard_bytes: int = MAX_SHARD_BYTES) -> list[Path]:

@@ -1,9 +1,9 @@
-"""One decoding step of a transformer on a CPU, written out: `Transformer.forward` for a single new position.
+"""One decoding step of a transformer, written out: `Transformer.forward` for a single new position.
 
 A small model's step is 26 MB of weights and 300 operators of a few microseconds. Modules, their hooks and
 attribute look-ups, reshapes and separate sums took as long as reading the weights; here a step is the same
 products on matrices `[B, d]`, skips summed within them. The results are those of `Transformer.forward` up to
-rounding.
+rounding. One step can serve several decodings at once, each at its own position: see shared_step.py.
 
 Letters: B rows, d width, H heads, L positions of the condition, P steps before this one.
 """
@@ -11,13 +11,24 @@ Letters: B rows, d width, H heads, L positions of the condition, P steps before 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Self
+from typing import Protocol, Self
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .quantized_linear import QuantizedLinear
 from .transformer import Condition, KVCache, Transformer, TransformerLayer
+
+
+class Projection(Protocol):
+    """A linear layer of a step on rows `[B, in]`, in whatever precision its weights are."""
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """`[B, in]` -> `[B, out]`."""
+
+    def add_to(self, skip: Tensor, x: Tensor) -> Tensor:
+        """`skip` plus the layer's output."""
 
 
 @dataclass
@@ -31,8 +42,21 @@ class _Linear:
         return torch.mm(x, self.matrix) if self.bias is None else torch.addmm(self.bias, x, self.matrix)
 
     def add_to(self, skip: Tensor, x: Tensor) -> Tensor:
-        """`skip` plus the module's output."""
         return torch.addmm(skip if self.bias is None else skip + self.bias, x, self.matrix)
+
+
+@dataclass
+class _Module:
+    """A projection that is no plain Linear module (LoRA, quantized layers)."""
+
+    module: nn.Module
+
+    def __call__(self, x: Tensor) -> Tensor:
+        y: Tensor = self.module(x)
+        return y
+
+    def add_to(self, skip: Tensor, x: Tensor) -> Tensor:
+        return skip + self(x)
 
 
 @dataclass
@@ -50,56 +74,114 @@ class _Norm:
 
 @dataclass
 class _Layer:
-    """What a step needs of a TransformerLayer, its condition `[B, H, L, d/H]` included."""
+    """What a step needs of a TransformerLayer."""
 
     norm1: _Norm
-    in_proj: _Linear
-    out_proj: _Linear
+    in_proj: Projection
+    out_proj: Projection
     norm_cross: _Norm
-    query: _Linear
-    cross_out_proj: _Linear
+    query: Projection
+    cross_out_proj: Projection
     norm2: _Norm
-    linear1: _Linear
-    linear2: _Linear
-    keys: Tensor
-    values: Tensor
-    memory: Tensor  # the cache's, a step as one vector: [B, steps, 2 d]
-    past_keys: Tensor  # the same memory as [B, H, steps, d/H]
-    past_values: Tensor
+    linear1: Projection
+    linear2: Projection
+
+
+class StepMemory(Protocol):
+    """What the rows of a step read: their positions, the steps before, their condition."""
+
+    def begin(self, x: Tensor) -> Tensor:
+        """Rows `[B, d]` at their positions.
+
+        Raises:
+            ValueError: there is no room for another step.
+        """
+
+    def attend(self, layer: int, packed: Tensor) -> Tensor:
+        """Self attention: query, key and value of this step `[B, 3 d]` -> `[B, d]`; keeps key and value."""
+
+    def attend_condition(self, layer: int, query: Tensor) -> Tensor:
+        """Cross attention to the text: `[B, d]` -> `[B, d]`."""
+
+    def end(self) -> None:
+        """The step is done."""
+
+
+class DecodingMemory:
+    """The memory of one decoding, all rows at the same position: its condition and its cache.
+
+    Args:
+        condition: of B rows.
+        cache: for B rows.
+        num_heads: H.
+    """
+
+    def __init__(self, condition: Condition, cache: KVCache, num_heads: int) -> None:
+        self.condition, self.cache, self.num_heads = condition, cache, num_heads
+        self._flat = [memory.flatten(2) for memory in cache.memory]  # a step as one vector: [B, steps, 2 d]
+        # [B, steps, 2, H, d/H] -> two of [B, H, steps, d/H], which see what is written to the memory.
+        self._past = [memory.permute(2, 0, 3, 1, 4).unbind(0) for memory in cache.memory]
+
+    def begin(self, x: Tensor) -> Tensor:
+        cache = self.cache
+        cache.check_room(1)
+        return x + cache.positions[cache.steps]
+
+    def attend(self, layer: int, packed: Tensor) -> Tensor:
+        step, (rows, width) = self.cache.steps, packed.shape
+        dim = width // 3
+        # This step's keys and values go to the cache, its query looks at all of them.
+        self._flat[layer][:, step] = packed[:, dim:]
+        keys, values = self._past[layer]
+        query = packed[:, :dim].view(rows, self.num_heads, 1, dim // self.num_heads)
+        y = F.scaled_dot_product_attention(query, keys[:, :, : step + 1], values[:, :, : step + 1])
+        return y.view(rows, dim)
+
+    def attend_condition(self, layer: int, query: Tensor) -> Tensor:
+        rows, dim = query.shape
+        condition = self.condition
+        heads = query.view(rows, self.num_heads, 1, dim // self.num_heads)  # [B, H, 1, d/H]
+        keys, values = condition.keys[layer], condition.values[layer]
+        return F.scaled_dot_product_attention(heads, keys, values, attn_mask=condition.mask).view(rows, dim)
+
+    def end(self) -> None:
+        self.cache.steps += 1
+
+    def close(self) -> None:
+        """Let go of the cache's memory."""
+        self._flat, self._past = [], []
 
 
 class TransformerStep:
     """Runs single steps of a transformer; made by `TransformerStep.of`.
 
-    Weights and memory are shared with the transformer, the condition and the cache that it is made of. It
-    keeps no gradients.
+    Weights are shared with the transformer. It keeps no gradients.
     """
 
-    def __init__(
-        self, layers: list[_Layer], out_norm: _Norm, num_heads: int, condition: Condition, cache: KVCache
-    ) -> None:
-        self.layers, self.out_norm, self.num_heads = layers, out_norm, num_heads
-        self.mask, self.cache = condition.mask, cache
+    def __init__(self, layers: list[_Layer], out_norm: _Norm) -> None:
+        self.layers, self.out_norm = layers, out_norm
 
     @classmethod
-    def of(cls, transformer: Transformer, condition: Condition, cache: KVCache) -> Self | None:
+    def plain(cls, transformer: Transformer) -> Self | None:
         """The step of a transformer; None where `Transformer.forward` has to run it.
 
         That is on other devices, where attention has kernels of its own, in training, and when a projection
-        is no plain Linear module (LoRA, quantized layers).
+        is neither a plain Linear module nor a quantized one (LoRA).
         """
         modules = [module for layer in transformer.layers for module in _projections(layer)]
-        plain = all(type(module) is nn.Linear for module in modules)
+        plain = all(type(module) in (nn.Linear, QuantizedLinear) for module in modules)
         if not plain or transformer.training or transformer.out_norm.weight.device.type != "cpu":
             return None
+        return cls.of(transformer)
+
+    @classmethod
+    def of(cls, transformer: Transformer) -> Self:
+        """The step of any transformer, on any device; projections that are no Linear run as modules."""
         layers = []
-        parts = zip(transformer.layers, condition.keys, condition.values, cache.memory, strict=True)
-        for module, keys, values, memory in parts:
+        for module in transformer.layers:
             assert isinstance(module, TransformerLayer)
             norms = [_norm(norm) for norm in (module.norm1, module.norm_cross, module.norm2)]
-            # [B, steps, 2, H, d/H] -> two of [B, H, steps, d/H], which see what is written to the memory.
-            past_keys, past_values = memory.permute(2, 0, 3, 1, 4).unbind(0)
-            in_proj, out_proj, query, cross_out, linear1, linear2 = map(_linear, _projections(module))
+            in_proj, out_proj, query, cross_out, linear1, linear2 = map(projection, _projections(module))
             layers.append(
                 _Layer(
                     norm1=norms[0],
@@ -111,42 +193,29 @@ class TransformerStep:
                     norm2=norms[2],
                     linear1=linear1,
                     linear2=linear2,
-                    keys=keys,
-                    values=values,
-                    memory=memory.flatten(2),
-                    past_keys=past_keys,
-                    past_values=past_values,
                 )
             )
-        return cls(layers, _norm(transformer.out_norm), transformer.num_heads, condition, cache)
+        return cls(layers, _norm(transformer.out_norm))
 
-    def __call__(self, x: Tensor) -> Tensor:
-        """Run the step `[B, d]` -> `[B, d]` that follows those in the cache, which grows by it.
+    def __call__(self, x: Tensor, memory: StepMemory) -> Tensor:
+        """Run the step `[B, d]` -> `[B, d]` that follows those in the memory, which grows by it.
 
         Raises:
-            ValueError: the cache is full.
+            ValueError: the memory is full.
         """
-        cache = self.cache
-        cache.check_room(1)
-        step, (rows, dim) = cache.steps, x.shape
-        heads = (rows, self.num_heads, 1, dim // self.num_heads)
-        x = x + cache.positions[step]
-        for layer in self.layers:
-            # Self attention: this step's keys and values go to the cache, its query looks at all of them.
+        x = memory.begin(x)
+        for index, layer in enumerate(self.layers):
+            # Self attention.
             packed = layer.in_proj(layer.norm1(x))  # [B, 3 d]: query, key, value
-            layer.memory[:, step] = packed[:, dim:]
-            keys, values = layer.past_keys[:, :, : step + 1], layer.past_values[:, :, : step + 1]
-            y = F.scaled_dot_product_attention(packed[:, :dim].view(heads), keys, values)
-            x = layer.out_proj.add_to(x, y.view(rows, dim))
+            x = layer.out_proj.add_to(x, memory.attend(index, packed))
             # Cross attention to the text.
-            query = layer.query(layer.norm_cross(x)).view(heads)  # [B, H, 1, d/H]
-            y = F.scaled_dot_product_attention(query, layer.keys, layer.values, attn_mask=self.mask)
-            x = layer.cross_out_proj.add_to(x, y.view(rows, dim))
+            query = layer.query(layer.norm_cross(x))
+            x = layer.cross_out_proj.add_to(x, memory.attend_condition(index, query))
             # Feed-forward.
             # For contiguous values torch calls oneDNN, which takes longer to begin than these few take.
             hidden = F.gelu(layer.linear1(layer.norm2(x)).t()).t()
             x = layer.linear2.add_to(x, hidden)
-        cache.steps += 1
+        memory.end()
         return self.out_norm(x)
 
 
@@ -157,8 +226,12 @@ def _projections(layer: nn.Module) -> list[nn.Module]:
     return [attention.in_proj, attention.out_proj, cross.query, cross.out_proj, layer.linear1, layer.linear2]
 
 
-def _linear(module: nn.Module) -> _Linear:
-    assert isinstance(module, nn.Linear)
+def projection(module: nn.Module) -> Projection:
+    """A linear layer as a step runs it."""
+    if isinstance(module, QuantizedLinear):
+        return module.rows()
+    if type(module) is not nn.Linear:
+        return _Module(module)
     return _Linear(module.weight.detach().t(), None if module.bias is None else module.bias.detach())
 
 

@@ -15,6 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .quantized_linear import QuantizedLinear
+
 
 @dataclass
 class Condition:
@@ -38,7 +40,9 @@ class KVCache:
     Args:
         num_layers, batch, num_heads, head_dim: sizes of the transformer and the batch.
         max_steps: steps it can hold.
-        dtype, device: of the transformer's weights.
+        dtype: of keys and values.
+        stream: type of the position vectors, that of the residual stream.
+        device: of the transformer's weights.
     """
 
     def __init__(
@@ -50,13 +54,14 @@ class KVCache:
         head_dim: int,
         max_steps: int,
         dtype: torch.dtype = torch.float32,
+        stream: torch.dtype = torch.float32,
         device: torch.device | str = "cpu",
     ) -> None:
         # Steps before heads, and keys beside values: a step is written in one piece.
         shape = (batch, max_steps, 2, num_heads, head_dim)
         self.memory = [torch.zeros(shape, dtype=dtype, device=device) for _ in range(num_layers)]
         dim = num_heads * head_dim
-        self.positions = sinusoidal_positions(max_steps, dim, dtype=dtype, device=torch.device(device))
+        self.positions = sinusoidal_positions(max_steps, dim, dtype=stream, device=torch.device(device))
         self.max_steps = max_steps
         self.steps = 0
 
@@ -254,6 +259,14 @@ class Transformer(nn.Module):
                 if linear.bias is not None:
                     nn.init.zeros_(linear.bias)
 
+    @property
+    def attention_dtype(self) -> torch.dtype:
+        """Type of queries, keys and values: that of the weights; quantized modules say what they give."""
+        module = self.layers[0]
+        assert isinstance(module, TransformerLayer)
+        projection = module.self_attention.in_proj
+        return projection.dtype if isinstance(projection, QuantizedLinear) else projection.weight.dtype
+
     def condition(self, states: Tensor, mask: Tensor | None, *, project: bool = True) -> Condition:
         """Project a condition for every layer, once a prompt.
 
@@ -267,7 +280,7 @@ class Transformer(nn.Module):
         if mask is not None:
             hidden = ~(mask | ~mask.any(dim=-1, keepdim=True))[:, None, None, :]  # [B, 1, 1, L]
             # Numbers, not truth values, which every layer of every step would have to turn into numbers.
-            mask = torch.zeros(hidden.shape, dtype=states.dtype, device=hidden.device)
+            mask = torch.zeros(hidden.shape, dtype=self.attention_dtype, device=hidden.device)
             mask.masked_fill_(hidden, -math.inf)
         if not project:
             return Condition([], [], mask, states)
@@ -280,7 +293,7 @@ class Transformer(nn.Module):
         return Condition(keys, values, mask)
 
     def new_cache(self, batch: int, max_steps: int) -> KVCache:
-        """An empty cache for `batch` rows and `max_steps` steps, of this transformer's dtype and device."""
+        """An empty cache for `batch` rows and `max_steps` steps, of this transformer's types and device."""
         weight = self.out_norm.weight
         return KVCache(
             num_layers=len(self.layers),
@@ -288,7 +301,8 @@ class Transformer(nn.Module):
             num_heads=self.num_heads,
             head_dim=self.dim // self.num_heads,
             max_steps=max_steps,
-            dtype=weight.dtype,
+            dtype=self.attention_dtype,
+            stream=weight.dtype,
             device=weight.device,
         )
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 
 @dataclass
@@ -36,6 +37,21 @@ class TextStates:
     def null(self) -> TextStates:
         """States of the same shape that stand for no prompt at all."""
         return TextStates(torch.zeros_like(self.states), torch.zeros_like(self.mask))
+
+
+def encode_each(encoder: TextEncoder, prompts: Sequence[str]) -> TextStates:
+    """Encode every prompt by itself: its states do not depend, not even in rounding, on those beside it.
+
+    For models whose weights have few digits: they round what comes in, and a last digit can become one that
+    is heard. Errors as of the encoder.
+    """
+    each = [encoder([prompt]) for prompt in prompts]
+    longest = max(one.states.shape[1] for one in each)
+    pads = [longest - one.states.shape[1] for one in each]
+    return TextStates(
+        torch.cat([F.pad(one.states, (0, 0, 0, pad)) for one, pad in zip(each, pads, strict=True)]),
+        torch.cat([F.pad(one.mask, (0, pad)) for one, pad in zip(each, pads, strict=True)]),
+    )
 
 
 class TextEncoder(nn.Module):

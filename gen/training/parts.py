@@ -14,6 +14,7 @@ from ...codecs.registry import load_codec
 from ...core.hub import DEFAULT_CODEC
 from ..loading import load_parts
 from ..model.lm import AudioLM
+from ..model.schemes import check_trainable
 from ..model.transformer import TransformerLayer
 from ..text.embedded import TABLE_FILE, EmbeddedTextEncoder
 from ..text.encoder import TextEncoder
@@ -89,10 +90,11 @@ class Start:
         """Give away the language model, ready to train; once only.
 
         Raises:
-            ValueError: the text encoder has another width than the model wants.
+            ValueError: the text encoder has another width than the model wants, or the model is quantized.
         """
         lm, self._lm = self._lm, None
         assert lm is not None
+        check_trainable(lm)
         if lm.text_dim != text_dim:
             raise ValueError(
                 f"the text encoder gives states of width {text_dim}, but {self.name!r} was trained with "

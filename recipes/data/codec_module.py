@@ -25,7 +25,8 @@ class AudioDataModule(RenderingDataModule):
 
     Args:
         folders: rendered folders (audio.npy) and ordinary ones (wav, flac, ogg, mp3, any depth), in any mix;
-            or WebDataset shards of sound only, see `shards.find_shards`.
+            or WebDataset shards of sound only, see `shards.find_shards`. What the table of an ordinary one
+            (its column "split") keeps for another purpose than "train" is left out.
         weights: how often each folder is used, relative to the others; default equally. Not for shards.
         val_folders: folders for validation; default: every 20th item of `folders`, which training then leaves
             out.
@@ -92,7 +93,7 @@ class AudioDataModule(RenderingDataModule):
             self.train_shards = [shard for folder in self.folders for shard in find_shards(folder)]
             self.val_shards = [shard for folder in self.val_folders for shard in find_shards(folder)]
             return
-        sources = [self._source(folder) for folder in self.folders]
+        sources = [self._source(folder, "train") for folder in self.folders]
         if self.val_folders:
             train_items: list[Sequence[int]] = [range(len(source)) for source in sources]
             val_sources = [self._source(folder) for folder in self.val_folders]
@@ -118,7 +119,7 @@ class AudioDataModule(RenderingDataModule):
             val_sources, val_items, self.segment, self.val_samples, channels=self.channels
         )
 
-    def _source(self, folder: str) -> SoundSource:
+    def _source(self, folder: str, split: str | None = None) -> SoundSource:
         if holds_shards(folder):
             raise ValueError(
                 f"{folder} holds shards, which cannot be mixed with folders; make shards of all, or unpack "
@@ -127,7 +128,7 @@ class AudioDataModule(RenderingDataModule):
         path = self.locate(folder)
         if (path / "audio.npy").is_file():
             return self.open_rendered(folder)
-        return AudioFiles(path, self.sample_rate, self.max_gigabytes, self.channels)
+        return AudioFiles(path, self.sample_rate, self.max_gigabytes, self.channels, split)
 
     def train_dataloader(self) -> Any:
         if not self.streamed:

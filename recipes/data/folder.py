@@ -67,6 +67,10 @@ class Recording:
     uncaptioned: str = ""
     columns: Mapping[str, str] = field(default_factory=dict, hash=False)
 
+    def in_split(self, split: str, *, or_none: bool = True) -> bool:
+        """Whether its row names this split, or, with `or_none`, no split."""
+        return (self.columns.get("split", "").strip() or split * or_none).lower() == split.lower()
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -94,6 +98,13 @@ class Listing:
             count = len(self.problems)
             more = f"; {count} cannot be read, the first: {self.problems[0]}" if count else ""
             raise ValueError(f"{self.folder} holds no sound file; known: {', '.join(AUDIO_SUFFIXES)}{more}")
+
+    def keep_split(self, split: str, *, or_none: bool) -> None:
+        """Keep the sounds of a split, with `or_none` also those of none; `ValueError` if nothing is left."""
+        names = sorted({recording.columns.get("split", "") for recording in self.recordings})
+        self.recordings = [one for one in self.recordings if one.in_split(split, or_none=or_none)]
+        if not self.recordings:
+            raise ValueError(f"no sound in {self.folder} is of the split {split!r}; there are: {names}")
 
 
 def list_folder(folder: str | Path) -> Listing:
@@ -185,7 +196,6 @@ class _Sounds:
         if identity in self._identities:
             return self._identities[identity], ""
         hidden = any(part.startswith(".") for part in PurePosixPath(name).parts)
-        known = ", ".join(AUDIO_SUFFIXES)
         return (
             None,
             "hidden, since its name begins with a dot" if hidden else f"no sound file{other}",

@@ -42,7 +42,7 @@ def read_recordings(
     taken = [
         recording
         for recording in found
-        if recording.columns.get("split", split).lower() in (split.lower(), "")
+        if recording.in_split(split)
         and all(recording.columns.get(key, "").lower() == value for key, value in wanted.items())
     ]
     if not taken:

@@ -147,17 +147,25 @@ class AudioFiles:
         sample_rate: Hz that everything is resampled to.
         max_gigabytes: refuse folders that would need more memory.
         channels: 1 or 2, what everything is mixed to.
+        split: leave out what a table says to be of another split; None: take all.
 
     Raises:
         FileNotFoundError: there is no such folder.
-        ValueError: no sound file, none that can be read, or too much sound.
+        ValueError: no sound file, none of the split or that can be read, or too much sound.
     """
 
     def __init__(
-        self, folder: str | Path, sample_rate: int, max_gigabytes: float = 4.0, channels: int = 1
+        self,
+        folder: str | Path,
+        sample_rate: int,
+        max_gigabytes: float = 4.0,
+        channels: int = 1,
+        split: str | None = None,
     ) -> None:
         listing = list_folder(folder)
         listing.check()
+        if split is not None:
+            listing.keep_split(split, or_none=True)
         for problem in listing.problems:
             if problem.kind == UNREADABLE:
                 logger.warning("left out: %s", problem)

@@ -125,12 +125,13 @@ def test_info(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert records[0]["bytes"] == os.path.getsize("a.loom")
     assert records[1]["channels"] == 2
     capsys.readouterr()
-    assert run("info", "a.loom", "a.wav") == 2
+    Path("cut.loom").write_bytes(Path("a.loom").read_bytes()[:50])
+    assert run("info", "a.loom", "cut.loom", "a.wav") == 2
     captured = capsys.readouterr()
-    assert "0.500 s" in captured.out
-    assert "a.wav, byte 0" in captured.err
-    assert "1 of 2 files could not be read" in captured.err
-    assert "a.wav, byte 0" in refused(capsys, "info", "a.wav")
+    assert "0.500 s, 8000 samples at 16000 Hz, stereo" in captured.out
+    assert "cut.loom, byte 0" in captured.err
+    assert "1 of 3 files could not be read" in captured.err
+    assert "cut.loom, byte 0" in refused(capsys, "info", "cut.loom")
 
 
 def test_recover(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -170,7 +171,10 @@ def test_recover(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
             ["no device 'gpu': use cpu, cuda, cuda:1 or auto"],
         ),
         (["encode", "good.loom", "b.loom"], ["good.loom is compressed already", "soundloom decode"]),
-        (["info", "a.wav"], ["a.wav, byte 0", ".loom and .ecdc files"]),
+        (["info", "notes.txt"], ["notes.txt"]),
+        (["decode", "a.wav", "c.wav"], [".loom and .ecdc files"]),
+        (["decode", "good.loom", "b.flac", "--subtype", "float"], ["'FLOAT'", ".flac files have PCM_16"]),
+        (["encode", "a.wav", "-", "--verify"], ["only .loom files are verified", "soundloom test"]),
         (["encode", "-", "a.wav", "b.loom"], ["- is one sound"]),
         (["encode", "a.wav", "b.loom", "--raw", "s16le"], ["s16le", "s16le:44100:2"]),
         (["decode", "a.wav", "b.wav"], ["a.wav, byte 0"]),

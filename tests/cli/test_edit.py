@@ -119,7 +119,7 @@ def test_prompts_that_change_on_the_way(tmp_path: Path, capsys: pytest.CaptureFi
 @pytest.mark.parametrize(
     ("words", "parts"),
     [
-        ([], ["no PROMPT is given", 'soundloom generate "a dog barks"']),
+        ([], ["give prompts (or --at), --batch TABLE or --again FILE", "given: none"]),
         (["rain", "--at", "1:dog"], ["--at stands in place of 'rain'", "--at 0:'rain'"]),
         (["--at", "dog"], ["'dog' does not say when it begins", "2:'dog'"]),
         (["--at", "x:dog"], ["'x' is no number"]),

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from soundloom import ClassifierScorer
-from soundloom.cli.evaluate import embedder
+from soundloom.cli.embedder_option import embedder
 from soundloom.cli.moved_modules import MOVED, know_moved_modules
 from soundloom.cli.options import add_classifier
 from soundloom.cli.recipe_files import bundled_recipe

@@ -126,10 +126,11 @@ def test_the_command(tmp_path: Path, classifier: NamedClassifier, capsys: pytest
         "-q",
     ]
     words += ["--json", str(tmp_path / "out.json")]
-    assert main(words) == 0
-    assert "| two-step |" in capsys.readouterr().out
+    assert main([*words, "--zeroed"]) == 0
+    assert " two-step |" in capsys.readouterr().out
     written = json.loads((tmp_path / "out.json").read_text())
-    assert [row["sounds"] for row in written["rows"]] == [2, 2]
+    assert [row["decoding"] for row in written["rows"]] == ["1 step", "two-step", "network zeroed"]
+    assert [row["sounds"] for row in written["rows"]] == [2, 2, 2]
     assert written["seed"] == 0
     for more, message in (
         ([], "out.json already exists"),

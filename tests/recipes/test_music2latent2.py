@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 import torch
-import yaml
 
 from soundloom.cli import lightning as lightning_command
+from soundloom.cli.recipe_files import read_recipe
 from soundloom.codecs.music2latent2 import Music2Latent2, Music2Latent2Config
+from soundloom.codecs.music2latent2.collapse import CollapseGuard
+from soundloom.codecs.music2latent2.consistency import NoiseLevels
 from soundloom.codecs.music2latent2.convert import config_from_published
 from soundloom.core.audio import write_audio
 
@@ -21,6 +23,8 @@ SIZES = {
     "music2latent2_44khz_stereo": (128, (140, 150)),
     "codicodec_48khz_stereo": (128, (145, 150)),
     "music2latent2_small": (64, (4, 5)),
+    "music2latent2_16khz": (64, (6, 7)),
+    "music2latent2_44khz_stereo_small": (128, (22, 23)),
 }
 SMALLER = {
     "hop": 16,
@@ -47,8 +51,7 @@ SMALLER_ENVELOPE = {
 
 
 def arguments(name: str) -> dict[str, Any]:
-    recipe = yaml.safe_load((RECIPES / f"{name}.yaml").read_text(encoding="utf-8"))
-    return recipe
+    return read_recipe(RECIPES / f"{name}.yaml")
 
 
 @pytest.mark.parametrize("name", SIZES)
@@ -84,7 +87,18 @@ def test_the_small_recipe_has_an_ordered_twin() -> None:
     assert abs(sizes[0] - sizes[1]) < 0.03 * sizes[0]
 
 
-@pytest.mark.parametrize("name", SIZES)
+@pytest.mark.parametrize("name", ["music2latent2_16khz", "music2latent2_44khz_stereo_small"])
+def test_small_recipes_are_tuned_by_stages_and_guarded(name: str) -> None:
+    recipe = arguments(name)
+    assert NoiseLevels(**recipe["model"]["init_args"]["noise"]).schedule == "ect"
+    latents = Music2Latent2Config(**recipe["model"]["init_args"]["settings"])
+    (settings,) = (
+        one["init_args"] for one in recipe["trainer"]["callbacks"] if "CollapseGuard" in one["class_path"]
+    )
+    assert CollapseGuard(**settings).dimensions < latents.num_latents * latents.latent_dim / 4
+
+
+@pytest.mark.parametrize("name", [name for name in SIZES if not name.endswith(("_16khz", "stereo_small"))])
 def test_two_steps(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     recipe = arguments(name)

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from soundloom.codecs.compression.jobs import Job, plan_jobs, run_jobs
+from soundloom.codecs.compression.jobs import Job, plan_jobs
 from soundloom.core.failures import Failure
 from soundloom.core.progress import Advance
+from soundloom.core.run_jobs import run_jobs
 
 
 def tree(root: Path, *names: str) -> None:
@@ -118,6 +119,7 @@ def test_one_failure_keeps_nobody_else_from_being_done(workers: int) -> None:
         progress(0.5)
         if job.source.stem == "2":
             raise ValueError("bad sound")
+        job.destination.parent.mkdir(parents=True, exist_ok=True)
         job.destination.write_text("done")
         return job.source.stem
 
@@ -155,9 +157,7 @@ def test_stopping_ends_all(monkeypatch: pytest.MonkeyPatch) -> None:
         if threading.current_thread() is threading.main_thread():
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(
-        "soundloom.codecs.compression.jobs.as_completed", lambda futures: (stop(0.0), iter(()))[1]
-    )
+    monkeypatch.setattr("soundloom.core.run_jobs.as_completed", lambda futures: (stop(0.0), iter(()))[1])
     with pytest.raises(KeyboardInterrupt):
         run_jobs(some_jobs(4), work, workers=2)
     assert 1 <= len(ended) <= 2, "those that ran have ended, the others never began"

@@ -22,42 +22,12 @@ from soundloom.codecs.music2latent2.consistency import (
     NoiseSchedule,
     pseudo_huber,
 )
-from soundloom.codecs.music2latent2.module import Music2Latent2Module
+from soundloom.codecs.music2latent2.module import Mixing
 from soundloom.codecs.music2latent2.warmup_ema import WarmupEMA
 from soundloom.core.learning_rate_schedule import LearningRateSchedule
+from tests.codecs.music2latent2.tiny_training import SAMPLES, TINY, module, tones
 
-TINY = Music2Latent2Config(
-    sample_rate=8000,
-    channels=1,
-    hop=32,
-    frames_per_chunk=8,
-    base_channels=8,
-    multipliers=(1, 2),
-    encoder_blocks=(1, 1),
-    decoder_blocks=(1, 1),
-    strides=((4, 4),),
-    dim=16,
-    head_dim=8,
-    encoder_layers=1,
-    upsampler_layers=1,
-    decoder_layers=1,
-    noise_dim=8,
-    num_latents=2,
-    latent_dim=4,
-)
 FSQ = replace(TINY, fsq_levels=(5, 5, 5, 5), num_registers=1, latents_in_decoder=True)
-SAMPLES = 2 * TINY.chunk_samples + TINY.edge
-
-
-def tones(count: int, samples: int = SAMPLES, channels: int = 1) -> Tensor:
-    generator = torch.Generator().manual_seed(0)
-    pitch = 200 + 1500 * torch.rand(count, channels, 1, generator=generator)
-    return 0.5 * torch.sin(2 * math.pi * pitch * torch.arange(samples) / TINY.sample_rate)
-
-
-def module(config: Music2Latent2Config = TINY, **settings: Any) -> Music2Latent2Module:
-    torch.manual_seed(0)
-    return Music2Latent2Module(config, **settings)
 
 
 # The objective
@@ -221,6 +191,19 @@ def test_mixing_adds_another_item() -> None:
     )
     with pytest.raises(ValueError, match=r"mix is 1\.5"):
         module(mix=1.5)
+
+
+def test_levels_are_drawn_for_each_item() -> None:
+    audio = tones(64)
+    part = module(mix=Mixing(share=0.0, gain_db=(-20.0, -6.0)))
+    changed = part.mixed(audio)
+    gains = changed.flatten(1).norm(dim=1) / audio.flatten(1).norm(dim=1)
+    torch.testing.assert_close(changed, audio * gains[:, None, None])
+    decibels = 20 * gains.log10()
+    assert -20 <= float(decibels.min()) < -18
+    assert -8 < float(decibels.max()) <= -6
+    with pytest.raises(ValueError, match=r"mix\.gain_db is \(0\.0, -6\.0\)"):
+        Mixing(gain_db=(0.0, -6.0))
 
 
 def test_crop_takes_what_two_chunks_need(caplog: pytest.LogCaptureFixture) -> None:

@@ -102,6 +102,22 @@ def test_audio_batches_from_both_kinds_of_folder(rendered: Path, files: Path) ->
     assert len(data.val_set) == 4  # items 0, 20, 40 of the clips and file 0
 
 
+def test_what_a_table_keeps_for_tests_is_not_trained_on(files: Path) -> None:
+    write = (files / "metadata.csv").write_text
+    write("file_name,split\ntone.wav,test\nshort.flac,train\n")
+    data = AudioDataModule([str(files)], segment_seconds=0.05, sample_rate=RATE)
+    data.setup()
+    (source,) = data.train_set.sources
+    assert isinstance(source, AudioFiles)
+    assert source.names == ["silence.ogg", "short.flac"], "what names no split is taken"
+    data = AudioDataModule([str(files)], val_folders=[str(files)], segment_seconds=0.05, sample_rate=RATE)
+    data.setup()
+    assert len(data.val_set) == 3, "a folder for validation is taken as it is"
+    write("file_name,split\ntone.wav,test\nshort.flac,test\ndeep/silence.ogg,test\n")
+    with pytest.raises(ValueError, match=r"is of the split 'train'; there are: \['test'\]"):
+        data.setup()
+
+
 def test_crops_are_repeatable_by_seed_and_new_every_epoch(rendered: Path) -> None:
     data = AudioDataModule([str(rendered)], segment_seconds=0.1, sample_rate=RATE, samples_per_epoch=16)
     data.setup()

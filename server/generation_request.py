@@ -1,0 +1,109 @@
+"""What `POST /v1/audio/generations` takes, named as in Python, and sentences for what it does not take."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from ..core.errors import ArgumentError
+from ..gen.settings import OPTIONS, GenerationSettings
+
+MAX_PROMPT = 2000  # characters
+SHOWN = 40  # characters of a wrong value that a message repeats
+FORMATS = Literal["wav", "flac", "pcm"]
+EXAMPLES: list[Any] = [
+    {"prompt": "a dog barks, then rain", "duration": 5, "seed": 7},
+    {"prompt": "sea waves", "negative_prompt": "noise", "guidance_scale": [4, 2], "response_format": "flac"},
+    {"prompt": "a church bell", "duration": 10, "stream": True, "response_format": "pcm"},
+]
+
+
+def _setting(name: str) -> Any:
+    """A field for one of the generation settings: its help, default and range are those of Python.
+
+    The range is only described: `GenerationSettings` checks it, in its own words.
+    """
+    option = OPTIONS[name]
+    numbers = {"minimum": option.low, "maximum": option.high}
+    known: dict[str, Any] = {
+        key: value for key, value in numbers.items() if option.check is None and value < float("inf")
+    }
+    return Field(option.default, description=option.help, json_schema_extra=known)
+
+
+class GenerationRequest(BaseModel):
+    """A sound to be made."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", json_schema_extra={"examples": EXAMPLES})
+
+    prompt: str = Field(
+        "", description=f"what is to be heard, at most {MAX_PROMPT} characters; empty: the model's choice"
+    )
+    model: str | None = Field(None, description="one of GET /v1/models; null: the one that is served")
+    response_format: FORMATS = Field(
+        "wav", description="wav or flac with 16 bit, or pcm: 16 bit samples, little-endian, without a header"
+    )
+    stream: bool = Field(
+        False, description="send the sound in chunks while it is being made (wav or pcm, one candidate)"
+    )
+    duration: float = _setting("duration")
+    seed: int | None = _setting("seed")
+    candidates: int = _setting("candidates")
+    negative_prompt: str | None = _setting("negative_prompt")
+    guidance_scale: float | list[float] | None = _setting("guidance_scale")
+    temperature: float = _setting("temperature")
+    top_k: int | None = _setting("top_k")
+    top_p: float = _setting("top_p")
+    extend_stride: float | None = _setting("extend_stride")
+
+    def settings(self) -> GenerationSettings:
+        """The settings for `Engine.submit`.
+
+        Raises:
+            TypeError, ValueError: a value is out of range, or two do not go together; the message names it.
+        """
+        for name in ("prompt", "negative_prompt"):
+            if len(getattr(self, name) or "") > MAX_PROMPT:
+                raise ArgumentError(
+                    f"{name} has {len(getattr(self, name))} characters; at most {MAX_PROMPT} are taken"
+                )
+        if self.stream and self.response_format == "flac":
+            raise ArgumentError(
+                "response_format is 'flac', which is not made in chunks; use wav or pcm, or stream: false"
+            )
+        chosen = {name: getattr(self, name) for name in type(self).model_fields if name in OPTIONS}
+        if isinstance(self.guidance_scale, list):
+            chosen["guidance_scale"] = tuple(self.guidance_scale)
+        return GenerationSettings(**chosen)
+
+
+def field_of(message: str) -> str | None:
+    """The field that a message of the library is about; None where it names none."""
+    found = re.match(r"(\w+) (?:is|has) ", message)
+    return found[1] if found and found[1] in GenerationRequest.model_fields else None
+
+
+def explain(errors: Sequence[Mapping[str, Any]]) -> tuple[str, str | None]:
+    """A sentence about the first of pydantic's errors, and the field that it is about."""
+    error = errors[0]
+    where = [str(part) for part in error["loc"] if part != "body"]
+    kind, value = error["type"], error.get("input")
+    if kind == "json_invalid":
+        return f"the body is no JSON ({error['ctx']['error']}, at character {error['loc'][-1]})", None
+    if not where:
+        return 'the body must be a JSON object, such as {"prompt": "a dog barks", "duration": 5}', None
+    field = where[0]
+    if kind == "extra_forbidden":
+        near = difflib.get_close_matches(field, GenerationRequest.model_fields, n=1)
+        known = ", ".join(GenerationRequest.model_fields)
+        hint = f"did you mean {near[0]}?" if near else f"there are {known}"
+        return f"there is no field {field[:SHOWN]!r}; {hint}", field
+    shown = repr(value)
+    shown = f"{shown[:SHOWN]}…" if len(shown) > SHOWN else shown
+    if field == "guidance_scale":
+        return f"{field} is {shown}; it must be a number, or two for its start and end, or null", field
+    return f"{field} is {shown}; {error['msg'].replace('Input', 'it', 1)}", field
