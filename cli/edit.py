@@ -9,7 +9,17 @@ from typing import TYPE_CHECKING, Any
 from ..gen.settings import OPTIONS, GenerationSettings, check_number
 from .command import Command, CommandError
 from .generate import plan_outputs
-from .options import add_force, add_model, add_quiet, add_setting, load_model, number, span
+from .options import (
+    add_force,
+    add_metadata,
+    add_model,
+    add_quiet,
+    add_setting,
+    add_subtype,
+    load_model,
+    number,
+    span,
+)
 from .terminal import progress_bar
 
 if TYPE_CHECKING:
@@ -52,6 +62,10 @@ def add_edit_arguments(parser: argparse.ArgumentParser) -> None:
     for name in OPTIONS:
         if name not in OF_NEW_SOUNDS:
             add_setting(parser, name)
+    add_subtype(parser, "that of SOUND, where the format of OUT has it, else PCM_16")
+    add_metadata(
+        parser, "write neither prompt nor seed into the tags, only that the sound was generated, and by what"
+    )
     add_model(parser)
     add_quiet(parser)
 
@@ -65,12 +79,17 @@ def run_edit(options: argparse.Namespace) -> None:
             raise CommandError(f"--vary takes one --prompt, not {len(prompts)}")
     names = [name for name in OPTIONS if name not in OF_NEW_SOUNDS]
     settings = GenerationSettings(**{name: getattr(options, name) for name in names})
-    from ..core.audio import read_audio
+    from ..core.audio import SUBTYPES, check_subtype, read_audio
+    from ..core.sound_description import describe_sound
 
     source = read_audio(options.sound)
     files = plan_outputs(
         options.output, [Path(options.sound).stem], settings.num_samples, force=options.force
     )
+    subtype, suffix = options.subtype, files[0].suffix.lower()
+    if subtype is None and (kept := describe_sound(Path(options.sound)).subtype) in SUBTYPES[suffix]:
+        subtype = kept
+    check_subtype(suffix, subtype)
     model = load_model(options)
     with progress_bar(enabled=not options.quiet, desc="editing", unit="frames") as progress:
         common: dict[str, Any] = {"settings": settings, "progress": progress}
@@ -80,7 +99,7 @@ def run_edit(options: argparse.Namespace) -> None:
             common["rerank"] = ClassifierScorer()
         found = _edit(model, source, options, prompts, common)
     for index, file in enumerate(files):
-        found.save(file, index=index, force=options.force)
+        found.save(file, index=index, force=options.force, subtype=subtype, metadata=options.metadata)
         if not options.quiet:
             print(f"{file}  {found.duration:.2f} s, seed {found.seeds[index]}")
 

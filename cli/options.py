@@ -181,14 +181,14 @@ def add_metadata(parser: argparse.ArgumentParser, help: str) -> None:
     parser.add_argument("--no-metadata", dest="metadata", action="store_false", help=help)
 
 
-def add_subtype(parser: argparse.ArgumentParser) -> None:
-    """--subtype, of sounds that are written."""
+def add_subtype(parser: argparse.ArgumentParser, default: str = "PCM_16") -> None:
+    """--subtype, of sounds that are written; `default` says which it is without."""
     parser.add_argument(
         "--subtype",
         type=str.upper,
         metavar="NAME",
         help="encoding of the samples, as libsndfile calls it: PCM_16, PCM_24, PCM_32 or FLOAT in .wav, "
-        "PCM_16 or PCM_24 in .flac (default: PCM_16)",
+        f"PCM_16 or PCM_24 in .flac (default: {default})",
     )
 
 

@@ -41,6 +41,11 @@ def check_record(record: Record | None, name: str) -> Record:
             f"{name} says that it was generated, but not of which prompt and seed: it was made with "
             "--no-metadata, or by something other than generate"
         )
+    if record.edit and "prompts_at" not in record.edit:
+        raise ArgumentError(
+            f"{name} is an edit ({next(iter(record.edit))}) of another sound, which is needed to make it "
+            "again and is not in the file: edit that sound again, with soundloom edit"
+        )
     if record.settings.get("guidance_scale") == "function":
         raise ArgumentError(
             f"{name} was made with a guidance that a function gave, which tags cannot hold: call "
@@ -133,13 +138,15 @@ def _generate(
 ) -> GeneratedAudio:
     assert record.prompt is not None
     common: dict[str, Any] = {"continue_from": continue_from, "progress": progress}
+    prompt = record.prompt
+    if "prompts_at" in record.edit:
+        prompt = ""
+        common["prompts_at"] = [(seconds, text) for seconds, text in record.edit["prompts_at"]]
     if record.streamed is None:
-        made = model.generate(record.prompt, settings, **common)
+        made = model.generate(prompt, settings, **common)
     else:
         first, size = record.streamed
-        parts = list(
-            model.stream(record.prompt, settings, first_chunk_seconds=first, chunk_seconds=size, **common)
-        )
+        parts = list(model.stream(prompt, settings, first_chunk_seconds=first, chunk_seconds=size, **common))
         made = replace(
             parts[0],
             samples=torch.cat([part.samples for part in parts], dim=-1),
@@ -169,4 +176,8 @@ def _differences(record: Record, told: Record) -> str:
 
 def _anew(record: Record) -> str:
     """How to get a sound of the same prompt all the same."""
-    return f"For a sound like it: soundloom generate {shlex.quote(record.prompt or '')} --seed {record.seed}"
+    at = [
+        f"--at {shlex.quote(f'{seconds:.12g}:{text}')}" for seconds, text in record.edit.get("prompts_at", ())
+    ]
+    prompt = " ".join(at) or shlex.quote(record.prompt or "")
+    return f"For a sound like it: soundloom generate {prompt} --seed {record.seed}"

@@ -131,11 +131,15 @@ class GeneratedAudio(Audio):
         row = range(count)[index] if self.rows is None else self.rows[index]
         if each > 1:
             about["batch"] = (origin.seeds[row // each], each, row % each)
+        settings = saved_settings(origin.settings, row // each)
+        if origin.edit and "prompts_at" not in origin.edit:
+            del settings["duration"]  # which is that of the sound that was edited
         return Record(
             **about,
             model=origin.model,
             weights=origin.weights() if weights else "",
-            settings=saved_settings(origin.settings, row // each),
+            settings=settings,
+            edit=origin.edit,
             beside=len(origin.seeds) - 1,
             continues=origin.continues[row // each] if origin.continues else "",
             streamed=origin.streamed,

@@ -59,6 +59,8 @@ class Origin:
         continues: for each prompt, digits of the codes that its sounds go on from; empty for none.
         streamed: of a stream, seconds of its first chunk and of the others.
         runtime: what else rounding depends on.
+        edit: what was done where a prompt is not all, ready for JSON: {"inpaint": [[start, end], …]} in
+            seconds, {"variation": strength} or {"prompts_at": [[seconds, prompt], …]}.
     """
 
     model: str
@@ -68,10 +70,16 @@ class Origin:
     continues: Sequence[str] = ()
     streamed: tuple[float, float] | None = None
     runtime: Mapping[str, Any] = field(default_factory=dict)
+    edit: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def of(
-        cls, model: Model, settings: GenerationSettings, seeds: Sequence[int], known: Tensor | None
+        cls,
+        model: Model,
+        settings: GenerationSettings,
+        seeds: Sequence[int],
+        known: Tensor | None = None,
+        edit: Mapping[str, Any] | None = None,
     ) -> Self:
         """The origin of a batch with a seed for each row, and codes `[B, K, P]` to go on from, or None."""
         each = settings.num_samples * settings.candidates
@@ -79,6 +87,7 @@ class Origin:
             model=model.name,
             weights=weights_of(model),
             settings=settings,
+            edit=edit or {},
             seeds=seeds[::each],
             continues=() if known is None else [_digits(codes) for codes in known[::each]],
             runtime={
@@ -125,7 +134,7 @@ class Record:
             were, and which one this is, from 0.
         beside: other prompts in the same batch, beside which sums may be rounded in another way.
         continues: digits of the codes that it goes on from; "" for none.
-        streamed: as of an `Origin`.
+        streamed, edit: as of an `Origin`.
         changes: what was done to the sound afterwards, in order: "sample_rate" in Hz, "loudness" in LUFS.
         samples: see `samples_digest`.
         date: when the sound was made.
@@ -141,6 +150,7 @@ class Record:
     beside: int = 0
     continues: str = ""
     streamed: tuple[float, float] | None = None
+    edit: Mapping[str, Any] = field(default_factory=dict)
     changes: Mapping[str, float] = field(default_factory=dict)
     samples: str = ""
     runtime: Mapping[str, Any] = field(default_factory=dict)
@@ -201,7 +211,7 @@ class Record:
     def lines(self) -> list[str]:
         """Everything in words, for people; texts as they are."""
         rows: dict[str, Any] = {"by": self.by, "model": f"{self.model} {self.weights}".strip()}
-        rows |= {"prompt": self.prompt, "seed": self.seed}
+        rows |= {"prompt": self.prompt, "edit": _edited(self.edit), "seed": self.seed}
         if self.batch is not None:
             rows["batch"] = f"{self.batch[2] + 1} of {self.batch[1]} made at once, seed {self.batch[0]}"
         rows["settings"] = _said(self.settings)
@@ -212,6 +222,38 @@ class Record:
 
 def _said(values: Mapping[str, Any]) -> str:
     return ", ".join(f"{name} {value}" for name, value in values.items())
+
+
+def _edited(edit: Mapping[str, Any]) -> str:
+    """What was done, in words and on one line."""
+    if "variation" in edit:
+        return f"variation {edit['variation']:.12g}"
+    parts = [f"{seconds:.12g}:{text}" for seconds, text in edit.get("prompts_at", ())]
+    parts += [
+        ":".join("" if edge is None else f"{edge:.12g}" for edge in span) for span in edit.get("inpaint", ())
+    ]
+    return f"{next(iter(edit))} {', '.join(parts)}" if edit else ""
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) in (int, float) and abs(value) < 1e9  # nan is not, either
+
+
+def _is_edit(value: Any) -> bool:
+    """Whether a value from JSON is what an `Origin` has as its edit."""
+    if not isinstance(value, dict) or len(value) > 1:
+        return False
+    for kind, what in value.items():
+        if kind == "variation":
+            return _is_number(what)
+        if not isinstance(what, list) or not what:
+            return False
+        if not all(isinstance(pair, list) and len(pair) == 2 for pair in what):
+            return False
+        if kind == "inpaint":
+            return all(edge is None or _is_number(edge) for pair in what for edge in pair)
+        return kind == "prompts_at" and all(_is_number(at) and isinstance(text, str) for at, text in what)
+    return True
 
 
 def _json(content: Mapping[str, Any]) -> str:
@@ -227,6 +269,7 @@ _CHECKS: dict[str, Callable[[Any], bool]] = {
     "beside": lambda v: type(v) is int and v >= 0,
     "settings": lambda v: isinstance(v, dict),
     "runtime": lambda v: isinstance(v, dict),
+    "edit": _is_edit,
     "changes": lambda v: (
         isinstance(v, dict)
         and set(v) <= {"sample_rate", "loudness", "watermark"}

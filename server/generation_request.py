@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
+from fastapi import UploadFile
 from pydantic import BaseModel, ConfigDict, Field
 
 from ..core.errors import ArgumentError
@@ -22,7 +23,7 @@ EXAMPLES: list[Any] = [
 ]
 
 
-def _setting(name: str) -> Any:
+def setting_field(name: str) -> Any:
     """A field for one of the generation settings: its help, default and range are those of Python.
 
     The range is only described: `GenerationSettings` checks it, in its own words.
@@ -50,15 +51,15 @@ class GenerationRequest(BaseModel):
     stream: bool = Field(
         False, description="send the sound in chunks while it is being made (wav or pcm, one candidate)"
     )
-    duration: float = _setting("duration")
-    seed: int | None = _setting("seed")
-    candidates: int = _setting("candidates")
-    negative_prompt: str | None = _setting("negative_prompt")
-    guidance_scale: float | list[float] | None = _setting("guidance_scale")
-    temperature: float = _setting("temperature")
-    top_k: int | None = _setting("top_k")
-    top_p: float = _setting("top_p")
-    extend_stride: float | None = _setting("extend_stride")
+    duration: float = setting_field("duration")
+    seed: int | None = setting_field("seed")
+    candidates: int = setting_field("candidates")
+    negative_prompt: str | None = setting_field("negative_prompt")
+    guidance_scale: float | list[float] | None = setting_field("guidance_scale")
+    temperature: float = setting_field("temperature")
+    top_k: int | None = setting_field("top_k")
+    top_p: float = setting_field("top_p")
+    extend_stride: float | None = setting_field("extend_stride")
 
     def settings(self) -> GenerationSettings:
         """The settings for `Engine.submit`.
@@ -66,11 +67,7 @@ class GenerationRequest(BaseModel):
         Raises:
             TypeError, ValueError: a value is out of range, or two do not go together; the message names it.
         """
-        for name in ("prompt", "negative_prompt"):
-            if len(getattr(self, name) or "") > MAX_PROMPT:
-                raise ArgumentError(
-                    f"{name} has {len(getattr(self, name))} characters; at most {MAX_PROMPT} are taken"
-                )
+        check_prompt_lengths({"prompt": self.prompt, "negative_prompt": self.negative_prompt})
         if self.stream and self.response_format == "flac":
             raise ArgumentError(
                 "response_format is 'flac', which is not made in chunks; use wav or pcm, or stream: false"
@@ -81,13 +78,22 @@ class GenerationRequest(BaseModel):
         return GenerationSettings(**chosen)
 
 
-def field_of(message: str) -> str | None:
-    """The field that a message of the library is about; None where it names none."""
+def check_prompt_lengths(prompts: Mapping[str, str | None]) -> None:
+    """Raise ArgumentError where one of the prompts, by name, is too long."""
+    for name, text in prompts.items():
+        if len(text or "") > MAX_PROMPT:
+            raise ArgumentError(f"{name} has {len(text or '')} characters; at most {MAX_PROMPT} are taken")
+
+
+def field_of(message: str, kind: type[BaseModel] = GenerationRequest) -> str | None:
+    """The field of a kind of request that a message of the library is about; None where it names none."""
     found = re.match(r"(\w+) (?:is|has) ", message)
-    return found[1] if found and found[1] in GenerationRequest.model_fields else None
+    return found[1] if found and found[1] in kind.model_fields else None
 
 
-def explain(errors: Sequence[Mapping[str, Any]]) -> tuple[str, str | None]:
+def explain(
+    errors: Sequence[Mapping[str, Any]], kind_of_request: type[BaseModel] = GenerationRequest
+) -> tuple[str, str | None]:
     """A sentence about the first of pydantic's errors, and the field that it is about."""
     error = errors[0]
     where = [str(part) for part in error["loc"] if part != "body"]
@@ -98,12 +104,18 @@ def explain(errors: Sequence[Mapping[str, Any]]) -> tuple[str, str | None]:
         return 'the body must be a JSON object, such as {"prompt": "a dog barks", "duration": 5}', None
     field = where[0]
     if kind == "extra_forbidden":
-        near = difflib.get_close_matches(field, GenerationRequest.model_fields, n=1)
-        known = ", ".join(GenerationRequest.model_fields)
+        near = difflib.get_close_matches(field, kind_of_request.model_fields, n=1)
+        known = ", ".join(kind_of_request.model_fields)
         hint = f"did you mean {near[0]}?" if near else f"there are {known}"
         return f"there is no field {field[:SHOWN]!r}; {hint}", field
+    if kind == "missing":
+        return f"{field} is missing; {kind_of_request.model_fields[field].description}", field
+    if isinstance(value, UploadFile):
+        return f"{field} is a file; send it as plain text", field
+    if field == "file":
+        return "file is no file; send it as one, with curl as -F file=@street.wav", field
     shown = repr(value)
     shown = f"{shown[:SHOWN]}…" if len(shown) > SHOWN else shown
-    if field == "guidance_scale":
+    if field == "guidance_scale" and kind_of_request is GenerationRequest:
         return f"{field} is {shown}; it must be a number, or two for its start and end, or null", field
     return f"{field} is {shown}; {error['msg'].replace('Input', 'it', 1)}", field

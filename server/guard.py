@@ -19,7 +19,9 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 API = "/v1/"
+EDITS = "/v1/audio/edits"
 MAX_BODY = 65536  # bytes of a request to the API
+MAX_UPLOAD = 32 << 20  # bytes of a request that sends a sound
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 
 
@@ -96,11 +98,17 @@ class Guard:
             )
         if not scope["path"].startswith(API):
             return None
-        if unsafe and headers.get("content-type", "").split(";")[0].strip().lower() != "application/json":
+        kind = headers.get("content-type", "").split(";")[0].strip().lower()
+        if unsafe and scope["path"] == EDITS and kind != "multipart/form-data":
+            return refusal(
+                415,
+                "send the body as a form with the sound as its file: curl -F file=@street.wav -F vary=0.3",
+            )
+        if unsafe and scope["path"] != EDITS and kind != "application/json":
             return refusal(415, "send the body as JSON, with the header Content-Type: application/json")
         length = headers.get("content-length", "0")
-        if length.isascii() and length.isdigit() and int(length) > MAX_BODY:
-            return _too_long()
+        if length.isascii() and length.isdigit() and int(length) > _most_bytes(scope):
+            return _too_long(scope)
         if self.open >= self.most:
             return refusal(
                 429, f"{self.open} requests are open; try again in a second", headers={"Retry-After": "1"}
@@ -134,27 +142,32 @@ class Guard:
 
     async def _limited(self, scope: Scope, headers: Headers, receive: Receive, send: Send) -> None:
         """Run the API, and end requests whose body goes on and on."""
-        got, started = 0, False
+        got, started, most = 0, False, _most_bytes(scope)
 
         async def count() -> Message:
             nonlocal got
             message = await receive()
             got += len(message.get("body", b""))
-            if got > MAX_BODY:
+            if got > most:
                 raise TooLong
             return message
 
         async def answer(message: Message) -> None:
             nonlocal started
-            if got <= MAX_BODY:  # else the application has its own words for a body that breaks off
+            if got <= most:  # else the application has its own words for a body that breaks off
                 started = True
                 await send(message)
 
         with contextlib.suppress(TooLong):
             await self.app(scope, count, answer)
-        if got > MAX_BODY and not started:
-            await _too_long()(scope, receive, send)
+        if got > most and not started:
+            await _too_long(scope)(scope, receive, send)
 
 
-def _too_long() -> JSONResponse:
-    return refusal(413, f"the body is too long; at most {MAX_BODY} bytes are taken")
+def _most_bytes(scope: Scope) -> int:
+    """Bytes that the body of a request may have."""
+    return MAX_UPLOAD if scope["path"] == EDITS else MAX_BODY
+
+
+def _too_long(scope: Scope) -> JSONResponse:
+    return refusal(413, f"the body is too long; at most {_most_bytes(scope)} bytes are taken")

@@ -6,9 +6,9 @@ import asyncio
 import hashlib
 import logging
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Form, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, Response
 from starlette.exceptions import HTTPException
@@ -19,8 +19,12 @@ from ..evaluation.scorer import ClassifierScorer
 from ..gen.engine.asynchronous import stream_chunks, wait_for_result
 from ..gen.engine.engine import Engine, EngineClosedError, QueueFullError
 from ..gen.engine.generation_handle import GenerationHandle
+from ..gen.generated_audio import GeneratedAudio
+from ..gen.generation import Cancel
+from .edit_queue import EditQueue
+from .edit_request import EditRequest, read_upload
 from .generation_request import GenerationRequest, explain, field_of
-from .guard import refusal
+from .guard import EDITS, refusal
 from .reference_page import reference_page
 from .sound_response import ClientGone, SoundStream, file_response, sound_headers, until_disconnected
 
@@ -86,7 +90,7 @@ def build_api(
         With `stream` the sound comes in chunks while it is being made. Closing the connection ends the work.
         """
         if body.model not in (None, name):
-            return refusal(404, f"there is no model {body.model[:80]!r} here; use {name}", field="model")
+            return _no_model(body.model, name)
 
         def submit() -> GenerationHandle:
             settings = body.settings()
@@ -111,6 +115,8 @@ def build_api(
             return Response(status_code=CLIENT_CLOSED)
         headers = sound_headers(audio, name)
         return await asyncio.to_thread(file_response, audio, body.response_format, headers)
+
+    _add_edits(api, engine, name)
 
     @api.get("/v1/models", tags=["server"])
     async def models() -> dict[str, Any]:
@@ -152,12 +158,47 @@ def build_api(
     return api
 
 
+def _add_edits(api: FastAPI, engine: Engine, name: str) -> None:
+    """The address of edits, which run one at a time beside the engine."""
+    queue = EditQueue()
+
+    @api.post(EDITS, response_class=Response, responses=ANSWERS, tags=["sounds"])
+    async def edit(
+        body: Annotated[EditRequest, Form(media_type="multipart/form-data")], request: Request
+    ) -> Response:
+        """Fill regions of a sound anew, or vary all of it.
+
+        Rate and channels are those of the sound that is sent. Closing the connection ends the work.
+        """
+        if body.model not in (None, name):
+            return _no_model(body.model, name)
+        if not engine.alive:
+            raise EngineClosedError("the server is being stopped")
+        body.settings()  # what can be refused without waiting
+        body.spans()
+        content = await body.file.read()
+
+        def work(cancel: Cancel) -> GeneratedAudio:
+            return body.edit(engine.model, read_upload(content, engine.max_seconds), cancel=cancel)
+
+        try:
+            audio = await until_disconnected(request.receive, queue.run(work))
+        except ClientGone:
+            return Response(status_code=CLIENT_CLOSED)
+        headers = sound_headers(audio, name)
+        return await asyncio.to_thread(file_response, audio, body.response_format, headers)
+
+
+def _no_model(asked: str | None, name: str) -> Response:
+    return refusal(404, f"there is no model {str(asked)[:80]!r} here; use {name}", field="model")
+
+
 def _add_refusals(api: FastAPI) -> None:
     """Put errors into sentences."""
 
     @api.exception_handler(RequestValidationError)
-    async def invalid(_: Request, error: RequestValidationError) -> Response:
-        message, field = explain(error.errors())
+    async def invalid(request: Request, error: RequestValidationError) -> Response:
+        message, field = explain(error.errors(), _kind_of(request))
         return refusal(422, message, field=field)
 
     @api.exception_handler(QueueFullError)
@@ -169,8 +210,8 @@ def _add_refusals(api: FastAPI) -> None:
         return refusal(503, str(error))
 
     # SoundloomError before ValueError: an error that is both is one that the library has words for.
-    async def impossible(_: Request, error: Exception) -> Response:
-        return refusal(422, str(error), field=field_of(str(error)))
+    async def impossible(request: Request, error: Exception) -> Response:
+        return refusal(422, str(error), field=field_of(str(error), _kind_of(request)))
 
     for kind in (SoundloomError, TypeError, ValueError):
         api.add_exception_handler(kind, impossible)
@@ -183,6 +224,10 @@ def _add_refusals(api: FastAPI) -> None:
     @api.exception_handler(Exception)
     async def failed(request: Request, error: Exception) -> Response:
         return refusal(500, f"the server failed ({type(error).__name__}); its log says more")
+
+
+def _kind_of(request: Request) -> type[EditRequest | GenerationRequest]:
+    return EditRequest if request.url.path == EDITS else GenerationRequest
 
 
 def _client(request: Request) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Mapping
 from html import escape
 from typing import Any
@@ -27,12 +28,11 @@ def reference_page(openapi: Mapping[str, Any]) -> str:
         for method, operation in methods.items():
             parts.append(f"<h2><code>{method.upper()} {escape(path)}</code></h2>")
             parts.append(f"<p>{escape(operation.get('description', ''))}</p>")
-            body = operation.get("requestBody", {}).get("content", {}).get("application/json")
-            if body is not None:
-                schema = _resolve(openapi, body["schema"])
+            for kind, body in operation.get("requestBody", {}).get("content", {}).items():
+                schema, command = _resolve(openapi, body["schema"]), COMMANDS[kind]
                 parts.append(_fields(schema))
-                parts.extend(_command(path, example) for example in schema.get("examples", []))
-            else:
+                parts.extend(command(path, example) for example in schema.get("examples", []))
+            if "requestBody" not in operation:
                 parts.append(f"<pre>curl http://127.0.0.1:8000{escape(path)}</pre>")
             parts.append(_answers(operation["responses"]))
     title = escape(openapi["info"]["title"])
@@ -52,6 +52,8 @@ def _kind(field: Mapping[str, Any]) -> str:
         return " or ".join(map(json.dumps, field["enum"]))
     if "anyOf" in field:
         return " or ".join(map(_kind, field["anyOf"]))
+    if "contentMediaType" in field:
+        return "file"
     if field["type"] == "array":
         return f"[{_kind(field['items'])}, …]"
     low, high = field.get("minimum"), field.get("maximum")
@@ -63,19 +65,29 @@ def _kind(field: Mapping[str, Any]) -> str:
 def _fields(schema: Mapping[str, Any]) -> str:
     rows = ["<tr><th>field</th><th>type</th><th>default</th><th>what it is</th></tr>"]
     for name, field in schema["properties"].items():
-        default = json.dumps(field.get("default"))
+        default = "" if name in schema.get("required", ()) else json.dumps(field.get("default"))
         cells = (f"<code>{name}</code>", escape(_kind(field)), default, escape(field.get("description", "")))
         rows.append(f"<tr>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>")
     return f"<table>{''.join(rows)}</table>"
 
 
-def _command(path: str, example: Mapping[str, Any]) -> str:
+def _command(path: str, example: Mapping[str, Any], sent: str) -> str:
+    """A command that sends an example, for which it has the options `sent`."""
     suffix = example.get("response_format", "wav")
-    command = (
-        f"curl http://127.0.0.1:8000{path} -H 'Content-Type: application/json' \\\n"
-        f"  -d '{json.dumps(example)}' -o sound.{suffix}"
-    )
+    command = f"curl http://127.0.0.1:8000{path} {sent} -o sound.{suffix}"
     return f"<pre>{escape(command)}</pre>"
+
+
+def _json_command(path: str, example: Mapping[str, Any]) -> str:
+    return _command(path, example, f"-H 'Content-Type: application/json' \\\n  -d '{json.dumps(example)}'")
+
+
+def _form_command(path: str, example: Mapping[str, Any]) -> str:
+    fields = " ".join(f"-F {shlex.quote(f'{name}={value}')}" for name, value in example.items())
+    return _command(path, example, f"\\\n  {fields}")
+
+
+COMMANDS = {"application/json": _json_command, "multipart/form-data": _form_command}
 
 
 def _answers(responses: Mapping[str, Any]) -> str:

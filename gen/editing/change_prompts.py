@@ -19,6 +19,7 @@ from ...core.errors import ArgumentError
 from ...core.progress import Progress, part_of
 from ..continuation import repeat_codes
 from ..generation import Batch, Cancel, CodeGenerator, plan_windows
+from ..origin import Origin
 from ..sampling import row_seeds
 from ..settings import ROUNDING, GenerationSettings
 from ..text.check_prompts import check_prompts
@@ -83,10 +84,7 @@ def sentence(planned: Sequence[tuple[int, str]]) -> str:
 
 @dataclass(kw_only=True)
 class SequenceBatch(Batch):
-    """Rows whose prompt changes on the way; what generates them gives the steps.
-
-    Its tags do not tell how to make it again: a sequence is more than the prompt that they hold.
-    """
+    """Rows whose prompt changes on the way; what generates them gives the steps."""
 
     generator: Generator[int]
 
@@ -149,6 +147,11 @@ def start_sequence(
                 yield from generator.extend(codes[:, :, :end], done, stride, sampler, part)
             done = end
 
+    told = {"prompts_at": [[float(seconds), text] for seconds, text in prompts_at]}
     return SequenceBatch(
-        prompts=[sentence(planned)] * rows, seeds=seeds, codes=codes, origin=None, generator=steps()
+        prompts=[sentence(planned)] * rows,
+        seeds=seeds,
+        codes=codes,
+        origin=Origin.of(model, settings, seeds, known, told),
+        generator=steps(),
     )

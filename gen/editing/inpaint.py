@@ -17,6 +17,7 @@ from ..continuation import AudioSource
 from ..decoding import decode_codes
 from ..generated_audio import GeneratedAudio
 from ..generation import Cancel
+from ..origin import Origin
 from ..rerank import Scorer
 from ..sampling import row_seeds
 from ..settings import GenerationSettings
@@ -62,8 +63,14 @@ def inpaint(
         filling.fill(codes, region.first, region.last, [text] * rows, own)
         done += region.last - region.first
     samples = _samples(sound, codes, planned, model)
+    edges = [[None if edge is None else float(edge) for edge in span] for span in regions]
     result = GeneratedAudio(
-        samples, sound.sample_rate, codes, seeds, [", then ".join(dict.fromkeys(texts))] * rows
+        samples,
+        sound.sample_rate,
+        codes,
+        seeds,
+        [", then ".join(dict.fromkeys(texts))] * rows,
+        origin=Origin.of(model, settings, seeds, edit={"inpaint": edges}),
     )
     if rerank is None:
         return result

@@ -18,6 +18,7 @@ from ..continuation import AudioSource
 from ..decoding import decode_codes
 from ..generated_audio import GeneratedAudio
 from ..generation import Cancel, Sample, plan_windows
+from ..origin import Origin
 from ..rerank import Scorer
 from ..sampling import row_seeds
 from ..settings import GenerationSettings, check_number
@@ -53,7 +54,8 @@ def vary(
         with closing(generator):
             draw_again(generator, codes, drawn, stride, model.sampler(settings, seeds), progress)
     samples = sound.in_its_form(decode_codes(model.codec, codes), model.codec)
-    found = GeneratedAudio(samples, sound.sample_rate, codes, seeds, [prompt] * len(seeds))
+    origin = Origin.of(model, settings, seeds, edit={"variation": float(strength)})
+    found = GeneratedAudio(samples, sound.sample_rate, codes, seeds, [prompt] * len(seeds), origin=origin)
     return found if rerank is None else found.best(rerank, settings.candidates)
 
 

@@ -58,6 +58,40 @@ def test_variations_fill_a_folder(street: Path, tmp_path: Path) -> None:
     assert not np.array_equal(first, second)
 
 
+@pytest.mark.parametrize(
+    ("kept", "suffix", "words", "written"),
+    [
+        ("PCM_24", ".wav", (), "PCM_24"),
+        ("PCM_24", ".flac", (), "PCM_24"),
+        ("FLOAT", ".wav", (), "FLOAT"),
+        ("FLOAT", ".flac", (), "PCM_16"),
+        ("PCM_24", ".wav", ("--subtype", "pcm_16"), "PCM_16"),
+    ],
+)
+def test_samples_stay_as_fine_as_they_were(
+    tmp_path: Path, kept: str, suffix: str, words: tuple[str, ...], written: str
+) -> None:
+    samples = 0.4 * torch.rand(1, 16000, generator=torch.Generator().manual_seed(0)) - 0.2
+    source, out = write_audio(tmp_path / "in.wav", samples, 16000, subtype=kept), tmp_path / f"out{suffix}"
+    assert run("edit", source, "--replace", "0.2:0.4", *words, "-o", out, "-q") == 0
+    assert soundfile.info(out).subtype == written
+    before, after = (soundfile.read(file)[0] for file in (source, out))
+    assert np.array_equal(before[8000:], after[8000:]) == (written == kept)
+
+
+def test_tags_of_an_edit(street: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ("edit", street, "--vary", 0.3, "--prompt", "a secret", "-q")
+    assert run(*words, "-o", tmp_path / "a.wav") == 0
+    assert run("info", tmp_path / "a.wav") == 0
+    said = capsys.readouterr().out
+    assert "edit  variation 0.3" in said
+    assert "prompt  a secret" in said
+    again = ("generate", "--again", tmp_path / "a.wav", "-o", tmp_path / "c.wav")
+    assert "is an edit (variation) of another sound" in refused(capsys, *again)
+    assert run(*words, "--no-metadata", "-o", tmp_path / "b.wav") == 0
+    assert b"secret" not in (tmp_path / "b.wav").read_bytes()
+
+
 def test_the_best_of_several_edits(street: Path, tmp_path: Path) -> None:
     words = ("--replace", "0.2:0.6", "--prompt", "a dog barks", "--candidates", 2, "-q")
     assert run("edit", street, *words, "-o", tmp_path / "best.wav") == 0
@@ -80,6 +114,7 @@ def test_the_best_of_several_edits(street: Path, tmp_path: Path) -> None:
         (["--vary", "0.3", "--duration", "3"], ["there is no option --duration"]),
         (["--replace", "0:0.1", "--prompt", "a", "--prompt", "b"], ["2 prompts for 1 regions"]),
         (["--vary", "0.3", "--seed", "-1"], ["--seed is -1"]),
+        (["--vary", "0.3", "--subtype", "PCM_8"], ["subtype 'PCM_8'"]),
     ],
 )
 def test_bad_edits_are_one_sentence(
@@ -112,6 +147,9 @@ def test_prompts_that_change_on_the_way(tmp_path: Path, capsys: pytest.CaptureFi
     assert soundfile.info(tmp_path / "walk.wav").frames == 9600
     (tmp_path / "out").mkdir()
     assert run("generate", *at, "-o", tmp_path / "out", "--num-samples", 2, "-q") == 0
+    again = tmp_path / "again.wav"
+    assert run("generate", "--again", tmp_path / "walk.wav", "--model", "foley", "-o", again, "-q") == 0
+    assert again.read_bytes() == (tmp_path / "walk.wav").read_bytes()
     names = sorted(file.name for file in (tmp_path / "out").iterdir())
     assert names == ["rain-then-a-dog-barking-2.wav", "rain-then-a-dog-barking.wav"]
 

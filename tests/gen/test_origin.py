@@ -105,6 +105,50 @@ def test_again_of_a_stream_and_of_a_continuation(tiny_model: AudioGen) -> None:
         make_again(source.record(), tiny_model, name="a", continue_from=source)
 
 
+@pytest.mark.parametrize("how", [{}, {"num_samples": 2}, {"loop": True}])
+def test_again_of_prompts_that_change(tiny_model: AudioGen, tmp_path: Path, how: dict[str, Any]) -> None:
+    at = [(0, "rain"), (0.2, "a dog: barking")]
+    made = tiny_model.generate(prompts_at=at, duration=0.5, seed=5, **how)
+    made.save(tmp_path / "a.wav", len(made.seeds) - 1)
+    record = record_of(tmp_path / "a.wav")
+    assert record.edit == {"prompts_at": [[0, "rain"], [0.2, "a dog: barking"]]}
+    assert "  edit  prompts_at 0:rain, 0.2:a dog: barking" in record.lines()
+    again = make_again(record, tiny_model, name="a.wav")
+    assert torch.equal(again.samples, made.samples[-1:])
+    with pytest.raises(ArgumentError, match=r"generate --at 0:rain --at '0.2:a dog: barking' --seed"):
+        make_again(replace(record, weights="00000000"), tiny_model, name="a.wav")
+
+
+def test_again_of_a_stream_of_prompts_that_change(tiny_model: AudioGen) -> None:
+    source = tiny_model.generate("rain", duration=0.2, seed=1)
+    at = [(0, "rain"), (0.3, "a dog")]
+    chunks = list(tiny_model.stream(prompts_at=at, duration=0.5, seed=5, continue_from=source))
+    whole = replace(chunks[0], samples=torch.cat([chunk.samples for chunk in chunks], -1))
+    again = make_again(whole.record(), tiny_model, name="a", continue_from=source)
+    assert torch.equal(again.samples, whole.samples)
+
+
+def test_edits_tell_what_was_done_and_want_their_sound(tiny_model: AudioGen, tmp_path: Path) -> None:
+    sound = (torch.rand(1, 16000, generator=torch.Generator().manual_seed(0)) - 0.5, 16000)
+    filled = tiny_model.inpaint(sound, [(0.2, 0.4), (0.9, None)], "a dog", seed=3)
+    varied = tiny_model.variation(sound, 0.3, num_samples=2, seed=4)
+    for made, edit, said in (
+        (filled, {"inpaint": [[0.2, 0.4], [0.9, None]]}, "inpaint 0.2:0.4, 0.9:"),
+        (varied, {"variation": 0.3}, "variation 0.3"),
+    ):
+        path = made.save(tmp_path / "a.wav", len(made.seeds) - 1, force=True)
+        record = Record.read(read_tags(path), "a.wav")
+        assert record is not None
+        assert (record.model, record.weights) == ("audiogen_tiny", weights_of(tiny_model)())
+        assert (record.edit, record.seed) == (edit, made.seeds[-1])
+        assert "duration" not in record.settings
+        assert f"  edit  {said}" in record.lines()
+        with pytest.raises(ArgumentError, match=r"a.wav is an edit \(.*\) of another sound, which is needed"):
+            record_of(path)
+    varied.save(path, metadata=False, force=True)
+    assert Record.read(read_tags(path), "a") == Record(model="audiogen_tiny")
+
+
 def test_another_model_or_version_is_told(tiny_model: AudioGen, monkeypatch: pytest.MonkeyPatch) -> None:
     record = tiny_model.generate("a dog", duration=0.2, seed=5).record()
     with pytest.raises(ArgumentError, match=r"made by audiogen_tiny \(00000000\), and this is audiogen_tiny"):
@@ -163,6 +207,14 @@ def told(**changes: Any) -> dict[str, str]:
         (told(samples=f"FLAC FLOAT {'0' * 64}"), "samples is"),
         (told(changes={"rm": 1}), "changes is"),
         (told(streamed=[1]), "streamed is"),
+        (told(edit={"rm": [[1, 2]]}), "edit is"),
+        (told(edit={"inpaint": [[1, "x"]]}), "edit is"),
+        (told(edit={"variation": True}), "edit is"),
+        (told(edit={"variation": float("nan")}), "edit is"),
+        (told(edit={"prompts_at": [[10**400, "a"]]}), "edit is"),
+        (told(edit={"prompts_at": [["0", "a"]]}), "edit is"),
+        (told(edit={"prompts_at": []}), "edit is"),
+        (told(edit={"prompts_at": [[0, "a"]], "variation": 1}), "edit is"),
         (told(settings={"duration": 1e9}), "duration is"),
         (told(settings={"duration": 3600}, batch=[1, 4000, 0]), "too many"),
         (told(settings={"duration": "long"}), "settings that cannot be"),

@@ -1,0 +1,141 @@
+"""What `POST /v1/audio/edits` takes: a sound as a form's file, and what is to be done to it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import UploadFile
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor
+
+from ..core.errors import ArgumentError
+from ..core.progress import Progress
+from ..core.sound_reader import open_sound
+from ..gen.editing.regions import Span
+from ..gen.editing.sound_editor import SoundEditor
+from ..gen.generated_audio import GeneratedAudio
+from ..gen.generation import Cancel
+from ..gen.settings import OPTIONS, GenerationSettings, check_number
+from .generation_request import FORMATS, MAX_PROMPT, SHOWN, check_prompt_lengths, setting_field
+
+MAX_REGIONS = 16  # of one request
+MAX_VALUES = 1 << 25  # samples of all channels of a sound that is sent: 128 MiB as float32
+EXAMPLES: list[Any] = [
+    {"file": "@street.wav", "regions": "1.2:2.0", "prompt": "a dog barks", "seed": 7},
+    {"file": "@bell.wav", "vary": 0.3, "response_format": "flac"},
+]
+
+
+class EditRequest(BaseModel):
+    """A sound to be edited: regions of it filled anew, or all of it varied."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": EXAMPLES})
+
+    file: UploadFile = Field(description="the sound: wav, flac, ogg or mp3")
+    regions: list[str] = Field(
+        [],
+        description="a part to fill anew, START:END in seconds, as 1.2:2.0, :0.5 or 3: ; may be sent "
+        f"several times, {MAX_REGIONS} at most",
+    )
+    vary: float | None = Field(
+        None,
+        description="in place of regions: the share of the codes to draw again, 0 (the codec's copy) to 1",
+        json_schema_extra={"minimum": 0, "maximum": 1},
+    )
+    prompt: str = Field(
+        "", description=f"what is to be heard in it, at most {MAX_PROMPT} characters; empty: what fits"
+    )
+    model: str | None = Field(None, description="one of GET /v1/models; null: the one that is served")
+    response_format: FORMATS = Field(
+        "wav", description="wav or flac with 16 bit, or pcm: 16 bit samples, little-endian, without a header"
+    )
+    seed: int | None = setting_field("seed")
+    negative_prompt: str | None = setting_field("negative_prompt")
+    guidance_scale: float | None = setting_field("guidance_scale")
+    temperature: float = setting_field("temperature")
+    top_k: int | None = setting_field("top_k")
+    top_p: float = setting_field("top_p")
+
+    def settings(self) -> GenerationSettings:
+        """The settings for an edit.
+
+        Raises:
+            TypeError, ValueError: a value is out of range, or two do not go together; the message names it.
+        """
+        check_prompt_lengths({"prompt": self.prompt, "negative_prompt": self.negative_prompt})
+        if (self.vary is None) == (not self.regions):
+            raise ArgumentError("send either regions, such as 1.2:2.0, or vary, such as 0.3")
+        if self.vary is not None:
+            check_number("vary", self.vary, 0.0, 1.0, "0 is the codec's copy, 1 draws every code again")
+        if len(self.regions) > MAX_REGIONS:
+            raise ArgumentError(
+                f"regions has {len(self.regions)} parts; at most {MAX_REGIONS} are filled at once"
+            )
+        chosen = {name: getattr(self, name) for name in type(self).model_fields if name in OPTIONS}
+        return GenerationSettings(**chosen)
+
+    def spans(self) -> list[Span]:
+        """The regions as numbers; ArgumentError where one is none."""
+        return [_span(text) for text in self.regions]
+
+    def edit(
+        self,
+        model: SoundEditor,
+        sound: tuple[Tensor, int],
+        *,
+        progress: Progress | None = None,
+        cancel: Cancel | None = None,
+    ) -> GeneratedAudio:
+        """The edited sound.
+
+        Args:
+            model: that edits it.
+            sound: samples `[C, N]` and their rate in Hz.
+            progress, cancel: as for `AudioGen.inpaint`.
+
+        Raises:
+            TypeError, ValueError, GenerationCancelled: as `AudioGen.inpaint`, and as `settings`.
+        """
+        settings = self.settings()
+        if self.vary is not None:
+            return model.variation(sound, self.vary, self.prompt, settings, progress=progress, cancel=cancel)
+        return model.inpaint(sound, self.spans(), self.prompt, settings, progress=progress, cancel=cancel)
+
+
+def read_upload(content: bytes, max_seconds: float) -> tuple[Tensor, int]:
+    """Samples `[C, N]` and rate in Hz of a file that was sent; no more is decoded than may be taken.
+
+    Args:
+        content: of the file.
+        max_seconds: of the longest sound that is taken.
+
+    Raises:
+        ArgumentError: it is too long.
+        AudioError: it is no sound, or a damaged one.
+    """
+    with open_sound(content) as sound:
+        longest = int(max_seconds * sound.sample_rate)
+        known = longest if sound.about is None else min(sound.about, longest)
+        if known * sound.channels > MAX_VALUES:
+            raise ArgumentError(
+                f"file has {sound.channels} channels at {sound.sample_rate} Hz, more than {MAX_VALUES} "
+                "samples; send it with fewer, or at a lower rate"
+            )
+        samples = sound.read(0, longest + 1)
+        if samples.shape[-1] > longest:
+            raise ArgumentError(
+                f"file is longer than {max_seconds:g} s, the most that is edited here; send a part of it"
+            )
+        return samples, sound.sample_rate
+
+
+def _span(text: str) -> Span:
+    start, colon, end = text.partition(":")
+    try:
+        if not colon:
+            raise ValueError
+        return float(start) if start else None, float(end) if end else None
+    except ValueError:
+        raise ArgumentError(
+            f"regions is {text[:SHOWN]!r}; it must be START:END in seconds, such as 1.2:2.0, :0.5 or 3:"
+        ) from None
