@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import os
 import re
+import select
 import sys
 import traceback
 from collections.abc import Callable, Collection, Sequence
@@ -79,7 +81,8 @@ def did_you_mean(word: str, known: Collection[str]) -> str:
 def run_guarded(command: Callable[[], int | None], *, debug: bool, name: str = "soundloom") -> int:
     """Run `command`, turn what it raises into one line on stderr, and return the exit status.
 
-    That is what the command returns (None: 0), or 2 for an error.
+    That is what the command returns (None: 0), 2 for an error, or 141 where the reader of what it prints has
+    gone, as `| head` does: nobody is left to be told.
 
     Args:
         command: what is run.
@@ -87,15 +90,31 @@ def run_guarded(command: Callable[[], int | None], *, debug: bool, name: str = "
         name: of the command, for its messages.
     """
     try:
-        return command() or 0
+        status = command() or 0
+        sys.stdout.flush()
+        return status
     except KeyboardInterrupt:
         print(f"\n{name}: stopped", file=sys.stderr)
         return 130
     except Exception as error:
+        if isinstance(error, BrokenPipeError) and reader_has_gone():
+            return 141  # as of programs that SIGPIPE ends
         if debug:
             traceback.print_exc()
         print(f"{name}: error: {_said(error)}", file=sys.stderr)
         return 2
+
+
+def reader_has_gone() -> bool:
+    """Whether nobody reads the standard output any more; then nothing more is written to it."""
+    if hasattr(select, "poll"):  # not on Windows, where a pipe without a reader is another error
+        poll = select.poll()
+        poll.register(sys.stdout.fileno(), 0)
+        if not any(events & (select.POLLERR | select.POLLHUP) for _, events in poll.poll(0)):
+            return False
+    # Or Python complains once more when it flushes at exit.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return True
 
 
 def _said(error: Exception) -> str:

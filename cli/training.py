@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -88,14 +87,13 @@ def _train(words: list[str], program: str) -> int:
     words = [word for word in words if word != "--debug"]
     if words and {"-h", "--help"} & set(words):
         name = words[0] if words[0] in TRAINING_COMMANDS else None
-        try:
+
+        def show_help() -> None:
             print(
-                command_help(name, EXAMPLES[name], program) if name else overview(TRAINING_COMMANDS, program),
-                flush=True,
+                command_help(name, EXAMPLES[name], program) if name else overview(TRAINING_COMMANDS, program)
             )
-        except BrokenPipeError:  # `| head`; Python would complain once more when it flushes at exit
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+
+        return run_guarded(show_help, debug=debug, name=program)
     words = ["--help" if word == "--help-all" else word for word in words]
 
     def run() -> int:

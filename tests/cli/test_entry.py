@@ -155,3 +155,17 @@ def test_generating_imports_neither_gradio_nor_lightning_nor_matplotlib() -> Non
         "found = {'gradio', 'lightning', 'matplotlib', 'torchmetrics', 'encodec'} & set(sys.modules)",
         "assert not found, found",
     )
+
+
+def test_a_reader_that_has_gone_is_told_nothing() -> None:
+    program = (
+        "import sys; from soundloom.cli.command import run_guarded; "
+        "sys.exit(run_guarded(lambda: print('a' * 10**6), debug=False))"
+    )
+    words = [sys.executable, "-c", program]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as running:
+        assert running.stdout is not None
+        assert running.stderr is not None
+        running.stdout.close()
+        assert running.stderr.read() == b""
+        assert running.wait() == 141
