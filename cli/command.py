@@ -112,9 +112,13 @@ def reader_has_gone() -> bool:
         poll.register(sys.stdout.fileno(), 0)
         if not any(events & (select.POLLERR | select.POLLHUP) for _, events in poll.poll(0)):
             return False
-    # Or Python complains once more when it flushes at exit.
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    silence_output()
     return True
+
+
+def silence_output() -> None:
+    """Write nothing more to the standard output, or Python complains once more when it flushes at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _said(error: Exception) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..core.progress import Progress
+from ..core.progress import one_of
 from ..core.slug import slug
 from ..gen.settings import OPTIONS
 from .command import Command, CommandError
@@ -160,11 +160,6 @@ def run_generate(options: argparse.Namespace) -> None:
                 if not options.quiet:
                     say(f"{files[done]}  {summary}")
                 done += 1
-
-
-def one_of(bar: Progress, number: int, count: int) -> Progress:
-    """Progress of the n-th of `count` equal parts, on the bar of all."""
-    return lambda done, total: bar(number * total + done, count * total)
 
 
 def _check_prompts(options: argparse.Namespace) -> None:

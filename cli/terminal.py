@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import codecs
 import io
-import os
 import re
 import sys
 from collections.abc import Iterator
@@ -12,7 +11,7 @@ from contextlib import contextmanager
 from typing import BinaryIO
 
 from ..core.progress import Progress
-from .command import CommandError
+from .command import CommandError, silence_output
 
 _ESCAPE = "soundloom.escape"
 
@@ -61,6 +60,5 @@ def standard_output() -> Iterator[BinaryIO]:
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()
     except BrokenPipeError:
-        # Or Python complains once more when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        silence_output()
         raise CommandError("the program that was to read the sound has stopped reading") from None

@@ -13,3 +13,8 @@ Advance = Callable[[float], None]
 def part_of(progress: Progress | None, before: int, total: int) -> Progress | None:
     """The progress of a part of some work: `before` is done when it begins, `total` is to do in all."""
     return None if progress is None else lambda done, _: progress(before + done, total)
+
+
+def one_of(progress: Progress, number: int, count: int) -> Progress:
+    """The progress of part `number`, from 0, of `count` parts with equally much to do."""
+    return lambda done, total: progress(number * total + done, count * total)
