@@ -1,4 +1,4 @@
-"""`soundloom edit`: regions of a sound are filled anew, or the whole is varied."""
+"""`soundloom edit`: regions of a sound are filled anew, or it is looped, made longer, or varied."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from ..gen.pipeline import AudioGen
 
 OF_NEW_SOUNDS = ("duration", "loop")  # settings that an edit does not have
+SEAM_SECONDS = 1.0  # that --loop fills unless it is told otherwise
 
 
 def add_edit_arguments(parser: argparse.ArgumentParser) -> None:
@@ -53,6 +54,21 @@ def add_edit_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="X",
         help="draw a share of the codes again: 0 (the codec's copy) to 1 (a new sound), usually 0.2 to 0.6",
     )
+    what.add_argument(
+        "--loop",
+        type=number,
+        nargs="?",
+        const=SEAM_SECONDS,
+        metavar="SECONDS",
+        help="make a loop of it: so much of its end, at most a third, is filled anew so that it leads to the "
+        "beginning (default: 1); a .wav gets the points of the loop",
+    )
+    what.add_argument(
+        "--extend",
+        type=number,
+        metavar="SECONDS",
+        help="make it so much longer, and keep what is there",
+    )
     parser.add_argument(
         "--prompt",
         action="append",
@@ -75,8 +91,9 @@ def run_edit(options: argparse.Namespace) -> None:
     prompts = options.prompt or [""]
     if options.vary is not None:
         check_number("--vary", options.vary, 0.0, 1.0, "0 is the codec's copy, 1 draws every code again")
-        if len(prompts) > 1:
-            raise CommandError(f"--vary takes one --prompt, not {len(prompts)}")
+    if options.replace is None and len(prompts) > 1:
+        what = next(name for name in ("vary", "loop", "extend") if getattr(options, name) is not None)
+        raise CommandError(f"--{what} takes one --prompt, not {len(prompts)}")
     names = [name for name in OPTIONS if name not in OF_NEW_SOUNDS]
     settings = GenerationSettings(**{name: getattr(options, name) for name in names})
     from ..core.audio import SUBTYPES, check_subtype, read_audio
@@ -109,20 +126,27 @@ def _edit(
 ) -> GeneratedAudio:
     if options.vary is not None:
         return model.variation(source, options.vary, prompts[0], **common)
+    if options.loop is not None:
+        return model.loop(source, options.loop, prompts[0], **common)
+    if options.extend is not None:
+        return model.extend(source, options.extend, prompts[0], **common)
     return model.inpaint(source, options.replace, prompts, **common)
 
 
 COMMANDS = (
     Command(
         name="edit",
-        summary="fill parts of a sound anew, or vary it",
+        summary="fill parts of a sound anew, loop, extend or vary it",
         description="""\
 Fill parts of a sound anew, so that they go on from what is before and arrive at what is after; the rest stays
-as it is, sample by sample. Or vary the whole sound. docs/editing.md shows both.""",
+as it is, sample by sample. Or make a loop of the sound, make it longer, or vary the whole. docs/editing.md
+shows all of it.""",
         examples="""\
   soundloom edit street.wav --replace 1.2:2.0 --prompt "a dog barks" -o dog.wav
   soundloom edit street.wav --replace :0.5 --replace 3: --prompt rain -o wet.wav
   soundloom edit street.wav --replace 1.2:2 --prompt "a dog barks" --candidates 4 -o best.wav
+  soundloom edit rain.wav --loop -o rain-loop.wav                              (the last second is new)
+  soundloom edit rain.wav --extend 5 --prompt "rain, then a dog barks" -o longer.wav
   soundloom edit bell.wav --vary 0.3 --num-samples 4 -o bells/                  (a folder that exists)
 """,
         add_arguments=add_edit_arguments,

@@ -60,7 +60,8 @@ class Origin:
         streamed: of a stream, seconds of its first chunk and of the others.
         runtime: what else rounding depends on.
         edit: what was done where a prompt is not all, ready for JSON: {"inpaint": [[start, end], …]} in
-            seconds, {"variation": strength} or {"prompts_at": [[seconds, prompt], …]}.
+            seconds, {"variation": strength}, {"loop": seconds}, {"extend": seconds} or
+            {"prompts_at": [[seconds, prompt], …]}.
     """
 
     model: str
@@ -220,14 +221,18 @@ class Record:
         return [f"  {name}  {value}" for name, value in rows.items() if value not in (None, "")]
 
 
+# Edits that one number says all of.
+NUMBER_EDITS = {"variation", "loop", "extend"}
+
+
 def _said(values: Mapping[str, Any]) -> str:
     return ", ".join(f"{name} {value}" for name, value in values.items())
 
 
 def _edited(edit: Mapping[str, Any]) -> str:
     """What was done, in words and on one line."""
-    if "variation" in edit:
-        return f"variation {edit['variation']:.12g}"
+    for kind in edit.keys() & NUMBER_EDITS:
+        return f"{kind} {edit[kind]:.12g}"
     parts = [f"{seconds:.12g}:{text}" for seconds, text in edit.get("prompts_at", ())]
     parts += [
         ":".join("" if edge is None else f"{edge:.12g}" for edge in span) for span in edit.get("inpaint", ())
@@ -244,7 +249,7 @@ def _is_edit(value: Any) -> bool:
     if not isinstance(value, dict) or len(value) > 1:
         return False
     for kind, what in value.items():
-        if kind == "variation":
+        if kind in NUMBER_EDITS:
             return _is_number(what)
         if not isinstance(what, list) or not what:
             return False

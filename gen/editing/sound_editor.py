@@ -1,4 +1,4 @@
-"""What an AudioGen does with a sound that is there: fill regions of it anew, vary it.
+"""What an AudioGen does with a sound that is there: fill regions of it anew, loop, extend and vary it.
 
 Letters: C channels, N samples, K codebooks, T frames.
 """
@@ -18,7 +18,10 @@ from ..rerank import Scorer
 from ..settings import GenerationSettings
 from ..text.check_prompts import Prompts
 from ..text_to_codes import TextToCodes
+from .close_loop import SEAM_SECONDS
+from .extend_sound import extend_sound
 from .inpaint import inpaint
+from .loop_sound import loop_sound
 from .regions import Span
 from .vary import vary
 
@@ -100,5 +103,77 @@ class SoundEditor(TextToCodes):
         with torch.inference_mode():
             found = vary(
                 self, audio, strength, prompt or "", chosen, progress=progress, cancel=cancel, rerank=rerank
+            )
+        return found.ordinary()
+
+    def loop(
+        self,
+        audio: AudioSource,
+        seconds: float = SEAM_SECONDS,
+        prompt: str = "",
+        settings: GenerationSettings | None = None,
+        *,
+        progress: Progress | None = None,
+        cancel: Cancel | None = None,
+        rerank: Scorer | None = None,
+        **overrides: Any,
+    ) -> GeneratedAudio:
+        """Make a loop of a sound: its end is filled anew so that it runs into the beginning.
+
+        All samples before that are those that were given, exactly. A .wav file of it gets loop points.
+
+        Args:
+            audio: as for `inpaint`, at least three frames of the codec.
+            seconds: of the end that are filled; at most a third of the sound, and what `inpaint` can fill.
+            prompt: what is to be heard there.
+            settings, progress, cancel, rerank, overrides: as for `inpaint`.
+
+        Returns:
+            `[num_samples, C, N]`, as long, at the rate and with the channels of what was given.
+
+        Raises:
+            TypeError, ValueError, OSError, AudioError, GenerationCancelled: as `inpaint`.
+        """
+        chosen = GenerationSettings.of_edit(settings, overrides)
+        chosen.check_scorer(rerank)
+        with torch.inference_mode():
+            found = loop_sound(
+                self, audio, seconds, prompt, chosen, progress=progress, cancel=cancel, rerank=rerank
+            )
+        return found.ordinary()
+
+    def extend(
+        self,
+        audio: AudioSource,
+        seconds: float,
+        prompt: str = "",
+        settings: GenerationSettings | None = None,
+        *,
+        progress: Progress | None = None,
+        cancel: Cancel | None = None,
+        rerank: Scorer | None = None,
+        **overrides: Any,
+    ) -> GeneratedAudio:
+        """Make a sound longer: all that is there stays, exactly, and what is added goes on from it.
+
+        `generate(continue_from=...)` gives the codec's copy of the sound in place of the sound itself.
+
+        Args:
+            audio: as for `inpaint`.
+            seconds: to add, at least one frame of the codec.
+            prompt: what is to be heard in what is added.
+            settings, progress, cancel, rerank, overrides: as for `inpaint`; a scorer hears what is added.
+
+        Returns:
+            `[num_samples, C, N + seconds * rate]`, at the rate and with the channels of what was given.
+
+        Raises:
+            TypeError, ValueError, OSError, AudioError, GenerationCancelled: as `inpaint`.
+        """
+        chosen = GenerationSettings.of_edit(settings, overrides)
+        chosen.check_scorer(rerank)
+        with torch.inference_mode():
+            found = extend_sound(
+                self, audio, seconds, prompt, chosen, progress=progress, cancel=cancel, rerank=rerank
             )
         return found.ordinary()

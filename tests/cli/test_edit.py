@@ -110,7 +110,7 @@ def test_the_best_of_several_edits(street: Path, tmp_path: Path) -> None:
         (["--vary", "nan"], ["--vary is nan"]),
         (["--vary", "0.3", "--prompt", "a", "--prompt", "b"], ["--vary takes one --prompt, not 2"]),
         (["--vary", "0.3", "--replace", "0.1:0.2"], ["not allowed with argument"]),
-        ([], ["one of the arguments --replace --vary is required"]),
+        ([], ["one of the arguments --replace --vary --loop --extend is required"]),
         (["--vary", "0.3", "--duration", "3"], ["there is no option --duration"]),
         (["--replace", "0:0.1", "--prompt", "a", "--prompt", "b"], ["2 prompts for 1 regions"]),
         (["--vary", "0.3", "--seed", "-1"], ["--seed is -1"]),
@@ -133,6 +133,26 @@ def test_sounds_that_cannot_be_edited(tmp_path: Path, capsys: pytest.CaptureFixt
     assert "the sound is silent" in refused(capsys, "edit", silent, *out)
     assert "less than one frame of the codec (0.02 s)" in refused(capsys, "edit", short, *out)
     assert "gone.wav" in refused(capsys, "edit", tmp_path / "gone.wav", *out)
+
+
+def test_a_sound_is_looped_and_made_longer(
+    street: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before, _ = soundfile.read(street, dtype="int16")
+    assert run("edit", street, "--loop", 0.2, "--seed", 1, "-o", tmp_path / "loop.wav", "-q") == 0
+    looped, _ = soundfile.read(tmp_path / "loop.wav", dtype="int16")
+    np.testing.assert_array_equal(looped[: 44100 - 8820], before[: 44100 - 8820])
+    assert not np.array_equal(looped, before)
+    assert read_loop_points(tmp_path / "loop.wav") == LoopPoints(0, 44099)
+    assert run("edit", street, "--extend", 0.5, "--prompt", "rain", "-o", tmp_path / "long.wav", "-q") == 0
+    longer, _ = soundfile.read(tmp_path / "long.wav", dtype="int16")
+    assert longer.shape == (66150, 2)
+    np.testing.assert_array_equal(longer[:44100], before)
+    line = refused(
+        capsys, "edit", street, "--loop", "--prompt", "a", "--prompt", "b", "-o", tmp_path / "x.wav"
+    )
+    assert "--loop takes one --prompt, not 2" in line
+    assert "0.02" in refused(capsys, "edit", street, "--extend", 0, "-o", tmp_path / "x.wav")
 
 
 def test_a_loop_has_its_points_in_the_file(tmp_path: Path) -> None:
