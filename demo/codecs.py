@@ -54,7 +54,7 @@ class Codecs:
 
 def _label(storage: Storage, most: int) -> str:
     """What a storage is called, for example "1.5 kbit/s, 3 of 4 codebooks"."""
-    rate = f"{storage.bitrate / 1000:.3g} kbit/s"
+    rate = f"{storage.bitrate / 1000:.4g} kbit/s"
     if storage.kind == "codes":
         return f"{rate}, {storage.shape[0]} of {most} codebooks" if most > 1 else rate
     return f"{rate}, {storage.precision}"

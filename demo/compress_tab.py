@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
 from ..codecs.container import SUFFIX
-from ..core.audio import write_audio
-from ..core.pictures import Spectrogram
+from ..codecs.frames.storage import Storage
 from ..core.slug import slug
+from .all_codecs import all_codecs
+from .blind_test import comparison, ready
+from .checked_upload import checked_upload
 from .codecs import Codecs
+from .compress_endpoints import compress_endpoints
 from .input import say_seconds
 from .open_compressed import open_compressed
 from .players import picture, player
-from .roundtrip import MAX_SECONDS, figures, round_trip, say_bytes
+from .roundtrip import MAX_SECONDS, RoundTrip, figures, round_trip, say_number, spectrograms
 from .spectrogram_images import draw
+from .stoppable import Cancel, Stoppable
 from .temporary_files import Shelf, failure
 from .working import while_working
 
@@ -28,28 +31,24 @@ back into sound, with the sample rate and the length that it had. Here sounds of
 """
 
 
-def compress_tab(codecs: Codecs) -> None:
+def compress_tab(demo: gr.Blocks, codecs: Codecs) -> None:
     """Add the tab's content to the page."""
-    shelf = Shelf()
+    shelf, running = Shelf(), Stoppable()
     if not codecs.names:
         gr.Markdown("No codec is on this machine.")
         return
-    _compress_half(codecs, shelf)
+    upload = _compress_half(codecs, shelf, running)
+    all_codecs(codecs, upload, running)
     gr.Markdown("### Open a compressed file", elem_id="open-title")
-    open_compressed(codecs, shelf)
+    open_compressed(codecs, shelf, running)
     gr.Markdown(ABOUT, elem_id="about-compress")
+    compress_endpoints(codecs, shelf, running)
+    demo.unload(running.leave)
 
 
-def _compress_half(codecs: Codecs, shelf: Shelf) -> None:
-    def compress(
-        upload: str | None,
-        name: str,
-        rate: str,
-        progress: gr.Progress = gr.Progress(),  # noqa: B008  (how gradio finds out that progress is wanted)
-    ) -> tuple[Any, ...]:
-        return _compressed(codecs, shelf, upload, name, rate, progress)
-
-    with gr.Row(equal_height=True):
+def _compress_half(codecs: Codecs, shelf: Shelf, running: Stoppable) -> gr.Audio:
+    """Add what compresses; returns where the sound is dropped."""
+    with gr.Row(equal_height=False):
         with gr.Column(scale=9, min_width=300):
             upload = gr.Audio(
                 label="Sound to compress",
@@ -58,15 +57,13 @@ def _compress_half(codecs: Codecs, shelf: Shelf) -> None:
                 buttons=[],
                 elem_id="to-compress",
             )
-        with gr.Column(scale=4, min_width=280):
-            first = codecs.names[0]
-            codec = gr.Dropdown(codecs.names, value=first, label="Codec", elem_id="codec")
-            rate = gr.Radio(
-                list(codecs.storages(first)), value=codecs.usual_storage(first), label="Rate", elem_id="rate"
-            )
+        with gr.Column(scale=5, min_width=280):
+            codec, rate = _choice(codecs)
             button = gr.Button("Compress", variant="primary", size="lg", elem_id="compress")
+            stop = gr.Button("Stop", size="lg", visible=False, elem_id="stop-compress")
     working = gr.Markdown(visible=False, elem_id="working")
     with gr.Column(visible=False, elem_id="compressed") as results:
+        switched = comparison(shelf)
         with gr.Row():
             with gr.Column(min_width=300):
                 before = player("Original", "original")
@@ -77,66 +74,111 @@ def _compress_half(codecs: Codecs, shelf: Shelf) -> None:
         with gr.Row(equal_height=False):
             with gr.Column(scale=9, min_width=300):
                 table = gr.Markdown(elem_id="figures")
-            with gr.Column(scale=4, min_width=280):
+            with gr.Column(scale=5, min_width=280):
                 download = gr.DownloadButton(f"Download the compressed file ({SUFFIX})", elem_id="get-loom")
-    codec.input(partial(_rates, codecs), inputs=[codec], outputs=[rate], api_visibility="private")
-    gr.on(
-        [upload.upload, upload.clear, upload.stop_recording],
-        lambda: gr.update(visible=False),  # what is shown belongs to another sound
-        outputs=[results],
-        queue=False,
-        show_progress="hidden",
-        api_visibility="private",
-    )
+    checked_upload(upload, limit=MAX_SECONDS, outputs=[results], then=lambda _: [gr.update(visible=False)])
+
+    async def compress(
+        upload: str | None,
+        name: str,
+        number: float,
+        request: gr.Request,
+        progress: gr.Progress = gr.Progress(),  # noqa: B008  (how gradio finds out that progress is wanted)
+    ) -> tuple[Any, ...]:
+        if not upload:
+            raise failure("there is no sound yet: drop a file, or record something, then press Compress")
+        source, files = Path(upload), compressed_files(shelf, Path(upload), name)
+
+        def work(cancel: Cancel) -> tuple[Any, ...]:
+            offered = list(codecs.storages(name).values())
+            storage = offered[min(max(round(number), 1), len(offered)) - 1]
+            trip = round_trip(source, *files, codecs.get(name), storage, _shown(progress), cancel)
+            progress(0.95, desc="drawing")
+            return _found(trip, files[0])
+
+        try:
+            return await running.run(request, work)
+        except (ValueError, OSError, ImportError) as error:
+            raise failure(error, source, *files) from error
+
     while_working(
         [button.click],
         compress,
         shown=[working],
+        hidden=[button],
         cleared=[results],
+        stop=stop,
         inputs=[upload, codec, rate],
-        outputs=[results, before, after, before_picture, after_picture, table, download],
+        outputs=[results, before, after, before_picture, after_picture, table, download, *switched],
         show_progress_on=[working],
-        api_name="compress",
+        api_visibility="private",
+    )
+    return upload
+
+
+def _choice(codecs: Codecs) -> tuple[gr.Dropdown, gr.Slider]:
+    """Add what chooses a codec and, by its number from 1 on, one of its rates."""
+
+    def chosen(name: str) -> tuple[Any, str]:
+        try:
+            offered, usual = list(codecs.storages(name)), codecs.usual_storage(name)
+        except (ValueError, OSError, ImportError) as error:
+            raise failure(error) from error
+        number = offered.index(usual) + 1
+        update = gr.update(maximum=len(offered), value=number, visible=len(offered) > 1)
+        return update, said(name, number)
+
+    def said(name: str, number: float) -> str:
+        offered = list(codecs.storages(name))
+        return offered[min(max(round(number), 1), len(offered)) - 1]
+
+    first = codecs.names[0]
+    offered = list(codecs.storages(first))
+    number = offered.index(codecs.usual_storage(first)) + 1
+    codec = gr.Dropdown(codecs.names, value=first, label="Codec", elem_id="codec")
+    rate = gr.Slider(
+        1,
+        max(2, len(offered)),
+        number,
+        step=1,
+        label="Rate",
+        info="from the fewest bits to the most",
+        visible=len(offered) > 1,
+        elem_id="rate",
+    )
+    label = gr.Markdown(said(first, number), elem_id="rate-said")
+    quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+    codec.input(chosen, [codec], [rate, label], **quiet)
+    rate.change(said, [codec, rate], [label], trigger_mode="always_last", **quiet)
+    return codec, rate
+
+
+def compressed_files(shelf: Shelf, source: Path, codec: str) -> tuple[Path, Path]:
+    """Where the compressed file of a sound goes, and what comes back from it."""
+    stem = slug(source.stem)
+    return shelf.place(f"{stem}{SUFFIX}"), shelf.place(f"{stem}-{slug(codec)}.wav")
+
+
+def _shown(progress: gr.Progress) -> Any:
+    return lambda share, what: progress(share, desc=what)
+
+
+def _found(trip: RoundTrip, compressed: Path) -> tuple[Any, ...]:
+    """What the page shows of a sound that was compressed, and of what came back."""
+    original, restored = spectrograms(trip)
+    # One scale: what is pale in one picture is as quiet as what is pale in the other.
+    pictures = [draw(shown, reference=original.peak) for shown in (original, restored)]
+    after = gr.update(value=str(trip.restored), label=f"Restored: {trip.codec}, {_rate(trip.storage)}")
+    return (
+        gr.update(visible=True),
+        str(trip.original),
+        after,
+        *pictures,
+        figures(trip),
+        str(compressed),
+        *ready(trip.original, trip.restored),
     )
 
 
-def _rates(codecs: Codecs, name: str) -> Any:
-    """The rates at which a codec stores sound, for the page."""
-    try:
-        return gr.update(choices=list(codecs.storages(name)), value=codecs.usual_storage(name))
-    except (ValueError, OSError, ImportError) as error:
-        raise failure(error) from error
-
-
-def _compressed(
-    codecs: Codecs, shelf: Shelf, upload: str | None, name: str, rate: str, progress: gr.Progress
-) -> tuple[Any, ...]:
-    """What the page shows of a sound that was compressed by the codec `name` at `rate`, and of the result."""
-    if not upload:
-        raise failure("there is no sound yet: drop a file, or record something, then press Compress")
-    source = Path(upload)
-    stem = slug(source.stem)
-    compressed = shelf.place(f"{stem}{SUFFIX}")
-    before, after = shelf.place(f"{stem}.wav"), shelf.place(f"{stem}-restored.wav")
-    try:
-        codec, offered = codecs.get(name), codecs.storages(name)
-        if rate not in offered:
-            raise ValueError(f"{name} has no rate {rate!r}; it has: {', '.join(offered)}")
-        trip = round_trip(
-            source,
-            compressed,
-            after,
-            codec,
-            offered[rate],
-            lambda share, what: progress(share, desc=what),
-        )
-        write_audio(before, trip.original, trip.sample_rate)  # browsers do not play every format
-    except (ValueError, OSError, ImportError) as error:
-        raise failure(error, source, compressed, after) from error
-    progress(0.95, desc="drawing")
-    what = f"from {say_bytes(trip.compressed_bytes)}, {trip.kbps:.3g} kbit/s"
-    original = Spectrogram(trip.original.mean(0), trip.sample_rate, "original")
-    restored = Spectrogram(trip.restored.mean(0), trip.sample_rate, what)
-    # One scale: what is pale in one picture is as quiet as what is pale in the other.
-    pictures = [draw(shown, reference=original.peak) for shown in (original, restored)]
-    return (gr.update(visible=True), str(before), str(after), *pictures, figures(trip), str(compressed))
+def _rate(storage: Storage) -> str:
+    return f"{say_number(storage.bitrate / 1000)} kbit/s"

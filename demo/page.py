@@ -17,6 +17,7 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read while gradio 
 
 import gradio as gr
 
+from .tab_styles import TABS_CSS
 from .temporary_files import KEEP_SECONDS
 from .theme import CSS, theme
 
@@ -77,6 +78,7 @@ def build_demo(
     # Not above: --help should not wait for torch.
     from .codecs import Codecs
     from .compress_tab import compress_tab
+    from .edit_tab import edit_tab
     from .generate_tab import generate_tab
 
     if model is None:
@@ -94,8 +96,12 @@ def build_demo(
             if card := model_card(name):
                 with gr.Accordion("The whole model card", open=False):
                     gr.Markdown(card)
+        with gr.Tab("Edit"):
+            edit_tab(
+                demo, generator, made=next((b for b in demo.blocks.values() if b.elem_id == "player"), None)
+            )
         with gr.Tab("Compress"):
-            compress_tab(Codecs() if codecs is None else codecs)
+            compress_tab(demo, Codecs() if codecs is None else codecs)
     return demo.queue(default_concurrency_limit=1, max_size=32)
 
 
@@ -136,7 +142,7 @@ def serve(
             ssr_mode=False,
             footer_links=[],
             theme=theme(),
-            css=CSS,
+            css=CSS + TABS_CSS,
             max_file_size=MAX_UPLOAD,
             run_history=False,
             enable_monitoring=False,

@@ -16,8 +16,9 @@ def while_working(
     shown: Sequence[Block],
     hidden: Sequence[Block] = (),
     cleared: Sequence[Block] = (),
+    stop: gr.Button | None = None,
     **event: Any,
-) -> None:
+) -> Any:
     """Do some work, one at a time, and change what is visible until it ends, well or badly.
 
     Args:
@@ -26,8 +27,13 @@ def while_working(
         shown: visible only meanwhile.
         hidden: visible only before and after.
         cleared: hidden when the work begins; showing them again is left to the work.
+        stop: ends the work, also while it waits for its turn; visible only meanwhile.
         event: what else `gr.on` takes: inputs, outputs, api_name and so on.
+
+    Returns:
+        The event of the work.
     """
+    shown = [*shown, *([] if stop is None else [stop])]
 
     def show(working: bool) -> dict[Block, Any]:
         return (
@@ -46,3 +52,6 @@ def while_working(
     done = gr.on(triggers, lambda: show(True), **swap).then(work, concurrency_limit=1, **event)
     for ended in (done.success, done.failure):  # done.then does not come after an error
         ended(lambda: show(False), **swap)
+    if stop is not None:
+        stop.click(lambda: show(False), cancels=[done], **swap)
+    return done

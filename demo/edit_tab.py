@@ -1,0 +1,256 @@
+"""The Edit tab: a part of a sound is filled anew or shaped, the whole is looped, made longer or varied."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass
+from typing import Any, cast
+
+import gradio as gr
+
+from ..core.audio import read_audio
+from ..core.pictures import Spectrogram
+from ..gen.editing.fill_gap import longest_gap
+from ..gen.editing.sound_editor import SoundEditor
+from .checked_upload import checked_upload
+from .edit_endpoints import edit_endpoints
+from .input import read_upload, say_seconds
+from .players import picture, player
+from .shape_region import LEAST_DB, MOST_DB
+from .sound_edits import (
+    EXTEND,
+    LOOP,
+    MAX_MORE,
+    MAX_SECONDS,
+    REPLACE,
+    SHAPE,
+    VARY,
+    WITH_PART,
+    WITH_PROMPT,
+    SoundEdits,
+)
+from .spectrogram_images import RegionPicture
+from .stoppable import Stoppable
+from .temporary_files import Shelf, failure
+from .working import while_working
+
+WHAT = {
+    REPLACE: "The part is filled anew: it goes on from what is before and leads to what is after.",
+    LOOP: "The end is filled anew so that it leads to the beginning.",
+    EXTEND: "The sound goes on. What is there stays as it is.",
+    VARY: "A share of the sound is drawn again, the fine details first.",
+    SHAPE: "The part becomes louder or quieter, or is faded. No model takes part.",
+}
+
+
+@dataclass(frozen=True)
+class Controls:
+    """What is set in the tab."""
+
+    what: gr.Radio
+    about: gr.Markdown
+    start: gr.Slider
+    end: gr.Slider
+    prompt: gr.Textbox
+    seam: gr.Slider
+    more: gr.Slider
+    strength: gr.Slider
+    gain: gr.Slider
+    fade_in: gr.Slider
+    fade_out: gr.Slider
+    seed: gr.Number
+
+    def shown_for(self, what: str) -> dict[Any, Any]:
+        """Updates that show what belongs to an edit."""
+        shown = {
+            self.start: what in WITH_PART,
+            self.end: what in WITH_PART,
+            self.prompt: what in WITH_PROMPT,
+            self.seam: what == LOOP,
+            self.more: what == EXTEND,
+            self.strength: what == VARY,
+            self.gain: what == SHAPE,
+            self.fade_in: what == SHAPE,
+            self.fade_out: what == SHAPE,
+            self.seed: what in WITH_PROMPT,
+        }
+        return {part: gr.update(visible=visible) for part, visible in shown.items()} | {
+            self.about: WHAT[what]
+        }
+
+
+def edit_tab(demo: gr.Blocks, model: object, made: gr.Audio | None = None) -> None:
+    """Add the tab's content to the page.
+
+    Args:
+        demo: the page.
+        model: an AudioGen.
+        made: holds the sound that was made last, which can be edited, too.
+    """
+    editor = cast(SoundEditor, model)
+    running = Stoppable()
+    edits = SoundEdits(editor, Shelf(), running)
+    shown = gr.State()  # the RegionPicture of the sound
+    with gr.Row(equal_height=False):
+        with gr.Column(scale=9, min_width=300):
+            sound = gr.Audio(
+                label=f"Sound to edit (up to {say_seconds(MAX_SECONDS)})",
+                type="filepath",
+                sources=["upload", "microphone"],
+                buttons=[],
+                elem_id="to-edit",
+            )
+            take = gr.Button("Take the sound that was made", size="sm", visible=made is not None)
+            view = picture("the sound, the part marked; a click moves its nearer edge", "to-edit")
+            working = gr.Markdown(visible=False, elem_id="editing", elem_classes="working")
+            with gr.Column(visible=False, elem_id="edited-results") as results:
+                edited = player("Edited", "edited")
+                edited_view = picture("the edited sound", "edited")
+        with gr.Column(scale=5, min_width=300):
+            controls = _controls()
+            button = gr.Button("Edit", variant="primary", size="lg", elem_id="edit")
+            stop = gr.Button("Stop", size="lg", visible=False, elem_id="stop-edit")
+            with gr.Column(visible=False) as more_results:
+                status = gr.Markdown(elem_id="edited-status")
+                download = gr.DownloadButton("Download the edited sound", elem_id="get-edited")
+                further = gr.Button("Edit this one further", elem_id="edit-further")
+
+    def opened(path: str | None) -> list[Any]:
+        return _opened(editor, path)
+
+    opens: list[Any] = [shown, controls.start, controls.end, view, results, more_results]
+    checked_upload(sound, limit=MAX_SECONDS, outputs=opens, then=opened)
+    quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+    for source, from_where in ((take, made), (further, edited)):
+        if from_where is not None:
+            source.click(_taken, from_where, [sound], **quiet).success(opened, [sound], opens, **quiet)
+    controls.what.change(
+        controls.shown_for,
+        [controls.what],
+        [each for name, each in vars(controls).items() if name != "what"],
+        queue=False,
+        **quiet,
+    )
+    gr.on(
+        [controls.start.change, controls.end.change, controls.what.change],
+        _marked,
+        [shown, controls.what, controls.start, controls.end],
+        [view],
+        trigger_mode="always_last",
+        **quiet,
+    )
+    view.select(_clicked, [shown, controls.start, controls.end], [controls.start, controls.end], **quiet)
+
+    values = {name: each for name, each in vars(controls).items() if name != "about"}
+
+    async def edit(
+        sound: str,
+        what: str,
+        request: gr.Request,
+        progress: gr.Progress = gr.Progress(),  # noqa: B008  (how gradio finds out that progress is wanted)
+        **chosen: Any,
+    ) -> tuple[Any, ...]:
+        began = time.perf_counter()
+        file, seed = await edits.of_page(what, sound, chosen, request, progress)
+        region = [(chosen["start"], chosen["end"])] if what in WITH_PART else []
+        image = await asyncio.to_thread(_edited_picture, file, region)
+        facts = [what, f"{time.perf_counter() - began:.1f} s of work"]
+        facts += [] if seed is None else [f"seed {seed}"]
+        there = gr.update(visible=True)
+        return there, there, file, image, file, " · ".join(facts)
+
+    while_working(
+        [button.click, controls.prompt.submit],
+        edit,
+        shown=[working],
+        hidden=[button],
+        cleared=[results, more_results],
+        stop=stop,
+        inputs_kwargs={"sound": sound, **values},
+        outputs=[results, more_results, edited, edited_view, download, status],
+        show_progress_on=[working],
+        api_visibility="private",
+    )
+    demo.unload(running.leave)
+    edit_endpoints(edits)
+
+
+def _controls() -> Controls:
+    """Add what is set."""
+    what = gr.Radio(list(WHAT), value=REPLACE, label="What to do", elem_id="edit-what")
+    about = gr.Markdown(WHAT[REPLACE], elem_id="edit-about")
+    return Controls(
+        what=what,
+        about=about,
+        start=gr.Slider(0, MAX_SECONDS, 0, step=0.01, label="From (seconds)", elem_id="edit-start"),
+        end=gr.Slider(0, MAX_SECONDS, 1, step=0.01, label="To (seconds)", elem_id="edit-end"),
+        prompt=gr.Textbox(label="Prompt", placeholder="empty: what fits", max_lines=3, elem_id="edit-prompt"),
+        seam=gr.Slider(
+            0.1,
+            4,
+            1,
+            step=0.1,
+            label="New part (seconds)",
+            info="A third of the sound at most",
+            visible=False,
+        ),
+        more=gr.Slider(0.5, MAX_MORE, 3, step=0.5, label="Longer by (seconds)", visible=False),
+        strength=gr.Slider(
+            0,
+            1,
+            0.3,
+            step=0.05,
+            label="Strength",
+            info="0: the codec's copy, 1: a new sound",
+            visible=False,
+        ),
+        gain=gr.Slider(LEAST_DB, MOST_DB, 0, step=1, label="Level (dB)", info="-60: silence", visible=False),
+        fade_in=gr.Slider(0, 5, 0, step=0.05, label="Fade in (seconds)", visible=False),
+        fade_out=gr.Slider(0, 5, 0, step=0.05, label="Fade out (seconds)", visible=False),
+        seed=gr.Number(
+            label="Seed",
+            precision=0,
+            placeholder="empty: a new one",
+            elem_id="edit-seed",
+        ),
+    )
+
+
+def _opened(model: SoundEditor, path: str | None) -> list[Any]:
+    """What the page shows of a sound that was opened: its picture, and sliders that fit."""
+    if path is None:
+        return [None, gr.skip(), gr.skip(), None, *[gr.update(visible=False)] * 2]
+    samples, rate = read_upload(path, limit=MAX_SECONDS)
+    view = RegionPicture(Spectrogram(samples.mean(0), rate))
+    length = min(1.0, view.seconds / 3, longest_gap(model))
+    part = round((view.seconds - length) / 2, 2), round((view.seconds + length) / 2, 2)
+    edges = [gr.update(maximum=round(view.seconds, 2), value=edge) for edge in part]
+    return [view, *edges, view.marked([part]), *[gr.update(visible=False)] * 2]
+
+
+def _taken(path: str | None) -> str:
+    """A sound of the page that becomes the one to edit."""
+    if not path:
+        raise failure("no sound was made yet: make one first, or drop a file here")
+    return path
+
+
+def _marked(view: RegionPicture | None, what: str, start: float, end: float) -> Any:
+    """The picture with the part that an edit is about."""
+    if view is None:
+        return gr.skip()
+    return view.marked([(start, end)] if what in WITH_PART else [])
+
+
+def _clicked(view: RegionPicture | None, start: float, end: float, event: gr.SelectData) -> tuple[Any, Any]:
+    """The edge of the part that is nearer to a click moves there."""
+    if view is None:
+        return gr.skip(), gr.skip()
+    place = round(view.time_at(event.index[0]), 2)
+    return (place, gr.skip()) if abs(place - start) < abs(place - end) else (gr.skip(), place)
+
+
+def _edited_picture(file: str, region: list[tuple[float, float]]) -> Any:
+    samples, rate = read_audio(file)
+    return RegionPicture(Spectrogram(samples.mean(0), rate)).marked(region)

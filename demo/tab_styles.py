@@ -1,0 +1,16 @@
+"""Style sheet of the tabs Edit, Compress and Look inside; that of the page is in theme.py."""
+
+from __future__ import annotations
+
+TABS_CSS = """
+/* Pictures have no background: on a dark page their white becomes black, and the other way round. */
+.dark [id$=spectrogram] img, .dark .picture img { filter: invert(1) hue-rotate(180deg); }
+[id$=spectrogram] .icon-button-wrapper:not(:has(button)), .picture .icon-button-wrapper:not(:has(button)) {
+  display: none;  /* else an empty frame of it is a speck on the picture */
+}
+#to-edit-spectrogram img { cursor: crosshair; }
+.working { min-height: 6.5rem; }
+.beside-sound { align-self: start; }
+#to-compress, #to-edit { height: auto !important; min-height: 0; }
+.problem { border-left: 4px solid var(--error-border-color, #b91c1c); padding-left: 0.8em; }
+"""
