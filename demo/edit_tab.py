@@ -59,7 +59,7 @@ class Controls:
     gain: gr.Slider
     fade_in: gr.Slider
     fade_out: gr.Slider
-    seed: gr.Number
+    seed: gr.Textbox
 
     def shown_for(self, what: str) -> dict[Any, Any]:
         """Updates that show what belongs to an edit."""
@@ -92,8 +92,8 @@ def edit_tab(demo: gr.Blocks, model: object, made: gr.Audio | None = None) -> No
     running = Stoppable()
     edits = SoundEdits(editor, Shelf(), running)
     shown = gr.State()  # the RegionPicture of the sound
-    with gr.Row(equal_height=False):
-        with gr.Column(scale=9, min_width=300):
+    with gr.Row(equal_height=False, elem_id="edit-row"):
+        with gr.Column(min_width=280):
             sound = gr.Audio(
                 label=f"Sound to edit (up to {say_seconds(MAX_SECONDS)})",
                 type="filepath",
@@ -103,23 +103,24 @@ def edit_tab(demo: gr.Blocks, model: object, made: gr.Audio | None = None) -> No
             )
             take = gr.Button("Take the sound that was made", size="sm", visible=made is not None)
             view = picture("the sound, the part marked; a click moves its nearer edge", "to-edit")
+        with gr.Column(min_width=280, elem_id="edit-controls"):
+            controls = _controls()
+            button = gr.Button("Edit", variant="primary", size="lg", elem_id="edit")
+            stop = gr.Button("Stop", size="lg", visible=False, elem_id="stop-edit")
+            status = gr.Markdown(elem_id="edited-status")
+        with gr.Column(min_width=280):
             working = gr.Markdown(visible=False, elem_id="editing", elem_classes="working")
             with gr.Column(visible=False, elem_id="edited-results") as results:
                 edited = player("Edited", "edited")
                 edited_view = picture("the edited sound", "edited")
-        with gr.Column(scale=5, min_width=300):
-            controls = _controls()
-            button = gr.Button("Edit", variant="primary", size="lg", elem_id="edit")
-            stop = gr.Button("Stop", size="lg", visible=False, elem_id="stop-edit")
-            with gr.Column(visible=False) as more_results:
-                status = gr.Markdown(elem_id="edited-status")
-                download = gr.DownloadButton("Download the edited sound", elem_id="get-edited")
-                further = gr.Button("Edit this one further", elem_id="edit-further")
+                with gr.Row():
+                    download = gr.DownloadButton("Download the edited sound", elem_id="get-edited")
+                    further = gr.Button("Edit this one further", elem_id="edit-further")
 
     def opened(path: str | None) -> list[Any]:
         return _opened(editor, path)
 
-    opens: list[Any] = [shown, controls.start, controls.end, view, results, more_results]
+    opens: list[Any] = [shown, controls.start, controls.end, view, results, status]
     checked_upload(sound, limit=MAX_SECONDS, outputs=opens, then=opened)
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
     for source, from_where in ((take, made), (further, edited)):
@@ -157,18 +158,17 @@ def edit_tab(demo: gr.Blocks, model: object, made: gr.Audio | None = None) -> No
         image = await asyncio.to_thread(_edited_picture, file, region)
         facts = [what, f"{time.perf_counter() - began:.1f} s of work"]
         facts += [] if seed is None else [f"seed {seed}"]
-        there = gr.update(visible=True)
-        return there, there, file, image, file, " · ".join(facts)
+        return gr.update(visible=True), file, image, file, " · ".join(facts)
 
     while_working(
         [button.click, controls.prompt.submit],
         edit,
         shown=[working],
         hidden=[button],
-        cleared=[results, more_results],
+        cleared=[results],
         stop=stop,
         inputs_kwargs={"sound": sound, **values},
-        outputs=[results, more_results, edited, edited_view, download, status],
+        outputs=[results, edited, edited_view, download, status],
         show_progress_on=[working],
         api_visibility="private",
     )
@@ -205,28 +205,32 @@ def _controls() -> Controls:
             info="0: the codec's copy, 1: a new sound",
             visible=False,
         ),
-        gain=gr.Slider(LEAST_DB, MOST_DB, 0, step=1, label="Level (dB)", info="-60: silence", visible=False),
+        gain=gr.Slider(
+            LEAST_DB,
+            MOST_DB,
+            0,
+            step=1,
+            label="Level (dB)",
+            elem_id="edit-gain",
+            info="-60: silence",
+            visible=False,
+        ),
         fade_in=gr.Slider(0, 5, 0, step=0.05, label="Fade in (seconds)", visible=False),
         fade_out=gr.Slider(0, 5, 0, step=0.05, label="Fade out (seconds)", visible=False),
-        seed=gr.Number(
-            label="Seed",
-            precision=0,
-            placeholder="empty: a new one",
-            elem_id="edit-seed",
-        ),
+        seed=gr.Textbox(label="Seed", placeholder="empty: a new one", max_lines=1, elem_id="edit-seed"),
     )
 
 
 def _opened(model: SoundEditor, path: str | None) -> list[Any]:
     """What the page shows of a sound that was opened: its picture, and sliders that fit."""
     if path is None:
-        return [None, gr.skip(), gr.skip(), None, *[gr.update(visible=False)] * 2]
+        return [None, gr.skip(), gr.skip(), None, gr.update(visible=False), ""]
     samples, rate = read_upload(path, limit=MAX_SECONDS)
     view = RegionPicture(Spectrogram(samples.mean(0), rate))
     length = min(1.0, view.seconds / 3, longest_gap(model))
     part = round((view.seconds - length) / 2, 2), round((view.seconds + length) / 2, 2)
     edges = [gr.update(maximum=round(view.seconds, 2), value=edge) for edge in part]
-    return [view, *edges, view.marked([part]), *[gr.update(visible=False)] * 2]
+    return [view, *edges, view.marked([part]), gr.update(visible=False), ""]
 
 
 def _taken(path: str | None) -> str:

@@ -80,6 +80,7 @@ def build_demo(
     from .compress_tab import compress_tab
     from .edit_tab import edit_tab
     from .generate_tab import generate_tab
+    from .inside_tab import inside_tab
 
     if model is None:
         from ..gen.pipeline import AudioGen
@@ -101,7 +102,10 @@ def build_demo(
                 demo, generator, made=next((b for b in demo.blocks.values() if b.elem_id == "player"), None)
             )
         with gr.Tab("Compress"):
-            compress_tab(demo, Codecs() if codecs is None else codecs)
+            on_offer = Codecs() if codecs is None else codecs
+            compress_tab(demo, on_offer)
+        with gr.Tab("Look inside"):
+            inside_tab(demo, on_offer)
     return demo.queue(default_concurrency_limit=1, max_size=32)
 
 

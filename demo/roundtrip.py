@@ -177,7 +177,7 @@ def playable(source: Path, converted: Path) -> Path:
     return converted
 
 
-def read_mono(path: Path) -> tuple[Tensor, int]:
+def read_mono(path: str | Path) -> tuple[Tensor, int]:
     """The mean of a file's channels, `[N]`, and its rate in Hz."""
     with open_sound(path) as sound:
         blocks = [block.mean(0) for block in sound.blocks(round(BLOCK_SECONDS * sound.sample_rate))]

@@ -90,7 +90,7 @@ class SoundEdits:
         progress: gr.Progress,
     ) -> tuple[str, int | None]:
         """Do what the page asks for; `values` are those of its controls by name."""
-        last = request, values["prompt"], values["seed"], progress
+        last = request, values["prompt"], _seed(values["seed"]), progress
         match what:
             case "Loop":
                 return await self.loop(sound, values["seam"], *last)
@@ -146,7 +146,7 @@ class SoundEdits:
         def edit(audio: Any, settings: GenerationSettings, **how: Any) -> GeneratedAudio:
             return self.model.inpaint(audio, [(start, end)], prompt, settings, **how)
 
-        return await self.run(sound, request, progress, edit, seed=_seed(seed))
+        return await self.run(sound, request, progress, edit, seed=seed)
 
     async def loop(
         self,
@@ -172,7 +172,7 @@ class SoundEdits:
         def edit(audio: Any, settings: GenerationSettings, **how: Any) -> GeneratedAudio:
             return self.model.loop(audio, seconds, prompt, settings, **how)
 
-        return await self.run(sound, request, progress, edit, seed=_seed(seed))
+        return await self.run(sound, request, progress, edit, seed=seed)
 
     async def extend(
         self,
@@ -200,7 +200,7 @@ class SoundEdits:
                 raise ValueError(f"seconds is {seconds:g}; at most {MAX_MORE:g} are added at once")
             return self.model.extend(audio, seconds, prompt, settings, **how)
 
-        return await self.run(sound, request, progress, edit, seed=_seed(seed))
+        return await self.run(sound, request, progress, edit, seed=seed)
 
     async def variation(
         self,
@@ -226,7 +226,7 @@ class SoundEdits:
         def edit(audio: Any, settings: GenerationSettings, **how: Any) -> GeneratedAudio:
             return self.model.variation(audio, strength, prompt, settings, **how)
 
-        return await self.run(sound, request, progress, edit, seed=_seed(seed))
+        return await self.run(sound, request, progress, edit, seed=seed)
 
     async def shape(
         self,
@@ -259,6 +259,9 @@ class SoundEdits:
         return (await self.run(sound, request, progress, edit))[0]
 
 
-def _seed(value: float | None) -> int | None:
-    """A seed from a field of the page, which is empty for a new one."""
-    return None if value is None else int(value)
+def _seed(text: str) -> int | None:
+    """The seed in a field of the page, which is empty for a new one."""
+    try:
+        return int(text) if text.strip() else None
+    except ValueError:
+        raise failure(f"the seed is {text!r}; it must be a whole number, or empty for a new one") from None

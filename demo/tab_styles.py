@@ -10,7 +10,11 @@ TABS_CSS = """
 }
 #to-edit-spectrogram img { cursor: crosshair; }
 .working { min-height: 6.5rem; }
-.beside-sound { align-self: start; }
+#edit-row { display: grid; grid-template: auto 1fr / minmax(0, 9fr) minmax(0, 5fr); }
+#edit-row > #edit-controls { grid-column: 2; grid-row: 1 / 3; }
+@media (max-width: 768px) {
+  #edit-row { display: flex; }
+}
 #to-compress, #to-edit { height: auto !important; min-height: 0; }
 .problem { border-left: 4px solid var(--error-border-color, #b91c1c); padding-left: 0.8em; }
 """

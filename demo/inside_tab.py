@@ -1,0 +1,177 @@
+"""The tab Look inside: what a codec makes of a sound, and what one hears when parts of that change."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gradio as gr
+
+from ..codecs.code_arithmetic import can_mute
+from .checked_upload import checked_upload
+from .codecs import Codecs
+from .endpoint import endpoint
+from .input import say_seconds
+from .inside import BETWEEN, MAX_SECONDS, MUTE, SHUFFLE, SWAP, Inside
+from .players import picture, player
+from .roundtrip import read_mono
+from .spectrogram_images import spectrogram
+from .stoppable import Cancel, Stoppable
+from .temporary_files import Shelf
+from .working import while_working
+
+ABOUT = """\
+A codec with codes (`seanet-16khz`) says every 20 ms of sound with one code of each codebook: the first says
+most, each of the others what those before left over. `music2latent2` says half a second with a few summary
+embeddings. Mute or shuffle some of them, or take them from another sound, and hear what they stand for."""
+
+
+def inside_tab(demo: gr.Blocks, codecs: Codecs) -> None:
+    """Add the tab's content to the page."""
+    if not codecs.names:
+        gr.Markdown("No codec is on this machine.")
+        return
+    running = Stoppable()
+    inside = Inside(codecs, Shelf(), running)
+    gr.Markdown(ABOUT)
+    with gr.Row(equal_height=False):
+        with gr.Column(scale=9, min_width=300):
+            sound = _sound("Sound", "to-look-into")
+            second = _sound("Second sound", "second-sound", visible=False)
+        with gr.Column(scale=5, min_width=300):
+            codec = gr.Dropdown(codecs.names, value=codecs.names[0], label="Codec", elem_id="inside-codec")
+            look = gr.Button("Look inside", variant="primary", size="lg", elem_id="look-inside")
+            stop_looking = gr.Button("Stop", size="lg", visible=False)
+    looking = gr.Markdown(visible=False, elem_classes="working")
+    with gr.Column(visible=False, elem_id="inside-results") as results:
+        view = picture("codes or embeddings over time", "inside")
+        with gr.Row(equal_height=False):
+            with gr.Column(scale=5, min_width=300):
+                change = gr.Radio([MUTE, SHUFFLE, SWAP], value=MUTE, label="Change", elem_id="inside-change")
+                parts = gr.CheckboxGroup([], label="Which", elem_id="inside-parts")
+                amount = gr.Slider(
+                    0, 1, 0.5, step=0.05, label="Place between them", info="0 is the first", visible=False
+                )
+                hear = gr.Button("Hear it", variant="primary", elem_id="hear-inside")
+                stop_changing = gr.Button("Stop", visible=False)
+            with gr.Column(scale=9, min_width=300):
+                changing = gr.Markdown(visible=False, elem_classes="working")
+                with gr.Column(visible=False) as heard:
+                    made = player("Changed", "changed")
+                    made_view = picture("the changed sound", "changed")
+
+    async def look_inside(path: str, name: str, request: gr.Request) -> tuple[Any, ...]:
+        def work(cancel: Cancel) -> tuple[Any, ...]:
+            found = inside.coded(path, name)
+            what = "embedding" if found.latents else "codebook"
+            choices = [(f"{what} {number}", number) for number in range(1, found.parts + 1)]
+            changes = [
+                *([MUTE] if found.latents or can_mute(found.codec) else []),
+                *(SHUFFLE, SWAP),
+                *([BETWEEN] if found.latents else []),
+            ]
+            return (
+                gr.update(visible=True),
+                found.picture(),
+                gr.update(choices=choices, value=[choices[-1][1]]),
+                gr.update(choices=changes, value=changes[0]),
+                gr.update(visible=False),
+            )
+
+        return await inside.run(path, request, work)
+
+    async def hear_it(
+        path: str,
+        other: str | None,
+        name: str,
+        kind: str,
+        chosen: list[int],
+        place: float,
+        request: gr.Request,
+    ) -> tuple[Any, ...]:
+        file = await inside.change(kind, path, name, chosen, request, second=other, amount=place)
+
+        def work(cancel: Cancel) -> Any:
+            samples, rate = read_mono(file)
+            return spectrogram(samples.numpy(), rate)
+
+        label = kind if kind == BETWEEN else f"{kind}: {', '.join(map(str, chosen))}"
+        image = await inside.run(file, request, work)
+        return gr.update(visible=True), gr.update(value=file, label=label), image
+
+    def shown(kind: str) -> tuple[Any, ...]:
+        return (
+            gr.update(visible=kind in (SWAP, BETWEEN)),
+            gr.update(visible=kind != BETWEEN),
+            gr.update(visible=kind == BETWEEN),
+        )
+
+    hidden = [gr.update(visible=False)]
+    checked_upload(sound, limit=MAX_SECONDS, outputs=[results], then=lambda _: hidden)
+    checked_upload(second, limit=MAX_SECONDS)
+    quiet: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+    codec.input(lambda: hidden[0], None, [results], **quiet)
+    change.change(shown, [change], [second, parts, amount], **quiet)
+    common: dict[str, Any] = {"api_visibility": "private"}
+    while_working(
+        [look.click],
+        look_inside,
+        shown=[looking],
+        hidden=[look],
+        cleared=[results],
+        stop=stop_looking,
+        inputs=[sound, codec],
+        outputs=[results, view, parts, change, heard],
+        show_progress_on=[looking],
+        **common,
+    )
+    while_working(
+        [hear.click],
+        hear_it,
+        shown=[changing],
+        hidden=[hear],
+        cleared=[heard],
+        stop=stop_changing,
+        inputs=[sound, second, codec, change, parts, amount],
+        outputs=[heard, made, made_view],
+        show_progress_on=[changing],
+        **common,
+    )
+    demo.unload(running.leave)
+    _endpoints(inside, codecs)
+
+
+def _sound(label: str, name: str, *, visible: bool = True) -> gr.Audio:
+    return gr.Audio(
+        label=f"{label} (up to {say_seconds(MAX_SECONDS)})",
+        type="filepath",
+        sources=["upload", "microphone"],
+        buttons=[],
+        visible=visible,
+        elem_id=name,
+    )
+
+
+def _endpoints(inside: Inside, codecs: Codecs) -> None:
+    """Add the functions to the page's API."""
+
+    def sounds(*names: str) -> list[Any]:
+        return [gr.Audio(label=name, type="filepath") for name in names]
+
+    def codec() -> Any:
+        return gr.Textbox(label="codec", value=codecs.names[0])
+
+    def parts() -> Any:
+        return gr.JSON(label="parts", value=[1])
+
+    def result() -> list[Any]:
+        return sounds("changed")
+
+    endpoint(inside.encode, lambda: [*sounds("sound"), codec()], lambda: [gr.JSON(label="frames")])
+    endpoint(inside.mute, lambda: [*sounds("sound"), codec(), parts()], result)
+    endpoint(inside.shuffle, lambda: [*sounds("sound"), codec(), parts()], result)
+    endpoint(inside.swap, lambda: [*sounds("sound", "second"), codec(), parts()], result)
+    endpoint(
+        inside.interpolate,
+        lambda: [*sounds("sound", "second"), codec(), gr.Number(label="amount", value=0.5)],
+        result,
+    )

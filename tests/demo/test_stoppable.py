@@ -1,0 +1,96 @@
+"""Work that nobody wants any more ends: by cancelling, by leaving, by its time."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from types import SimpleNamespace
+from typing import Any
+
+import gradio as gr
+import pytest
+
+from soundloom.demo.stoppable import Cancel, Stoppable, check
+from soundloom.gen.generation import GenerationCancelled
+
+
+def page(session: str | None) -> Any:
+    return SimpleNamespace(session_hash=session)
+
+
+def until_stopped(ended: threading.Event) -> Any:
+    def work(cancel: Cancel) -> None:
+        try:
+            while True:
+                check(cancel)
+                time.sleep(0.005)
+        finally:
+            ended.set()
+
+    return work
+
+
+def test_a_result_comes_back_and_errors_too() -> None:
+    def fail(cancel: Cancel) -> None:
+        raise ValueError("no")
+
+    running = Stoppable()
+    assert asyncio.run(running.run(page("a"), lambda cancel: 7)) == 7
+    with pytest.raises(ValueError, match="no"):
+        asyncio.run(running.run(None, fail))
+    assert not running._running
+
+
+def test_who_cancels_waits_until_the_work_has_ended() -> None:
+    ended = threading.Event()
+
+    async def cancelled() -> None:
+        task = asyncio.ensure_future(Stoppable().run(page("a"), until_stopped(ended)))
+        await asyncio.sleep(0.05)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert ended.is_set()
+
+    asyncio.run(cancelled())
+
+
+@pytest.mark.parametrize("session", ["b", None])
+def test_leaving_a_page_ends_its_work_alone(session: str | None) -> None:
+    running = Stoppable()
+    left, stays = threading.Event(), threading.Event()
+
+    async def leave() -> None:
+        tasks = [
+            asyncio.ensure_future(running.run(page(whose), until_stopped(ended)))
+            for whose, ended in (("a", left), (session, stays))
+        ]
+        await asyncio.sleep(0.05)
+        running.leave(page("a"))
+        running.leave(page(None))
+        with pytest.raises(gr.Error, match="this was stopped before it was done"):
+            await tasks[0]
+        await asyncio.sleep(0.05)
+        assert not stays.is_set()
+        tasks[1].cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    asyncio.run(leave())
+    assert left.is_set()
+
+
+def test_what_takes_too_long_is_ended_with_a_sentence() -> None:
+    ended = threading.Event()
+    with pytest.raises(ValueError, match=r"longer than the 0\.05 s that a request may take"):
+        asyncio.run(Stoppable(time_limit=0.05).run(page("a"), until_stopped(ended)))
+    assert ended.is_set()
+
+
+def test_a_generation_that_was_cancelled_is_no_crash() -> None:
+    def cancelled(cancel: Cancel) -> None:
+        raise GenerationCancelled("stopped")
+
+    with pytest.raises(gr.Error, match="stopped") as error:
+        asyncio.run(Stoppable().run(None, cancelled))
+    assert not error.value.print_exception
