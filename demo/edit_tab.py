@@ -80,6 +80,25 @@ class Controls:
         }
 
 
+@dataclass(frozen=True)
+class EditPage:
+    """The components of the tab."""
+
+    sound: gr.Audio
+    take: gr.Button
+    view: gr.Image
+    controls: Controls
+    button: gr.Button
+    stop: gr.Button
+    status: gr.Markdown
+    working: gr.Markdown
+    results: gr.Column
+    edited: gr.Audio
+    edited_view: gr.Image
+    download: gr.DownloadButton
+    further: gr.Button
+
+
 def edit_tab(demo: gr.Blocks, model: object, made: gr.Audio | None = None) -> None:
     """Add the tab's content to the page.
 
@@ -88,62 +107,11 @@ def edit_tab(demo: gr.Blocks, model: object, made: gr.Audio | None = None) -> No
         model: an AudioGen.
         made: holds the sound that was made last, which can be edited, too.
     """
-    editor = cast(SoundEditor, model)
-    running = Stoppable()
+    editor, running = cast(SoundEditor, model), Stoppable()
     edits = SoundEdits(editor, Shelf(), running)
-    shown = gr.State()  # the RegionPicture of the sound
-    with gr.Row(equal_height=False, elem_id="edit-row"):
-        with gr.Column(min_width=280):
-            sound = gr.Audio(
-                label=f"Sound to edit (up to {say_seconds(MAX_SECONDS)})",
-                type="filepath",
-                sources=["upload", "microphone"],
-                buttons=[],
-                elem_id="to-edit",
-            )
-            take = gr.Button("Take the sound that was made", size="sm", visible=made is not None)
-            view = picture("the sound, the part marked; a click moves its nearer edge", "to-edit")
-        with gr.Column(min_width=280, elem_id="edit-controls"):
-            controls = _controls()
-            button = gr.Button("Edit", variant="primary", size="lg", elem_id="edit")
-            stop = gr.Button("Stop", size="lg", visible=False, elem_id="stop-edit")
-            status = gr.Markdown(elem_id="edited-status")
-        with gr.Column(min_width=280):
-            working = gr.Markdown(visible=False, elem_id="editing", elem_classes="working")
-            with gr.Column(visible=False, elem_id="edited-results") as results:
-                edited = player("Edited", "edited")
-                edited_view = picture("the edited sound", "edited")
-                with gr.Row():
-                    download = gr.DownloadButton("Download the edited sound", elem_id="get-edited")
-                    further = gr.Button("Edit this one further", elem_id="edit-further")
-
-    def opened(path: str | None) -> list[Any]:
-        return _opened(editor, path)
-
-    opens: list[Any] = [shown, controls.start, controls.end, view, results, status]
-    checked_upload(sound, limit=MAX_SECONDS, outputs=opens, then=opened)
-    quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-    for source, from_where in ((take, made), (further, edited)):
-        if from_where is not None:
-            source.click(_taken, from_where, [sound], **quiet).success(opened, [sound], opens, **quiet)
-    controls.what.change(
-        controls.shown_for,
-        [controls.what],
-        [each for name, each in vars(controls).items() if name != "what"],
-        queue=False,
-        **quiet,
-    )
-    gr.on(
-        [controls.start.change, controls.end.change, controls.what.change],
-        _marked,
-        [shown, controls.what, controls.start, controls.end],
-        [view],
-        trigger_mode="always_last",
-        **quiet,
-    )
-    view.select(_clicked, [shown, controls.start, controls.end], [controls.start, controls.end], **quiet)
-
-    values = {name: each for name, each in vars(controls).items() if name != "about"}
+    page = _lay_out(can_take=made is not None)
+    _choose_parts(page, editor, made)
+    controls = {name: each for name, each in vars(page.controls).items() if name != "about"}
 
     async def edit(
         sound: str,
@@ -161,19 +129,90 @@ def edit_tab(demo: gr.Blocks, model: object, made: gr.Audio | None = None) -> No
         return gr.update(visible=True), file, image, file, " · ".join(facts)
 
     while_working(
-        [button.click, controls.prompt.submit],
+        [page.button.click, page.controls.prompt.submit],
         edit,
-        shown=[working],
-        hidden=[button],
-        cleared=[results],
-        stop=stop,
-        inputs_kwargs={"sound": sound, **values},
-        outputs=[results, edited, edited_view, download, status],
-        show_progress_on=[working],
+        shown=[page.working],
+        hidden=[page.button],
+        cleared=[page.results],
+        stop=page.stop,
+        inputs_kwargs={"sound": page.sound, **controls},
+        outputs=[page.results, page.edited, page.edited_view, page.download, page.status],
+        show_progress_on=[page.working],
         api_visibility="private",
     )
     demo.unload(running.leave)
     edit_endpoints(edits)
+
+
+def _lay_out(*, can_take: bool) -> EditPage:
+    """Add everything that is seen."""
+    with gr.Row(equal_height=False, elem_id="edit-row"):
+        with gr.Column(min_width=280):
+            sound = gr.Audio(
+                label=f"Sound to edit (up to {say_seconds(MAX_SECONDS)})",
+                type="filepath",
+                sources=["upload", "microphone"],
+                buttons=[],
+                elem_id="to-edit",
+            )
+            take = gr.Button("Take the sound that was made", size="sm", visible=can_take)
+            view = picture("the sound, the part marked; a click moves its nearer edge", "to-edit")
+        with gr.Column(min_width=280, elem_id="edit-controls"):
+            controls = _controls()
+            button = gr.Button("Edit", variant="primary", size="lg", elem_id="edit")
+            stop = gr.Button("Stop", size="lg", visible=False, elem_id="stop-edit")
+            status = gr.Markdown(elem_id="edited-status")
+        with gr.Column(min_width=280):
+            working = gr.Markdown(visible=False, elem_id="editing", elem_classes="working")
+            with gr.Column(visible=False, elem_id="edited-results") as results:
+                edited = player("Edited", "edited")
+                edited_view = picture("the edited sound", "edited")
+                with gr.Row():
+                    download = gr.DownloadButton("Download the edited sound", elem_id="get-edited")
+                    further = gr.Button("Edit this one further", elem_id="edit-further")
+    return EditPage(
+        sound,
+        take,
+        view,
+        controls,
+        button,
+        stop,
+        status,
+        working,
+        results,
+        edited,
+        edited_view,
+        download,
+        further,
+    )
+
+
+def _choose_parts(page: EditPage, model: SoundEditor, made: gr.Audio | None) -> None:
+    """Let a sound be opened, and a part of it be chosen by sliders or by a click into its picture."""
+    controls, shown = page.controls, gr.State()  # the RegionPicture of the sound
+
+    def opened(path: str | None) -> list[Any]:
+        return _opened(model, path)
+
+    opens: list[Any] = [shown, controls.start, controls.end, page.view, page.results, page.status]
+    checked_upload(page.sound, limit=MAX_SECONDS, outputs=opens, then=opened)
+    quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+    for button, source in ((page.take, made), (page.further, page.edited)):
+        if source is not None:
+            taken = button.click(_taken, source, [page.sound], **quiet)
+            taken.success(opened, [page.sound], opens, **quiet)
+    parts = [each for name, each in vars(controls).items() if name != "what"]
+    controls.what.change(controls.shown_for, [controls.what], parts, queue=False, **quiet)
+    edges = [controls.start, controls.end]
+    gr.on(
+        [controls.start.change, controls.end.change, controls.what.change],
+        _marked,
+        [shown, controls.what, *edges],
+        [page.view],
+        trigger_mode="always_last",
+        **quiet,
+    )
+    page.view.select(_clicked, [shown, *edges], edges, **quiet)
 
 
 def _controls() -> Controls:

@@ -11,7 +11,7 @@ from .checked_upload import checked_upload
 from .codecs import Codecs
 from .endpoint import endpoint
 from .input import say_seconds
-from .inside import BETWEEN, MAX_SECONDS, MUTE, SHUFFLE, SWAP, Inside
+from .inside import BETWEEN, MAX_SECONDS, MUTE, SHUFFLE, SWAP, Coded, Inside
 from .players import picture, player
 from .roundtrip import read_mono
 from .spectrogram_images import spectrogram
@@ -40,44 +40,77 @@ def inside_tab(demo: gr.Blocks, codecs: Codecs) -> None:
         with gr.Column(scale=5, min_width=300):
             codec = gr.Dropdown(codecs.names, value=codecs.names[0], label="Codec", elem_id="inside-codec")
             look = gr.Button("Look inside", variant="primary", size="lg", elem_id="look-inside")
-            stop_looking = gr.Button("Stop", size="lg", visible=False)
+            stop = gr.Button("Stop", size="lg", visible=False)
     looking = gr.Markdown(visible=False, elem_classes="working")
     with gr.Column(visible=False, elem_id="inside-results") as results:
         view = picture("codes or embeddings over time", "inside")
-        with gr.Row(equal_height=False):
-            with gr.Column(scale=5, min_width=300):
-                change = gr.Radio([MUTE, SHUFFLE, SWAP], value=MUTE, label="Change", elem_id="inside-change")
-                parts = gr.CheckboxGroup([], label="Which", elem_id="inside-parts")
-                amount = gr.Slider(
-                    0, 1, 0.5, step=0.05, label="Place between them", info="0 is the first", visible=False
-                )
-                hear = gr.Button("Hear it", variant="primary", elem_id="hear-inside")
-                stop_changing = gr.Button("Stop", visible=False)
-            with gr.Column(scale=9, min_width=300):
-                changing = gr.Markdown(visible=False, elem_classes="working")
-                with gr.Column(visible=False) as heard:
-                    made = player("Changed", "changed")
-                    made_view = picture("the changed sound", "changed")
+        change, parts, heard = _changes(inside, sound, second, codec)
+    checked_upload(sound, limit=MAX_SECONDS, outputs=[results], then=lambda _: [gr.update(visible=False)])
+    checked_upload(second, limit=MAX_SECONDS)
+    codec.input(
+        lambda: gr.update(visible=False),
+        None,
+        [results],
+        queue=False,
+        show_progress="hidden",
+        api_visibility="private",
+    )
 
     async def look_inside(path: str, name: str, request: gr.Request) -> tuple[Any, ...]:
-        def work(cancel: Cancel) -> tuple[Any, ...]:
-            found = inside.coded(path, name)
-            what = "embedding" if found.latents else "codebook"
-            choices = [(f"{what} {number}", number) for number in range(1, found.parts + 1)]
-            changes = [
-                *([MUTE] if found.latents or can_mute(found.codec) else []),
-                *(SHUFFLE, SWAP),
-                *([BETWEEN] if found.latents else []),
-            ]
-            return (
-                gr.update(visible=True),
-                found.picture(),
-                gr.update(choices=choices, value=[choices[-1][1]]),
-                gr.update(choices=changes, value=changes[0]),
-                gr.update(visible=False),
-            )
+        return await inside.run(path, request, lambda cancel: _found(inside.coded(path, name)))
 
-        return await inside.run(path, request, work)
+    while_working(
+        [look.click],
+        look_inside,
+        shown=[looking],
+        hidden=[look],
+        cleared=[results],
+        stop=stop,
+        inputs=[sound, codec],
+        outputs=[results, view, parts, change, heard],
+        show_progress_on=[looking],
+        api_visibility="private",
+    )
+    demo.unload(running.leave)
+    _endpoints(inside, codecs)
+
+
+def _found(coded: Coded) -> tuple[Any, ...]:
+    """What the page shows of a sound that was looked into: its picture, and what can be changed."""
+    what = "embedding" if coded.latents else "codebook"
+    parts = [(f"{what} {number}", number) for number in range(1, coded.parts + 1)]
+    changes = [
+        *([MUTE] if coded.latents or can_mute(coded.codec) else []),
+        *(SHUFFLE, SWAP),
+        *([BETWEEN] if coded.latents else []),
+    ]
+    return (
+        gr.update(visible=True),
+        coded.picture(),
+        gr.update(choices=parts, value=[coded.parts]),
+        gr.update(choices=changes, value=changes[0]),
+        gr.update(visible=False),
+    )
+
+
+def _changes(
+    inside: Inside, sound: gr.Audio, second: gr.Audio, codec: gr.Dropdown
+) -> tuple[gr.Radio, gr.CheckboxGroup, gr.Column]:
+    """Add what changes a sound from the inside; returns what depends on the sound."""
+    with gr.Row(equal_height=False):
+        with gr.Column(scale=5, min_width=300):
+            change = gr.Radio([MUTE, SHUFFLE, SWAP], value=MUTE, label="Change", elem_id="inside-change")
+            parts = gr.CheckboxGroup([], label="Which", elem_id="inside-parts")
+            amount = gr.Slider(
+                0, 1, 0.5, step=0.05, label="Place between them", info="0 is the first", visible=False
+            )
+            hear = gr.Button("Hear it", variant="primary", elem_id="hear-inside")
+            stop = gr.Button("Stop", visible=False)
+        with gr.Column(scale=9, min_width=300):
+            changing = gr.Markdown(visible=False, elem_classes="working")
+            with gr.Column(visible=False) as heard:
+                made = player("Changed", "changed")
+                made_view = picture("the changed sound", "changed")
 
     async def hear_it(
         path: str,
@@ -94,35 +127,21 @@ def inside_tab(demo: gr.Blocks, codecs: Codecs) -> None:
             samples, rate = read_mono(file)
             return spectrogram(samples.numpy(), rate)
 
-        label = kind if kind == BETWEEN else f"{kind}: {', '.join(map(str, chosen))}"
+        label = kind if kind == BETWEEN else f"{kind}: {', '.join(map(str, sorted(chosen)))}"
         image = await inside.run(file, request, work)
         return gr.update(visible=True), gr.update(value=file, label=label), image
 
     def shown(kind: str) -> tuple[Any, ...]:
-        return (
-            gr.update(visible=kind in (SWAP, BETWEEN)),
-            gr.update(visible=kind != BETWEEN),
-            gr.update(visible=kind == BETWEEN),
-        )
+        visible = kind in (SWAP, BETWEEN), kind != BETWEEN, kind == BETWEEN
+        return tuple(gr.update(visible=each) for each in visible)
 
-    hidden = [gr.update(visible=False)]
-    checked_upload(sound, limit=MAX_SECONDS, outputs=[results], then=lambda _: hidden)
-    checked_upload(second, limit=MAX_SECONDS)
-    quiet: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
-    codec.input(lambda: hidden[0], None, [results], **quiet)
-    change.change(shown, [change], [second, parts, amount], **quiet)
-    common: dict[str, Any] = {"api_visibility": "private"}
-    while_working(
-        [look.click],
-        look_inside,
-        shown=[looking],
-        hidden=[look],
-        cleared=[results],
-        stop=stop_looking,
-        inputs=[sound, codec],
-        outputs=[results, view, parts, change, heard],
-        show_progress_on=[looking],
-        **common,
+    change.change(
+        shown,
+        [change],
+        [second, parts, amount],
+        queue=False,
+        show_progress="hidden",
+        api_visibility="private",
     )
     while_working(
         [hear.click],
@@ -130,14 +149,13 @@ def inside_tab(demo: gr.Blocks, codecs: Codecs) -> None:
         shown=[changing],
         hidden=[hear],
         cleared=[heard],
-        stop=stop_changing,
+        stop=stop,
         inputs=[sound, second, codec, change, parts, amount],
         outputs=[heard, made, made_view],
         show_progress_on=[changing],
-        **common,
+        api_visibility="private",
     )
-    demo.unload(running.leave)
-    _endpoints(inside, codecs)
+    return change, parts, heard
 
 
 def _sound(label: str, name: str, *, visible: bool = True) -> gr.Audio:

@@ -99,10 +99,9 @@ class SoundEdits:
             case "Vary":
                 return await self.variation(sound, values["strength"], *last)
             case "Shape a part":
-                start, end, *level = (
-                    values[name] for name in ("start", "end", "gain", "fade_in", "fade_out")
-                )
-                return await self.shape(sound, start, end, request, *level, progress=progress), None
+                start, end, gain = values["start"], values["end"], values["gain"]
+                fades = values["fade_in"], values["fade_out"]
+                return await self.shape(sound, start, end, request, gain, *fades, progress), None
         return await self.inpaint(sound, values["start"], values["end"], *last)
 
     def _written(

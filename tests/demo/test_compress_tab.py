@@ -244,9 +244,7 @@ def test_the_switch_keeps_the_place_and_the_blind_test_ends_with_a_verdict(
         for number in range(1, 11):
             page.get_by_text(f"Round {number} of 10.").wait_for()
             page.click("#x-is-a")
-        page.wait_for_function(
-            "() => document.querySelector('#blind-said').innerText.includes('of 10 right')"
-        )
+        page.locator("#blind-said", has_text="of 10 right").wait_for()
         assert "p = " in page.inner_text("#blind-said")
         assert not page.is_visible("#x-is-a")
 

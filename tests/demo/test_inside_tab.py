@@ -49,7 +49,7 @@ def test_codes_are_shown_and_a_codebook_is_muted(
         page.get_by_label("codebook 1", exact=True).check()
         page.click("#hear-inside")
         assert wait_for_sound(page, "changed") == pytest.approx(1.0, abs=0.01)
-        assert page.get_by_text("Mute: 3, 1").is_visible()
+        assert page.get_by_text("Mute: 1, 3").is_visible()
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         assert not complaints
 
