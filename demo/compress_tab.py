@@ -78,7 +78,7 @@ def _compress_half(codecs: Codecs, shelf: Shelf, running: Stoppable) -> gr.Audio
                 download = gr.DownloadButton(f"Download the compressed file ({SUFFIX})", elem_id="get-loom")
     checked_upload(upload, limit=MAX_SECONDS, outputs=[results], then=lambda _: [gr.update(visible=False)])
 
-    async def compress(
+    async def compress_and_show(
         upload: str | None,
         name: str,
         number: float,
@@ -103,7 +103,7 @@ def _compress_half(codecs: Codecs, shelf: Shelf, running: Stoppable) -> gr.Audio
 
     while_working(
         [button.click],
-        compress,
+        compress_and_show,
         shown=[working],
         hidden=[button],
         cleared=[results],

@@ -12,6 +12,9 @@ TABS_CSS = """
 .working { min-height: 6.5rem; }
 #edit-row { display: grid; grid-template: auto 1fr / minmax(0, 9fr) minmax(0, 5fr); }
 #edit-row > #edit-controls { grid-column: 2; grid-row: 1 / 3; }
+@media (max-width: 480px) {  /* all tabs beside each other, also as gradio measures them */
+  .tab-container button { padding-inline: 0.4rem; font-size: 0.85rem; }
+}
 @media (max-width: 768px) {
   #edit-row { display: flex; }
 }

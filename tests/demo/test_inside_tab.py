@@ -78,22 +78,22 @@ def test_programs_change_what_is_inside(
 def latents() -> Coded:
     codecs = Codecs()
     model: Any = codecs.get("music2latent2")
-    samples = 0.4 * torch.rand(1, 1, 16000, generator=torch.Generator().manual_seed(0)) - 0.2
-    return Coded(model, model.encode(samples, discrete=False), 16000)
+    samples = 0.4 * torch.rand(1, 1, 40000, generator=torch.Generator().manual_seed(0)) - 0.2
+    return Coded(model, model.encode(samples, discrete=False), 40000)
 
 
 def test_embeddings_are_muted_shuffled_swapped_and_between(latents: Coded) -> None:
     assert latents.latents
     assert latents.parts == 8
-    other = Coded(latents.codec, -latents.frames, 15000)
+    other = Coded(latents.codec, -latents.frames, 35000)
     plain = latents.decoded(latents.frames)
     for change in (MUTE, SHUFFLE):
         found = changed(latents, change, [0, 3], None, 0.5)
         assert found.shape == plain.shape
         assert not torch.equal(found, plain)
     swapped = changed(latents, SWAP, list(range(8)), other, 0.5)
-    torch.testing.assert_close(swapped, latents.decoded(-latents.frames)[:, :15000])
-    torch.testing.assert_close(changed(latents, BETWEEN, [], other, 0.0), plain[:, :15000], atol=1e-3, rtol=0)
+    torch.testing.assert_close(swapped, latents.decoded(-latents.frames)[:, :35000])
+    torch.testing.assert_close(changed(latents, BETWEEN, [], other, 0.0), plain[:, :35000], atol=1e-3, rtol=0)
     assert np.asarray(latents.picture()).shape[-1] == 4
 
 
