@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import gradio as gr
+from gradio.blocks import Block
 
 from ..core.audio import read_audio
 from ..core.pictures import Spectrogram
 from ..gen.editing.fill_gap import longest_gap
-from ..gen.editing.sound_editor import SoundEditor
 from .checked_upload import checked_upload
 from .edit_endpoints import edit_endpoints
 from .input import read_upload, say_seconds
@@ -99,18 +99,22 @@ class EditPage:
     further: gr.Button
 
 
-def edit_tab(demo: gr.Blocks, model: object, made: gr.Audio | None = None) -> None:
-    """Add the tab's content to the page.
+# What holds the file of the sound that was made last, in the tab that makes sounds.
+MADE = ("download-1", "player")
+
+
+def edit_tab(demo: gr.Blocks, model: object) -> None:
+    """Add the tab's content to the page, after the tab that makes sounds: these can be edited, too.
 
     Args:
         demo: the page.
-        model: an AudioGen.
-        made: holds the sound that was made last, which can be edited, too.
+        model: an AudioGen, or what holds one as its `model`.
     """
-    editor, running = cast(SoundEditor, model), Stoppable()
-    edits = SoundEdits(editor, Shelf(), running)
+    made = next((block for block in demo.blocks.values() if getattr(block, "elem_id", None) in MADE), None)
+    running = Stoppable()
+    edits = SoundEdits(model, Shelf(), running)
     page = _lay_out(can_take=made is not None)
-    _choose_parts(page, editor, made)
+    _choose_parts(page, edits, made)
     controls = {name: each for name, each in vars(page.controls).items() if name != "about"}
 
     async def edit(
@@ -155,7 +159,7 @@ def _lay_out(*, can_take: bool) -> EditPage:
                 buttons=[],
                 elem_id="to-edit",
             )
-            take = gr.Button("Take the sound that was made", size="sm", visible=can_take)
+            take = gr.Button("Take the sound that was made last", size="sm", visible=can_take)
             view = picture("the sound, the part marked; a click moves its nearer edge", "to-edit")
         with gr.Column(min_width=280, elem_id="edit-controls"):
             controls = _controls()
@@ -187,19 +191,19 @@ def _lay_out(*, can_take: bool) -> EditPage:
     )
 
 
-def _choose_parts(page: EditPage, model: SoundEditor, made: gr.Audio | None) -> None:
+def _choose_parts(page: EditPage, edits: SoundEdits, made: Block | None) -> None:
     """Let a sound be opened, and a part of it be chosen by sliders or by a click into its picture."""
     controls, shown = page.controls, gr.State()  # the RegionPicture of the sound
 
     def opened(path: str | None) -> list[Any]:
-        return _opened(model, path)
+        return _opened(edits, path)
 
     opens: list[Any] = [shown, controls.start, controls.end, page.view, page.results, page.status]
     checked_upload(page.sound, limit=MAX_SECONDS, outputs=opens, then=opened)
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
     for button, source in ((page.take, made), (page.further, page.edited)):
         if source is not None:
-            taken = button.click(_taken, source, [page.sound], **quiet)
+            taken = button.click(_taken, [source], [page.sound], **quiet)
             taken.success(opened, [page.sound], opens, **quiet)
     parts = [each for name, each in vars(controls).items() if name != "what"]
     controls.what.change(controls.shown_for, [controls.what], parts, queue=False, **quiet)
@@ -260,13 +264,13 @@ def _controls() -> Controls:
     )
 
 
-def _opened(model: SoundEditor, path: str | None) -> list[Any]:
+def _opened(edits: SoundEdits, path: str | None) -> list[Any]:
     """What the page shows of a sound that was opened: its picture, and sliders that fit."""
     if path is None:
         return [None, gr.skip(), gr.skip(), None, gr.update(visible=False), ""]
     samples, rate = read_upload(path, limit=MAX_SECONDS)
     view = RegionPicture(Spectrogram(samples.mean(0), rate))
-    length = min(1.0, view.seconds / 3, longest_gap(model))
+    length = min(1.0, view.seconds / 3, longest_gap(edits.editor))
     part = round((view.seconds - length) / 2, 2), round((view.seconds + length) / 2, 2)
     edges = [gr.update(maximum=round(view.seconds, 2), value=edge) for edge in part]
     return [view, *edges, view.marked([part]), gr.update(visible=False), ""]

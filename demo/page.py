@@ -17,9 +17,9 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read while gradio 
 
 import gradio as gr
 
-from .tab_styles import TABS_CSS
+from .tab_styles import PAGE_CSS
 from .temporary_files import KEEP_SECONDS
-from .theme import CSS, theme
+from .theme import theme
 
 if TYPE_CHECKING:
     from .codecs import Codecs
@@ -98,9 +98,7 @@ def build_demo(
                 with gr.Accordion("The whole model card", open=False):
                     gr.Markdown(card)
         with gr.Tab("Edit"):
-            edit_tab(
-                demo, generator, made=next((b for b in demo.blocks.values() if b.elem_id == "player"), None)
-            )
+            edit_tab(demo, generator)
         with gr.Tab("Compress"):
             on_offer = Codecs() if codecs is None else codecs
             compress_tab(demo, on_offer)
@@ -146,7 +144,7 @@ def serve(
             ssr_mode=False,
             footer_links=[],
             theme=theme(),
-            css=CSS + TABS_CSS,
+            css=PAGE_CSS,
             max_file_size=MAX_UPLOAD,
             run_history=False,
             enable_monitoring=False,

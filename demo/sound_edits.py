@@ -32,13 +32,21 @@ class SoundEdits:
     """Edits the sounds of the pages that are open, and of programs.
 
     Args:
-        model: edits them.
+        model: edits them: an AudioGen, or what holds one as its `model`.
         shelf: where edited sounds lie.
         stoppable: runs the work.
     """
 
-    def __init__(self, model: SoundEditor, shelf: Shelf, stoppable: Stoppable) -> None:
-        self.model, self._shelf, self._stoppable = model, shelf, stoppable
+    def __init__(self, model: object, shelf: Shelf, stoppable: Stoppable) -> None:
+        self._model, self._shelf, self._stoppable = model, shelf, stoppable
+
+    @property
+    def editor(self) -> SoundEditor:
+        """The model itself, as it is now."""
+        found: Any = self._model
+        while not isinstance(found, SoundEditor):
+            found = found.model
+        return found
 
     async def run(
         self,
@@ -143,7 +151,7 @@ class SoundEdits:
         """
 
         def edit(audio: Any, settings: GenerationSettings, **how: Any) -> GeneratedAudio:
-            return self.model.inpaint(audio, [(start, end)], prompt, settings, **how)
+            return self.editor.inpaint(audio, [(start, end)], prompt, settings, **how)
 
         return await self.run(sound, request, progress, edit, seed=seed)
 
@@ -169,7 +177,7 @@ class SoundEdits:
         """
 
         def edit(audio: Any, settings: GenerationSettings, **how: Any) -> GeneratedAudio:
-            return self.model.loop(audio, seconds, prompt, settings, **how)
+            return self.editor.loop(audio, seconds, prompt, settings, **how)
 
         return await self.run(sound, request, progress, edit, seed=seed)
 
@@ -197,7 +205,7 @@ class SoundEdits:
         def edit(audio: Any, settings: GenerationSettings, **how: Any) -> GeneratedAudio:
             if seconds > MAX_MORE:
                 raise ValueError(f"seconds is {seconds:g}; at most {MAX_MORE:g} are added at once")
-            return self.model.extend(audio, seconds, prompt, settings, **how)
+            return self.editor.extend(audio, seconds, prompt, settings, **how)
 
         return await self.run(sound, request, progress, edit, seed=seed)
 
@@ -223,7 +231,7 @@ class SoundEdits:
         """
 
         def edit(audio: Any, settings: GenerationSettings, **how: Any) -> GeneratedAudio:
-            return self.model.variation(audio, strength, prompt, settings, **how)
+            return self.editor.variation(audio, strength, prompt, settings, **how)
 
         return await self.run(sound, request, progress, edit, seed=seed)
 

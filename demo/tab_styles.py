@@ -1,6 +1,8 @@
-"""Style sheet of the tabs Edit, Compress and Look inside; that of the page is in theme.py."""
+"""Style sheet of the tabs Edit, Compress and Look inside, and with that of theme.py the whole page's."""
 
 from __future__ import annotations
+
+from .theme import CSS
 
 TABS_CSS = """
 /* Pictures have no background: on a dark page their white becomes black, and the other way round. */
@@ -21,3 +23,4 @@ TABS_CSS = """
 #to-compress, #to-edit { height: auto !important; min-height: 0; }
 .problem { border-left: 4px solid var(--error-border-color, #b91c1c); padding-left: 0.8em; }
 """
+PAGE_CSS = CSS + TABS_CSS

@@ -87,7 +87,8 @@ def _mount(api: FastAPI, demo: gr.Blocks, mcp: bool) -> FastAPI:
     import gradio as gr  # after the demo's own imports, which set it up
 
     from ..demo.page import MAX_UPLOAD
-    from ..demo.theme import CSS, theme
+    from ..demo.tab_styles import PAGE_CSS
+    from ..demo.theme import theme
 
     demo.enable_monitoring = False
     return gr.mount_gradio_app(
@@ -101,7 +102,7 @@ def _mount(api: FastAPI, demo: gr.Blocks, mcp: bool) -> FastAPI:
         enable_monitoring=False,
         mcp_server=mcp,
         theme=theme(),
-        css=CSS,
+        css=PAGE_CSS,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,11 @@ from playwright.sync_api import Page
 from soundloom.core.audio import write_audio
 from soundloom.core.loop_points import LoopPoints, read_loop_points
 from soundloom.core.pictures import Spectrogram
+from soundloom.demo.sound_edits import SoundEdits
 from soundloom.demo.spectrogram_images import RegionPicture
+from soundloom.demo.stoppable import Stoppable
+from soundloom.demo.temporary_files import Shelf
+from soundloom.gen.pipeline import AudioGen
 
 WaitForSound = Callable[[Page, str], float]
 
@@ -156,3 +161,9 @@ def test_places_in_the_picture() -> None:
     assert type(view.time_at(400)) is float  # numpy's becomes a string on its way to the page
     assert plain.shape[-1] == 4  # without a background
     assert plain[0, 0, 3] == 0
+
+
+def test_the_model_is_found_behind_what_serves_it(tiny_model: AudioGen) -> None:
+    behind = SimpleNamespace(model=SimpleNamespace(model=tiny_model))
+    for model in (tiny_model, behind):
+        assert SoundEdits(model, Shelf(), Stoppable()).editor is tiny_model
