@@ -10,7 +10,10 @@ from typing import Any
 
 import gradio as gr
 import pytest
+from gradio_client import Client
 
+from soundloom.demo.endpoint import endpoint
+from soundloom.demo.page import serve
 from soundloom.demo.stoppable import Cancel, Stoppable, check
 from soundloom.gen.generation import GenerationCancelled
 
@@ -94,3 +97,29 @@ def test_a_generation_that_was_cancelled_is_no_crash() -> None:
     with pytest.raises(gr.Error, match="stopped") as error:
         asyncio.run(Stoppable().run(None, cancelled))
     assert not error.value.print_exception
+
+
+def test_a_program_that_cancels_its_job_ends_the_work() -> None:
+    begun, ended = threading.Event(), threading.Event()
+    running = Stoppable()
+
+    def work(cancel: Cancel) -> None:
+        begun.set()
+        until_stopped(ended)(cancel)
+
+    async def wait(seconds: float, request: gr.Request) -> str:
+        """Wait for good."""
+        await running.run(request, work)
+        return "done"
+
+    with gr.Blocks() as demo:
+        endpoint(wait, lambda: [gr.Number(label="seconds", value=1.0)], lambda: [gr.Textbox(label="said")])
+    try:
+        job = Client(serve(demo, open_browser=False, block=False), verbose=False).submit(api_name="/wait")
+        assert begun.wait(60)
+        assert not ended.is_set()
+        job.cancel()
+        assert ended.wait(60)
+    finally:
+        running.leave(page(None))
+        demo.close(verbose=False)
