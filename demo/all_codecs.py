@@ -7,7 +7,7 @@ from typing import Any
 
 import gradio as gr
 
-from .codec_table import HEADINGS, TRIED_SECONDS, curve, measure_codecs, table
+from .codec_trials import HEADINGS, TRIED_SECONDS, curve, measure_codecs, table
 from .codecs import Codecs
 from .stoppable import Cancel, Stoppable
 from .temporary_files import failure

@@ -11,7 +11,7 @@ import gradio as gr
 from ..codecs.container import SUFFIX
 from ..codecs.frames.storage import choose_storage
 from ..core.slug import slug
-from .codec_table import as_data, measure_codecs
+from .codec_trials import as_data, measure_codecs
 from .codecs import Codecs
 from .endpoint import endpoint
 from .restore import restore
