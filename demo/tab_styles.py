@@ -11,6 +11,7 @@ TABS_CSS = """
   display: none;  /* else an empty frame of it is a speck on the picture */
 }
 #to-edit-spectrogram img { cursor: crosshair; }
+.dark button.primary:hover { background: var(--primary-800) !important; }  /* white on it can be read */
 .working { min-height: 6.5rem; }
 #edit-row { display: grid; grid-template: auto 1fr / minmax(0, 9fr) minmax(0, 5fr); }
 #edit-row > #edit-controls { grid-column: 2; grid-row: 1 / 3; }
