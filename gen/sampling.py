@@ -187,7 +187,7 @@ def _joined(parts: list[Tensor]) -> Tensor:
 def _choose(
     logits: Tensor, uniform: Tensor, *, temperature: float | Tensor, top_k: int, top_p: float
 ) -> Tensor:
-    """Draw from logits `[B, K, V]` by numbers `[B, K]` in [0, 1): int64 `[B, K]`. Temperatures: one or `[K, 1]`."""
+    """Draw from logits `[B, K, V]` by numbers `[B, K]` in [0, 1), at `temperature` (of all, or `[K, 1]`)."""
     # Temperature.
     logits = logits.float()
     if isinstance(temperature, Tensor) or temperature != 1:
