@@ -29,11 +29,11 @@ from ...core.checkpoint import (
 )
 from ...core.errors import ModelError
 from ...core.hub import resolve_model
+from ...core.int8_storage import STORAGE_KEY, is_int8, load_int8
 from ...core.safetensors_files import SharedWeights
 from .config import AudioLMConfig
 from .fastest import fastest_scheme
 from .infill import PARTS, InfillSteps
-from .quantized import STORAGE_KEY, is_int8, load_int8
 from .schemes import (
     AUTO,
     QUANTIZATION_KEY,
