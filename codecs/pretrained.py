@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import torch
-from diffusers import ConfigMixin, ModelMixin
 from torch import Tensor
 
 from ..core.checkpoint import CONFIG_FILE, brief, read_config
+from ..core.diffusers_classes import ConfigMixin, ModelMixin
 from ..core.errors import ModelError
 from ..core.safetensors_files import SharedWeights, check_folder
 from .base import Codec

@@ -12,11 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers.configuration_utils import ConfigMixin
-from diffusers.models.modeling_utils import ModelMixin
 from torch import Tensor
 
 from ...core.checkpoint import MAX_SHARD_BYTES, fill, read_weights, write_weights
+from ...core.diffusers_classes import ConfigMixin, ModelMixin
 from .products import int8_rows
 
 SCALE_SUFFIX = "_scale"
