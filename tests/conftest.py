@@ -49,6 +49,13 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     return min(cores, MOST_WORKERS) if cores > 1 else 0
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Refuse names of tests that hold an address: processes that share tests must call them the same."""
+    moving = [item.nodeid for item in items if " at 0x" in item.nodeid]
+    if moving:
+        raise pytest.UsageError(f"{moving[0]} is called differently in every process; give it `ids=`")
+
+
 class NetworkBlocked(OSError):
     """A test tried to leave this machine."""
 
