@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import torch
-from diffusers import ConfigMixin, ModelMixin
 from torch import Tensor, nn
 
 from ..core.checkpoint import CONFIG_FILE, brief, read_config
+from ..core.diffusers_classes import ConfigMixin, ModelMixin
 from ..core.errors import ModelError
 from ..core.int8_storage import STORAGE_KEY, is_int8, load_int8
 from ..core.safetensors_files import SharedWeights, check_folder

@@ -23,6 +23,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ...core.unfilled import unfilled
 from .lm import AudioLM
 from .schemes import check_trainable
 
@@ -158,7 +159,7 @@ def merge_lora(model: AudioLM) -> AudioLM:
     state = {name: tensor for name, tensor in model.state_dict().items() if ".lora_" not in name}
     for name, layer in layers.items():
         state[f"{name}.weight"] = layer.merged_weight()
-    with torch.device("meta"):  # no memory for weights that are replaced at once
+    with unfilled():  # no memory for weights that are replaced at once
         plain = AudioLM(model.settings)
     plain.load_state_dict(state, strict=True, assign=True)
     return plain.eval()
