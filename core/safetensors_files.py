@@ -13,11 +13,12 @@ import math
 import os
 import secrets
 import stat
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from safetensors import SafetensorError
-from safetensors.torch import load, load_file, save_file
+from safetensors.torch import load, load_file, save, save_file
 from torch import Tensor
 
 from .errors import ModelError
@@ -104,6 +105,12 @@ def save_safetensors(tensors: dict[str, Tensor], file: Path) -> None:
     """Write tensors to a file, with the permissions that any new file gets."""
     save_file(tensors, file, metadata={"format": "pt"})
     follow_umask(file.parent)
+
+
+def write_safetensors(tensors: dict[str, Tensor], file: Path, metadata: Mapping[str, str]) -> None:
+    """Write tensors to a new file, with texts as its metadata and the permissions that any new file gets."""
+    with file.open("xb") as opened:
+        opened.write(save(tensors, metadata={"format": "pt", **metadata}))
 
 
 def follow_umask(folder: Path) -> None:

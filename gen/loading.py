@@ -23,6 +23,7 @@ from ..core.checkpoint import BUNDLED_MODELS, CONFIG_FILE, MAX_SHARD_BYTES, MODE
 from ..core.errors import ModelError
 from ..core.hub import resolve_model
 from .model.lm import AudioLM
+from .model.lora import merge_lora
 from .model.quantized import save_int8
 from .model.schemes import check_scheme, check_writable, write_quantized
 from .published import PUBLISHED_CODEC_FILE, PUBLISHED_FILE, convert_once
@@ -216,7 +217,8 @@ def save_lm(
     quantization: str | None = None,
     max_shard_bytes: int = MAX_SHARD_BYTES,
 ) -> None:
-    """Write a language model's folder; arguments as for `AudioGen.save_pretrained`."""
+    """Write a language model's folder, LoRA merged; arguments as for `AudioGen.save_pretrained`."""
+    lm = merge_lora(lm)
     if quantization is not None:
         check_scheme(quantization, auto=False)
         if weights != "float":

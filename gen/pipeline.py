@@ -29,6 +29,7 @@ from .editing.sound_editor import SoundEditor
 from .generated_audio import GeneratedAudio
 from .generation import Batch, Cancel
 from .loading import Parts, load_parts, save_parts
+from .lora_loader import LoRALoader
 from .model.schemes import for_device
 from .origin import model_name
 from .rerank import Scorer
@@ -37,7 +38,7 @@ from .text.check_prompts import Prompts, list_prompts
 from .text.encoder import TextEncoder
 
 
-class AudioGen(SoundEditor):
+class AudioGen(LoRALoader, SoundEditor):
     """Text to sound: a language model over codes together with its text encoder and codec.
 
     Usually made with `AudioGen.from_pretrained()`.
@@ -120,6 +121,8 @@ class AudioGen(SoundEditor):
         max_shard_bytes: int = MAX_SHARD_BYTES,
     ) -> None:
         """Write a folder that `from_pretrained` reads: config.json, lm/, text_encoder/, perhaps codec/.
+
+        LoRA adapters in use are merged into the weights, at their strengths.
 
         Args:
             folder: made if it does not exist.
