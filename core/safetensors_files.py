@@ -12,6 +12,7 @@ import json
 import math
 import os
 import secrets
+import shutil
 import stat
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,7 +22,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load, load_file, save, save_file
 from torch import Tensor
 
+from .atomic import atomic_write
 from .errors import ModelError
+from .version import __version__
 
 MAX_HEADER_BYTES = 8_000_000
 MAX_TENSORS = 20_000  # the largest models have a few thousand
@@ -59,6 +62,31 @@ def check_safetensors(file: str | os.PathLike[str]) -> None:
         raise damaged(path, error) from error
 
 
+def read_header(file: Path) -> tuple[dict[str, Any], dict[str, str]]:
+    """Names, types and shapes of a file's tensors, and its metadata; errors as for `check_safetensors`."""
+    check_safetensors(file)
+    with file.open("rb") as opened:
+        header = json.loads(opened.read(int.from_bytes(opened.read(8), "little")))
+    metadata = header.pop("__metadata__", None) or {}
+    return header, metadata
+
+
+def add_metadata(file: Path, metadata: Mapping[str, str]) -> None:
+    """Put texts into a file's metadata, beside those that it has; its tensors stay as they are, to the bit.
+
+    The file is written anew, complete or not at all. Errors as for `check_safetensors`.
+    """
+    header, known = read_header(file)
+    if metadata.items() <= known.items():
+        return
+    changed = json.dumps({"__metadata__": {**known, **metadata}, **header}, separators=(",", ":")).encode()
+    changed += b" " * (-len(changed) % 8)  # as the library aligns it
+    with file.open("rb") as old, atomic_write(file) as new:
+        old.seek(8 + int.from_bytes(old.read(8), "little"))
+        new.write(len(changed).to_bytes(8, "little") + changed)
+        shutil.copyfileobj(old, new)
+
+
 def check_folder(folder: Path) -> None:
     """Check every safetensors file of a model folder; see `check_safetensors`."""
     for file in sorted(folder.glob("*.safetensors")):
@@ -93,12 +121,18 @@ def damaged(file: str | os.PathLike[str], error: Exception) -> ModelError:
 
 
 class SharedWeights:
-    """Put before diffusers' ModelMixin: models are saved with the permissions that any new file gets."""
+    """Put before diffusers' ModelMixin: models are saved with the permissions that any new file gets.
+
+    The metadata of their files tells the version of soundloom.
+    """
 
     def save_pretrained(self, save_directory: str | os.PathLike[str], *args: Any, **options: Any) -> None:
         """Write config.json and safetensors; arguments as in diffusers."""
         super().save_pretrained(save_directory, *args, **options)  # type: ignore[misc]
-        follow_umask(Path(save_directory))
+        folder = Path(save_directory)
+        for file in folder.glob("*.safetensors"):
+            add_metadata(file, {"soundloom_version": __version__})
+        follow_umask(folder)
 
 
 def save_safetensors(tensors: dict[str, Tensor], file: Path) -> None:

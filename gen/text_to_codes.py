@@ -40,6 +40,7 @@ class TextToCodes:
         guidance_scale, top_k: what is used where settings are None.
         codec_name: how `save_pretrained` refers to the codec; without it, it stores the codec itself.
         name: what the model is called, for the tags of its sounds.
+        license: of the weights, as the hub calls it ("apache-2.0"); None: not known.
 
     Raises:
         ValueError: the parts do not fit together.
@@ -57,6 +58,7 @@ class TextToCodes:
         top_k: int = DEFAULT_TOP_K,
         codec_name: str | None = None,
         name: str = "",
+        license: str | None = None,
     ) -> None:
         if text_encoder.dim != lm.text_dim:
             raise ModelError(
@@ -77,6 +79,7 @@ class TextToCodes:
         self.top_k = top_k
         self.codec_name = codec_name
         self.name = name
+        self.license = license
 
     def to(self, device: torch.device | str) -> Self:
         """Move every part to a device."""

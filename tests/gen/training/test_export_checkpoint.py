@@ -255,13 +255,13 @@ def test_a_folder_with_something_in_it_wants_force_and_keeps_the_rest(
 ) -> None:
     out = tmp_path / "out"
     (out / "lm").mkdir(parents=True)
-    (out / "MODEL_CARD.md").write_text("mine")
+    (out / "README.md").write_text("mine")
     (out / "lm" / "diffusion_pytorch_model.safetensors.index.json").write_text("of an older, sharded model")
     with pytest.raises(FileExistsError, match="--force"):
         export_checkpoint(language_model, out)
     assert not (out / "config.json").exists()
     export_checkpoint(language_model, out, force=True)
-    assert (out / "MODEL_CARD.md").read_text() == "mine"
+    assert (out / "README.md").read_text() == "mine"
     assert AudioGen.from_pretrained(out).max_seconds == 1.5
 
 
