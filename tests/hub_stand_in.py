@@ -187,7 +187,9 @@ class _Handler(BaseHTTPRequestHandler):
             return self._json(
                 {"error": "You already created this model repo", "url": f"{self.server.address}/{repo}"}, 409
             )
-        self.server.repositories[repo] = Repository(private=bool(asked.get("private")))
+        self.server.repositories[repo] = Repository(
+            private=asked.get("visibility") == "private" or bool(asked.get("private"))
+        )
         self._json({"url": f"{self.server.address}/{repo}", "name": repo})
 
     def validate(self, body: bytes) -> None:
