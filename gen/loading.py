@@ -38,7 +38,7 @@ logger = logging.getLogger(__name__)
 # In the metadata of a language model's files: `weights_hash` of the codec whose codes it speaks.
 CODEC_FINGERPRINT = "codec_fingerprint"
 # What a model's config.json may say about using it.
-SETTINGS = ("max_seconds", "extend_stride", "guidance_scale", "top_k", "license")
+SETTINGS = ("max_seconds", "extend_stride", "guidance_scale", "top_k", "codebook_temperatures", "license")
 
 
 @dataclass
@@ -239,7 +239,7 @@ def save_other_parts(parts: Parts, folder: Path) -> None:
                 f"{type(part).__name__} has no save_pretrained, so {folder / name} cannot be written"
             )
         save(folder / name)
-    config = {key: value for key in SETTINGS if (value := parts.settings.get(key)) is not None}
+    config = {key: parts.settings[key] for key in SETTINGS if parts.settings.get(key) is not None}
     config |= {"_class_name": "AudioGen", "codec": parts.settings.get("codec_name")}
     with atomic_write(folder / CONFIG_FILE) as file:
         file.write((json.dumps(config, indent=2, sort_keys=True) + "\n").encode())

@@ -17,7 +17,11 @@ from ..model.lora_file import LoRAWeights
 from ..origin import model_name
 
 # Class of a LightningModule -> module (relative to this package) that holds it; a codec names its own.
-MODULES = {"AudioGenModule": ".module", "SoundClassifierModule": "...evaluation.classifier_module"}
+MODULES = {
+    "AudioGenModule": ".module",
+    "TextEncoderModule": ".text_module",
+    "SoundClassifierModule": "...evaluation.classifier_module",
+}
 WEIGHTS = ("float", "int8")
 
 
