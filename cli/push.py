@@ -39,7 +39,7 @@ def add_push_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run_push(options: argparse.Namespace) -> None:
     """Upload the model, or write the folder, and say where it is."""
-    from ..core.model_card import read_report
+    from ..core.hub_card import read_report
     from ..gen.push_model import push_model, stage_model
 
     reports = [read_report(Path(file)) for file in options.report]

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 from .errors import ArgumentError, ModelAccessError, ModelError, ModelNotFoundError
 from .hub import HUB_ID
-from .model_card import CARD_FILE, model_card
+from .hub_card import CARD_FILE, model_card
 from .safetensors_files import add_metadata
 from .version import __version__
 
@@ -25,7 +25,7 @@ class PushToHub:
     """Put before diffusers' ModelMixin: a model with `save_pretrained` gets `push_to_hub`, with a card.
 
     Attributes:
-        card_kind: of core.model_card.KINDS.
+        card_kind: of core.hub_card.KINDS.
     """
 
     card_kind: ClassVar[str]
@@ -103,7 +103,7 @@ def stage_folder(
     Args:
         source: the model's folder, which stays as it is.
         target: a folder that is not there yet.
-        kind: of core.model_card.KINDS.
+        kind: of core.hub_card.KINDS.
         repo_id: what the model will be called.
         license, reports: as for `PushToHub.push_to_hub`.
         base_model: of an adapter: what it was trained on.

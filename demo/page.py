@@ -30,7 +30,7 @@ MAX_UPLOAD = "512mb"  # ten minutes of the largest usual format fit
 def model_card(name: str) -> str:
     """The card of a model's folder or of a bundled model; empty if it has none here."""
     from ..core.checkpoint import BUNDLED_MODELS
-    from ..core.model_card import card_text
+    from ..core.hub_card import card_text
 
     return next(filter(None, map(card_text, (Path(name).expanduser(), BUNDLED_MODELS / name))), "")
 

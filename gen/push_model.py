@@ -21,7 +21,7 @@ from .loading import note_codec
 from .lora_loader import WEIGHT_NAME
 from .model.lora_file import SUFFIX, LoRAWeights
 
-# Classes that are no codecs, and what core.model_card.KINDS calls them.
+# Classes that are no codecs, and what core.hub_card.KINDS calls them.
 _KINDS = {"AudioGen": "audiogen", "SoundClassifier": "classifier"}
 
 

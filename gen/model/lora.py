@@ -159,7 +159,7 @@ def merge_lora(model: AudioLM) -> AudioLM:
     layers, adapted = dict(lora_layers(model)), dict(adapted_layers(model))
     if not layers and not adapted:
         return model
-    check_writable(model)
+    check_writable(model, adapters=True)
     state = {name: tensor for name, tensor in model.state_dict().items() if ".lora_" not in name}
     for name, layer in layers.items():
         state[f"{name}.weight"] = layer.merged_weight()

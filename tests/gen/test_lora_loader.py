@@ -172,6 +172,8 @@ def test_what_is_saved_has_the_adapters_in_its_weights(files: list[Path], tmp_pa
     merged = AudioGen.from_pretrained(tmp_path / "merged")
     assert not merged.active_adapters
     torch.testing.assert_close(logits(merged.lm), logits(model.lm), rtol=1e-4, atol=1e-4)
+    with pytest.raises(ModelError, match="has LoRA beside its weights: save the AudioGen, which merges it"):
+        model.lm.save_pretrained(tmp_path / "lm")
     quantized = load("int8")
     quantized.load_lora_weights(files[0])
     with pytest.raises(ModelError, match="a quantized model cannot be written"):

@@ -12,7 +12,7 @@ from huggingface_hub import ModelCard
 
 from soundloom.core.errors import ArgumentError, ModelError
 from soundloom.core.hub import BUNDLED_MODELS, GEN_MODELS
-from soundloom.core.model_card import KINDS, card_text, eval_results, model_card, read_report
+from soundloom.core.hub_card import KINDS, card_text, eval_results, model_card, read_report
 from soundloom.evaluation.classifier import SoundClassifier
 from soundloom.gen.push_model import stage_model
 from tests.hub_stand_in import TASKS, card_errors
