@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import math
 import shutil
@@ -186,6 +187,19 @@ def test_saved_and_loaded_gives_the_same(model: AudioGen, tmp_path: Path, weight
     assert AudioGen.from_pretrained(tmp_path, max_seconds=2.0).max_seconds == 2.0
 
 
+def test_temperatures_of_codebooks_are_kept_and_change_what_is_drawn(model: AudioGen, tmp_path: Path) -> None:
+    surely = [1.0, 0.5, 0.2, 0.01]
+    own = AudioGen(model.lm, model.text_encoder, model.codec, codebook_temperatures=surely)
+    own.save_pretrained(tmp_path)
+    loaded = AudioGen.from_pretrained(tmp_path)
+    assert loaded.codebook_temperatures == tuple(surely)
+    plain, before, after = (each.generate("a", duration=0.4, seed=1).codes for each in (model, own, loaded))
+    assert torch.equal(before, after)
+    assert not torch.equal(plain, before)
+    with pytest.raises(ValueError, match="codebook_temperatures has 1 entries for 4 codebooks"):
+        AudioGen.from_pretrained(tmp_path, codebook_temperatures=[1.0])
+
+
 def test_a_codec_with_a_name_is_referred_to(model: AudioGen, tmp_path: Path) -> None:
     named = AudioGen(model.lm, model.text_encoder, model.codec, codec_name="seanet-16khz")
     named.save_pretrained(tmp_path)
@@ -345,3 +359,20 @@ def test_a_model_may_use_fewer_codebooks_than_its_codec(model: AudioGen) -> None
     assert found.codes.shape == (1, 2, 20)
     assert torch.equal(found.codes[:, :, :10], model.codec.encode(sine(0.2).unsqueeze(0))[:, :2])
     assert found.samples.shape == (1, 1, 20 * HOP)
+
+
+def test_another_codec_than_it_was_trained_with_is_noticed(
+    tiny_model: AudioGen, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    tiny_model.save_pretrained(tmp_path / "model")
+    AudioGen.from_pretrained(tmp_path / "model")
+    assert not caplog.records
+    codec = copy.deepcopy(tiny_model.codec)
+    with torch.no_grad():
+        next(codec.parameters()).add_(1.0)
+    codec.save_pretrained(tmp_path / "model" / "codec")
+    AudioGen.from_pretrained(tmp_path / "model", codec=codec)  # meant so
+    assert not caplog.records
+    AudioGen.from_pretrained(tmp_path / "model")
+    [record] = caplog.records
+    assert "was trained with other weights of its codec" in record.getMessage()
