@@ -135,7 +135,8 @@ class Record:
         beside: other prompts in the same batch, beside which sums may be rounded in another way.
         continues: digits of the codes that it goes on from; "" for none.
         streamed, edit: as of an `Origin`.
-        changes: what was done to the sound afterwards, in order: "sample_rate" in Hz, "loudness" in LUFS.
+        changes: what was done to the sound afterwards, in order: "sample_rate" in Hz, "loudness" in LUFS,
+            "stopped" after so many seconds.
         samples: see `samples_digest`.
         date: when the sound was made.
     """

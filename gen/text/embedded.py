@@ -23,7 +23,7 @@ from ...core.checkpoint import part_folder
 from ...core.errors import ModelError, ModelNotFoundError
 from ...core.safetensors_files import SharedWeights, check_folder, load_safetensors
 from .check_prompts import as_utf8, check_prompts
-from .encoder import TextEncoder, TextStates
+from .encoder import TextEncoder, TextStates, unread_end
 
 logger = logging.getLogger(__name__)
 
@@ -218,6 +218,11 @@ class EmbeddedTextEncoder(TextEncoder, SharedWeights, ModelMixin, ConfigMixin): 
                 )
             rows.append(ids[: self.max_tokens])
         return rows
+
+    def unread(self, prompt: str) -> str:
+        text = as_utf8(prompt)
+        encoded = self._tokenizer().encode(text, add_special_tokens=False)
+        return unread_end(text, encoded.offsets, self.max_tokens)
 
     def static_vectors(self, ids: Tensor) -> Tensor:
         """Rows of the frozen table for token ids `[...]`: float32 `[..., E]`."""
