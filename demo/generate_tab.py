@@ -10,7 +10,8 @@ import gradio as gr
 
 from ..core.checkpoint import BUNDLED_MODELS
 from .generation_controls import VARIATIONS, control, more_controls, variations
-from .history_view import history_view
+from .generator import Generator
+from .history_view import CHANGES_HISTORY, history_view
 from .input import read_upload
 from .made_sound import History, MadeSound, added, keep
 from .model_choice import ChosenModel
@@ -92,7 +93,7 @@ class GenerateTab:
             controls=self.controls,
         )
         self._wire(demo, button, examples, heard)
-        sound_api(self.maker, self.tickets)
+        sound_api(self.maker, self.tickets, at_once(model))
 
     @property
     def controls(self) -> list[Any]:
@@ -124,7 +125,7 @@ class GenerateTab:
             },
             outputs=[self.ticket, *working, *cards, self.history, self.shown],
             show_progress_on=[self.status],
-            concurrency_limit=1,
+            concurrency_limit=at_once(self.chosen.model),
             concurrency_id="generate",
             api_visibility="private",
         )
@@ -153,7 +154,7 @@ class GenerateTab:
             return self.start_from(next(each for each in history if each.name == shown[number]))
 
         both = [self.history, self.shown]
-        card.keep.click(keep_it, both, [self.history, card.keep], **QUIET)
+        card.keep.click(keep_it, both, [self.history, card.keep], **CHANGES_HISTORY)
         card.start.click(use_it, both, self.controls, **QUIET)
 
     # --- what the buttons do -----------------------------------------------------------------------------
@@ -268,6 +269,11 @@ class GenerateTab:
             self.go_on: gr.update(open=True),
             self.status: "<p>The next sound goes on from this one. Say what follows, and press Make.</p>",
         }
+
+
+def at_once(model: Generator) -> int:
+    """How many requests a model serves side by side: an engine several, an `AudioGen` one."""
+    return int(getattr(model, "max_batch", 1))
 
 
 def how_far(state: Making) -> str:

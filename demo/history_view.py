@@ -16,6 +16,12 @@ from .temporary_files import Shelf
 
 # What the page does with a sound: returns updates of the page's controls.
 Use = Callable[[MadeSound], dict[Any, Any]]
+# Through the queue, though at once: else the browser is not told that the state has changed.
+CHANGES_HISTORY: dict[str, Any] = {
+    "concurrency_limit": None,
+    "show_progress": "hidden",
+    "api_visibility": "private",
+}
 TITLE = "<h2>Sounds of this session</h2><p>Kept for an hour: download what you want to keep longer.</p>"
 NO_PROMPT = "(no prompt)"
 ZIP_CLICK = "() => setTimeout(() => document.querySelector('#zip-file')?.click(), 300)"
@@ -85,7 +91,7 @@ def _row(
             repeat = gr.Button("Again", key=f"again-{key}", **common)
             begin = gr.Button(START, key=f"start-{key}", **common)
             gr.DownloadButton("Download", str(sound.file), key=f"download-{key}", **common)
-    event: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
-    kept.click(lambda made: keep(made, key), [history], [history], **event)
-    repeat.click(lambda: again(sound), outputs=controls, **event)
-    begin.click(lambda: start(sound), outputs=controls, **event)
+    event: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+    kept.click(lambda made: keep(made, key), [history], [history], **CHANGES_HISTORY)
+    repeat.click(lambda: again(sound), outputs=controls, queue=False, **event)
+    begin.click(lambda: start(sound), outputs=controls, queue=False, **event)

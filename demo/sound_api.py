@@ -41,8 +41,7 @@ class SoundApi:
         top_k: int | None = None,
         top_p: float = 0.0,
         continue_from: str | None = None,
-        *,
-        request: gr.Request,
+        request: gr.Request | None = None,
     ) -> Iterator[Answer]:
         """Make a sound of a sentence.
 
@@ -104,8 +103,13 @@ class SoundApi:
         return str(sound.file), sound.seed, details
 
 
-def sound_api(maker: SoundMaker, tickets: Tickets) -> None:
-    """Add the endpoint to the page; what it takes and gives has components that nobody sees."""
+def sound_api(maker: SoundMaker, tickets: Tickets, at_once: int) -> None:
+    """Add the endpoint to the page; what it takes and gives has components that nobody sees.
+
+    Args:
+        maker, tickets: as of `SoundApi`.
+        at_once: requests that are answered side by side.
+    """
     names = ("seed", "candidates", "negative_prompt", "guidance_scale", "temperature", "top_k", "top_p")
     with gr.Column(visible=False):
         called = gr.Button()
@@ -127,6 +131,6 @@ def sound_api(maker: SoundMaker, tickets: Tickets) -> None:
         inputs=inputs,
         outputs=outputs,
         api_name="generate",
-        concurrency_limit=1,
+        concurrency_limit=at_once,
         concurrency_id="generate",
     )

@@ -20,7 +20,7 @@ import soundfile
 import torch
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 
 from soundloom.core.audio import write_audio
 from soundloom.demo import page as app
@@ -107,10 +107,10 @@ def test_variations_are_kept_made_again_gone_on_from_and_downloaded(
         assert page.inner_text("#status") == "2 sounds are ready."
         first, second = sound_of(page, tmp_path, 1), sound_of(page, tmp_path, 2)
         assert first.tobytes() != second.tobytes()
-        assert page.locator(".made").count() == 2
+        expect(page.locator(".made")).to_have_count(2)
         assert page.title() == "soundloom"  # what was typed is text, never run
         assert page.locator(".made img, #cards img[src*='127.0.0.1:1']").count() == 0
-        assert "onerror" in page.locator(".made .facts").first.inner_text()
+        expect(page.locator(".made .facts").first).to_contain_text("onerror")
 
         # Keep one: the zip is of that.
         page.click("#keep-2")
@@ -144,7 +144,7 @@ def test_variations_are_kept_made_again_gone_on_from_and_downloaded(
         wait_until_made(page)
         longer = sound_of(page, tmp_path)
         assert len(longer) == pytest.approx(2 * len(again), rel=0.02)
-        assert page.locator(".made").count() == 4  # nothing is lost
+        expect(page.locator(".made")).to_have_count(4)  # nothing is lost
 
 
 def test_an_example_plays_at_one_click_and_is_one_that_was_measured(served: str, open_page: Any) -> None:
@@ -159,7 +159,7 @@ def test_an_example_plays_at_one_click_and_is_one_that_was_measured(served: str,
         page.fill("#duration input[type=number]", "1")
         page.get_by_text(best[-1].prompt, exact=True).click()
         wait_until_made(page)
-        assert best[-1].prompt in page.locator(".made .facts").first.inner_text()
+        expect(page.locator(".made .facts").first).to_contain_text(best[-1].prompt)
         page.wait_for_function("() => document.querySelector('#player-1 [data-scheduled]')")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from soundloom.demo.prompt_hints import hint, left_out
 from soundloom.evaluation.scorer import ClassifierScorer
 from soundloom.gen.pipeline import AudioGen
+from soundloom.gen.text.embedded import EmbeddedTextEncoder
 
 
 class Knows:
@@ -26,10 +27,15 @@ def test_with_the_classifier_that_ships() -> None:
 
 
 def test_what_the_text_encoder_does_not_read_is_said(tiny_model: AudioGen) -> None:
-    encoder = tiny_model.text_encoder
-    most = encoder.max_tokens
-    assert left_out(encoder, "rain " * most) == ""
-    said = left_out(encoder, "rain " * most + "<b>dog</b> barks")
-    assert "“<b>dog</b> barks”" in said
-    assert "&lt;b&gt;dog&lt;/b&gt;" in hint("rain " * most + "<b>dog</b> barks", encoder, None)
-    assert left_out(None, "rain " * 1000) == ""
+    for encoder in (tiny_model.text_encoder, EmbeddedTextEncoder.from_pretrained("foley")):
+        assert left_out(encoder, "a dog barks") == ""
+        long = "rain " * 300
+        rest = encoder.unread(long)
+        assert rest
+        assert long.strip().endswith(rest)
+        read = long.strip()[: -len(rest)]
+        assert left_out(encoder, read) == ""
+        assert "“<b>dog</b>”" in left_out(encoder, read + "<b>dog</b>")
+        assert "&lt;b&gt;dog&lt;/b&gt;" in hint(read + "<b>dog</b>", encoder, None)
+        assert left_out(encoder, long).endswith(" …”. Make it shorter.")
+    assert left_out(None, long) == ""
