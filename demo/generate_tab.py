@@ -68,6 +68,8 @@ class GenerateTab:
             self.stop = gr.Button("Stop", scale=0, min_width=120, visible=False, elem_id="stop")
             self.leave = gr.Button("Stop", scale=0, min_width=120, visible=False, elem_id="stop-waiting")
         self.cards = sound_cards(self.maker.live)
+        # For other tabs: the file of the sound that was made last.
+        self.last = gr.Audio(type="filepath", visible=False, elem_id="player")
         with gr.Row(equal_height=True, elem_id="main-settings"):
             self.duration = control("duration", model, info=False, scale=3, min_width=260)
             self.variations = variations()
@@ -123,7 +125,7 @@ class GenerateTab:
                 "source": self.source,
                 **settings,
             },
-            outputs=[self.ticket, *working, *cards, self.history, self.shown],
+            outputs=[self.ticket, *working, *cards, self.history, self.shown, self.last],
             show_progress_on=[self.status],
             concurrency_limit=at_once(self.chosen.model),
             concurrency_id="generate",
@@ -219,6 +221,7 @@ class GenerateTab:
                         **show_made(self.cards, state, heard),
                         self.history: added(history, state),
                         self.shown: [sound.name for sound in state],
+                        self.last: str(state[0].file),
                     }
                 else:
                     yield self.idle("Stopped before there was any sound.") | clear_cards(self.cards)
