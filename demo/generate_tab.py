@@ -287,7 +287,7 @@ def how_far(state: Making) -> str:
 
 def wrong(said: str) -> str:
     """HTML of a message that something is wrong."""
-    return f"<p class='wrong' role='alert'>{escape(said)}</p>"
+    return f"<p class='wrong' role='alert'>{escape(said[:1].upper() + said[1:])}</p>"
 
 
 def generate_tab(demo: gr.Blocks, chosen: ChosenModel) -> None:

@@ -74,7 +74,7 @@ def page_words(error: Exception | str, *files: str | os.PathLike[str], by_label:
         if option.label:
             where = rf"\b{name}\b" if "_" in name else rf"\b{name}\b(?= is\b)"
             text = re.sub(where, option.label.partition(" (")[0], text)
-    return text[:1].upper() + text[1:]
+    return text
 
 
 def failure(error: Exception | str, *files: str | os.PathLike[str], by_label: bool = True) -> gr.Error:

@@ -273,7 +273,7 @@ _CHECKS: dict[str, Callable[[Any], bool]] = {
     "edit": _is_edit,
     "changes": lambda v: (
         isinstance(v, dict)
-        and set(v) <= {"sample_rate", "loudness", "watermark"}
+        and set(v) <= {"sample_rate", "loudness", "watermark", "stopped"}
         and all(type(number) in (int, float) for number in v.values())
     ),
     "batch": lambda v: (

@@ -59,7 +59,7 @@ def test_old_files_are_thrown_away(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_messages_name_files_without_the_folders_of_this_machine() -> None:
     error = failure(ValueError("cannot read /tmp/x/a.wav: use wav"), Path("/tmp/x/a.wav"))
-    assert error.message == "Cannot read a.wav: use wav"
+    assert error.message == "cannot read a.wav: use wav"
     assert error.duration == shelves.TOAST_SECONDS
 
 
