@@ -68,8 +68,6 @@ class GenerateTab:
             self.stop = gr.Button("Stop", scale=0, min_width=120, visible=False, elem_id="stop")
             self.leave = gr.Button("Stop", scale=0, min_width=120, visible=False, elem_id="stop-waiting")
         self.cards = sound_cards(self.maker.live)
-        # For other tabs: the file of the sound that was made last.
-        self.last = gr.Audio(type="filepath", visible=False, elem_id="player")
         with gr.Row(equal_height=True, elem_id="main-settings"):
             self.duration = control("duration", model, info=False, scale=3, min_width=260)
             self.variations = variations()
@@ -125,7 +123,7 @@ class GenerateTab:
                 "source": self.source,
                 **settings,
             },
-            outputs=[self.ticket, *working, *cards, self.history, self.shown, self.last],
+            outputs=[self.ticket, *working, *cards, self.history, self.shown],
             show_progress_on=[self.status],
             concurrency_limit=at_once(self.chosen.model),
             concurrency_id="generate",
@@ -221,7 +219,6 @@ class GenerateTab:
                         **show_made(self.cards, state, heard),
                         self.history: added(history, state),
                         self.shown: [sound.name for sound in state],
-                        self.last: str(state[0].file),
                     }
                 else:
                     yield self.idle("Stopped before there was any sound.") | clear_cards(self.cards)
@@ -287,7 +284,7 @@ def how_far(state: Making) -> str:
 
 def wrong(said: str) -> str:
     """HTML of a message that something is wrong."""
-    return f"<p class='wrong' role='alert'>{escape(said[:1].upper() + said[1:])}</p>"
+    return f"<p class='wrong' role='alert'>{escape(said)}</p>"
 
 
 def generate_tab(demo: gr.Blocks, chosen: ChosenModel) -> None:

@@ -74,7 +74,8 @@ def page_words(error: Exception | str, *files: str | os.PathLike[str], by_label:
         if option.label:
             where = rf"\b{name}\b" if "_" in name else rf"\b{name}\b(?= is\b)"
             text = re.sub(where, option.label.partition(" (")[0], text)
-    return text
+    first = text.partition(" ")[0]
+    return text if "." in first else text[:1].upper() + text[1:]  # names of files stay as they are
 
 
 def failure(error: Exception | str, *files: str | os.PathLike[str], by_label: bool = True) -> gr.Error:

@@ -59,7 +59,8 @@ def test_old_files_are_thrown_away(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_messages_name_files_without_the_folders_of_this_machine() -> None:
     error = failure(ValueError("cannot read /tmp/x/a.wav: use wav"), Path("/tmp/x/a.wav"))
-    assert error.message == "cannot read a.wav: use wav"
+    assert error.message == "Cannot read a.wav: use wav"
+    assert page_words("/tmp/x/a.wav lasts long", "/tmp/x/a.wav") == "a.wav lasts long"
     assert error.duration == shelves.TOAST_SECONDS
 
 
