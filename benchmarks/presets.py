@@ -1,6 +1,6 @@
 """Choose the demo's examples: prompts of which a tagger hears, in the shipped model's sounds, what they say.
 
-    SOUNDLOOM_YAMNET=yamnet.onnx python -m benchmarks.presets          # half an hour on a core that is idle
+    SOUNDLOOM_YAMNET=yamnet.onnx python benchmarks/presets.py          # half an hour on a core that is idle
 
 The candidates are the prompts of evaluation/prompts.csv, which were written without regard to the model, with
 the tags of AudioSet that would be right. A sound is right if one of these is among the tagger's first five.
@@ -75,7 +75,7 @@ def main() -> None:
             print(f"{number}/{len(candidates)}  {right} of {options.seeds}  {wanted.prompt}", flush=True)
     found = choose(scores, least=round(options.least * options.seeds), count=options.count)
     report = {
-        "about": "written by python -m benchmarks.presets, which says what is counted",
+        "about": "written by python benchmarks/presets.py, which says what is counted",
         "model": options.model,
         "version": __version__,
         "candidates": len(candidates),

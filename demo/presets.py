@@ -1,6 +1,6 @@
 """The prompts that the page offers: those that the shipped model does best, as measured.
 
-presets.json is written by `python -m benchmarks.presets`, which makes several sounds of every candidate and
+presets.json is written by `python benchmarks/presets.py`, which makes several sounds of every candidate and
 lets a tagger that knows nothing of the model (YAMNet) say what it hears. Run it again with every new model.
 """
 
