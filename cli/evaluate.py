@@ -9,6 +9,7 @@ from .. import __version__
 from ..core.progress import Progress
 from .command import Command, CommandError
 from .embedder_option import add_embedder, load_embedder
+from .lora_option import add_lora
 from .options import (
     NAMES,
     add_classifier,
@@ -74,6 +75,7 @@ def add_evaluate_arguments(parser: argparse.ArgumentParser) -> None:
     add_text_encoder(parser)
     add_device(parser, "where --model runs: ")
     add_quantization(parser)
+    add_lora(parser)
     parser.add_argument("-o", "--output", metavar="FILE", help="also write the report to this .json file")
     add_force(parser)
     add_quiet(parser, "no progress bar")
@@ -114,9 +116,10 @@ def _check_evaluate(options: argparse.Namespace) -> None:
         if options.codec or options.reference:
             raise CommandError("--prompts are for models: leave out --codec and --reference")
         options.model = options.model or "foley"
-    if options.renderings and (options.model or options.codec or options.reference):
+    if options.renderings and (options.model or options.reference or len(options.codec or ()) > 1):
         raise CommandError(
-            "--renderings are of the Foley corpus: leave out --model, --codec, --prompts and --reference"
+            "--renderings are of the Foley corpus: leave out --model, --prompts and --reference; --codec may "
+            "name one codec that they go through"
         )
     for name in ("prompts", "renderings"):
         if getattr(options, name) not in (None, False) and not options.embedder.startswith("yamnet"):
@@ -132,6 +135,11 @@ def _check_evaluate(options: argparse.Namespace) -> None:
             "--reference goes with a FOLDER alone: with --model or --codec, the sounds of FOLDER are the "
             "references"
         )
+
+
+def _model(options: argparse.Namespace) -> dict[str, Any]:
+    """What the report says of the model."""
+    return {"model": options.model} | ({"lora": dict(options.lora)} if options.lora else {})
 
 
 def _measure(options: argparse.Namespace, progress: Progress) -> dict[str, Any]:
@@ -153,8 +161,18 @@ def _measure(options: argparse.Namespace, progress: Progress) -> dict[str, Any]:
     if isinstance(embedder, YAMNet) and options.renderings:
         recordings = recordings_by_class(options.folder) if options.folder else None
         per_class = options.per_class or 20
-        report = evaluate_renderings(embedder, recordings, per_class=per_class, progress=progress)
-        return {"subject": {"renderings": "Foley corpus", "recordings": options.folder}, **report}
+        from ..codecs import load_codec
+
+        [codec] = options.codec or [None]
+        report = evaluate_renderings(
+            embedder,
+            recordings,
+            per_class=per_class,
+            codec=None if codec is None else load_codec(codec),
+            progress=progress,
+        )
+        subject = {"renderings": "Foley corpus", "recordings": options.folder, "codec": codec}
+        return {"subject": subject, **report}
     classifier = NamedClassifier.from_pretrained(options.classifier)
     settings = {"class_names": classifier.class_names, "seconds": options.seconds}
     common: dict[str, Any] = {"progress": progress}
@@ -167,7 +185,7 @@ def _measure(options: argparse.Namespace, progress: Progress) -> dict[str, Any]:
             model, prompts, classifier, embedder, references=references, **generation, **common
         )
         return {
-            "subject": {"model": options.model, "prompts": options.prompts or "those that ship"},
+            "subject": {**_model(options), "prompts": options.prompts or "those that ship"},
             **report,
         }
     common["embedder"] = embedder
@@ -187,7 +205,7 @@ def _measure(options: argparse.Namespace, progress: Progress) -> dict[str, Any]:
     sounds = options.folder or f"held-out Foley, {options.per_class or 4} a class"
     if options.model:
         report = evaluate_model(load_model(options), examples, classifier, **generation, **common)
-        return {"subject": {"model": options.model, "captions": sounds}, **report}
+        return {"subject": {**_model(options), "captions": sounds}, **report}
     if options.codec:
         from ..codecs import load_codec
 

@@ -12,11 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers.configuration_utils import ConfigMixin
-from diffusers.models.modeling_utils import ModelMixin
 from torch import Tensor
 
 from .checkpoint import MAX_SHARD_BYTES, fill, read_weights, write_weights
+from .diffusers_classes import ConfigMixin, ModelMixin
 
 SCALE_SUFFIX = "_scale"
 STORAGE_KEY = "weights"

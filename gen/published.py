@@ -23,6 +23,7 @@ from ..core.audiocraft import PublishedConfig, read_published, warn_of_unknown
 from ..core.cache import converted
 from ..core.checkpoint import MAX_SHARD_BYTES, read_json, write_shards
 from ..core.errors import ModelError, ModelNotFoundError
+from ..core.unfilled import unfilled
 from .model.config import AudioLMConfig
 from .model.fastest import fastest_scheme
 from .model.lm import AudioLM
@@ -31,6 +32,8 @@ from .model.schemes import AUTO, write_quantized
 logger = logging.getLogger(__name__)
 
 PUBLISHED_FILE = "state_dict.bin"
+# Of Meta's weights; somebody else's in the same format may have another.
+PUBLISHED_LICENSE = "cc-by-nc-4.0"
 # Published codecs sit beside the language model under this name.
 PUBLISHED_CODEC_FILE = "compression_state_dict.bin"
 # Beside a converted model: what else its configuration says.
@@ -126,7 +129,7 @@ def _sizes(state: dict[str, Tensor], config: PublishedConfig, path: Path) -> Aud
     """A published model on the meta device; errors as for `convert_once`."""
     try:
         settings = read_settings(config, state)
-        with torch.device("meta"):  # only names and shapes are needed
+        with unfilled():  # only names and shapes are needed
             return AudioLM(settings)
     except RuntimeError as error:
         raise _misfit(path, error) from error

@@ -13,8 +13,6 @@ from pathlib import Path
 from typing import Any, Self
 
 import torch
-from diffusers.configuration_utils import ConfigMixin
-from diffusers.models.modeling_utils import ModelMixin
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -27,10 +25,12 @@ from ...core.checkpoint import (
     read_json,
     read_weights,
 )
+from ...core.diffusers_classes import ConfigMixin, ModelMixin
 from ...core.errors import ModelError
 from ...core.hub import resolve_model
 from ...core.int8_storage import STORAGE_KEY, is_int8, load_int8
 from ...core.safetensors_files import SharedWeights
+from ...core.unfilled import unfilled
 from .config import AudioLMConfig
 from .fastest import fastest_scheme
 from .infill import PARTS, InfillSteps
@@ -379,7 +379,7 @@ class AudioLM(SharedWeights, ModelMixin, ConfigMixin):
         for key in (STORAGE_KEY, QUANTIZATION_KEY):
             config.pop(key, None)
         sizes = AudioLMConfig.from_json(config, str(file))
-        with torch.device("meta"):  # no memory and no random numbers for weights that are replaced at once
+        with unfilled():  # no memory and no random numbers for weights that are replaced at once
             model = cls(sizes)
         if stored is not None:
             if quantization not in (None, AUTO, stored):
