@@ -43,7 +43,7 @@ def about(name: str) -> str:
             if text.startswith("What it can't do")
         ]
         said = [f"**The model `{called}`.** " + " ".join(part.strip() for part in first), *limits]
-        if (terms := licence(name)) and terms not in " ".join(said):
+        if (terms := licence(name)) and terms.lower() not in " ".join(said).lower():
             said.append(f"Licence: {terms}.")
         return "\n\n".join(said)
     if Path(name).expanduser().is_dir():

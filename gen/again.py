@@ -58,8 +58,8 @@ def check_record(record: Record | None, name: str) -> Record:
         )
     if "stopped" in record.changes:
         raise ArgumentError(
-            f"{name} was stopped after {record.changes['stopped']:.4g} s, so it is only the beginning of what "
-            f"its tags tell of. {_anew(record)}"
+            f"{name} was stopped after {record.changes['stopped']:.4g} s, so it is only the beginning of "
+            f"what its tags tell of. {_anew(record)}"
         )
     settings_of(record, name)
     return record
