@@ -101,7 +101,7 @@ class GenerateTab:
         settings = [self.duration, self.variations, *self.more.values()]
         return [self.prompt, *settings, self.source, self.go_on, self.status]
 
-    def _wire(self, demo: gr.Blocks, button: gr.Button, examples: gr.Examples, heard: gr.HTML) -> None:
+    def _wire(self, demo: gr.Blocks, button: gr.Button, examples: Any, heard: gr.HTML) -> None:
         working = [self.status, self.stop, self.leave]
         cards = [block for card in self.cards for block in card.blocks]
         asked = gr.on(

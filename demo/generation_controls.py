@@ -63,7 +63,7 @@ def variations() -> gr.Radio:
 def more_controls(model: Generator) -> dict[str, gr.components.Component]:
     """Add the settings that most people need not see, in two columns; returns them by their names."""
     names = [name for name, option in OPTIONS.items() if option.label and name not in OUTSIDE]
-    controls = {}
+    controls: dict[str, gr.components.Component] = {}
     with gr.Row(equal_height=False):
         for half in (names[: (len(names) + 1) // 2], names[(len(names) + 1) // 2 :]):
             with gr.Column(min_width=280):
