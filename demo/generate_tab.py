@@ -1,97 +1,292 @@
-"""The Generate tab: a sentence becomes a sound, heard while it is made."""
+"""The Make tab: a sentence becomes sounds, heard while they are made."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from html import escape
+from typing import Any
+
 import gradio as gr
 
-from .generation_controls import control, more_controls
+from ..core.checkpoint import BUNDLED_MODELS
+from .generation_controls import VARIATIONS, control, more_controls, variations
 from .generator import Generator
-from .live import HUSH, live_player
-from .sound_maker import MAX_UPLOAD, SoundMaker
-from .working import while_working
+from .history_view import CHANGES_HISTORY, history_view
+from .input import read_upload
+from .made_sound import History, MadeSound, added, keep
+from .model_choice import ChosenModel
+from .presets import presets
+from .prompt_hints import hint
+from .sound_api import sound_api
+from .sound_cards import KEEP, KEPT, Card, Updates, clear_cards, show_made, show_making, sound_cards
+from .sound_maker import MAX_UPLOAD, Making, SoundMaker
+from .sound_player import HUSH
+from .temporary_files import page_words
+from .tickets import Tickets
 
-EXAMPLES = (
-    "heavy rain with thunder in the background",
-    "footsteps on gravel",
-    "a clock ticks, then glass breaks",
-    "an acoustic guitar",
-    "a police siren",
-    "a train passes, then rain",
-    "crickets while a fire crackles",
-    "a church bell rings in the distance",
-)
+FOCUS = "() => { if (document.activeElement === document.body) document.querySelector('#generate').focus(); }"
+PRESS = "() => document.querySelector('#generate').click()"
+QUIET: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
 
 
-def generate_tab(demo: gr.Blocks, model: Generator) -> None:
-    """Add the tab's content to the page."""
-    maker = SoundMaker(model)
-    prompt, button, stop = _prompt_row()
-    gr.Examples([[text] for text in EXAMPLES], inputs=[prompt], label="Try one of these")
-    with gr.Row(equal_height=False):
-        with gr.Column(scale=9, min_width=300):
-            player = gr.Audio(
-                label="Sound", type="filepath", interactive=False, buttons=["download"], elem_id="player"
+class GenerateTab:
+    """The tab's components, and what they do.
+
+    Args:
+        chosen: the model.
+    """
+
+    def __init__(self, chosen: ChosenModel) -> None:
+        self.chosen = chosen
+        self.maker = SoundMaker(lambda: chosen.model, lambda: chosen.name)
+        self.tickets = Tickets()
+
+    def build(self, demo: gr.Blocks) -> None:
+        """Add the tab's content to the page."""
+        model = self.chosen.model
+        self.ticket, self.history, self.shown = gr.State(""), gr.State([]), gr.State([])
+        with gr.Row(equal_height=True, elem_id="ask"):
+            self.prompt = gr.Textbox(
+                label="What do you want to hear?",
+                placeholder=presets()[0].prompt,
+                lines=1,
+                max_lines=4,
+                autofocus=True,
+                scale=5,
+                min_width=260,
+                elem_id="prompt",
             )
-            on_air = live_player(maker.live)
-            results, picture, download = _results()
-            status = gr.Markdown(elem_id="status")
-        with gr.Column(scale=4, min_width=280):
-            duration = control("duration", model)
-            listen = gr.Checkbox(value=True, label="Play while it is made", elem_id="listen")
-            with gr.Accordion("More settings", open=False, elem_id="more"):
-                more = more_controls(model)
-                source = gr.Audio(
-                    label=f"Go on from a sound (up to {MAX_UPLOAD:g} s)",
-                    type="filepath",
-                    sources=["upload"],
-                    buttons=[],
-                    elem_id="continue-from",
-                )
-    while_working(
-        [button.click, prompt.submit],
-        maker.make,
-        shown=[stop],
-        hidden=[button],
-        inputs_kwargs={"prompt": prompt, "duration": duration, "listen": listen, **more, "source": source},
-        outputs=[on_air, player, results, picture, download, more["seed"], status],
-        show_progress_on=[player],
-        api_name="generate",
-    )
-    stop.click(maker.stop, queue=False, js=HUSH)
-    player.play(None, js=HUSH)
-    demo.unload(maker.stop)
-
-
-def _prompt_row() -> tuple[gr.Textbox, gr.Button, gr.Button]:
-    """Add the field for the prompt, and the buttons to begin and to stop."""
-    with gr.Row(equal_height=True):
-        prompt = gr.Textbox(
-            label="Prompt",
-            placeholder="a dog barks, then rain",
-            lines=1,
-            max_lines=4,
-            autofocus=True,
-            scale=5,
-            min_width=300,
-            elem_id="prompt",
+            button = gr.Button(
+                "Make", variant="primary", size="lg", scale=1, min_width=140, elem_id="generate"
+            )
+        heard = gr.HTML(elem_id="hint")
+        examples = gr.Examples(
+            [[preset.prompt] for preset in presets()], inputs=[self.prompt], label="Or try one of these"
         )
-        button = gr.Button(
-            "Generate", variant="primary", size="lg", scale=1, min_width=160, elem_id="generate"
+        with gr.Row(equal_height=True, elem_id="working-on"):
+            self.status = gr.HTML(elem_id="status", scale=5)
+            self.stop = gr.Button("Stop", scale=0, min_width=120, visible=False, elem_id="stop")
+            self.leave = gr.Button("Stop", scale=0, min_width=120, visible=False, elem_id="stop-waiting")
+        self.cards = sound_cards(self.maker.live)
+        with gr.Row(equal_height=True, elem_id="main-settings"):
+            self.duration = control("duration", model, info=False, scale=3, min_width=260)
+            self.variations = variations()
+            self.listen = gr.Checkbox(
+                value=True, label="Play while it is made", elem_id="listen", scale=2, min_width=190
+            )
+        with gr.Accordion("More settings", open=False, elem_id="more"):
+            self.more = more_controls(model)
+        with gr.Accordion("Go on from a sound", open=False, elem_id="go-on") as self.go_on:
+            self.source = gr.Audio(
+                label=f"The sound (up to {MAX_UPLOAD:g} s) is continued for the duration that is set",
+                type="filepath",
+                sources=["upload"],
+                buttons=[],
+                elem_id="continue-from",
+            )
+        history_view(
+            self.maker.live,
+            self.maker.shelf,
+            self.history,
+            again=self.again,
+            start=self.start_from,
+            controls=self.controls,
         )
-        stop = gr.Button("Stop", size="lg", scale=1, min_width=160, visible=False, elem_id="stop")
-    return prompt, button, stop
+        self._wire(demo, button, examples, heard)
+        sound_api(self.maker, self.tickets, at_once(model))
+
+    @property
+    def controls(self) -> list[Any]:
+        """All that says what is to be made."""
+        settings = [self.duration, self.variations, *self.more.values()]
+        return [self.prompt, *settings, self.source, self.go_on, self.status]
+
+    def _wire(self, demo: gr.Blocks, button: gr.Button, examples: Any, heard: gr.HTML) -> None:
+        working = [self.status, self.stop, self.leave]
+        cards = [block for card in self.cards for block in card.blocks]
+        asked = gr.on(
+            [button.click, self.prompt.submit],
+            self.ask,
+            inputs=[self.ticket],
+            outputs=[self.ticket, *working, *cards],
+            js=f"(...values) => {{ ({HUSH})(); return values; }}",
+            **QUIET,
+        )
+        settings = {"duration": self.duration, VARIATIONS: self.variations, **self.more}
+        job = asked.success(
+            self.make,
+            inputs_kwargs={
+                "key": self.ticket,
+                "history": self.history,
+                "prompt": self.prompt,
+                "listen": self.listen,
+                "source": self.source,
+                **settings,
+            },
+            outputs=[self.ticket, *working, *cards, self.history, self.shown],
+            show_progress_on=[self.status],
+            concurrency_limit=at_once(self.chosen.model),
+            concurrency_id="generate",
+            api_visibility="private",
+        )
+        job.success(None, js=FOCUS)
+        job.failure(self.idle, outputs=[self.ticket, *working], js=FOCUS, **QUIET)
+        self.stop.click(
+            self.tickets.call_off, [self.ticket], js=f"key => {{ ({HUSH})(); return key; }}", **QUIET
+        )
+        self.leave.click(
+            self.leave_queue, [self.ticket], [self.ticket, *working], cancels=[job], **QUIET
+        ).success(None, js=FOCUS)
+        examples.load_input_event.success(None, js=PRESS)
+        typed: dict[str, Any] = {"trigger_mode": "always_last", **QUIET}
+        self.prompt.change(self.say_what_is_heard, [self.prompt], [heard], **typed)
+        self.source.upload(self.check_source, [self.source], [self.source, self.status], **QUIET)
+        for number, card in enumerate(self.cards):
+            self._wire_card(number, card)
+        demo.unload(self.leave_page)
+
+    def _wire_card(self, number: int, card: Card) -> None:
+        def keep_it(history: History, shown: list[str]) -> tuple[Any, Any]:
+            made = keep(history, shown[number])
+            return made, KEPT if any(each.kept and each.name == shown[number] for each in made) else KEEP
+
+        def use_it(history: History, shown: list[str]) -> Updates:
+            return self.start_from(next(each for each in history if each.name == shown[number]))
+
+        both = [self.history, self.shown]
+        card.keep.click(keep_it, both, [self.history, card.keep], **CHANGES_HISTORY)
+        card.start.click(use_it, both, self.controls, **QUIET)
+
+    # --- what the buttons do -----------------------------------------------------------------------------
+
+    def ask(self, key: str, request: gr.Request) -> Updates:
+        """Somebody wants a sound: give a ticket, and clear away what belongs to another prompt."""
+        if key:
+            raise gr.Error("a sound is being made", visible=False, print_exception=False)
+        ticket = self.tickets.issue(request.session_hash)
+        return {
+            self.ticket: ticket.key,
+            self.status: "<p>Waiting for its turn …</p>",
+            self.leave: gr.update(visible=True),
+            self.stop: gr.update(visible=False),
+            **clear_cards(self.cards),
+        }
+
+    def idle(self, said: str = "") -> Updates:
+        """Nothing is being made any more."""
+        return {
+            self.ticket: "",
+            self.status: f"<p>{escape(said)}</p>" if said else "",
+            self.stop: gr.update(visible=False),
+            self.leave: gr.update(visible=False),
+        }
+
+    def leave_queue(self, key: str) -> Updates:
+        """Stop what has not begun."""
+        self.tickets.call_off(key)
+        return self.idle("Stopped before it began.")
+
+    def leave_page(self, request: gr.Request) -> None:
+        """The page was closed: nobody waits for what it asked for."""
+        self.tickets.leave(request.session_hash)
+
+    def make(
+        self,
+        key: str,
+        history: History,
+        prompt: str,
+        listen: bool,
+        source: str | None,
+        request: gr.Request,
+        **values: Any,
+    ) -> Iterator[Updates]:
+        """Make sounds, and say what the page shows meanwhile and at the end."""
+        ticket = self.tickets.find(key, request.session_hash)
+        heard = True
+        try:
+            for number, state in enumerate(self.maker.make(prompt, values, source, ticket)):
+                if isinstance(state, Making):
+                    heard = state.heard
+                    yield {
+                        self.status: f"<p>{how_far(state)}</p>",
+                        **({} if number else show_making(self.cards, state, listen)),
+                        **({} if number else {self.stop: gr.update(visible=True)}),
+                        **({} if number else {self.leave: gr.update(visible=False)}),
+                    }
+                elif state:
+                    yield {
+                        **self.idle(self.say_what_was_made(prompt, state, ticket.late)),
+                        **show_made(self.cards, state, heard),
+                        self.history: added(history, state),
+                        self.shown: [sound.name for sound in state],
+                    }
+                else:
+                    yield self.idle("Stopped before there was any sound.") | clear_cards(self.cards)
+        except (ValueError, OSError) as error:
+            said = page_words(error, *([source] if source else []))
+            yield self.idle() | clear_cards(self.cards) | {self.status: wrong(said)}
+        finally:
+            self.tickets.give_back(ticket)
+
+    def say_what_was_made(self, prompt: str, sounds: list[MadeSound], late: bool) -> str:
+        """One line about sounds that are finished."""
+        many = f"{len(sounds)} sounds are" if len(sounds) > 1 else "The sound is"
+        if sounds[0].cut_short:
+            why = "the time for one request is over" if late else "it was stopped"
+            return f"Cut short, because {why}: {sounds[0].seconds:.2f} s were made, and are kept below."
+        if not prompt.strip():
+            return f"{many} ready. The prompt was empty, so the model chose by itself."
+        return f"{many} ready."
+
+    def say_what_is_heard(self, prompt: str) -> str:
+        """What the page says below the prompt while it is typed."""
+        known = (BUNDLED_MODELS / self.chosen.name).is_dir()
+        return hint(prompt, self.maker.text_encoder, self.maker.scorer if known else None)
+
+    def check_source(self, source: str) -> Updates:
+        """Refuse at once what cannot be gone on from."""
+        try:
+            read_upload(source, limit=MAX_UPLOAD)
+        except (ValueError, OSError) as error:
+            return {self.source: None, self.status: wrong(page_words(error, source))}
+        return {self.status: ""}
+
+    def again(self, sound: MadeSound) -> Updates:
+        """Show the prompt, seed and settings of a sound."""
+        controls = {"duration": self.duration, VARIATIONS: self.variations, **self.more}
+        return {
+            self.prompt: sound.prompt,
+            self.source: sound.source,
+            self.go_on: gr.update(open=bool(sound.source)),
+            self.status: "<p>Prompt, seed and settings are those of this sound. Change what you like.</p>",
+            **{controls[name]: value for name, value in sound.settings.items() if name in controls},
+        }
+
+    def start_from(self, sound: MadeSound) -> Updates:
+        """Make the next sound go on from this one."""
+        return {
+            self.source: str(sound.file),
+            self.go_on: gr.update(open=True),
+            self.status: "<p>The next sound goes on from this one. Say what follows, and press Make.</p>",
+        }
 
 
-def _results() -> tuple[gr.Column, gr.Image, gr.DownloadButton]:
-    """Add what is shown of a finished sound: its spectrogram, and the button that downloads it."""
-    with gr.Column(visible=False) as results:
-        picture = gr.Image(
-            show_label=False,
-            alt_text="Spectrogram of the sound",
-            interactive=False,
-            format="png",
-            buttons=[],
-            elem_id="spectrogram",
-        )
-        download = gr.DownloadButton("Download the sound", elem_id="download")
-    return results, picture, download
+def at_once(model: Generator) -> int:
+    """How many requests a model serves side by side: an engine several, an `AudioGen` one."""
+    return int(getattr(model, "max_batch", 1))
+
+
+def how_far(state: Making) -> str:
+    """What is said while sounds are being made."""
+    left = "" if state.seconds_left is None else f", about {max(1, round(state.seconds_left))} s left"
+    return f"Making: {state.share:.0%}{left}"
+
+
+def wrong(said: str) -> str:
+    """HTML of a message that something is wrong."""
+    return f"<p class='wrong' role='alert'>{escape(said)}</p>"
+
+
+def generate_tab(demo: gr.Blocks, chosen: ChosenModel) -> None:
+    """Add the tab's content to the page."""
+    GenerateTab(chosen).build(demo)

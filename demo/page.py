@@ -7,18 +7,23 @@ has a file beside this one.
 
 from __future__ import annotations
 
+import ipaddress
 import os
+import signal
 import sys
 import threading
-from pathlib import Path
+from collections.abc import Sequence
+from types import FrameType
 from typing import TYPE_CHECKING
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read while gradio is imported
 
 import gradio as gr
+from starlette.middleware import Middleware
 
+from .page_guard import PageGuard
 from .tab_styles import PAGE_CSS
-from .temporary_files import KEEP_SECONDS
+from .temporary_files import KEEP_SECONDS, upload_folder
 from .theme import theme
 
 if TYPE_CHECKING:
@@ -26,42 +31,15 @@ if TYPE_CHECKING:
     from .generator import Generator
 
 MAX_UPLOAD = "512mb"  # ten minutes of the largest usual format fit
-
-
-def model_card(name: str) -> str:
-    """The card of a model's folder or of a bundled model; empty if it has none here."""
-    from ..core.checkpoint import BUNDLED_MODELS
-    from ..core.hub_card import card_text
-
-    return next(filter(None, map(card_text, (Path(name).expanduser(), BUNDLED_MODELS / name))), "")
-
-
-def about(name: str) -> str:
-    """Return Markdown that says what the model `name` is, what it can't do, and under which licence it is.
-
-    All of it is the model's own card, where there is one: its first paragraph and its section "What it can't
-    do".
-    """
-    if card := model_card(name):
-        sections = card.split("\n## ")
-        first = sections[0].strip().split("\n\n")[1:2]  # below the title
-        limits = [text.partition("\n")[2] for text in sections[1:] if text.startswith("What it can't do")]
-        called = Path(name).expanduser().resolve().name if Path(name).expanduser().is_dir() else name
-        return "\n\n".join(text.strip() for text in (f"**The model `{called}`.**", *first, *limits))
-    if Path(name).is_dir():
-        return (
-            f"**The model in the folder `{Path(name).resolve().name}`.** The licence of its weights is that "
-            "of whoever made them. What was fine-tuned from Meta's AudioGen stays under CC BY-NC 4.0, for "
-            "non-commercial use."
-        )
-    return (
-        f"**The model `{name}`.** The licence of the weights is that of whoever published them: Meta's "
-        "AudioGen weights are CC BY-NC 4.0, so what they make is for non-commercial use."
-    )
+PUBLIC_LINKS = ".gradio.live"  # names of the links that gradio makes with `share`
 
 
 def build_demo(
-    model: Generator | None = None, *, name: str = "foley", codecs: Codecs | None = None
+    model: Generator | None = None,
+    *,
+    name: str = "foley",
+    codecs: Codecs | None = None,
+    choice: bool = False,
 ) -> gr.Blocks:
     """Build the demo's page.
 
@@ -69,6 +47,8 @@ def build_demo(
         model: what generates the sounds; by default the model `name` is loaded.
         name: how the model is called, for the text about it.
         codecs: what the Compress tab offers; by default what is on this machine.
+        choice: let the page load other models, from folders of this machine or the hub; not for a page that
+            strangers can open.
 
     Returns:
         The page; show it with `serve`.
@@ -79,24 +59,23 @@ def build_demo(
     from .edit_tab import edit_tab
     from .generate_tab import generate_tab
     from .inside_tab import inside_tab
+    from .model_choice import ChosenModel, model_section
 
+    upload_folder()
     if model is None:
         from ..gen.pipeline import AudioGen
 
         model = AudioGen.from_pretrained(name)
-    generator: Generator = model
+    chosen = ChosenModel(model, name)
     with gr.Blocks(
         title="soundloom", analytics_enabled=False, delete_cache=(KEEP_SECONDS, KEEP_SECONDS)
     ) as demo:
         gr.Markdown("# soundloom\nText to sound, and sound to very few numbers.", elem_id="title")
-        with gr.Tab("Generate"):
-            generate_tab(demo, generator)
-            gr.Markdown(about(name), elem_id="about")
-            if card := model_card(name):
-                with gr.Accordion("The whole model card", open=False):
-                    gr.Markdown(card)
+        with gr.Tab("Make"):
+            generate_tab(demo, chosen)
+            model_section(chosen, choice=choice)
         with gr.Tab("Edit"):
-            edit_tab(demo, generator)
+            edit_tab(demo, chosen)
         with gr.Tab("Compress"):
             on_offer = Codecs() if codecs is None else codecs
             compress_tab(demo, on_offer)
@@ -113,6 +92,8 @@ def serve(
     share: bool = False,
     open_browser: bool = True,
     block: bool = True,
+    auth: tuple[str, str] | None = None,
+    hosts: Sequence[str] = (),
 ) -> str:
     """Show a page that `build_demo` made, and print its address.
 
@@ -122,7 +103,10 @@ def serve(
         port: port to listen on; None takes 7860 or the next one that is free.
         share: also open a public link through Gradio's servers.
         open_browser: open the page in the browser of this machine.
-        block: wait until the demo is stopped; else return at once (stop it with `demo.close()`).
+        block: wait until the demo is stopped, by Ctrl+C or SIGTERM; else return at once (stop it with
+            `demo.close()`).
+        auth: name and password that the page asks for; None: nobody is asked.
+        hosts: names that the page may be addressed by, beside localhost, IP addresses and `host`.
 
     Returns:
         The address of the page.
@@ -130,6 +114,8 @@ def serve(
     Raises:
         OSError: the port is taken.
     """
+    names = [*hosts, host, *([PUBLIC_LINKS] if share else [])]
+    guard = Middleware(PageGuard, folder=upload_folder(), hosts=names)
     demo.enable_monitoring = False  # launch does so too, but only after the first requests could have come
     try:
         _, address, _ = demo.launch(
@@ -146,6 +132,9 @@ def serve(
             max_file_size=MAX_UPLOAD,
             run_history=False,
             enable_monitoring=False,
+            strict_cors=True,
+            auth=auth,
+            app_kwargs={"middleware": [guard]},
         )
     except OSError as error:
         raise OSError(
@@ -158,9 +147,33 @@ def serve(
     sys.stdout.flush()
     if block:
         try:
-            threading.Event().wait()
+            _wait_for_end()
         except KeyboardInterrupt:
             sys.stdout.write("stopped\n")
         finally:
             demo.close(verbose=False)
     return address
+
+
+def is_private(host: str) -> bool:
+    """Whether an address lets only this machine in."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _wait_for_end() -> None:
+    """Wait for SIGTERM, after which the program ends as usual and deletes its files; or for Ctrl+C."""
+    ended = threading.Event()
+
+    def end(number: int, frame: FrameType | None) -> None:
+        ended.set()
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        ended.wait()
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,14 +1,15 @@
-"""What the Generate tab's buttons do: make a sound that is heard meanwhile, or stop it."""
+"""Make sounds for a page or a program: heard while they are made, and kept when they are stopped."""
 
 from __future__ import annotations
 
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
-from typing import Any
+from concurrent.futures import Future
+from concurrent.futures import wait as wait_for
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
 
-import gradio as gr
 import torch
 
 from ..core.audio import resample
@@ -17,35 +18,64 @@ from ..evaluation.scorer import ClassifierScorer
 from ..gen.generated_audio import GeneratedAudio, join_chunks
 from ..gen.generation import GenerationCancelled
 from ..gen.settings import OPTIONS, GenerationSettings
+from ..gen.text.encoder import TextEncoder
 from .generator import Generator
 from .input import read_upload
-from .live import LiveSounds
-from .spectrogram_images import spectrogram
-from .temporary_files import Shelf, failure
+from .live import LiveSound, LiveSounds
+from .made_sound import MadeSound
+from .temporary_files import Shelf
+from .tickets import Ticket
 
 MAX_UPLOAD = 30.0  # seconds of a sound to go on from
+MAX_VARIATIONS = 4
+POLL_SECONDS = 0.3  # from one report of what was made to the next
+
+Result = TypeVar("Result")
 
 
-class Cancels:
-    """Which of the pages asked to stop."""
+@dataclass(frozen=True, kw_only=True)
+class Making:
+    """How far the work is.
 
-    def __init__(self) -> None:
-        self._events: dict[str, threading.Event] = {}
+    Attributes:
+        names: of the sounds, for players, in their order.
+        heard: whether they can be heard while they are made.
+        share: of the work that is done, 0 to 1.
+        seconds_left: about; None: not known yet.
+    """
 
-    def begin(self, page: str | None) -> threading.Event:
-        """Return what will be set when this page asks to stop."""
-        event = self._events[page or ""] = threading.Event()
-        return event
+    names: list[str]
+    heard: bool
+    share: float = 0.0
+    seconds_left: float | None = None
 
-    def stop(self, page: str | None) -> None:
-        """Stop what this page has started, if anything."""
-        event = self._events.pop(page or "", None)
-        if event is not None:
-            event.set()
+
+@dataclass
+class _Work:
+    """Sounds that are being made, as the thread that makes them and the one that reports see them."""
+
+    settings: GenerationSettings
+    options: dict[str, Any]
+    sounds: list[LiveSound] = field(default_factory=list)
+    done: int = 0
+    total: int = 0
+    started: float = field(default_factory=time.monotonic)
+
+    def progress(self, done: int, total: int) -> None:
+        self.done, self.total = done, total
+
+    def heard(self, chunk: torch.Tensor) -> None:
+        """Take samples `[B, C, n]`."""
+        for sound, samples in zip(self.sounds, chunk, strict=True):
+            sound.add(samples)
+
+    def seconds_left(self) -> float | None:
+        took = time.monotonic() - self.started
+        return took * (self.total - self.done) / self.done if self.done and took > 0.5 else None
 
 
 def chosen_settings(values: Mapping[str, Any]) -> GenerationSettings:
-    """The settings that the controls show; what is empty is left to the default.
+    """The settings that controls show; what is empty is left to the default.
 
     Raises:
         ValueError: a value is out of range.
@@ -54,7 +84,7 @@ def chosen_settings(values: Mapping[str, Any]) -> GenerationSettings:
     return GenerationSettings(**{name: OPTIONS[name].kind(value) for name, value in filled.items()})
 
 
-def make_sound(
+def make_sounds(
     model: Generator,
     prompt: str,
     settings: GenerationSettings,
@@ -62,128 +92,173 @@ def make_sound(
     scorer: Callable[[], ClassifierScorer],
     heard: Callable[[torch.Tensor], None],
     **options: Any,
-) -> GeneratedAudio:
-    """Generate one sound, or the best of several.
+) -> tuple[GeneratedAudio, bool]:
+    """Generate variations of one sound, or of each the best of several candidates.
 
     Args:
         model: what generates.
         prompt: the sentence.
-        settings: how; only a single candidate can be heard while it is made.
+        settings: how; only without candidates the sounds can be heard while they are made.
         scorer: gives what chooses between candidates.
-        heard: called with samples `[C, n]` as they are made.
+        heard: called with samples `[B, C, n]` as they are made.
         options: the other arguments of `AudioGen.stream`.
+
+    Returns:
+        The sounds, and whether they were stopped before their end.
+
+    Raises:
+        GenerationCancelled: stopped before there was any sound.
     """
     if settings.candidates > 1:
-        return model.generate(prompt, settings, rerank=scorer(), **options)
+        return model.generate(prompt, settings, rerank=scorer(), **options), False
     chunks = []
-    for chunk in model.stream(prompt, settings, **options):
-        heard(chunk.samples[0])
-        chunks.append(chunk)
-    return join_chunks(chunks)
+    try:
+        for chunk in model.stream(prompt, settings, **options):
+            heard(chunk.samples)
+            chunks.append(chunk)
+    except GenerationCancelled:
+        if not chunks:
+            raise
+    found = join_chunks(chunks)
+    cut_short = found.samples.shape[-1] < model.count_samples(settings.duration)
+    if cut_short:
+        found = replace(found, changes={**found.changes, "stopped": found.duration})
+    return found, cut_short
 
 
-def describe(audio: GeneratedAudio, seconds: float, candidates: int) -> str:
-    """One line about a sound that took so many seconds."""
-    facts = [
-        f"{audio.duration:.2f} s of sound in {seconds:.1f} s",
-        f"seed {audio.seeds[0]}",
-        f"{audio.sample_rate / 1000:g} kHz",
-    ]
-    if audio.scores is not None:
-        facts.append(f"the best of {candidates}: the classifier gives it {audio.scores[0]:.0%}")
-    return " · ".join(facts)
+def in_thread(work: Callable[[], Result]) -> Future[Result]:
+    """Begin work in a thread of its own, which does not keep the program from ending."""
+    future: Future[Result] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(work())
+        except BaseException as error:
+            future.set_exception(error)
+
+    threading.Thread(target=run, name="soundloom demo", daemon=True).start()
+    return future
 
 
 class SoundMaker:
     """Makes the sounds of the pages that are open.
 
     Args:
-        model: what generates.
+        model: gives what generates now.
+        name: gives what that is called.
     """
 
-    def __init__(self, model: Generator) -> None:
-        self.model = model
-        self.live = LiveSounds(model.codec.sample_rate)
-        self._shelf, self._cancels = Shelf(), Cancels()
+    def __init__(self, model: Callable[[], Generator], name: Callable[[], str] = lambda: "") -> None:
+        self._model, self._name = model, name
+        self.live, self.shelf = LiveSounds(), Shelf()
         self._scorer: ClassifierScorer | None = None
+
+    @property
+    def text_encoder(self) -> TextEncoder | None:
+        """What reads prompts now."""
+        model: Any = self._model()
+        return getattr(getattr(model, "model", model), "text_encoder", None)  # an engine has a model
 
     def scorer(self) -> ClassifierScorer:
         """What chooses between candidates; loaded when it is first asked for."""
         self._scorer = self._scorer or ClassifierScorer()
         return self._scorer
 
-    def stop(self, request: gr.Request) -> None:
-        """End what a page has started."""
-        self._cancels.stop(request.session_hash)
-
     def make(
-        self,
-        prompt: str,
-        listen: bool,
-        fresh: bool,
-        source: str | None,
-        request: gr.Request,
-        progress: gr.Progress = gr.Progress(),  # noqa: B008  (how gradio finds out that progress is wanted)
-        **values: Any,
-    ) -> Iterator[tuple[Any, ...]]:
-        """Make a sound, and say what the page shows: at the beginning, and at the end.
+        self, prompt: str, values: Mapping[str, Any], source: str | None, ticket: Ticket
+    ) -> Iterator[Making | list[MadeSound]]:
+        """Make sounds.
 
         Args:
             prompt: the sentence.
-            listen: play it while it is made.
-            fresh: draw a new seed, whatever the field holds.
-            source: path of a sound to go on from.
-            request, progress: gradio's.
-            values: of the controls of the generation settings.
+            values: settings by their names, empty ones left to their defaults.
+            source: path of a sound to go on from, for `duration` more seconds; None: none.
+            ticket: calls it off. What was made by then is kept.
 
         Yields:
-            Name of the sound to play now, file of the finished sound, the results, the picture, file to
-            download, seed, status.
+            How far it is, every `POLL_SECONDS`; at the end the sounds, none if it was called off before there
+            was any sound.
+
+        Raises:
+            ValueError, OSError: a setting or the source is wrong.
         """
-        started = time.perf_counter()
-        cancel = self._cancels.begin(request.session_hash)
-        progress(0, desc="reading the prompt")
-        options: dict[str, Any] = {
-            "cancel": cancel.is_set,
-            "progress": lambda done, total: progress((done, total), desc="generating", unit="frames"),
-        }
-        sound = None
-        try:
-            settings = chosen_settings(values | ({"seed": None} if fresh else {}))
-            self._warn(prompt, settings.candidates)
-            if source:
-                settings, options["continue_from"] = self._continue(settings, source)
-            name, sound = self.live.start(self.model.count_samples(settings.duration))
-            yield (name if listen and settings.candidates == 1 else "", *[gr.skip()] * 5, "")
-            audio = make_sound(self.model, prompt, settings, scorer=self.scorer, heard=sound.add, **options)
-            seed = audio.seeds[0]
-            file = self._shelf.place(f"{slug(prompt)}-seed{seed}.wav")
-            audio.save(file)
-        except GenerationCancelled:
-            yield (*[gr.skip()] * 6, "Stopped before the sound was complete.")
+        model = self._model()
+        ticket.begin()
+        if ticket.ended():
+            yield []
             return
-        except (ValueError, OSError) as error:
-            raise failure(error, *([source] if source else [])) from error
-        finally:
-            if sound is not None:
-                sound.finish()
-        picture = spectrogram(audio.samples[0].mean(0).cpu().numpy(), audio.sample_rate)
-        facts = describe(audio, time.perf_counter() - started, settings.candidates)
-        yield gr.skip(), str(file), gr.update(visible=True), picture, str(file), seed, facts
-
-    def _warn(self, prompt: str, candidates: int) -> None:
-        """Say on the page what a prompt cannot do."""
-        if not prompt.strip():
-            gr.Info("The prompt is empty: the model chooses a sound by itself.")
-        elif candidates > 1 and not self.scorer().classes_of(prompt):
-            gr.Info(
-                "The classifier knows none of the sounds in this prompt, so it keeps the first candidate."
+        work = self._prepare(model, prompt, values, source, ticket)
+        length = model.count_samples(work.settings.duration)
+        channels = getattr(model.codec, "channels", 1)
+        started = [
+            self.live.start(length, model.codec.sample_rate, channels)
+            for _ in range(work.settings.num_samples)
+        ]
+        names, work.sounds = [name for name, _ in started], [sound for _, sound in started]
+        heard = work.settings.candidates == 1
+        future = in_thread(
+            lambda: make_sounds(
+                model, prompt, work.settings, scorer=self.scorer, heard=work.heard, **work.options
             )
+        )
+        try:
+            yield Making(names=names, heard=heard)
+            while not wait_for([future], POLL_SECONDS).done:
+                share = work.done / work.total if work.total else 0.0
+                yield Making(names=names, heard=heard, share=share, seconds_left=work.seconds_left())
+            audio, cut_short = future.result()
+            yield self._keep(audio, names, work, dict(values), source, cut_short)
+        except GenerationCancelled:
+            yield []
+        finally:
+            ticket.call_off()  # where nobody waits for it any more
+            for sound in work.sounds:
+                if not sound.done:
+                    sound.finish()
 
-    def _continue(
-        self, settings: GenerationSettings, source: str
-    ) -> tuple[GenerationSettings, tuple[torch.Tensor, int]]:
-        """Settings that make so much more than the sound of a file, and that sound at the model's rate."""
-        rate = self.model.codec.sample_rate
-        samples = resample(*read_upload(source, limit=MAX_UPLOAD), rate)
-        return replace(settings, duration=settings.duration + samples.shape[-1] / rate), (samples, rate)
+    def _prepare(
+        self, model: Generator, prompt: str, values: Mapping[str, Any], source: str | None, ticket: Ticket
+    ) -> _Work:
+        """Check and read everything, so that what is wrong is said before anything is made."""
+        settings = chosen_settings(values)
+        work = _Work(settings, {"cancel": ticket.ended})
+        work.options["progress"] = work.progress
+        if source:
+            rate = model.codec.sample_rate
+            samples = resample(*read_upload(source, limit=MAX_UPLOAD), rate)
+            work.options["continue_from"] = (samples, rate)
+            work.settings = replace(settings, duration=settings.duration + samples.shape[-1] / rate)
+        return work
+
+    def _keep(
+        self,
+        audio: GeneratedAudio,
+        names: list[str],
+        work: _Work,
+        values: dict[str, Any],
+        source: str | None,
+        cut_short: bool,
+    ) -> list[MadeSound]:
+        """Write the sounds to files, and give these to their players."""
+        found = []
+        for row, (name, sound) in enumerate(zip(names, work.sounds, strict=True)):
+            prompt, seed = audio.prompts[row], audio.seeds[row]
+            file = self.shelf.place(f"{slug(prompt)}-seed{seed}{'-cut-short' if cut_short else ''}.wav")
+            audio.save(file, row)
+            sound.finish(file)
+            found.append(
+                MadeSound(
+                    name=name,
+                    file=file,
+                    prompt=prompt,
+                    seed=seed,
+                    settings=values | {"seed": seed, "num_samples": 1},
+                    source=source,
+                    seconds=audio.duration,
+                    sample_rate=audio.sample_rate,
+                    model=self._name(),
+                    cut_short=cut_short,
+                    score=None if audio.scores is None else audio.scores[row],
+                )
+            )
+        return found

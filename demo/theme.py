@@ -6,20 +6,53 @@ import gradio as gr
 
 CSS = """
 .gradio-container { width: 100% !important; max-width: 1120px !important; margin: 0 auto !important; }
-#live:has(.text:empty) { display: none; }
-#title h1 { font-size: 1.9rem; font-weight: 650; letter-spacing: -0.02em; margin: 0.4rem 0 0 0; }
-#title p { margin: 0.15rem 0 0.3rem 0; }
+#title { display: flex; gap: 0.9rem; align-items: baseline; flex-wrap: wrap; }
+#title h1 { font-size: 1.6rem; font-weight: 650; letter-spacing: -0.02em; margin: 0; display: inline; }
+#title p { margin: 0 0 0 0.8rem; display: inline; }
 #prompt textarea { font-size: 1.1rem; }
+#hint { font-size: 0.9rem; min-height: 1.5rem; margin: -0.7rem 0; padding: 0; }
+#status p { margin: 0; font-size: 1rem; }
+#status .wrong { color: #b91c1c; font-weight: 600; }
+.dark #status .wrong { color: #fca5a5; }
+#working-on { min-height: 2.6rem; align-items: center; margin: -0.4rem 0; }
+#status { padding: 0; }
+#main-settings > * { align-self: stretch; }
+#listen { min-width: 230px !important; }
+.card { border: 1px solid var(--border-color-primary); border-radius: 0.5rem; padding: 0.5rem; gap: 0.5rem; }
+.card .block, .made .block { padding: 0 !important; min-height: 0 !important; }
+.facts { padding: 0 !important; }
+.facts p { margin: 0.1rem 0; font-size: 0.85rem; color: var(--body-text-color); }
+.facts .prompt { font-size: 0.95rem; font-weight: 600; overflow-wrap: anywhere; }
+.spectrogram img { width: 100%; max-height: 215px; object-fit: contain; }
+.dark img:is([alt^="Spectrogram"]) { filter: invert(1) hue-rotate(180deg); }
+.icon-button-wrapper:not(:has(button, a)) { display: none; }
+#history h2 { font-size: 1.15rem; font-weight: 650; margin: 0.6rem 0 0 0; }
+#history > .row > :first-child { flex: 1 1 260px; min-width: 260px; }
+.made .do button { padding-inline: 0.3rem; }
+.made { border-top: 1px solid var(--border-color-primary); padding: 0.4rem 0; align-items: center; }
 #about, #about-compress {
   margin-top: 0.5rem; border-top: 1px solid var(--border-color-primary); padding-top: 0.8rem;
 }
-#about p, #about-compress p { font-size: 0.9rem; max-width: 80ch; }
+#about p, #about-compress p { font-size: 0.9rem; max-width: 100ch; }
 #working, #opening { min-height: 6.5rem; }
 #figures table { width: 100%; margin: 0; }
 #figures thead { display: none; }
 #figures :is(table, tbody, tr, td) { border: none !important; }
 #figures tr { border-bottom: 1px solid var(--border-color-primary) !important; }
 #figures td:last-child { text-align: right; font-variant-numeric: tabular-nums; }
+/* What has the focus is seen, in light and in dark, also where Gradio draws nothing. */
+:is(button, input, textarea, select, a, [tabindex]):focus-visible {
+  outline: 3px solid var(--primary-600) !important; outline-offset: 2px !important;
+}
+.dark :is(button, input, textarea, select, a, [tabindex]):focus-visible {
+  outline-color: var(--primary-300) !important;
+}
+/* The names of tabs, and what is small, in colours that can be read. */
+.tab-container button.selected { color: var(--primary-700) !important; }
+.dark .tab-container button.selected { color: var(--primary-300) !important; }
+/* Messages come up below, so that they cover no button. */
+.toast-wrap { top: auto !important; bottom: var(--size-4) !important; }
+@media (prefers-reduced-motion: reduce) { * { animation: none !important; transition: none !important; } }
 """
 
 
@@ -46,9 +79,20 @@ def theme() -> gr.themes.Base:
         block_label_text_color="*neutral_700",
         block_label_text_color_dark="*neutral_200",
         block_label_shadow="none",
+        block_info_text_color="*neutral_600",
+        block_info_text_color_dark="*neutral_300",
+        body_text_color_subdued="*neutral_600",
+        body_text_color_subdued_dark="*neutral_300",
+        input_placeholder_color="*neutral_600",
+        input_placeholder_color_dark="*neutral_300",
+        button_secondary_background_fill_dark="*neutral_700",
+        button_secondary_background_fill_hover_dark="*neutral_600",
         button_primary_background_fill="*primary_700",
         button_primary_background_fill_hover="*primary_800",
         button_primary_background_fill_dark="*primary_700",
         button_primary_background_fill_hover_dark="*primary_600",
+        checkbox_label_background_fill_selected="*primary_700",
+        checkbox_label_background_fill_selected_dark="*primary_700",
+        checkbox_label_text_color_selected="white",
         slider_color="*primary_600",
     )

@@ -56,6 +56,11 @@ def check_record(record: Record | None, name: str) -> Record:
             f"{name} has a watermark, which is no part of what its tags hold: generate it anew with "
             f"--watermark. {_anew(record)}"
         )
+    if "stopped" in record.changes:
+        raise ArgumentError(
+            f"{name} was stopped after {record.changes['stopped']:.4g} s, so it is only the beginning of "
+            f"what its tags tell of. {_anew(record)}"
+        )
     settings_of(record, name)
     return record
 

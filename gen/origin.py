@@ -142,7 +142,8 @@ class Record:
         beside: other prompts in the same batch, beside which sums may be rounded in another way.
         continues: digits of the codes that it goes on from; "" for none.
         streamed, edit: as of an `Origin`.
-        changes: what was done to the sound afterwards, in order: "sample_rate" in Hz, "loudness" in LUFS.
+        changes: what was done to the sound afterwards, in order: "sample_rate" in Hz, "loudness" in LUFS,
+            "stopped" after so many seconds.
         samples: see `samples_digest`.
         date: when the sound was made.
     """
@@ -286,7 +287,7 @@ _CHECKS: dict[str, Callable[[Any], bool]] = {
     "lora": lambda v: isinstance(v, dict) and all(map(_is_number, v.values())),
     "changes": lambda v: (
         isinstance(v, dict)
-        and set(v) <= {"sample_rate", "loudness", "watermark"}
+        and set(v) <= {"sample_rate", "loudness", "watermark", "stopped"}
         and all(type(number) in (int, float) for number in v.values())
     ),
     "batch": lambda v: (

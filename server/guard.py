@@ -11,12 +11,13 @@ import base64
 import binascii
 import contextlib
 import hmac
-import ipaddress
 from collections.abc import Sequence
 
 from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from ..core.own_hosts import is_own_host
 
 API = "/v1/"
 EDITS = "/v1/audio/edits"
@@ -81,7 +82,7 @@ class Guard:
     def _refuse(self, scope: Scope, headers: Headers) -> JSONResponse | None:
         """What is wrong with the head of a request."""
         host, origin = headers.get("host", ""), headers.get("origin")
-        if not self._is_ours(host):
+        if not is_own_host(host, self.hosts):
             return refusal(
                 421,
                 f"this server is not {host[:80]!r}; address it by localhost or its IP address, or start it "
@@ -114,18 +115,6 @@ class Guard:
                 429, f"{self.open} requests are open; try again in a second", headers={"Retry-After": "1"}
             )
         return None
-
-    def _is_ours(self, host: str) -> bool:
-        """Whether a Host header is a name that cannot be made to lead here from elsewhere."""
-        name = host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() else host
-        name = name.strip("[]").lower()
-        if name == "localhost" or name in self.hosts:
-            return True
-        try:
-            ipaddress.ip_address(name)
-        except ValueError:
-            return False
-        return True
 
     def _has_key(self, headers: Headers) -> bool:
         """Whether a request carries a key: as a bearer, or as the password that browsers ask for."""

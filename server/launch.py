@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import uvicorn
 from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 from ..core.errors import ArgumentError
 from ..gen.engine.engine import Engine
@@ -76,10 +77,15 @@ def build_server(engine: Engine, settings: ServerSettings) -> Guard:
         raise ArgumentError("mcp needs a package that is not installed: pip install 'gradio[mcp]'")
     if settings.demo:
         from ..demo.page import build_demo
+        from ..demo.page_guard import PageGuard
+        from ..demo.temporary_files import upload_folder
 
         api = _mount(api, build_demo(engine, name=settings.name), settings.mcp)
+        guarded: ASGIApp = PageGuard(api, folder=upload_folder(), hosts=settings.hosts)
+    else:
+        guarded = api
     most = engine.max_batch + engine.max_queue + SPARE_REQUESTS
-    return Guard(api, keys=settings.keys, hosts=settings.hosts, most=most)
+    return Guard(guarded, keys=settings.keys, hosts=settings.hosts, most=most)
 
 
 def _mount(api: FastAPI, demo: gr.Blocks, mcp: bool) -> FastAPI:

@@ -22,7 +22,7 @@ from ...core.diffusers_classes import ConfigMixin, ModelMixin, register_to_confi
 from ...core.errors import ModelError, ModelNotFoundError
 from ...core.safetensors_files import SharedWeights, check_folder, load_safetensors
 from .check_prompts import as_utf8, check_prompts
-from .encoder import TextEncoder, TextStates
+from .encoder import TextEncoder, TextStates, unread_end
 
 logger = logging.getLogger(__name__)
 
@@ -217,6 +217,11 @@ class EmbeddedTextEncoder(TextEncoder, SharedWeights, ModelMixin, ConfigMixin): 
                 )
             rows.append(ids[: self.max_tokens])
         return rows
+
+    def unread(self, prompt: str) -> str:
+        text = as_utf8(prompt)
+        encoded = self._tokenizer().encode(text, add_special_tokens=False)
+        return unread_end(text, encoded.offsets, self.max_tokens)
 
     def static_vectors(self, ids: Tensor) -> Tensor:
         """Rows of the frozen table for token ids `[...]`: float32 `[..., E]`."""

@@ -66,3 +66,12 @@ class TextEncoder(nn.Module):
             TypeError: a prompt is not a string.
         """
         raise NotImplementedError(f"{type(self).__name__} has to say how it encodes prompts")
+
+    def unread(self, prompt: str) -> str:
+        """The end of a prompt that is longer than the encoder reads; empty if it reads all."""
+        return ""
+
+
+def unread_end(prompt: str, offsets: Sequence[tuple[int, int]], most: int) -> str:
+    """What is left of a prompt behind its first `most` tokens, which stand at `offsets`, (start, end)."""
+    return prompt[offsets[most][0] :].strip() if len(offsets) > most else ""

@@ -16,7 +16,7 @@ from ...core._torchaudio import shield_transformers
 from ...core.errors import ModelError
 from ...core.safetensors_files import check_folder, follow_umask
 from .check_prompts import as_utf8, check_prompts
-from .encoder import TextEncoder, TextStates
+from .encoder import TextEncoder, TextStates, unread_end
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase, T5EncoderModel
@@ -116,6 +116,11 @@ class T5TextEncoder(TextEncoder):
         sizes = torch.tensor([len(row) if text else 0 for row, text in zip(rows, texts, strict=True)])
         mask = (torch.arange(length) < sizes[:, None]).to(device, torch.long)  # [B, L]
         return ids, mask
+
+    def unread(self, prompt: str) -> str:
+        text = as_utf8(prompt)
+        encoded = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+        return unread_end(text, encoded["offset_mapping"], self.max_tokens - 1)  # the last ends the sentence
 
     @torch.no_grad()
     def hidden(self, ids: Tensor, mask: Tensor) -> Tensor:

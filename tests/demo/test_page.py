@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -16,11 +18,10 @@ from urllib.request import Request, urlopen
 
 import pytest
 
-from soundloom.core.checkpoint import BUNDLED_MODELS
 from soundloom.demo import page
 from soundloom.demo import temporary_files as shelves
 from soundloom.demo.codecs import Codecs
-from soundloom.demo.temporary_files import Shelf, failure
+from soundloom.demo.temporary_files import Shelf, failure, page_words
 
 
 class Idle:
@@ -58,31 +59,56 @@ def test_old_files_are_thrown_away(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_messages_name_files_without_the_folders_of_this_machine() -> None:
     error = failure(ValueError("cannot read /tmp/x/a.wav: use wav"), Path("/tmp/x/a.wav"))
-    assert error.message == "cannot read a.wav: use wav"
+    assert error.message == "Cannot read a.wav: use wav"
+    assert page_words("/tmp/x/a.wav lasts long", "/tmp/x/a.wav") == "a.wav lasts long"
+    assert error.duration == shelves.TOAST_SECONDS
 
 
-def test_the_text_about_a_model_is_that_of_its_card(tmp_path: Path) -> None:
-    card = (BUNDLED_MODELS / "foley" / "README.md").read_text(encoding="utf-8")
-    text = page.about("foley")
-    assert "Apache-2.0" in text
-    paragraphs = text.split("\n\n")
-    assert paragraphs[0] == "**The model `foley`.**"
-    assert len(paragraphs) >= 3
-    assert all(paragraph in card for paragraph in paragraphs[1:])
-    assert card.rpartition("## What it can't do\n\n")[2].strip() in text
+def test_messages_call_settings_by_the_names_of_their_controls() -> None:
+    said = ValueError("guidance_scale is 1; a negative prompt needs more than 1 (top_k is fine)")
+    assert page_words(said) == "Guidance is 1; a negative prompt needs more than 1 (Top-k is fine)"
+    assert page_words("duration is 0: a duration has seconds") == "Duration is 0: a duration has seconds"
+    assert page_words(said, by_label=False) == str(said)
 
-    folder = tmp_path / "mine"
-    folder.mkdir()
-    assert "in the folder `mine`" in page.about(str(folder))
-    (folder / "README.md").write_text(
-        "---\nlicense: mit\n---\n\n# mine\n\nIt barks.\n\n- more\n\n## Measured\n\nx\n", encoding="utf-8"
+
+SERVE = """
+import sys
+from types import SimpleNamespace
+from soundloom.demo import page
+from soundloom.demo.codecs import Codecs
+codecs = Codecs()
+codecs.names = []
+model = SimpleNamespace(lm=SimpleNamespace(codebook_size=64), codec=None, guidance_scale=3.0, top_k=250)
+page.serve(page.build_demo(model, codecs=codecs), open_browser=False, auth=("me", "secret"))
+"""
+
+
+def test_sigterm_ends_the_demo_and_deletes_its_files(tmp_path: Path) -> None:
+    """Also: the folders are private, a password is asked for, foreign names are refused."""
+    clean = {name: value for name, value in os.environ.items() if name != "GRADIO_TEMP_DIR"}
+    running = subprocess.Popen(
+        [sys.executable, "-c", SERVE],
+        env=clean | {"TMPDIR": str(tmp_path)},
+        stdout=subprocess.PIPE,
+        text=True,
     )
-    assert page.about(str(folder)) == "**The model `mine`.**\n\nIt barks."
-
-
-def test_models_without_a_card_have_their_licence_named(tmp_path: Path) -> None:
-    assert "CC BY-NC" in page.about("facebook/audiogen-medium")
-    assert "`mymodel`" not in page.about(str(tmp_path / "mymodel"))  # there is no such folder
+    try:
+        assert running.stdout is not None
+        said = running.stdout.readline()
+        address = said.split(" on ")[1].split()[0].rstrip("/")
+        folders = list(tmp_path.glob("soundloom-*"))
+        assert folders
+        assert {folder.stat().st_mode & 0o777 for folder in folders} == {0o700}
+        for headers, status in (({}, 401), ({"Host": "evil.example"}, 421)):
+            with pytest.raises(HTTPError) as refused:
+                urlopen(Request(f"{address}/gradio_api/info", headers=headers), timeout=30)
+            assert refused.value.code == status
+        running.send_signal(signal.SIGTERM)
+        assert running.wait(30) == 0
+        assert not list(tmp_path.glob("soundloom-*"))
+    finally:
+        running.kill()
+        running.communicate()
 
 
 def test_a_taken_port_is_a_clear_error(no_codecs: Codecs) -> None:

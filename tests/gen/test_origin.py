@@ -182,6 +182,10 @@ def test_what_else_cannot_be_made_again(tiny_model: AudioGen) -> None:
     guided = tiny_model.generate("a dog", duration=0.2, guidance_scale=lambda position: 2.0)
     with pytest.raises(ArgumentError, match="a function gave"):
         check_record(guided.record(), "a")
+    stopped = replace(tiny_model.generate("a dog", duration=0.2), changes={"stopped": 0.2})
+    told_of = Record.read(stopped.record().tags(), "a")
+    with pytest.raises(ArgumentError, match=r"a was stopped after 0\.2 s"):
+        check_record(told_of, "a")
     plain = GeneratedAudio(guided.samples, 16000, guided.codes, [3], ["a dog"])
     assert plain.record().tags()["title"] == "a dog"
     with pytest.raises(ArgumentError, match="not of which prompt and seed"):

@@ -19,8 +19,9 @@ from hypothesis import strategies as st
 
 import soundloom
 from soundloom.cli.generate import add_generate_arguments
+from soundloom.demo.generate_tab import GenerateTab
 from soundloom.demo.generation_controls import control, more_controls
-from soundloom.demo.sound_maker import SoundMaker, chosen_settings
+from soundloom.demo.sound_maker import chosen_settings
 from soundloom.gen import GenerationSettings
 from soundloom.gen.pipeline import AudioGen
 from soundloom.gen.settings import MAX_SEED, OPTIONS, count_frames
@@ -196,13 +197,13 @@ def test_the_demo_offers_every_setting_that_has_a_label() -> None:
     model = SimpleNamespace(guidance_scale=2.5, top_k=250, lm=SimpleNamespace(codebook_size=64))
     with gr.Blocks():
         controls = {"duration": control("duration", model), **more_controls(model)}  # type: ignore[arg-type]
-    assert controls.keys() - {"fresh"} == {name for name, option in OPTIONS.items() if option.label}
-    shown = {name: component.value for name, component in controls.items() if name != "fresh"}
-    expected = GenerationSettings(seed=7, guidance_scale=2.5, top_k=64)
+    assert controls.keys() == {name for name, option in OPTIONS.items() if option.label}
+    shown = {name: component.value for name, component in controls.items()}
+    expected = GenerationSettings(guidance_scale=2.5, top_k=64)
     assert chosen_settings(shown) == expected
     for name, component in controls.items():
         if isinstance(component, gr.Slider):
             for end in (component.minimum, component.maximum):
                 chosen_settings(shown | {name: end, "negative_prompt": ""})
-    named = inspect.signature(SoundMaker.make).parameters
+    named = inspect.signature(GenerateTab.make).parameters
     assert not named.keys() & OPTIONS.keys()  # so all of them arrive as values

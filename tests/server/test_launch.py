@@ -25,7 +25,7 @@ def test_the_demo_makes_its_sounds_with_the_engine(tiny_model: AudioGen) -> None
         assert "soundloom" in page.text
         assert client.get("/health").json()["running"] == 0  # the interface goes before the page
         names = client.get("/gradio_api/info").json()["named_endpoints"]["/generate"]["parameters"]
-        values = {"prompt": "rain", "duration": 0.5, "seed": 3, "fresh": False, "listen": True}
+        values = {"prompt": "rain", "duration": 0.5, "seed": 3}
         given = [values.get(name["parameter_name"], name.get("parameter_default")) for name in names]
         event = client.post("/gradio_api/call/generate", json={"data": given}).json()["event_id"]
         events = client.get(f"/gradio_api/call/generate/{event}").text
