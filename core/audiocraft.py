@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from omegaconf import OmegaConf
 from torch import Tensor
 
 from .checkpoint import read_torch
@@ -79,6 +78,8 @@ class PublishedConfig:
     """
 
     def __init__(self, text: str, where: str) -> None:
+        from omegaconf import OmegaConf  # imported where a published model is read: half a second
+
         self.where = where
         try:
             content = OmegaConf.to_container(OmegaConf.create(text), resolve=False)

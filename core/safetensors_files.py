@@ -8,19 +8,22 @@ so whatever the header claims is checked against the file's size first, in a tim
 from __future__ import annotations
 
 import io
+import itertools
 import json
 import math
 import os
 import secrets
 import shutil
 import stat
+import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Self
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, load_file, save, save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from .atomic import atomic_write
 from .errors import ModelError
@@ -121,7 +124,10 @@ def damaged(file: str | os.PathLike[str], error: Exception) -> ModelError:
 
 
 class SharedWeights:
-    """Put before diffusers' ModelMixin: models are saved with the permissions that any new file gets.
+    """Put before diffusers' ModelMixin: saves with the permissions of any new file, and needs no hooks.
+
+    diffusers asks its hooks where a model is and whether it may be moved. They import torch's compiler; as
+    long as nobody has imported them, there is none on the model.
 
     The metadata of their files tells the version of soundloom.
     """
@@ -133,6 +139,18 @@ class SharedWeights:
         for file in folder.glob("*.safetensors"):
             add_metadata(file, {"soundloom_version": __version__})
         follow_umask(folder)
+
+    def to(self, *args: Any, **options: Any) -> Self:
+        """As `nn.Module.to`."""
+        if "diffusers.hooks" in sys.modules:
+            return super().to(*args, **options)  # type: ignore[misc, no-any-return]
+        return nn.Module.to(self, *args, **options)  # type: ignore[type-var]
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        tensor = next(itertools.chain(self.parameters(), self.buffers()), None)  # type: ignore[attr-defined]
+        return torch.device("cpu") if tensor is None else tensor.device
 
 
 def save_safetensors(tensors: dict[str, Tensor], file: Path) -> None:

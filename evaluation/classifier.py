@@ -12,12 +12,11 @@ from collections.abc import Sequence
 from typing import Self
 
 import torch
-from diffusers import ConfigMixin, ModelMixin
-from diffusers.configuration_utils import register_to_config
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..core.checkpoint import BUNDLED_MODELS, fill, read_json, read_weights
+from ..core.diffusers_classes import ConfigMixin, ModelMixin, register_to_config
 from ..core.errors import ModelError
 from ..core.hub import resolve_model
 from ..core.push_to_hub import PushToHub

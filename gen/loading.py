@@ -23,11 +23,11 @@ from ..core.cache import converted
 from ..core.checkpoint import BUNDLED_MODELS, CONFIG_FILE, MAX_SHARD_BYTES, MODEL_FILES, read_json
 from ..core.errors import ModelError
 from ..core.hub import resolve_model
+from ..core.int8_storage import save_int8
 from ..core.safetensors_files import add_metadata, read_header
 from ..core.version import __version__
 from .model.lm import AudioLM
 from .model.lora import merge_lora
-from .model.quantized import save_int8
 from .model.schemes import check_scheme, check_writable, write_quantized
 from .published import PUBLISHED_CODEC_FILE, PUBLISHED_FILE, PUBLISHED_LICENSE, convert_once
 from .text.encoder import TextEncoder

@@ -23,6 +23,7 @@ from ..core.audiocraft import PublishedConfig, read_published, warn_of_unknown
 from ..core.cache import converted
 from ..core.checkpoint import MAX_SHARD_BYTES, read_json, write_shards
 from ..core.errors import ModelError, ModelNotFoundError
+from ..core.unfilled import unfilled
 from .model.config import AudioLMConfig
 from .model.fastest import fastest_scheme
 from .model.lm import AudioLM
@@ -128,7 +129,7 @@ def _sizes(state: dict[str, Tensor], config: PublishedConfig, path: Path) -> Aud
     """A published model on the meta device; errors as for `convert_once`."""
     try:
         settings = read_settings(config, state)
-        with torch.device("meta"):  # only names and shapes are needed
+        with unfilled():  # only names and shapes are needed
             return AudioLM(settings)
     except RuntimeError as error:
         raise _misfit(path, error) from error

@@ -170,7 +170,7 @@ def sample_together(samplers: Sequence[Sampler], logits: Sequence[Tensor]) -> li
             tokens = joined.argmax(dim=-1)
         else:
             uniform = _joined([samplers[index].next_uniform() for index in members])
-            each = temperature
+            each: float | Tensor = temperature
             if factors is not None:
                 each = temperature * torch.tensor(factors, device=joined.device).unsqueeze(-1)  # [K, 1]
             tokens = _choose(joined, uniform, temperature=each, top_k=top_k, top_p=top_p)

@@ -13,7 +13,6 @@ import math
 
 import numpy as np
 import torch
-from scipy.signal import lfilter, lfiltic
 from torch import Tensor
 
 from ...core.limiter import limit
@@ -114,5 +113,7 @@ def _predict_row(row: np.ndarray, count: int) -> np.ndarray:
         weights = np.append(weights, 0.0)
         weights = weights + reflection * weights[::-1]
         forward, backward = (forward + reflection * backward)[1:], (backward + reflection * forward)[:-1]
+    from scipy.signal import lfilter, lfiltic  # imported where sounds are edited: half a second
+
     state = lfiltic([1.0], weights, row[::-1][: len(weights) - 1])
     return lfilter([1.0], weights, np.zeros(count), zi=state)[0]

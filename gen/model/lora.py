@@ -23,6 +23,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ...core.unfilled import unfilled
 from .adapted_linear import adapted_layers
 from .lm import AudioLM
 from .schemes import check_trainable, check_writable
@@ -169,7 +170,7 @@ def merge_lora(model: AudioLM) -> AudioLM:
         weight = state[f"{name}.weight"]
         added = beside.lora_up.detach().float() @ beside.lora_down.detach().float()
         state[f"{name}.weight"] = (weight.float() + added).to(weight.dtype)
-    with torch.device("meta"):  # no memory for weights that are replaced at once
+    with unfilled():  # no memory for weights that are replaced at once
         plain = AudioLM(model.settings)
     plain.load_state_dict(state, strict=True, assign=True)
     return plain.eval()

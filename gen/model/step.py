@@ -10,6 +10,7 @@ Letters: B rows, d width, H heads, L positions of the condition, P steps before 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, Self
 
@@ -21,6 +22,8 @@ from .adapted_linear import AdaptedLinear
 from .quantized_linear import QuantizedLinear
 from .transformer import Condition, KVCache, Transformer, TransformerLayer
 
+gelu_ = torch._C._nn.gelu_  # in place, which torch.nn.functional has no name for
+
 
 class Projection(Protocol):
     """A linear layer of a step on rows `[B, in]`, in whatever precision its weights are."""
@@ -29,7 +32,7 @@ class Projection(Protocol):
         """`[B, in]` -> `[B, out]`."""
 
     def add_to(self, skip: Tensor, x: Tensor) -> Tensor:
-        """`skip` plus the layer's output."""
+        """`skip` plus the layer's output; `skip` may be overwritten with it."""
 
 
 @dataclass
@@ -43,7 +46,7 @@ class _Linear:
         return torch.mm(x, self.matrix) if self.bias is None else torch.addmm(self.bias, x, self.matrix)
 
     def add_to(self, skip: Tensor, x: Tensor) -> Tensor:
-        return torch.addmm(skip if self.bias is None else skip + self.bias, x, self.matrix)
+        return (skip if self.bias is None else skip.add_(self.bias)).addmm_(x, self.matrix)
 
 
 @dataclass
@@ -140,23 +143,32 @@ class DecodingMemory:
 
     def __init__(self, condition: Condition, cache: KVCache, num_heads: int) -> None:
         self.condition, self.cache, self.num_heads = condition, cache, num_heads
-        self._flat = [memory.flatten(2) for memory in cache.memory]  # a step as one vector: [B, steps, 2 d]
-        # [B, steps, 2, H, d/H] -> two of [B, H, steps, d/H], which see what is written to the memory.
-        self._past = [memory.permute(2, 0, 3, 1, 4).unbind(0) for memory in cache.memory]
+        whole = cache.whole.detach()  # [layers, B, steps, 2, H, d/H]
+        self._positions = cache.positions.unbind(0)
+        # A step as one vector of every layer and row: [layers, B, 2 d] each.
+        self._steps = whole.flatten(3).unbind(2)
+        # Keys and values, each [layers, B, H, steps, d/H]: they see what is written.
+        self._past = whole.permute(3, 0, 1, 4, 2, 5).unbind(0)
+        self._slots: Sequence[Tensor] = ()
+        self._keys: Sequence[Tensor] = ()
+        self._values: Sequence[Tensor] = ()
 
     def begin(self, x: Tensor) -> Tensor:
         cache = self.cache
         cache.check_room(1)
-        return x + cache.positions[cache.steps]
+        # What every layer will write to and read from.
+        self._slots = self._steps[cache.steps].unbind(0)  # each [B, 2 d]
+        seen = [past.narrow(3, 0, cache.steps + 1) for past in self._past]
+        self._keys, self._values = (part.unbind(0) for part in seen)  # each [B, H, P + 1, d/H]
+        return x + self._positions[cache.steps]
 
     def attend(self, layer: int, packed: Tensor) -> Tensor:
-        step, (rows, width) = self.cache.steps, packed.shape
-        dim = width // 3
+        rows, dim = len(packed), packed.shape[1] // 3
+        query, keys_values = packed.split((dim, 2 * dim), 1)
         # This step's keys and values go to the cache, its query looks at all of them.
-        self._flat[layer][:, step] = packed[:, dim:]
-        keys, values = self._past[layer]
-        query = packed[:, :dim].view(rows, self.num_heads, 1, dim // self.num_heads)
-        y = F.scaled_dot_product_attention(query, keys[:, :, : step + 1], values[:, :, : step + 1])
+        self._slots[layer].copy_(keys_values)
+        query = query.view(rows, self.num_heads, 1, dim // self.num_heads)
+        y = F.scaled_dot_product_attention(query, self._keys[layer], self._values[layer])
         return y.view(rows, dim)
 
     def attend_condition(self, layer: int, query: Tensor) -> Tensor:
@@ -171,7 +183,7 @@ class DecodingMemory:
 
     def close(self) -> None:
         """Let go of the cache's memory."""
-        self._flat, self._past = [], []
+        self._positions = self._steps = self._past = self._slots = self._keys = self._values = ()
 
 
 class TransformerStep:
@@ -234,8 +246,8 @@ class TransformerStep:
             query = layer.query(layer.norm_cross(x))
             x = layer.cross_out_proj.add_to(x, memory.attend_condition(index, query))
             # Feed-forward.
-            # For contiguous values torch calls oneDNN, which takes longer to begin than these few take.
-            hidden = F.gelu(layer.linear1(layer.norm2(x)).t()).t()
+            hidden = layer.linear1(layer.norm2(x))
+            gelu_(hidden.t())  # for contiguous values torch calls oneDNN, which takes longer to begin
             x = layer.linear2.add_to(x, hidden)
         memory.end()
         return self.out_norm(x)

@@ -58,9 +58,15 @@ class KVCache:
         stream: torch.dtype = torch.float32,
         device: torch.device | str = "cpu",
     ) -> None:
-        # Steps before heads, and keys beside values: a step is written in one piece.
+        # Steps before heads, and keys beside values: a step is written in one piece. All layers lie in one
+        # tensor, so that a step looks up once what it needs of each.
         shape = (batch, max_steps, 2, num_heads, head_dim)
-        self.memory = [torch.zeros(shape, dtype=dtype, device=device) for _ in range(num_layers)]
+        self.whole = torch.zeros(num_layers, *shape, dtype=dtype, device=device)
+        # No views: autograd would take a layer's writing for a change of all others.
+        storage, size = self.whole.untyped_storage(), math.prod(shape)
+        self.memory = [
+            torch.empty_like(self.whole[:0]).set_(storage, layer * size, shape) for layer in range(num_layers)
+        ]
         dim = num_heads * head_dim
         self.positions = sinusoidal_positions(max_steps, dim, dtype=stream, device=torch.device(device))
         self.max_steps = max_steps
@@ -72,7 +78,7 @@ class KVCache:
 
     def close(self) -> None:
         """Give the memory back; the cache cannot be used any more."""
-        self.memory = []
+        self.memory, self.whole = [], torch.empty(0)
         self.max_steps = self.steps = 0
 
     def append(self, layer: int, packed: Tensor) -> Tensor:

@@ -13,13 +13,12 @@ from pathlib import Path
 from typing import Any, Self
 
 import torch
-from diffusers.configuration_utils import ConfigMixin, register_to_config
-from diffusers.models.modeling_utils import ModelMixin
 from safetensors import SafetensorError
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
 from ...core.checkpoint import part_folder
+from ...core.diffusers_classes import ConfigMixin, ModelMixin, register_to_config
 from ...core.errors import ModelError, ModelNotFoundError
 from ...core.safetensors_files import SharedWeights, check_folder, load_safetensors
 from .check_prompts import as_utf8, check_prompts

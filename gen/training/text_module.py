@@ -20,7 +20,7 @@ import torch
 from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor, nn
 
-from ...core.exports_model import ExportsModel
+from ...core.exports_model import ExportsModel, float_only
 from ...core.learning_rate_schedule import LearningRateSchedule
 from ..text.embedded import EmbeddedTextEncoder
 from ..text.encoder import TextStates
@@ -144,13 +144,8 @@ class TextEncoderModule(ExportsModel):
         return module.eval()
 
     def export(self, folder: Path, *, weights: str = "float") -> None:
-        """Write the encoder, which `text.encoder` of a language model's recipe takes.
-
-        Raises:
-            ValueError: weights is not "float".
-        """
-        if weights != "float":
-            raise ValueError(f"weights is {weights!r}; a text encoder is stored as float only")
+        """Write the encoder, which `text.encoder` of a language model's recipe takes."""
+        float_only(weights)
         self.encoder.save_pretrained(folder)
 
 

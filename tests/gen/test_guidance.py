@@ -78,7 +78,6 @@ def test_the_position_of_a_single_frame_is_the_start(model: AudioGen) -> None:
         (lambda position: None, TypeError, r"guidance_scale\(0.000\) is None"),
         ("3", TypeError, "guidance_scale is '3'"),
     ],
-    ids=str,
 )
 def test_bad_schedules_are_named(model: AudioGen, scale: Any, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
