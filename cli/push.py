@@ -71,7 +71,7 @@ hf auth login.""",
         examples="""\
   soundloom push mymodel me/mymodel --license cc-by-4.0
   soundloom push mymodel me/mymodel --dry-run look/            (what would be uploaded, and its card)
-  soundloom push mymodel me/mymodel --report report.json       (of soundloom evaluate --model mymodel -o)
+  soundloom push mymodel me/mymodel --report report.json       (of soundloom evaluate; into the card)
   soundloom push bell.safetensors me/bell-lora
   soundloom generate "a bell" --lora me/bell-lora:0.8
 """,

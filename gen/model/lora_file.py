@@ -203,7 +203,7 @@ def _settings(metadata: Mapping[str, str]) -> dict[str, Any]:
     rank, alpha = config.get(f"{PREFIX}.r"), config.get(f"{PREFIX}.lora_alpha")
     if type(rank) is not int or rank < 1:
         raise ValueError(f"its metadata says that the rank is {str(rank)[:40]}, which has to be 1 or more")
-    if type(alpha) not in (int, float) or not math.isfinite(alpha) or alpha <= 0:
+    if isinstance(alpha, bool) or not (isinstance(alpha, int | float) and 0 < alpha < math.inf):
         raise ValueError(f"its metadata says that alpha is {str(alpha)[:40]}, which has to be more than 0")
     base = metadata.get("base_fingerprint")
     if not base:

@@ -93,7 +93,7 @@ def export_lora(
         FileExistsError: the file exists, and `force` is off.
         ValueError: it can't be read, or was trained without LoRA, or with more than that.
     """
-    file = check_file_destination(file, force=force, example="lora.safetensors")
+    target = check_file_destination(file, force=force, example="lora.safetensors")
     module, averaged, step = trained_module(Path(checkpoint), ema)
     if not isinstance(lm := getattr(module, "lm", None), AudioLM):
         raise ValueError(f"{checkpoint} is of a {type(module).__name__}; only language models have LoRA")
@@ -103,8 +103,8 @@ def export_lora(
             f"{checkpoint} is of a run that trained the text encoder too, which a LoRA file does not hold: "
             "export the whole model (without --lora), or train with --model.text.train false"
         )
-    adapter.save(file, force=force)
-    return Exported(type(module).__name__, file, averaged, step, file.stat().st_size)
+    adapter.save(target, force=force)
+    return Exported(type(module).__name__, target, averaged, step, target.stat().st_size)
 
 
 def trained_module(path: Path, ema: bool | None) -> tuple[ExportsModel, bool, int]:
