@@ -151,7 +151,8 @@ def measure(name: str, seconds: float, chunk: float, repeats: int, clock: Callab
     codes = ours.encode(audio)
 
     def their_sound() -> Tensor:
-        return theirs.decode(found.audio_codes, found.audio_scales)[0]
+        ends = {"last_frame_pad_length": found.last_frame_pad_length}
+        return theirs.decode(found.audio_codes, found.audio_scales, **ends)[0]
 
     wanted_codes, wanted_sound = found.audio_codes, their_sound()
     size = ours.frames_per_segment if getattr(ours, "segment_length", None) else frames
