@@ -30,6 +30,12 @@ def add_augment_arguments(parser: argparse.ArgumentParser) -> None:
         help="leave out recordings that are of no class which the Foley corpus or its mix knows",
     )
     parser.add_argument(
+        "--trim-start",
+        action="store_true",
+        help="let every clip begin with its sound: a language model that learns to begin with silence may "
+        "stay in it",
+    )
+    parser.add_argument(
         "--seconds", type=number, default=5.0, metavar="SECONDS", help="length of a clip (default: 5)"
     )
     add_count(parser, "--sample-rate", 16000, "Hz of clips that stay sound")
@@ -100,6 +106,7 @@ def run_augment(options: argparse.Namespace) -> int:
         renderings=options.renderings,
         part=options.part,
         known_classes=options.known_classes,
+        trim_start=options.trim_start,
         **alone,
     )
     excluded = [row.prompt for row in read_prompts(options.exclude_prompts or BUNDLED_PROMPTS)]

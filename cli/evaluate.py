@@ -114,9 +114,10 @@ def _check_evaluate(options: argparse.Namespace) -> None:
         if options.codec or options.reference:
             raise CommandError("--prompts are for models: leave out --codec and --reference")
         options.model = options.model or "foley"
-    if options.renderings and (options.model or options.codec or options.reference):
+    if options.renderings and (options.model or options.reference or len(options.codec or ()) > 1):
         raise CommandError(
-            "--renderings are of the Foley corpus: leave out --model, --codec, --prompts and --reference"
+            "--renderings are of the Foley corpus: leave out --model, --prompts and --reference; --codec may "
+            "name one codec that they go through"
         )
     for name in ("prompts", "renderings"):
         if getattr(options, name) not in (None, False) and not options.embedder.startswith("yamnet"):
@@ -153,8 +154,18 @@ def _measure(options: argparse.Namespace, progress: Progress) -> dict[str, Any]:
     if isinstance(embedder, YAMNet) and options.renderings:
         recordings = recordings_by_class(options.folder) if options.folder else None
         per_class = options.per_class or 20
-        report = evaluate_renderings(embedder, recordings, per_class=per_class, progress=progress)
-        return {"subject": {"renderings": "Foley corpus", "recordings": options.folder}, **report}
+        from ..codecs import load_codec
+
+        [codec] = options.codec or [None]
+        report = evaluate_renderings(
+            embedder,
+            recordings,
+            per_class=per_class,
+            codec=None if codec is None else load_codec(codec),
+            progress=progress,
+        )
+        subject = {"renderings": "Foley corpus", "recordings": options.folder, "codec": codec}
+        return {"subject": subject, **report}
     classifier = NamedClassifier.from_pretrained(options.classifier)
     settings = {"class_names": classifier.class_names, "seconds": options.seconds}
     common: dict[str, Any] = {"progress": progress}

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..core.checkpoint import CONFIG_FILE, brief, read_config
 from ..core.diffusers_classes import ConfigMixin, ModelMixin
 from ..core.errors import ModelError
+from ..core.int8_storage import STORAGE_KEY, is_int8, load_int8
 from ..core.safetensors_files import SharedWeights, check_folder
 from .base import Codec
 from .registry import codec_folder
@@ -83,20 +84,26 @@ class PretrainedCodec(SharedWeights, ModelMixin, Codec, ConfigMixin):
 
         A codec that others published reads their files here too.
         """
-        known = cls._get_init_keys(cls)
-        unknown = [key for key in read_config(folder) if key not in known and not key.startswith("_")]
+        config, known = read_config(folder), cls._get_init_keys(cls) | {STORAGE_KEY}
+        unknown = [key for key in config if key not in known and not key.startswith("_")]
         if unknown:
             raise ModelError(
                 f"{folder / CONFIG_FILE} has settings that {cls.__name__} does not know: "
                 f"{', '.join(sorted(unknown))}; a newer version of soundloom made it: install that one"
             )
+        if is_int8(config):
+            codec = cls(
+                **{key: value for key, value in config.items() if key in known - {"self", STORAGE_KEY}}
+            )
+            load_int8(codec, folder)
+            return nn.Module.to(codec, dtype).eval()  # that of diffusers warns of every change of type
         check_folder(folder)
         model_mixin: Any = super(SharedWeights, cls)  # whose method has the same name as the one above
-        codec = model_mixin.from_pretrained(
+        found = model_mixin.from_pretrained(
             folder, use_safetensors=True, low_cpu_mem_usage=False, torch_dtype=dtype
         )
-        assert isinstance(codec, cls)
-        return codec.eval()
+        assert isinstance(found, cls)
+        return found.eval()
 
     @classmethod
     def load_state(

@@ -111,7 +111,9 @@ def part_of(state: Mapping[str, Any], name: str) -> dict[str, Any]:
 def float_only(weights: str) -> None:
     """Raise ValueError unless `weights` is "float"."""
     if weights != "float":
-        raise ValueError(f"weights is {weights!r}, but only language models can be stored so; use 'float'")
+        raise ValueError(
+            f"weights is {weights!r}, but only language models and SEANet codecs can be; use 'float'"
+        )
 
 
 @contextmanager

@@ -2,10 +2,12 @@
 
     soundloom evaluate --renderings --embedder yamnet:FILE.onnx            renderings alone
     soundloom evaluate RECORDINGS --renderings --embedder yamnet:FILE.onnx beside recordings
+    soundloom evaluate RECORDINGS --renderings --codec NAME --embedder ... both, through a codec
 
 RECORDINGS has a metadata.csv with `file_name` and `sound_class`, and perhaps `split`: then "train" counts.
 A class whose renderings are heard less often than its recordings is one to rebuild, or to mark with
-`rendered=False` in the registry.
+`rendered=False` in the registry. Through the codec of a language model is how that model hears them: a codec
+may keep much of what is rendered and little of recordings (`RENDERED_ONLY`, recipes/foley/mixing_classes.py).
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..codecs.base import Codec
 from ..core.audio import read_audio
 from ..core.progress import Progress
 from ..recipes.foley.corpus import FoleyCorpus
@@ -37,6 +40,7 @@ def evaluate_renderings(
     per_class: int = 20,
     classes: Sequence[str] | None = None,
     seconds: float = 5.0,
+    codec: Codec | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Render sounds of every class, and let the tagger hear them and recordings of the class.
@@ -47,6 +51,7 @@ def evaluate_renderings(
         per_class: renderings of each.
         classes: their names; None: all that have tags.
         seconds: length of a rendering.
+        codec: what is heard went through it.
         progress: called with the number of sounds done and to do.
 
     Returns:
@@ -66,7 +71,7 @@ def evaluate_renderings(
     def counted(sounds: Iterator[tuple[Tensor, int]]) -> Iterator[tuple[Tensor, int]]:
         nonlocal done
         for sound in sounds:
-            yield sound
+            yield sound if codec is None else _through(codec, *sound)
             done += 1
             if progress is not None:
                 progress(done, total)
@@ -81,6 +86,13 @@ def evaluate_renderings(
         if files := known.get(name):
             result[name]["recordings"] = _heard(tagger, counted(map(read_audio, files)), tags)
     return {"tagger": tagger.name, "per_class": per_class, "seconds": seconds, "classes": result, "notes": []}
+
+
+@torch.inference_mode()
+def _through(codec: Codec, samples: Tensor, sample_rate: int) -> tuple[Tensor, int]:
+    """What a codec makes of a sound `[C, N]`."""
+    prepared = codec.prepare(samples, sample_rate)  # [1, C, N]
+    return codec.decode(codec.encode(prepared), prepared.shape[-1])[0].float(), codec.sample_rate
 
 
 def recordings_by_class(folder: str | Path) -> dict[str, list[Path]]:

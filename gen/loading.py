@@ -22,8 +22,8 @@ from ..core.cache import converted
 from ..core.checkpoint import BUNDLED_MODELS, CONFIG_FILE, MAX_SHARD_BYTES, MODEL_FILES, read_json
 from ..core.errors import ModelError
 from ..core.hub import resolve_model
+from ..core.int8_storage import save_int8
 from .model.lm import AudioLM
-from .model.quantized import save_int8
 from .model.schemes import check_scheme, check_writable, write_quantized
 from .published import PUBLISHED_CODEC_FILE, PUBLISHED_FILE, convert_once
 from .text.encoder import TextEncoder
@@ -32,7 +32,7 @@ from .text.loader import load_text_encoder
 logger = logging.getLogger(__name__)
 
 # What a model's config.json may say about using it.
-SETTINGS = ("max_seconds", "extend_stride", "guidance_scale", "top_k")
+SETTINGS = ("max_seconds", "extend_stride", "guidance_scale", "top_k", "codebook_temperatures")
 
 
 @dataclass
@@ -202,7 +202,7 @@ def save_other_parts(parts: Parts, folder: Path) -> None:
                 f"{type(part).__name__} has no save_pretrained, so {folder / name} cannot be written"
             )
         save(folder / name)
-    config = {key: parts.settings[key] for key in SETTINGS if key in parts.settings}
+    config = {key: parts.settings[key] for key in SETTINGS if parts.settings.get(key) is not None}
     config |= {"_class_name": "AudioGen", "codec": parts.settings.get("codec_name")}
     with atomic_write(folder / CONFIG_FILE) as file:
         file.write((json.dumps(config, indent=2, sort_keys=True) + "\n").encode())

@@ -49,6 +49,7 @@ class AudioGen(SoundEditor):
         max_seconds: longest window; longer sounds are made of several.
         extend_stride: seconds from the start of one window to the next in longer sounds.
         guidance_scale, top_k: what `generate` uses where its settings are None.
+        codebook_temperatures: see `TextToCodes`.
         codec_name: how `save_pretrained` refers to the codec; without it, it stores the codec itself.
         name: what the model is called, for the tags of its sounds.
 
@@ -90,7 +91,7 @@ class AudioGen(SoundEditor):
             revision: of a hub model.
             local_files_only: never go online.
             settings: replace what the model says about `max_seconds`, `extend_stride`, `guidance_scale`,
-                `top_k`.
+                `top_k`, `codebook_temperatures`.
 
         Raises:
             ValueError: no such model (the nearest names are listed), or a damaged file (named); a
@@ -134,6 +135,7 @@ class AudioGen(SoundEditor):
             "extend_stride": self.extend_stride,
             "guidance_scale": self.guidance_scale,
             "top_k": self.top_k,
+            "codebook_temperatures": self.codebook_temperatures,
             "codec_name": self.codec_name,
         }
         parts = Parts(self.lm, self.text_encoder, self.codec, settings)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ..core.errors import ArgumentError
-from .settings import GenerationSettings, Seeds, check_integer
+from .settings import GenerationSettings, Seeds, check_integer, check_number
 
 
 def guide(conditional: Tensor, unconditional: Tensor, guidance_scale: float) -> Tensor:
@@ -82,6 +82,27 @@ def row_seeds(seed: Seeds, prompts: int, num_samples: int) -> list[int]:
     return [variation_seed(int(value), index) for value in own for index in range(num_samples)]
 
 
+def check_codebook_temperatures(
+    temperatures: Sequence[float] | None, num_codebooks: int
+) -> tuple[float, ...] | None:
+    """One number above 0 for each codebook, or None where they change nothing.
+
+    Raises:
+        TypeError, ValueError: they are no numbers, too small or too large, or too few or too many.
+    """
+    if temperatures is None:
+        return None
+    name, meaning = "codebook_temperatures", "times the temperature, one for each codebook"
+    if isinstance(temperatures, (str, bytes)) or not isinstance(temperatures, Sequence):
+        raise TypeError(f"{name} is {temperatures!r}; it must be a list of {num_codebooks} numbers")
+    if len(temperatures) != num_codebooks:
+        raise ArgumentError(
+            f"{name} has {len(temperatures)} entries for {num_codebooks} codebooks; give one each"
+        )
+    factors = tuple(check_number(name, value, 0.01, 100.0, meaning) for value in temperatures)
+    return None if all(factor == 1 for factor in factors) else factors
+
+
 class Sampler:
     """Turns logits into tokens; every item draws from a random stream of its own.
 
@@ -93,15 +114,23 @@ class Sampler:
         seeds: one seed for each item.
         num_codebooks: K.
         codebook_size: V.
+        codebook_temperatures: see `check_codebook_temperatures`, which has checked them.
 
     Raises:
         ValueError: top_k is more than there are codes.
     """
 
     def __init__(
-        self, settings: GenerationSettings, *, seeds: Sequence[int], num_codebooks: int, codebook_size: int
+        self,
+        settings: GenerationSettings,
+        *,
+        seeds: Sequence[int],
+        num_codebooks: int,
+        codebook_size: int,
+        codebook_temperatures: tuple[float, ...] | None = None,
     ) -> None:
         self.temperature = settings.temperature
+        self.codebook_temperatures = codebook_temperatures
         meaning = f"0 is off, {codebook_size} are all codes of this model"
         self.top_k = check_integer("top_k", settings.top_k or 0, 0, codebook_size, meaning)
         self.top_p = settings.top_p
@@ -130,17 +159,21 @@ def sample_together(samplers: Sequence[Sampler], logits: Sequence[Tensor]) -> li
     Returns:
         Tokens int64 `[B, K]` of each, the same as it would choose alone.
     """
-    alike: dict[tuple[float, int, float], list[int]] = {}
+    alike: dict[tuple[float, tuple[float, ...] | None, int, float], list[int]] = {}
     for index, sampler in enumerate(samplers):
-        alike.setdefault((sampler.temperature, sampler.top_k, sampler.top_p), []).append(index)
+        way = (sampler.temperature, sampler.codebook_temperatures, sampler.top_k, sampler.top_p)
+        alike.setdefault(way, []).append(index)
     chosen = list(logits)
-    for (temperature, top_k, top_p), members in alike.items():
+    for (temperature, factors, top_k, top_p), members in alike.items():
         joined = _joined([logits[index] for index in members])
         if temperature <= 0:
             tokens = joined.argmax(dim=-1)
         else:
             uniform = _joined([samplers[index].next_uniform() for index in members])
-            tokens = _choose(joined, uniform, temperature=temperature, top_k=top_k, top_p=top_p)
+            each: float | Tensor = temperature
+            if factors is not None:
+                each = temperature * torch.tensor(factors, device=joined.device).unsqueeze(-1)  # [K, 1]
+            tokens = _choose(joined, uniform, temperature=each, top_k=top_k, top_p=top_p)
         parts = tokens.split([len(logits[index]) for index in members])
         for index, part in zip(members, parts, strict=True):
             chosen[index] = part
@@ -151,11 +184,13 @@ def _joined(parts: list[Tensor]) -> Tensor:
     return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 
-def _choose(logits: Tensor, uniform: Tensor, *, temperature: float, top_k: int, top_p: float) -> Tensor:
-    """Draw from logits `[B, K, V]` by numbers `[B, K]` in [0, 1): int64 `[B, K]`."""
+def _choose(
+    logits: Tensor, uniform: Tensor, *, temperature: float | Tensor, top_k: int, top_p: float
+) -> Tensor:
+    """Draw from logits `[B, K, V]` by numbers `[B, K]` in [0, 1), at `temperature` (of all, or `[K, 1]`)."""
     # Temperature.
     logits = logits.float()
-    if temperature != 1:
+    if isinstance(temperature, Tensor) or temperature != 1:
         # Taking off the maximum first keeps tiny temperatures from dividing up to infinity.
         logits = (logits - logits.amax(dim=-1, keepdim=True)) / temperature
     probabilities = torch.softmax(logits, dim=-1)  # [B, K, V]

@@ -6,6 +6,7 @@ Letters: B rows (prompts x samples), K codebooks, T frames, P frames of a prompt
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Self, TypeVar
 
@@ -20,7 +21,7 @@ from .generation import Cancel, CodeGenerator, Prepared, plan_windows
 from .model.lm import AudioLM
 from .model.schemes import is_quantized
 from .origin import Origin
-from .sampling import Sampler, row_seeds
+from .sampling import Sampler, check_codebook_temperatures, row_seeds
 from .settings import ROUNDING, GenerationSettings, Schedule, check_guidance
 from .text.encoder import TextEncoder, TextStates, encode_each
 
@@ -38,6 +39,9 @@ class TextToCodes:
         max_seconds: longest window; longer sounds are made of several.
         extend_stride: seconds from the start of one window to the next in longer sounds.
         guidance_scale, top_k: what is used where settings are None.
+        codebook_temperatures: by how much the temperature is multiplied in each of the K codebooks. Late
+            codebooks hold details that a small model knows least; drawn more surely, they fit together
+            better. None: 1 in each.
         codec_name: how `save_pretrained` refers to the codec; without it, it stores the codec itself.
         name: what the model is called, for the tags of its sounds.
 
@@ -55,6 +59,7 @@ class TextToCodes:
         extend_stride: float = 2.0,
         guidance_scale: float = 3.0,
         top_k: int = DEFAULT_TOP_K,
+        codebook_temperatures: Sequence[float] | None = None,
         codec_name: str | None = None,
         name: str = "",
     ) -> None:
@@ -75,6 +80,7 @@ class TextToCodes:
         self.extend_stride = extend_stride
         self.guidance_scale = guidance_scale
         self.top_k = top_k
+        self.codebook_temperatures = check_codebook_temperatures(codebook_temperatures, lm.num_codebooks)
         self.codec_name = codec_name
         self.name = name
 
@@ -107,7 +113,13 @@ class TextToCodes:
     def sampler(self, settings: GenerationSettings, seeds: list[int]) -> Sampler:
         """What draws the codes of rows that have these seeds; of the settings none is None."""
         codebooks, size = self.lm.num_codebooks, self.lm.codebook_size
-        return Sampler(settings, seeds=seeds, num_codebooks=codebooks, codebook_size=size)
+        return Sampler(
+            settings,
+            seeds=seeds,
+            num_codebooks=codebooks,
+            codebook_size=size,
+            codebook_temperatures=self.codebook_temperatures,
+        )
 
     def code_generator(
         self,

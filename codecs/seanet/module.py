@@ -21,7 +21,8 @@ from torch import Tensor, nn
 from torchmetrics.functional.audio import scale_invariant_signal_distortion_ratio
 
 from ...core.example import AudioFormat, Example
-from ...core.exports_model import EXPORT_KEY, ExportsModel, float_only, part_of
+from ...core.exports_model import EXPORT_KEY, ExportsModel, part_of
+from ...core.int8_storage import INT8, save_int8
 from ...core.learning_rate_schedule import LearningRateSchedule
 from ..codec_to_train import codec_to_train, codec_usage
 from ..principal_components import training_examples
@@ -366,11 +367,17 @@ class SEANetModule(ExportsModel):
 
     def export(self, folder: Path, *, weights: str = "float") -> None:
         """Write a folder for `SEANetCodec.from_pretrained`."""
-        float_only(weights)
-        self.save_pretrained(folder)
+        if weights == INT8:
+            save_int8(self._stored(), folder)
+        else:
+            self.save_pretrained(folder)
 
     def save_pretrained(self, folder: str | Path, *, dtype: torch.dtype = torch.float32) -> None:
         """Write a copy for `SEANetCodec.from_pretrained`: weight norms folded, weights as `dtype`."""
-        stored = copy.deepcopy(self.codec).fold_weight_norm()
+        stored = self._stored()
         nn.Module.to(stored, dtype)  # that of diffusers warns about every change of dtype
         stored.save_pretrained(folder)
+
+    def _stored(self) -> SEANetCodec:
+        """A copy of the codec as it is stored."""
+        return copy.deepcopy(self.codec).fold_weight_norm()

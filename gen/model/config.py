@@ -26,6 +26,8 @@ class AudioLMConfig:
         pattern: "delay", "parallel" or "flattened".
         delays: frames that each codebook comes late (only "delay"; default 0..K-1).
         dropout: chance that an element of a sub-layer's output is dropped in training.
+        token_dropout: chance that some of the codes that an item is fed are hidden in training, so that the
+            text is what is left to go by (see token_dropout.py).
         bias_attention, bias_ffn, bias_heads: whether those Linear modules have biases.
         infill_frames: frames of the longest gap that the model is trained to fill (see infill.py); a longer
             one is told to it as one of this length. 0: it only continues, and has no weights for gaps.
@@ -44,6 +46,7 @@ class AudioLMConfig:
     pattern: Pattern = "delay"
     delays: tuple[int, ...] | None = None
     dropout: float = 0.0
+    token_dropout: float = 0.0
     bias_attention: bool = False
     bias_ffn: bool = False
     bias_heads: bool = False
@@ -66,6 +69,8 @@ class AudioLMConfig:
             raise ArgumentError(f"infill_frames is {self.infill_frames}; it must be 0 or more")
         if not 0.0 <= self.dropout < 1.0:
             raise ArgumentError(f"dropout is {self.dropout}; allowed are 0 to 1 (1 excluded)")
+        if not 0.0 <= self.token_dropout <= 1.0:
+            raise ArgumentError(f"token_dropout is {self.token_dropout}; allowed are 0 to 1")
         try:
             self.code_pattern()
         except ValueError as error:

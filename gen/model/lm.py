@@ -28,12 +28,12 @@ from ...core.checkpoint import (
 from ...core.diffusers_classes import ConfigMixin, ModelMixin
 from ...core.errors import ModelError
 from ...core.hub import resolve_model
+from ...core.int8_storage import STORAGE_KEY, is_int8, load_int8
 from ...core.safetensors_files import SharedWeights
 from ...core.unfilled import unfilled
 from .config import AudioLMConfig
 from .fastest import fastest_scheme
 from .infill import PARTS, InfillSteps
-from .quantized import STORAGE_KEY, is_int8, load_int8
 from .schemes import (
     AUTO,
     QUANTIZATION_KEY,
@@ -45,6 +45,7 @@ from .schemes import (
     stored_scheme,
 )
 from .step import DecodingMemory, TransformerStep
+from .token_dropout import drop_tokens
 from .transformer import Condition, KVCache, Transformer, truncated_normal_
 
 # Positions that attention on CPUs sums in one go.
@@ -112,9 +113,8 @@ class AudioLM(SharedWeights, ModelMixin, ConfigMixin):
         config = replace(config or AudioLMConfig(), **settings)
         self.register_to_config(**asdict(config))  # what save_pretrained writes
         self.settings = config
-        self.num_codebooks = config.num_codebooks
-        self.codebook_size = config.codebook_size
-        self.text_dim = config.text_dim
+        self.num_codebooks, self.codebook_size = config.num_codebooks, config.codebook_size
+        self.text_dim, self.token_dropout = config.text_dim, config.token_dropout
         self.pattern = config.code_pattern()
         # One table and one head matrix for all codebooks: one gather and one product a step instead of K.
         self.embedding = nn.Embedding(config.num_codebooks * (config.codebook_size + 1), config.dim)
@@ -228,6 +228,7 @@ class AudioLM(SharedWeights, ModelMixin, ConfigMixin):
             sequence = sequence[:, :, : self.pattern.teacher_steps(frames)]  # [B, K, S]
         else:
             sequence = gaps.tokens  # [B, K, S]
+        sequence = drop_tokens(sequence, self.token_dropout if self.training else 0.0, self.special_token)
         # Each layer projects the text itself: here every layer runs once.
         condition = self.condition(states, mask, attend_padding=attend_padding, project=False)
         x = self._embed(sequence, self._tables(sequence.device))  # [B, S, d]

@@ -15,10 +15,10 @@ import torch
 from torch import Tensor
 
 from ...core.errors import ModelError
+from ...core.int8_storage import LEVELS
 from ...core.processor import has_vnni
 
 GROUP = 32  # G of int4
-LEVELS = 127  # of int8, on either side of 0
 _ZERO = 128  # the byte that stands for 0 in int8 activations
 # Weights from which rounding the activations, too, costs less than it saves (measured: about 500,000).
 _DYNAMIC_SIZE = 1 << 20
@@ -159,13 +159,6 @@ def check_kernels(scheme: str) -> None:
             f"torch {torch.__version__} has no {scheme} kernels for this processor; use quantization='bf16', "
             "or None for float32"
         ) from error
-
-
-def int8_rows(rows: Tensor) -> tuple[Tensor, Tensor]:
-    """Round float32 rows `[O, I]` to int8 with one scale each: int8 `[O, I]` and float32 `[O]`."""
-    scale = rows.abs().amax(dim=1) / LEVELS
-    levels = torch.round(rows / torch.where(scale > 0, scale, 1.0)[:, None])
-    return levels.clamp(-LEVELS, LEVELS).to(torch.int8), scale
 
 
 def int4_groups(rows: Tensor) -> tuple[Tensor, Tensor]:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ...core.errors import ModelError
+from ...core.int8_storage import int8_rows
 from .products import (
     GROUP,
     Bfloat16Product,
@@ -18,7 +19,6 @@ from .products import (
     Product,
     int4_groups,
     int8_product,
-    int8_rows,
 )
 
 # How a module's matrix is kept, by the name of its precision.

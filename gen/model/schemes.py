@@ -23,9 +23,9 @@ from torch import Tensor, nn
 
 from ...core.checkpoint import CONFIG_FILE, each_weight, write_shards
 from ...core.errors import ArgumentError, ModelError
+from ...core.int8_storage import SCALE_SUFFIX, dequantize_matrix
 from ...core.memory import release_freed
 from .products import check_kernels, int4_values
-from .quantized import SCALE_SUFFIX, dequantize_matrix
 from .quantized_linear import QuantizedLinear, fitting_kind, quantize_matrix
 
 SCHEMES = ("bf16", "int8", "int4")

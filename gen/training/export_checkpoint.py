@@ -14,7 +14,11 @@ from ...core.exports_model import EXPORT_KEY, ExportsModel, model_folder
 from ...core.files import check_folder_destination
 
 # Class of a LightningModule -> module (relative to this package) that holds it; a codec names its own.
-MODULES = {"AudioGenModule": ".module", "SoundClassifierModule": "...evaluation.classifier_module"}
+MODULES = {
+    "AudioGenModule": ".module",
+    "TextEncoderModule": ".text_module",
+    "SoundClassifierModule": "...evaluation.classifier_module",
+}
 WEIGHTS = ("float", "int8")
 
 

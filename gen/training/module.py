@@ -389,7 +389,7 @@ class AudioGenModule(ExportsModel):
             codec: bundled name or hub id to refer to, or a codec, or a folder of one, to store in the folder;
                 None: that of the model that training started from, else seanet-16khz.
             weights: "float" or "int8".
-            settings: `max_seconds`, `extend_stride`, `guidance_scale`, `top_k` of the model.
+            settings: of the model, such as `max_seconds` and `top_k`.
 
         Returns:
             The pipeline that was written, with the weights as they are here; LoRA is merged.

@@ -49,6 +49,7 @@ class ExportSettings:
         extend_stride: by how much the window moves on for longer sounds, s.
         guidance_scale: of classifier-free guidance.
         top_k: of sampling.
+        codebook_temperatures: of sampling, see `TextToCodes`.
     """
 
     codec: str | None = None
@@ -56,6 +57,7 @@ class ExportSettings:
     extend_stride: float | None = None
     guidance_scale: float | None = None
     top_k: int | None = None
+    codebook_temperatures: list[float] | None = None
 
     def pipeline_settings(self) -> dict[str, Any]:
         """Those of `AudioGen` that are set."""

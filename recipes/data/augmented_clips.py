@@ -58,10 +58,13 @@ class MixSettings:
         captions: wordings a clip.
         max_repeats: clips in which one recording may be in front.
         renderings: share of a class' clips that are rendered, for the classes of the Foley corpus whose
-            renderings are heard as well as recordings; 0: recordings only.
+            renderings are heard as well as recordings; all of them for those whose are heard far better;
+            0: recordings only.
         compositions: weights of "single", "while", "background" and "then".
         part: "train"; "validation": the other recordings, about 5 %; "all": both.
         known_classes: leave out recordings of a class that `foley.mixing_classes` does not know.
+        trim_start: let every clip begin with its sound: silence before it goes behind it. A language model
+            that has learned to begin with silence may stay in it.
         augmentation: of the recordings.
 
     Raises:
@@ -77,6 +80,7 @@ class MixSettings:
     compositions: Mapping[str, float] = field(default_factory=lambda: dict(_MIXES))
     part: str = "train"
     known_classes: bool = False
+    trim_start: bool = False
     augmentation: Augmentation = field(default_factory=Augmentation)
 
     def __post_init__(self) -> None:
@@ -179,7 +183,8 @@ class AugmentedClips:
             self.plan = [(source.sound_class, number) for number, source in enumerate(self.sources)]
             self.shares = {name: len(numbers) for name, numbers in self._of_class.items()}
             return
-        rendered = {name for name, mixed in mixing_classes().items() if mixed.renderings}
+        known = mixing_classes()
+        rendered = {name for name, mixed in known.items() if mixed.renderings}
         if settings.renderings == 0:
             rendered = set()
         own = {name: len(numbers) for name, numbers in self._of_class.items()}
@@ -191,7 +196,10 @@ class AugmentedClips:
         plan: list[tuple[str, int]] = []
         for name, share in self.shares.items():
             numbers = self._of_class.get(name, [])
-            from_renderings = round(share * settings.renderings) if name in rendered else 0
+            part = settings.renderings if name in rendered else 0.0
+            if part and not known[name].recordings:
+                part = 1.0
+            from_renderings = round(share * part)
             recorded = min(share - from_renderings, settings.max_repeats * len(numbers))
             dealt = [numbers[item] for item in deal(rng, len(numbers), recorded)]
             plan += [(name, number) for number in dealt]
@@ -224,6 +232,8 @@ class AugmentedClips:
             audio = _put_together(rng, audio, other, composition, cut)
             parts.append(more)
             classes.append(name)
+        if settings.trim_start:
+            audio = without_lead(audio)
         written = entry.pop("captions", None)
         if composition == "single" and written is not None:
             allowed = [text for text in written if comparable(text) not in self.excluded]
@@ -315,6 +325,12 @@ class AugmentedClips:
         wording = Wording(labels(sound), sound.nouns, (), (clip.caption,))
         captions = corpus.caption_variants(index, self.settings.captions)
         return audio, Heard(wording), {"file_name": f"{name}-{index}", "captions": captions}
+
+
+def without_lead(audio: np.ndarray) -> np.ndarray:
+    """A clip `[N]` whose digital silence at the beginning, if it has some, went to its end."""
+    sounding = np.flatnonzero(audio)
+    return np.roll(audio, -int(sounding[0])) if len(sounding) else audio
 
 
 def _put_together(

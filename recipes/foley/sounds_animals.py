@@ -141,6 +141,7 @@ def cat(
     kind="event",
     surroundings="field",
     tags=("Moo", "Cattle, bovinae"),
+    rendered=False,
     subjects=("a cow", "a dairy cow", "a brown cow", "a cow in a field"),
     verbs=("moos", "is mooing", "lows", "bellows"),
     nouns=("cow mooing", "a mooing cow", "the moo of a cow", "mooing", "a cow's moo", "cattle mooing"),
@@ -169,6 +170,7 @@ def cow(
     name="sheep",
     kind="event",
     tags=("Sheep", "Bleat", "Goat"),
+    rendered=False,
     subjects=("a sheep", "a woolly sheep", "a sheep in a meadow", "a farm sheep"),
     verbs=("bleats", "is bleating", "baas", "is baaing"),
     nouns=(
@@ -224,6 +226,7 @@ def sheep(
     kind="event",
     surroundings="field",
     tags=("Crowing, cock-a-doodle-doo", "Chicken, rooster", "Fowl"),
+    rendered=False,
     subjects=("a rooster", "a cockerel", "a farmyard rooster", "a rooster on a farm"),
     verbs=("crows", "is crowing", "calls cock-a-doodle-doo", "crows at dawn"),
     nouns=(

@@ -75,6 +75,7 @@ def door_knock(
     kind="event",
     surroundings="field",
     tags=("Hammer", "Thunk", "Whack, thwack", "Tap"),
+    rendered=False,
     subjects=("a hammer", "a steel hammer", "a claw hammer", "a carpenter's hammer"),
     verbs=("pounds a nail", "hammers", "strikes a nail", "is hammering", "bangs"),
     nouns=(

@@ -142,6 +142,7 @@ def train(rng: Rng, sample_rate: int, seconds: float, *, speed: str | None = Non
         "Jet engine",
         "Propeller, airscrew",
     ),
+    rendered=False,
     subjects=("an airplane", "a plane", "an aircraft", "an aeroplane"),
     verbs=("flies overhead", "flies by", "passes over", "is flying by", "roars overhead"),
     nouns=(

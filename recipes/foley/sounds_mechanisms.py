@@ -115,6 +115,7 @@ def camera_shutter(
     kind="texture",
     surroundings="field",
     tags=("Typing", "Computer keyboard", "Typewriter"),
+    rendered=False,
     subjects=("someone", "somebody", "someone at a desk", "somebody at a computer"),
     verbs=(
         "types on a keyboard",

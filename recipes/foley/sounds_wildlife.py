@@ -153,6 +153,7 @@ def crickets(
     kind="event",
     surroundings="field",
     tags=("Frog", "Croak"),
+    rendered=False,
     subjects=("a frog", "a pond frog", "a frog by a pond", "a croaking frog"),
     verbs=("croaks", "is croaking", "ribbits", "gives a croak"),
     nouns=(

@@ -182,7 +182,7 @@ def test_renderings_with_yamnet(
     words = ("--renderings", "--per-class", 2, "--embedder", "yamnet", "-q", "-o", out)
     assert run("evaluate", *words) == 0
     report = json.loads(out.read_text())
-    assert report["subject"] == {"renderings": "Foley corpus", "recordings": None}
+    assert report["subject"] == {"renderings": "Foley corpus", "recordings": None, "codec": None}
     assert report["classes"]["dog"]["renderings"]["sounds"] == 2
     assert "mean of 1 classes, renderings" in capsys.readouterr().out
 

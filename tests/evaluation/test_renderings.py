@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from soundloom.codecs.seanet.model import SEANetCodec
 from soundloom.core.audio import write_audio
 from soundloom.evaluation.renderings import evaluate_renderings, recordings_by_class, renderings_lines
 from soundloom.evaluation.tags import check_tags
@@ -85,3 +86,34 @@ def test_renderings_and_recordings_are_counted(recordings: Path, monkeypatch: py
     assert lines[-1].startswith("mean of 2 classes, recordings: first 25%, among five 75%")
     with pytest.raises(ValueError, match="--per-class is 0"):
         evaluate_renderings(Loudness(), per_class=0)
+
+
+class Length:
+    """Hears a dog in what lasts a second, whatever it is."""
+
+    name, sample_rate, tag_names = "length", 8000, ["Dog", "Hum", "Rain", "Wind", "Bell", "Piano"]
+
+    def tags(self, audio: Tensor) -> Tensor:
+        assert float(audio.abs().max()) == 0.0
+        long = torch.full((len(audio),), float(audio.shape[-1] == 8000))
+        return torch.stack([long, 1 - long, *(torch.full((4, len(audio)), 0.5))], dim=1)
+
+
+def test_what_goes_through_a_codec_is_what_comes_out_of_it(
+    recordings: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(CLASSES, "dog", replace(CLASSES["dog"], tags=("Dog",)))
+    codec = SEANetCodec(num_codebooks=2, codebook_size=8, n_filters=2, dimension=4, lstm=0, sample_rate=8000)
+    for parametrized in codec.fold_weight_norm().decoder.parameters():
+        torch.nn.init.zeros_(parametrized)
+    report = evaluate_renderings(
+        Length(),
+        recordings_by_class(recordings),
+        per_class=1,
+        classes=["dog"],
+        seconds=1.0,
+        codec=codec.eval(),
+    )
+    dog = report["classes"]["dog"]
+    assert dog["renderings"]["first"] == 1.0
+    assert dog["recordings"] == {"first": 0.0, "among_five": 0.0, "sounds": 2, "heard": {"Hum": 2}}

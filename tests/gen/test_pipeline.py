@@ -186,6 +186,19 @@ def test_saved_and_loaded_gives_the_same(model: AudioGen, tmp_path: Path, weight
     assert AudioGen.from_pretrained(tmp_path, max_seconds=2.0).max_seconds == 2.0
 
 
+def test_temperatures_of_codebooks_are_kept_and_change_what_is_drawn(model: AudioGen, tmp_path: Path) -> None:
+    surely = [1.0, 0.5, 0.2, 0.01]
+    own = AudioGen(model.lm, model.text_encoder, model.codec, codebook_temperatures=surely)
+    own.save_pretrained(tmp_path)
+    loaded = AudioGen.from_pretrained(tmp_path)
+    assert loaded.codebook_temperatures == tuple(surely)
+    plain, before, after = (each.generate("a", duration=0.4, seed=1).codes for each in (model, own, loaded))
+    assert torch.equal(before, after)
+    assert not torch.equal(plain, before)
+    with pytest.raises(ValueError, match="codebook_temperatures has 1 entries for 4 codebooks"):
+        AudioGen.from_pretrained(tmp_path, codebook_temperatures=[1.0])
+
+
 def test_a_codec_with_a_name_is_referred_to(model: AudioGen, tmp_path: Path) -> None:
     named = AudioGen(model.lm, model.text_encoder, model.codec, codec_name="seanet-16khz")
     named.save_pretrained(tmp_path)

@@ -12,11 +12,13 @@ from hypothesis import strategies as st
 
 from soundloom.gen.sampling import (
     Sampler,
+    check_codebook_temperatures,
     draw,
     guide,
     keep_top_k,
     keep_top_p,
     row_seeds,
+    sample_together,
     variation_seed,
 )
 from soundloom.gen.settings import MAX_SEED, GenerationSettings
@@ -149,3 +151,64 @@ def test_every_row_has_a_seed() -> None:
     assert len(set(row_seeds(None, 3, 2))) == 6
     with pytest.raises(ValueError, match="seed has 2 entries for 3 prompts; give one each, or one integer"):
         row_seeds([7, 8], 3, 1)
+
+
+def test_each_codebook_is_drawn_at_its_own_temperature() -> None:
+    logits = torch.randn(1, 3, 16, generator=torch.Generator().manual_seed(0)).expand(2000, -1, -1)
+    chosen = GenerationSettings(temperature=0.5, top_k=0)
+    sampler = Sampler(
+        chosen,
+        seeds=range(2000),
+        num_codebooks=3,
+        codebook_size=16,
+        codebook_temperatures=(4.0, 1.0, 0.02),
+    )
+    drawn = sampler(logits)
+    for codebook, temperature in enumerate([2.0, 0.5, 0.01]):
+        share = drawn[:, codebook].bincount(minlength=16) / 2000
+        expected = torch.softmax(logits[0, codebook] / temperature, dim=-1)
+        assert (share - expected).abs().max() < 0.04
+
+
+def test_samplers_with_and_without_temperatures_of_codebooks_draw_together_as_alone() -> None:
+    logits = torch.randn(2, 4, 16, generator=torch.Generator().manual_seed(0))
+
+    def samplers() -> list[Sampler]:
+        ways: list[tuple[float, ...] | None] = [None, (1.0, 0.5, 0.5, 0.2)]
+        return [
+            Sampler(
+                GenerationSettings(top_k=8),
+                seeds=[3],
+                num_codebooks=4,
+                codebook_size=16,
+                codebook_temperatures=way,
+            )
+            for way in ways
+        ]
+
+    together = sample_together(samplers(), [logits[:1], logits[1:]])
+    alone = [sampler(part) for sampler, part in zip(samplers(), [logits[:1], logits[1:]], strict=True)]
+    assert all(torch.equal(one, other) for one, other in zip(together, alone, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("temperatures", "error", "message"),
+    [
+        ([1.0, 0.5], ValueError, "has 2 entries for 3 codebooks; give one each"),
+        ([1.0, 0.5, 0.0], ValueError, "allowed are 0.01 to 100"),
+        ([1.0, 0.5, float("nan")], ValueError, "codebook_temperatures is nan"),
+        ([1.0, 0.5, "hot"], TypeError, "codebook_temperatures is 'hot'"),
+        ("hot", TypeError, "must be a list of 3 numbers"),
+        (0.5, TypeError, "must be a list of 3 numbers"),
+    ],
+    ids=str,
+)
+def test_bad_temperatures_of_codebooks_are_named(
+    temperatures: Any, error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        check_codebook_temperatures(temperatures, 3)
+
+
+def test_temperatures_of_codebooks_that_change_nothing_count_as_none() -> None:
+    assert check_codebook_temperatures([1, 1.0], 2) is None

@@ -94,7 +94,7 @@ def overrides(config: dict[str, Any]) -> list[str]:
                     f"--{part}.{path}={[*value[:-1], SMALL_MODEL['dim'] // SMALL_MODEL['base_channels']]}"
                 )
     settings = config["model"].get("init_args", {})
-    if "encoder" in settings.get("text", {}):
+    if "encoder" in settings.get("text", {}) and "AudioGen" in config["model"]["class_path"]:
         words += [f"--model.text.encoder={TINY_T5}", "--model.text.settings=null"]
     if "codec" in settings and isinstance(settings["codec"], str):  # of a language model: a name
         words.append("--model.codec=data/codec")
@@ -146,10 +146,15 @@ def make_data(config: dict[str, Any]) -> None:
                 sample_rate=sample_rate_of(config),
                 compositions={"single": 1.0},
             )
-    if not data.get("render", {}).get("codec"):
+    model = config["model"]["init_args"]
+    if data.get("render", {}).get("codec"):
+        num_codebooks = model["lm"]["num_codebooks"]
+    elif config["model"]["class_path"].endswith("TextEncoderModule"):
+        num_codebooks = model["num_codebooks"]
+    else:
         return
     for name in (*data["folders"], *data["val_folders"]):  # of codes
-        make_codes(Path(name), config["model"]["init_args"]["lm"]["num_codebooks"])
+        make_codes(Path(name), num_codebooks)
 
 
 def make_codes(folder: Path, num_codebooks: int) -> None:

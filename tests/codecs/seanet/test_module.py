@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import math
 from functools import partial
 
 import lightning
+import pytest
 import torch
 from diffusers.models import modeling_utils
 from safetensors.torch import load_file
@@ -103,3 +105,38 @@ def test_the_export_loads_and_sounds_the_same(tmp_path):
     module.save_pretrained(tmp_path / "codec")
     loaded = SEANetCodec.from_pretrained(tmp_path / "codec")
     torch.testing.assert_close(loaded.decode(loaded.encode(audio)), expected, atol=1e-5, rtol=1e-4)
+
+
+def test_the_export_in_int8_loads_as_the_values_that_were_stored(tmp_path):
+    module = make_module()
+    for weights in ("float", "int8"):
+        (tmp_path / weights).mkdir()
+        module.export(tmp_path / weights, weights=weights)
+    sizes = {
+        weights: sum(file.stat().st_size for file in (tmp_path / weights).glob("*.safetensors"))
+        for weights in ("float", "int8")
+    }
+    assert sizes["int8"] < 0.5 * sizes["float"]  # the names and scales of a tiny codec weigh most
+    loaded, exact = (SEANetCodec.from_pretrained(tmp_path / weights) for weights in ("int8", "float"))
+    assert loaded.dtype == torch.float32
+    assert not loaded.training
+    for (name, value), other in zip(loaded.named_parameters(), exact.parameters(), strict=True):
+        rows = other.flatten(1) if other.ndim > 1 else other
+        step = rows.abs().amax(dim=-1, keepdim=True) / 127 if other.ndim > 1 else torch.zeros(1)
+        difference = (value - other).flatten(1) if other.ndim > 1 else value - other
+        assert (difference.abs() <= 0.51 * step).all(), name
+    again = tmp_path / "again"
+    loaded.save_pretrained(again)
+    codes = torch.randint(0, 8, (1, loaded.num_codebooks, 20))
+    torch.testing.assert_close(SEANetCodec.from_pretrained(again).decode(codes), loaded.decode(codes))
+
+
+def test_a_tampered_int8_export_is_refused(tmp_path):
+    make_module().export(tmp_path, weights="int8")
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(config | {"weights": "int3"}))
+    with pytest.raises(ValueError, match="weights are stored as 'int3'; known is 'int8'"):
+        SEANetCodec.from_pretrained(tmp_path)
+    (tmp_path / "config.json").write_text(json.dumps(config | {"num_codebooks": config["num_codebooks"] + 1}))
+    with pytest.raises(ValueError, match="are not those of its config.json"):
+        SEANetCodec.from_pretrained(tmp_path)

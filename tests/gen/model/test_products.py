@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from soundloom.core.errors import ModelError
+from soundloom.core.int8_storage import int8_rows
 from soundloom.gen.model import products
 from soundloom.gen.model.products import (
     Bfloat16Product,
@@ -23,7 +24,6 @@ from soundloom.gen.model.products import (
     int4_groups,
     int4_values,
     int8_product,
-    int8_rows,
     pack_nibbles,
     unpack_nibbles,
 )

@@ -15,10 +15,10 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from soundloom.core.errors import ArgumentError, ModelError
+from soundloom.core.int8_storage import dequantize, quantize_int8
 from soundloom.gen.loading import save_lm
 from soundloom.gen.model.lm import AudioLM
 from soundloom.gen.model.lora import LoRASettings, add_lora
-from soundloom.gen.model.quantized import dequantize, quantize_int8
 from soundloom.gen.model.quantized_linear import QuantizedLinear
 from soundloom.gen.model.schemes import SCHEMES, for_device, is_quantized
 

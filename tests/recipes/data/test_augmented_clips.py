@@ -16,7 +16,7 @@ from soundloom.core.audio import AudioError
 from soundloom.recipes.data import AudioGenDataModule, ClipDataModule, augmented_folder
 from soundloom.recipes.data.audiogen_module import SegmentSettings
 from soundloom.recipes.data.augmentation import Augmentation
-from soundloom.recipes.data.augmented_clips import AugmentedClips, MixSettings
+from soundloom.recipes.data.augmented_clips import AugmentedClips, MixSettings, without_lead
 from soundloom.recipes.data.augmented_folder import write_augmented
 from soundloom.recipes.data.paraphrases import comparable
 from soundloom.recipes.data.recordings import class_of, group_of, held_out, read_recordings
@@ -166,6 +166,34 @@ def test_renderings_serve_their_share_and_classes_without_recordings(sounds: Pat
     of_dogs = [number for name, number in clips.plan if name == "dog"]
     assert of_dogs.count(-1) == round(0.5 * len(of_dogs))
     assert not any(number < 0 for name, number in clips.plan if name == "door")
+
+
+def test_classes_that_are_better_rendered_have_no_recordings_beside_renderings(
+    sounds: Path, tmp_path: Path
+) -> None:
+    rows = ["file_name,text,sound_class", *(f"rain{i}.wav,rain falls,rain" for i in range(4))]
+    rows += [f"dog{i}.wav,a dog barks,dog" for i in range(4)]
+    for row in rows[1:]:
+        shutil.copy(sounds / "dog0.wav", tmp_path / row.partition(",")[0])
+    (tmp_path / "metadata.csv").write_text("\n".join(rows) + "\n")
+    for share, recorded in ((0.5, {"dog"}), (0.0, {"dog", "rain"})):
+        clips = clips_of(tmp_path, clips=120, renderings=share, part="all", compositions=SINGLE)
+        assert {name for name, number in clips.plan if number >= 0} == recorded
+        assert {"dog", "rain"} <= {name for name, _ in clips.plan}
+
+
+def test_a_clip_begins_with_its_sound_if_asked(sounds: Path) -> None:
+    settings: dict[str, Any] = {"compositions": SINGLE, "augmentation": Augmentation.off()}
+    late, trimmed = clips_of(sounds, **settings), clips_of(sounds, **settings, trim_start=True)
+    found = 0
+    for index in range(len(late)):
+        before, after = late[index].audio, trimmed[index].audio
+        start = int(np.flatnonzero(before)[0])
+        found += start > 0
+        assert after[0] != 0
+        assert np.array_equal(after, np.concatenate([before[start:], before[:start]]))
+    assert found
+    assert not without_lead(np.zeros(5, dtype=np.float32)).any()
 
 
 def test_prompts_of_an_evaluation_never_become_captions(sounds: Path) -> None:

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file
 
+from soundloom.core.int8_storage import dequantize, is_int8, quantize_int8, save_int8
 from soundloom.gen.model.lm import AudioLM
-from soundloom.gen.model.quantized import dequantize, is_int8, quantize_int8, save_int8
 
 
 def make() -> AudioLM:

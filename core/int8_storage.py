@@ -14,13 +14,20 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ...core.checkpoint import MAX_SHARD_BYTES, fill, read_weights, write_weights
-from ...core.diffusers_classes import ConfigMixin, ModelMixin
-from .products import int8_rows
+from .checkpoint import MAX_SHARD_BYTES, fill, read_weights, write_weights
+from .diffusers_classes import ConfigMixin, ModelMixin
 
 SCALE_SUFFIX = "_scale"
 STORAGE_KEY = "weights"
 INT8 = "int8"
+LEVELS = 127  # on either side of 0
+
+
+def int8_rows(rows: Tensor) -> tuple[Tensor, Tensor]:
+    """Round float32 rows `[O, I]` to int8 with one scale each: int8 `[O, I]` and float32 `[O]`."""
+    scale = rows.abs().amax(dim=1) / LEVELS
+    levels = torch.round(rows / torch.where(scale > 0, scale, 1.0)[:, None])
+    return levels.clamp(-LEVELS, LEVELS).to(torch.int8), scale
 
 
 def quantize_int8(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
