@@ -28,6 +28,7 @@ from . import (
     info,
     prepare,
     probe,
+    push,
     render,
     serve,
     test,
@@ -41,7 +42,7 @@ from .training import TRAINING_COMMANDS, lightning
 FAMILIES = (
     *(generate, demo, serve, edit, encode, decode, info, test, detect),
     *(evaluate, compare, compare_models, compare_latents, probe, bench_codecs, draw),
-    *(prepare, augment, export, convert, render, distil_text),
+    *(prepare, augment, export, convert, push, render, distil_text),
 )
 COMMANDS = {command.name: command for family in FAMILIES for command in family.COMMANDS}
 EXAMPLES = """\

@@ -9,6 +9,7 @@ from .. import __version__
 from ..core.progress import Progress
 from .command import Command, CommandError
 from .embedder_option import add_embedder, load_embedder
+from .lora_option import add_lora
 from .options import (
     NAMES,
     add_classifier,
@@ -74,6 +75,7 @@ def add_evaluate_arguments(parser: argparse.ArgumentParser) -> None:
     add_text_encoder(parser)
     add_device(parser, "where --model runs: ")
     add_quantization(parser)
+    add_lora(parser)
     parser.add_argument("-o", "--output", metavar="FILE", help="also write the report to this .json file")
     add_force(parser)
     add_quiet(parser, "no progress bar")
@@ -135,6 +137,11 @@ def _check_evaluate(options: argparse.Namespace) -> None:
         )
 
 
+def _model(options: argparse.Namespace) -> dict[str, Any]:
+    """What the report says of the model."""
+    return {"model": options.model} | ({"lora": dict(options.lora)} if options.lora else {})
+
+
 def _measure(options: argparse.Namespace, progress: Progress) -> dict[str, Any]:
     """The report that the options ask for, beginning with its subject."""
     from ..evaluation.codec_table import evaluate_codecs, read_once
@@ -178,7 +185,7 @@ def _measure(options: argparse.Namespace, progress: Progress) -> dict[str, Any]:
             model, prompts, classifier, embedder, references=references, **generation, **common
         )
         return {
-            "subject": {"model": options.model, "prompts": options.prompts or "those that ship"},
+            "subject": {**_model(options), "prompts": options.prompts or "those that ship"},
             **report,
         }
     common["embedder"] = embedder
@@ -198,7 +205,7 @@ def _measure(options: argparse.Namespace, progress: Progress) -> dict[str, Any]:
     sounds = options.folder or f"held-out Foley, {options.per_class or 4} a class"
     if options.model:
         report = evaluate_model(load_model(options), examples, classifier, **generation, **common)
-        return {"subject": {"model": options.model, "captions": sounds}, **report}
+        return {"subject": {**_model(options), "captions": sounds}, **report}
     if options.codec:
         from ..codecs import load_codec
 

@@ -78,6 +78,7 @@ def _model(options: argparse.Namespace, name: str, file: str) -> Any:
     """The model that --model names, or the one that the file names if it is here: a file fetches nothing."""
     from ..core.hub import CODEC_NAME
     from ..gen.pipeline import AudioGen
+    from .lora_option import load_adapters
     from .options import choose_device
 
     if options.model is not None:
@@ -85,7 +86,7 @@ def _model(options: argparse.Namespace, name: str, file: str) -> Any:
     if not CODEC_NAME.fullmatch(name):
         raise CommandError(f"{file} does not name its model; give it: --model NAME or FOLDER")
     try:
-        return AudioGen.from_pretrained(
+        model = AudioGen.from_pretrained(
             name,
             text_encoder=options.text_encoder,
             device=choose_device(options.device),
@@ -96,3 +97,5 @@ def _model(options: argparse.Namespace, name: str, file: str) -> Any:
             f"{file} was made by the model {name!r}, which cannot be loaded here by its name; give it: "
             f"--model NAME or FOLDER ({error})"
         ) from error
+    load_adapters(model, options)
+    return model

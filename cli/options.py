@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ..core.errors import ArgumentError
 from ..gen.settings import OPTIONS
 from .command import CommandError
+from .lora_option import add_lora, load_adapters
 
 if TYPE_CHECKING:
     from ..gen.pipeline import AudioGen
@@ -92,11 +93,12 @@ def add_classifier(parser: argparse.ArgumentParser, help: str) -> None:
 
 
 def add_model(parser: argparse.ArgumentParser) -> None:
-    """--model, --text-encoder, --device and --quantization, of commands that generate; see `load_model`."""
+    """--model, --text-encoder, --device, --quantization, --lora: what `load_model` asks for."""
     parser.add_argument("--model", default="foley", metavar="NAME", help=f"{NAMES} (default: foley)")
     add_text_encoder(parser)
     add_device(parser)
     add_quantization(parser)
+    add_lora(parser)
 
 
 def add_quantization(parser: argparse.ArgumentParser) -> None:
@@ -221,13 +223,15 @@ def choose_device(name: str) -> str:
 
 
 def load_model(options: argparse.Namespace) -> AudioGen:
-    """The AudioGen that --model and the options beside it name."""
+    """The AudioGen that --model and the options beside it name, with the adapters of --lora."""
     from ..gen.pipeline import AudioGen
 
     device = choose_device(options.device)
-    return AudioGen.from_pretrained(
+    model = AudioGen.from_pretrained(
         options.model,
         text_encoder=options.text_encoder,
         device=device,
         quantization=options.quantization,
     )
+    load_adapters(model, options)
+    return model

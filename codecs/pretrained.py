@@ -15,13 +15,14 @@ from ..core.checkpoint import CONFIG_FILE, brief, read_config
 from ..core.diffusers_classes import ConfigMixin, ModelMixin
 from ..core.errors import ModelError
 from ..core.int8_storage import STORAGE_KEY, is_int8, load_int8
+from ..core.push_to_hub import PushToHub
 from ..core.safetensors_files import SharedWeights, check_folder
 from .base import Codec
 from .registry import codec_folder
 
 
 # ConfigMixin last: its way to look attributes up would hide nn.Module's.
-class PretrainedCodec(SharedWeights, ModelMixin, Codec, ConfigMixin):
+class PretrainedCodec(PushToHub, SharedWeights, ModelMixin, Codec, ConfigMixin):
     """A codec with `save_pretrained` and `from_pretrained`; config.json holds its settings, flat.
 
     A subclass gives `config_class`, builds its networks from `self.settings`, and passes its settings on:
@@ -38,6 +39,7 @@ class PretrainedCodec(SharedWeights, ModelMixin, Codec, ConfigMixin):
     """
 
     config_name = CONFIG_FILE
+    card_kind = "codec"
     config_class: ClassVar[type]
     # Of diffusers, whose annotations mypy does not follow.
     register_to_config: Callable[..., None]

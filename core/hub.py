@@ -24,7 +24,7 @@ MODEL_FILES = ("config.json", "state_dict.bin", "compression_state_dict.bin", "c
 
 # What a compressed file may call its codec: a bundled name or a hub id, never a path.
 CODEC_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(?:/[A-Za-z0-9][A-Za-z0-9._-]*)?")
-_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 
 def bundled_names(bundled_root: Path) -> list[str]:
@@ -81,7 +81,7 @@ def resolve_model(
     if text in short_names:
         what = f"{text!r} ({short_names[text]} on the hub)"
         return _download(short_names[text], what, known, local_files_only, revision, allow_patterns)
-    if not _HUB_ID.fullmatch(text):
+    if not HUB_ID.fullmatch(text):
         _check_kind(text, bundled_root)
         raise ModelError(f"unknown model {text!r}: no such folder and no bundled model; {known}")
     known = f"if it was meant as a folder, there is none of that name; {known}"

@@ -13,17 +13,21 @@ import json
 import math
 import os
 import secrets
+import shutil
 import stat
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, Self
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load, load_file, save_file
+from safetensors.torch import load, load_file, save, save_file
 from torch import Tensor, nn
 
+from .atomic import atomic_write
 from .errors import ModelError
+from .version import __version__
 
 MAX_HEADER_BYTES = 8_000_000
 MAX_TENSORS = 20_000  # the largest models have a few thousand
@@ -59,6 +63,31 @@ def check_safetensors(file: str | os.PathLike[str]) -> None:
             _check(opened, os.fstat(opened.fileno()).st_size)
     except (OSError, ValueError, RecursionError) as error:
         raise damaged(path, error) from error
+
+
+def read_header(file: Path) -> tuple[dict[str, Any], dict[str, str]]:
+    """Names, types and shapes of a file's tensors, and its metadata; errors as for `check_safetensors`."""
+    check_safetensors(file)
+    with file.open("rb") as opened:
+        header = json.loads(opened.read(int.from_bytes(opened.read(8), "little")))
+    metadata = header.pop("__metadata__", None) or {}
+    return header, metadata
+
+
+def add_metadata(file: Path, metadata: Mapping[str, str]) -> None:
+    """Put texts into a file's metadata, beside those that it has; its tensors stay as they are, to the bit.
+
+    The file is written anew, complete or not at all. Errors as for `check_safetensors`.
+    """
+    header, known = read_header(file)
+    if metadata.items() <= known.items():
+        return
+    changed = json.dumps({"__metadata__": {**known, **metadata}, **header}, separators=(",", ":")).encode()
+    changed += b" " * (-len(changed) % 8)  # as the library aligns it
+    with file.open("rb") as old, atomic_write(file) as new:
+        old.seek(8 + int.from_bytes(old.read(8), "little"))
+        new.write(len(changed).to_bytes(8, "little") + changed)
+        shutil.copyfileobj(old, new)
 
 
 def check_folder(folder: Path) -> None:
@@ -98,13 +127,17 @@ class SharedWeights:
     """Put before diffusers' ModelMixin: saves with the permissions of any new file, and needs no hooks.
 
     diffusers asks its hooks where a model is and whether it may be moved. They import torch's compiler; as
-    long as nobody has imported them, there is none on the model.
+    long as nobody has imported them, there is none on the model. The metadata of its files tells the
+    version of soundloom.
     """
 
     def save_pretrained(self, save_directory: str | os.PathLike[str], *args: Any, **options: Any) -> None:
         """Write config.json and safetensors; arguments as in diffusers."""
         super().save_pretrained(save_directory, *args, **options)  # type: ignore[misc]
-        follow_umask(Path(save_directory))
+        folder = Path(save_directory)
+        for file in folder.glob("*.safetensors"):
+            add_metadata(file, {"soundloom_version": __version__})
+        follow_umask(folder)
 
     def to(self, *args: Any, **options: Any) -> Self:
         """As `nn.Module.to`."""
@@ -123,6 +156,12 @@ def save_safetensors(tensors: dict[str, Tensor], file: Path) -> None:
     """Write tensors to a file, with the permissions that any new file gets."""
     save_file(tensors, file, metadata={"format": "pt"})
     follow_umask(file.parent)
+
+
+def write_safetensors(tensors: dict[str, Tensor], file: Path, metadata: Mapping[str, str]) -> None:
+    """Write tensors to a new file, with texts as its metadata and the permissions that any new file gets."""
+    with file.open("xb") as opened:
+        opened.write(save(tensors, metadata={"format": "pt", **metadata}))
 
 
 def follow_umask(folder: Path) -> None:

@@ -28,13 +28,11 @@ MAX_UPLOAD = "512mb"  # ten minutes of the largest usual format fit
 
 
 def model_card(name: str) -> str:
-    """The MODEL_CARD.md of a model's folder or of a bundled model; empty if it has none here."""
+    """The card of a model's folder or of a bundled model; empty if it has none here."""
     from ..core.checkpoint import BUNDLED_MODELS
+    from ..core.hub_card import card_text
 
-    for folder in (Path(name).expanduser(), BUNDLED_MODELS / name):
-        if (folder / "MODEL_CARD.md").is_file():
-            return (folder / "MODEL_CARD.md").read_text(encoding="utf-8")
-    return ""
+    return next(filter(None, map(card_text, (Path(name).expanduser(), BUNDLED_MODELS / name))), "")
 
 
 def about(name: str) -> str:

@@ -19,6 +19,7 @@ from ..core.checkpoint import BUNDLED_MODELS, fill, read_json, read_weights
 from ..core.diffusers_classes import ConfigMixin, ModelMixin, register_to_config
 from ..core.errors import ModelError
 from ..core.hub import resolve_model
+from ..core.push_to_hub import PushToHub
 from ..core.safetensors_files import SharedWeights
 from ..core.spectra import mel_filters, power_spectrum
 
@@ -73,7 +74,7 @@ class ResidualBlock(nn.Module):
         return F.relu(self.body(x) + self.shortcut(x))
 
 
-class SoundClassifier(SharedWeights, ModelMixin, ConfigMixin):
+class SoundClassifier(PushToHub, SharedWeights, ModelMixin, ConfigMixin):
     """Tells which class of sound a clip holds.
 
     Args:
@@ -90,6 +91,7 @@ class SoundClassifier(SharedWeights, ModelMixin, ConfigMixin):
     """
 
     config_name = "config.json"
+    card_kind = "classifier"
 
     @register_to_config
     def __init__(

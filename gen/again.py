@@ -105,6 +105,10 @@ def make_again(
         ArgumentError: another model, another sound to go on from, or a result that is not the same.
     """
     settings = settings_of(record, name)
+    if record.lora != model.active_adapters:
+        wanted = " ".join(f"--lora {adapter}.safetensors:{value:g}" for adapter, value in record.lora.items())
+        how = f"made with LoRA: give {wanted}" if wanted else "made without LoRA: leave out --lora"
+        raise ArgumentError(f"{name} was {how} (load_lora_weights, set_adapters)")
     if bool(record.continues) != (continue_from is not None):
         raise ArgumentError(
             f"{name} goes on from another sound: give it with --continue-from FILE (continue_from=)"

@@ -140,6 +140,7 @@ class GeneratedAudio(Audio):
             weights=origin.weights() if weights else "",
             settings=settings,
             edit=origin.edit,
+            lora=origin.lora,
             beside=len(origin.seeds) - 1,
             continues=origin.continues[row // each] if origin.continues else "",
             streamed=origin.streamed,

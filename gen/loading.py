@@ -17,22 +17,28 @@ import torch
 
 from ..codecs.base import Codec
 from ..codecs.registry import CODECS, load_codec
+from ..codecs.weights_hash import weights_hash
 from ..core.atomic import atomic_write
 from ..core.cache import converted
 from ..core.checkpoint import BUNDLED_MODELS, CONFIG_FILE, MAX_SHARD_BYTES, MODEL_FILES, read_json
 from ..core.errors import ModelError
 from ..core.hub import resolve_model
 from ..core.int8_storage import save_int8
+from ..core.safetensors_files import add_metadata, read_header
+from ..core.version import __version__
 from .model.lm import AudioLM
+from .model.lora import merge_lora
 from .model.schemes import check_scheme, check_writable, write_quantized
-from .published import PUBLISHED_CODEC_FILE, PUBLISHED_FILE, convert_once
+from .published import PUBLISHED_CODEC_FILE, PUBLISHED_FILE, PUBLISHED_LICENSE, convert_once
 from .text.encoder import TextEncoder
 from .text.loader import load_text_encoder
 
 logger = logging.getLogger(__name__)
 
+# In the metadata of a language model's files: `weights_hash` of the codec whose codes it speaks.
+CODEC_FINGERPRINT = "codec_fingerprint"
 # What a model's config.json may say about using it.
-SETTINGS = ("max_seconds", "extend_stride", "guidance_scale", "top_k", "codebook_temperatures")
+SETTINGS = ("max_seconds", "extend_stride", "guidance_scale", "top_k", "codebook_temperatures", "license")
 
 
 @dataclass
@@ -107,6 +113,7 @@ def find_model(
         show_licence(os.fspath(name))
         published = convert_once(folder, dtype, quantization)
         settings = {"max_seconds": published.max_seconds, "guidance_scale": published.guidance_scale}
+        settings["license"] = PUBLISHED_LICENSE
         return FoundModel(published.folder, True, published.text_encoder, folder, settings)
     config = read_json(folder / CONFIG_FILE)
     if (kind := config.get("_class_name", "AudioGen")) != "AudioGen":
@@ -132,16 +139,42 @@ def other_parts(
     local_files_only: bool,
 ) -> Parts:
     """Load what belongs to a language model; arguments and errors as for `load_parts`."""
-    settings = dict(found.settings)
+    settings, given = dict(found.settings), codec
     if codec is None:
         codec = _converted_codec(found.codec) if isinstance(found.codec, Path) else found.codec
     text_encoder = found.text_encoder if text_encoder is None else text_encoder
     if not isinstance(codec, Codec):
         settings["codec_name"] = codec if isinstance(codec, str) and not Path(codec).is_dir() else None
+        named = codec is not given
         codec = load_codec(codec, local_files_only=local_files_only)
+        if named:
+            _check_fingerprint(found.lm, codec)
     if not isinstance(text_encoder, TextEncoder):
         text_encoder = load_text_encoder(text_encoder, local_files_only=local_files_only)
     return Parts(lm, text_encoder, codec, settings)
+
+
+def note_codec(lm: Path, codec: Codec) -> None:
+    """Say in the metadata of a language model's files which codec's codes it speaks, unless they say it."""
+    told = {CODEC_FINGERPRINT: weights_hash(codec) or "", "soundloom_version": __version__}
+    for file in lm.glob("*.safetensors"):
+        if CODEC_FINGERPRINT not in read_header(file)[1]:
+            add_metadata(file, told)
+
+
+def _check_fingerprint(lm: Path, codec: Codec) -> None:
+    """Warn where a language model was trained over codes of other weights than those of its codec here."""
+    file = next(iter(sorted(lm.glob("*.safetensors"))), None)
+    wanted = None if file is None else read_header(file)[1].get(CODEC_FINGERPRINT)
+    if wanted and wanted != weights_hash(codec):
+        logger.warning(
+            "%s was trained with other weights of its codec (%s) than those of %s here (%s): what it makes "
+            "may be noise; give the codec that it was trained with",
+            lm.parent,
+            wanted,
+            codec.name or type(codec).__name__,
+            weights_hash(codec),
+        )
 
 
 @functools.cache
@@ -192,7 +225,11 @@ def save_parts(
 
 
 def save_other_parts(parts: Parts, folder: Path) -> None:
-    """Write text encoder, codec and config.json beside a language model; see `save_parts`."""
+    """Write text encoder, codec and config.json beside a language model; see `save_parts`.
+
+    The language model's files are told which codec's codes they speak.
+    """
+    note_codec(folder / "lm", parts.codec)
     for part, name in ((parts.text_encoder, "text_encoder"), (parts.codec, "codec")):
         if name == "codec" and parts.settings.get("codec_name") is not None:
             continue
@@ -216,7 +253,8 @@ def save_lm(
     quantization: str | None = None,
     max_shard_bytes: int = MAX_SHARD_BYTES,
 ) -> None:
-    """Write a language model's folder; arguments as for `AudioGen.save_pretrained`."""
+    """Write a language model's folder, LoRA merged; arguments as for `AudioGen.save_pretrained`."""
+    lm = merge_lora(lm)
     if quantization is not None:
         check_scheme(quantization, auto=False)
         if weights != "float":

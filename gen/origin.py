@@ -46,6 +46,9 @@ class Model(Protocol):
     @property
     def device(self) -> torch.device: ...
 
+    @property
+    def active_adapters(self) -> Mapping[str, float]: ...
+
 
 @dataclass(frozen=True, kw_only=True)
 class Origin:
@@ -58,6 +61,7 @@ class Origin:
         seeds: of the first sound of each prompt.
         continues: for each prompt, digits of the codes that its sounds go on from; empty for none.
         streamed: of a stream, seconds of its first chunk and of the others.
+        lora: strengths of the LoRA adapters in use, by name.
         runtime: what else rounding depends on.
         edit: what was done where a prompt is not all, ready for JSON: {"inpaint": [[start, end], …]} in
             seconds, {"variation": strength} or {"prompts_at": [[seconds, prompt], …]}.
@@ -69,6 +73,7 @@ class Origin:
     seeds: Sequence[int]
     continues: Sequence[str] = ()
     streamed: tuple[float, float] | None = None
+    lora: Mapping[str, float] = field(default_factory=dict)
     runtime: Mapping[str, Any] = field(default_factory=dict)
     edit: Mapping[str, Any] = field(default_factory=dict)
 
@@ -88,6 +93,7 @@ class Origin:
             weights=weights_of(model),
             settings=settings,
             edit=edit or {},
+            lora=dict(model.active_adapters),
             seeds=seeds[::each],
             continues=() if known is None else [_digits(codes) for codes in known[::each]],
             runtime={
@@ -127,7 +133,7 @@ class Record:
 
     Attributes:
         by: program and version.
-        model, weights, runtime: as of an `Origin`.
+        model, weights, lora, runtime: as of an `Origin`.
         prompt, seed: of this sound.
         settings: fields of `GenerationSettings` by name; "function" is a guidance that cannot be written.
         batch: where several sounds were made of the prompt at once: the first one's seed, how many there
@@ -143,6 +149,7 @@ class Record:
     by: str = SOFTWARE
     model: str = ""
     weights: str = ""
+    lora: Mapping[str, float] = field(default_factory=dict)
     prompt: str | None = None
     seed: int | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -211,6 +218,7 @@ class Record:
     def lines(self) -> list[str]:
         """Everything in words, for people; texts as they are."""
         rows: dict[str, Any] = {"by": self.by, "model": f"{self.model} {self.weights}".strip()}
+        rows["LoRA"] = _said(self.lora)
         rows |= {"prompt": self.prompt, "edit": _edited(self.edit), "seed": self.seed}
         if self.batch is not None:
             rows["batch"] = f"{self.batch[2] + 1} of {self.batch[1]} made at once, seed {self.batch[0]}"
@@ -270,6 +278,7 @@ _CHECKS: dict[str, Callable[[Any], bool]] = {
     "settings": lambda v: isinstance(v, dict),
     "runtime": lambda v: isinstance(v, dict),
     "edit": _is_edit,
+    "lora": lambda v: isinstance(v, dict) and all(map(_is_number, v.values())),
     "changes": lambda v: (
         isinstance(v, dict)
         and set(v) <= {"sample_rate", "loudness", "watermark"}

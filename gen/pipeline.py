@@ -21,6 +21,7 @@ from ..codecs.base import Codec
 from ..core.checkpoint import MAX_SHARD_BYTES
 from ..core.errors import ArgumentError
 from ..core.progress import Progress, part_of
+from ..core.push_to_hub import PushToHub
 from .continuation import AudioSource, check_codes, encode_source
 from .decoding import LimitedDecoder, decode_codes, decode_while, plan_chunks
 from .editing.change_prompts import PromptsAt, start_sequence
@@ -29,6 +30,7 @@ from .editing.sound_editor import SoundEditor
 from .generated_audio import GeneratedAudio
 from .generation import Batch, Cancel
 from .loading import Parts, load_parts, save_parts
+from .lora_loader import LoRALoader
 from .model.schemes import for_device
 from .origin import model_name
 from .rerank import Scorer
@@ -37,7 +39,7 @@ from .text.check_prompts import Prompts, list_prompts
 from .text.encoder import TextEncoder
 
 
-class AudioGen(SoundEditor):
+class AudioGen(LoRALoader, PushToHub, SoundEditor):
     """Text to sound: a language model over codes together with its text encoder and codec.
 
     Usually made with `AudioGen.from_pretrained()`.
@@ -52,10 +54,13 @@ class AudioGen(SoundEditor):
         codebook_temperatures: see `TextToCodes`.
         codec_name: how `save_pretrained` refers to the codec; without it, it stores the codec itself.
         name: what the model is called, for the tags of its sounds.
+        license: of the weights, as the hub calls it ("apache-2.0"); None: not known.
 
     Raises:
         ValueError: the parts do not fit together.
     """
+
+    card_kind = "audiogen"
 
     @classmethod
     def from_pretrained(
@@ -122,6 +127,8 @@ class AudioGen(SoundEditor):
     ) -> None:
         """Write a folder that `from_pretrained` reads: config.json, lm/, text_encoder/, perhaps codec/.
 
+        LoRA adapters in use are merged into the weights, at their strengths.
+
         Args:
             folder: made if it does not exist.
             weights: "float" stores the language model as it is, "int8" with one scale a row, a quarter of the
@@ -130,18 +137,30 @@ class AudioGen(SoundEditor):
                 folder is loaded without ever being float32.
             max_shard_bytes: size of the largest weight file.
         """
+        save_parts(
+            self._parts(),
+            Path(folder),
+            weights=weights,
+            quantization=quantization,
+            max_shard_bytes=max_shard_bytes,
+        )
+
+    def save_for_hub(self, folder: Path) -> None:
+        """Write a folder that holds the codec, too, which another version of soundloom may lack."""
+        parts = self._parts()
+        save_parts(replace(parts, settings=parts.settings | {"codec_name": None}), folder)
+
+    def _parts(self) -> Parts:
         settings = {
             "max_seconds": self.max_seconds,
             "extend_stride": self.extend_stride,
             "guidance_scale": self.guidance_scale,
             "top_k": self.top_k,
             "codebook_temperatures": self.codebook_temperatures,
+            "license": self.license,
             "codec_name": self.codec_name,
         }
-        parts = Parts(self.lm, self.text_encoder, self.codec, settings)
-        save_parts(
-            parts, Path(folder), weights=weights, quantization=quantization, max_shard_bytes=max_shard_bytes
-        )
+        return Parts(self.lm, self.text_encoder, self.codec, settings)
 
     def count_samples(self, duration: float) -> int:
         """Samples of the sound that `generate` makes for a duration in seconds; errors as there."""

@@ -32,6 +32,8 @@ from .model.schemes import AUTO, write_quantized
 logger = logging.getLogger(__name__)
 
 PUBLISHED_FILE = "state_dict.bin"
+# Of Meta's weights; somebody else's in the same format may have another.
+PUBLISHED_LICENSE = "cc-by-nc-4.0"
 # Published codecs sit beside the language model under this name.
 PUBLISHED_CODEC_FILE = "compression_state_dict.bin"
 # Beside a converted model: what else its configuration says.

@@ -39,6 +39,11 @@ def check_number(name: str, value: float, low: float, high: float, meaning: str)
     return float(value)
 
 
+def check_strength(name: str, value: float) -> float:
+    """The strength of a LoRA adapter as float; errors as of `check_number`."""
+    return check_number(f"the strength of {name}", value, -10.0, 10.0, "1 is as it was trained, 0 without it")
+
+
 def check_integer(name: str, value: int, low: int, high: int | None = None, meaning: str = "") -> int:
     """Return an integer as int; TypeError if it is none, ValueError unless it lies in `[low, high]`."""
     rule = f"it must be an integer {f'of at least {low}' if high is None else f'from {low} to {high}'}"

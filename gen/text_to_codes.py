@@ -44,6 +44,7 @@ class TextToCodes:
             better. None: 1 in each.
         codec_name: how `save_pretrained` refers to the codec; without it, it stores the codec itself.
         name: what the model is called, for the tags of its sounds.
+        license: of the weights, as the hub calls it ("apache-2.0"); None: not known.
 
     Raises:
         ValueError: the parts do not fit together.
@@ -62,6 +63,7 @@ class TextToCodes:
         codebook_temperatures: Sequence[float] | None = None,
         codec_name: str | None = None,
         name: str = "",
+        license: str | None = None,
     ) -> None:
         if text_encoder.dim != lm.text_dim:
             raise ModelError(
@@ -83,6 +85,7 @@ class TextToCodes:
         self.codebook_temperatures = check_codebook_temperatures(codebook_temperatures, lm.num_codebooks)
         self.codec_name = codec_name
         self.name = name
+        self.license = license
 
     def to(self, device: torch.device | str) -> Self:
         """Move every part to a device."""

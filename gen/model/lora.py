@@ -24,8 +24,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ...core.unfilled import unfilled
+from .adapted_linear import adapted_layers
 from .lm import AudioLM
-from .schemes import check_trainable
+from .schemes import check_trainable, check_writable
 
 # Every large matrix of a transformer layer.
 DEFAULT_TARGETS = ("in_proj", "query", "key_value", "out_proj", "linear1", "linear2")
@@ -152,13 +153,23 @@ def merge_lora(model: AudioLM) -> AudioLM:
     """The plain model that computes what `model` computes; `model` itself stays as it is.
 
     What has no LoRA is shared between the two. A model without LoRA is returned as it is.
+
+    Raises:
+        ModelError: it has adapters, and is quantized.
     """
-    layers = dict(lora_layers(model))
-    if not layers:
+    layers, adapted = dict(lora_layers(model)), dict(adapted_layers(model))
+    if not layers and not adapted:
         return model
+    check_writable(model, adapters=True)
     state = {name: tensor for name, tensor in model.state_dict().items() if ".lora_" not in name}
     for name, layer in layers.items():
         state[f"{name}.weight"] = layer.merged_weight()
+    for name, beside in adapted.items():
+        for leaf in beside.base.state_dict():
+            state[f"{name}.{leaf}"] = state.pop(f"{name}.base.{leaf}")
+        weight = state[f"{name}.weight"]
+        added = beside.lora_up.detach().float() @ beside.lora_down.detach().float()
+        state[f"{name}.weight"] = (weight.float() + added).to(weight.dtype)
     with unfilled():  # no memory for weights that are replaced at once
         plain = AudioLM(model.settings)
     plain.load_state_dict(state, strict=True, assign=True)

@@ -120,8 +120,13 @@ def scheme_of(model: nn.Module) -> str | None:
     return next((scheme for scheme in ("int4", "int8", "bf16") if scheme in kinds), None)
 
 
-def check_writable(model: nn.Module) -> None:
-    """Raise ModelError where modules of a model are quantized."""
+def check_writable(model: nn.Module, *, adapters: bool = False) -> None:
+    """Raise ModelError where modules are quantized or, unless `adapters`, have LoRA beside them."""
+    if not adapters and any(name.endswith(".lora_up") for name, _ in model.named_parameters()):
+        raise ModelError(
+            "the language model has LoRA beside its weights: save the AudioGen, which merges it, or take the "
+            "adapters off first (unload_lora_weights)"
+        )
     if is_quantized(model):
         raise ModelError(
             "a quantized model cannot be written again: its weights are packed for this processor. Copy "

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .adapted_linear import AdaptedLinear
 from .quantized_linear import QuantizedLinear
 from .transformer import Condition, KVCache, Transformer, TransformerLayer
 
@@ -49,8 +50,29 @@ class _Linear:
 
 
 @dataclass
+class _Adapted:
+    """A projection with LoRA adapters beside it."""
+
+    inner: Projection
+    down: Tensor  # [in, R], a view
+    up: Tensor  # [R, out], a view
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return self._with(self.inner(x), x)
+
+    def add_to(self, skip: Tensor, x: Tensor) -> Tensor:
+        return self._with(self.inner.add_to(skip, x), x)
+
+    def _with(self, y: Tensor, x: Tensor) -> Tensor:
+        inner = torch.mm(x.to(self.down.dtype), self.down)
+        if y.dtype == self.down.dtype:
+            return torch.addmm(y, inner, self.up)
+        return y + torch.mm(inner, self.up).to(y.dtype)
+
+
+@dataclass
 class _Module:
-    """A projection that is no plain Linear module (LoRA, quantized layers)."""
+    """A projection that is no plain Linear module (LoRA in training)."""
 
     module: nn.Module
 
@@ -178,10 +200,10 @@ class TransformerStep:
         """The step of a transformer; None where `Transformer.forward` has to run it.
 
         That is on other devices, where attention has kernels of its own, in training, and when a projection
-        is neither a plain Linear module nor a quantized one (LoRA).
+        is neither a plain Linear module nor a quantized one, with or without adapters (LoRA in training).
         """
         modules = [module for layer in transformer.layers for module in _projections(layer)]
-        plain = all(type(module) in (nn.Linear, QuantizedLinear) for module in modules)
+        plain = all(type(module) in (nn.Linear, QuantizedLinear, AdaptedLinear) for module in modules)
         if not plain or transformer.training or transformer.out_norm.weight.device.type != "cpu":
             return None
         return cls.of(transformer)
@@ -240,6 +262,9 @@ def _projections(layer: nn.Module) -> list[nn.Module]:
 
 def projection(module: nn.Module) -> Projection:
     """A linear layer as a step runs it."""
+    if isinstance(module, AdaptedLinear):
+        down, up = module.lora_down.detach().t(), module.lora_up.detach().t()
+        return _Adapted(projection(module.base), down, up)
     if isinstance(module, QuantizedLinear):
         return module.rows()
     if type(module) is not nn.Linear:

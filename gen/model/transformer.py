@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .adapted_linear import AdaptedLinear
 from .quantized_linear import QuantizedLinear
 
 
@@ -271,6 +272,8 @@ class Transformer(nn.Module):
         module = self.layers[0]
         assert isinstance(module, TransformerLayer)
         projection = module.self_attention.in_proj
+        if isinstance(projection, AdaptedLinear):
+            projection = projection.base
         return projection.dtype if isinstance(projection, QuantizedLinear) else projection.weight.dtype
 
     def condition(self, states: Tensor, mask: Tensor | None, *, project: bool = True) -> Condition:

@@ -11,7 +11,10 @@ from typing import Any
 from ...codecs.registry import find_trainer
 from ...core.checkpoint import brief, read_torch
 from ...core.exports_model import EXPORT_KEY, ExportsModel, model_folder
-from ...core.files import check_folder_destination
+from ...core.files import check_file_destination, check_folder_destination
+from ..model.lm import AudioLM
+from ..model.lora_file import LoRAWeights
+from ..origin import model_name
 
 # Class of a LightningModule -> module (relative to this package) that holds it; a codec names its own.
 MODULES = {
@@ -28,7 +31,7 @@ class Exported:
 
     Attributes:
         module: class of the LightningModule that trained it.
-        folder: where it is.
+        folder: where it is; of an adapter the file.
         averaged: whether its weights are the moving average of those that were trained.
         step: optimiser steps that it was trained for.
         size: bytes of all its files.
@@ -66,8 +69,46 @@ def export_checkpoint(
     """
     if weights not in WEIGHTS:
         raise ValueError(f"weights is {weights!r}; use {' or '.join(map(repr, WEIGHTS))}")
-    path, folder = Path(checkpoint), Path(folder)
+    folder = Path(folder)
     check_folder_destination(folder, force=force)
+    module, averaged, step = trained_module(Path(checkpoint), ema)
+    with model_folder(folder) as partial:
+        module.export(partial, weights=weights)
+    size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+    return Exported(type(module).__name__, folder, averaged, step, size)
+
+
+def export_lora(
+    checkpoint: str | Path, file: str | Path, *, ema: bool | None = None, force: bool = False
+) -> Exported:
+    """Write the LoRA adapter of a checkpoint as a file that `AudioGen.load_lora_weights` reads.
+
+    Args:
+        checkpoint: of a run that trained LoRA and nothing else.
+        file: where to; ends in .safetensors.
+        ema, force: as for `export_checkpoint`.
+
+    Raises:
+        FileNotFoundError: no such checkpoint.
+        FileExistsError: the file exists, and `force` is off.
+        ValueError: it can't be read, or was trained without LoRA, or with more than that.
+    """
+    file = check_file_destination(file, force=force, example="lora.safetensors")
+    module, averaged, step = trained_module(Path(checkpoint), ema)
+    if not isinstance(lm := getattr(module, "lm", None), AudioLM):
+        raise ValueError(f"{checkpoint} is of a {type(module).__name__}; only language models have LoRA")
+    adapter = LoRAWeights.of(lm, model_name(str(module.hparams["init_from"] or "")))
+    if hasattr(module, "trained_encoder"):
+        raise ValueError(
+            f"{checkpoint} is of a run that trained the text encoder too, which a LoRA file does not hold: "
+            "export the whole model (without --lora), or train with --model.text.train false"
+        )
+    adapter.save(file, force=force)
+    return Exported(type(module).__name__, file, averaged, step, file.stat().st_size)
+
+
+def trained_module(path: Path, ema: bool | None) -> tuple[ExportsModel, bool, int]:
+    """The module of a checkpoint, whether its weights are averaged, and its steps; as `export_checkpoint`."""
     package = read_checkpoint(path)
     kind = module_class(package)
     if kind is None:
@@ -87,10 +128,7 @@ def export_checkpoint(
         module = kind.from_checkpoint(package)
     except RuntimeError as error:  # of load_state_dict
         raise ValueError(f"the weights in {path} do not fit its settings ({brief(error)})") from error
-    with model_folder(folder) as partial:
-        module.export(partial, weights=weights)
-    size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
-    return Exported(kind.__name__, folder, averaged, int(package.get("global_step", 0)), size)
+    return module, averaged, int(package.get("global_step", 0))
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:

@@ -18,8 +18,10 @@ from soundloom import AudioGen, ModelError, load_codec
 from soundloom.codecs.seanet.model import SEANetCodec
 from soundloom.core.safetensors_files import (
     MAX_TENSORS,
+    add_metadata,
     check_safetensors,
     load_safetensors,
+    read_header,
     save_safetensors,
 )
 from soundloom.evaluation.classifier import SoundClassifier
@@ -170,3 +172,27 @@ def test_weight_files_follow_the_umask(umask: int, mode: int, tmp_path: Path) ->
     files = [file for file in tmp_path.rglob("*") if file.is_file()]
     assert len(files) >= 3
     assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {mode}
+
+
+def test_metadata_is_added_and_tensors_stay(tmp_path: Path) -> None:
+    file = tmp_path / "a.safetensors"
+    tensors = {"b": torch.arange(5), "a": torch.randn(3, 4).half(), "c": torch.tensor([True])}
+    save_safetensors(tensors, file)
+    before = file.read_bytes()
+    add_metadata(file, {"license": "mit", "é": "ü"})
+    add_metadata(file, {"license": "cc0-1.0"})
+    check_safetensors(file)
+    assert read_header(file)[1] == {"format": "pt", "license": "cc0-1.0", "é": "ü"}
+    found = load_safetensors(file)
+    assert found.keys() == tensors.keys()
+    assert all(torch.equal(found[name], tensors[name]) for name in tensors)
+    assert (8 + int.from_bytes(file.read_bytes()[:8], "little")) % 8 == 0  # tensors may be mapped
+    # Those of the file before have moved, as one piece.
+    assert file.read_bytes().endswith(before[8 + int.from_bytes(before[:8], "little") :])
+    stamp = file.stat().st_mtime_ns
+    add_metadata(file, {"license": "cc0-1.0"})
+    assert file.stat().st_mtime_ns == stamp  # nothing to change, nothing written
+    file.write_bytes(before[:-1])
+    with pytest.raises(ModelError, match="truncated or damaged"):
+        add_metadata(file, {"license": "mit"})
+    assert file.read_bytes() == before[:-1]

@@ -62,7 +62,7 @@ def test_messages_name_files_without_the_folders_of_this_machine() -> None:
 
 
 def test_the_text_about_a_model_is_that_of_its_card(tmp_path: Path) -> None:
-    card = (BUNDLED_MODELS / "foley" / "MODEL_CARD.md").read_text(encoding="utf-8")
+    card = (BUNDLED_MODELS / "foley" / "README.md").read_text(encoding="utf-8")
     text = page.about("foley")
     assert "Apache-2.0" in text
     paragraphs = text.split("\n\n")
@@ -74,8 +74,8 @@ def test_the_text_about_a_model_is_that_of_its_card(tmp_path: Path) -> None:
     folder = tmp_path / "mine"
     folder.mkdir()
     assert "in the folder `mine`" in page.about(str(folder))
-    (folder / "MODEL_CARD.md").write_text(
-        "# mine\n\nIt barks.\n\n- more\n\n## Measured\n\nx\n", encoding="utf-8"
+    (folder / "README.md").write_text(
+        "---\nlicense: mit\n---\n\n# mine\n\nIt barks.\n\n- more\n\n## Measured\n\nx\n", encoding="utf-8"
     )
     assert page.about(str(folder)) == "**The model `mine`.**\n\nIt barks."
 

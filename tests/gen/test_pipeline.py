@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import math
 import shutil
@@ -358,3 +359,20 @@ def test_a_model_may_use_fewer_codebooks_than_its_codec(model: AudioGen) -> None
     assert found.codes.shape == (1, 2, 20)
     assert torch.equal(found.codes[:, :, :10], model.codec.encode(sine(0.2).unsqueeze(0))[:, :2])
     assert found.samples.shape == (1, 1, 20 * HOP)
+
+
+def test_another_codec_than_it_was_trained_with_is_noticed(
+    tiny_model: AudioGen, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    tiny_model.save_pretrained(tmp_path / "model")
+    AudioGen.from_pretrained(tmp_path / "model")
+    assert not caplog.records
+    codec = copy.deepcopy(tiny_model.codec)
+    with torch.no_grad():
+        next(codec.parameters()).add_(1.0)
+    codec.save_pretrained(tmp_path / "model" / "codec")
+    AudioGen.from_pretrained(tmp_path / "model", codec=codec)  # meant so
+    assert not caplog.records
+    AudioGen.from_pretrained(tmp_path / "model")
+    [record] = caplog.records
+    assert "was trained with other weights of its codec" in record.getMessage()

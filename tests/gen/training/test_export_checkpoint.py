@@ -28,7 +28,7 @@ from soundloom.gen.model.config import AudioLMConfig
 from soundloom.gen.model.lora import LoRASettings
 from soundloom.gen.pipeline import AudioGen
 from soundloom.gen.training.ema import ExponentialMovingAverage
-from soundloom.gen.training.export_checkpoint import export_checkpoint
+from soundloom.gen.training.export_checkpoint import export_checkpoint, export_lora
 from soundloom.gen.training.module import AudioGenModule
 from soundloom.gen.training.parts import ExportSettings, TextSettings
 
@@ -153,6 +153,56 @@ def test_lora_is_merged_into_the_model_that_it_started_from(
     assert not (tmp_path / "again").exists()
 
 
+def test_lora_alone_is_a_small_file_that_does_the_same(
+    language_model: Path, tmp_path: Path, codec_folder: Path
+) -> None:
+    export_checkpoint(language_model, tmp_path / "start")
+    torch.manual_seed(0)
+    model = AudioGenModule(init_from=str(tmp_path / "start"), lora=LoRASettings(rank=2), **FAST)
+    batch = {"codes": torch.randint(0, 16, (2, 2, 8)), "prompts": ["a dog", "rain"]}
+    train(model, batch, tmp_path / "lora.ckpt")
+    export_checkpoint(tmp_path / "lora.ckpt", tmp_path / "merged")
+    done = export_lora(tmp_path / "lora.ckpt", tmp_path / "dogs.safetensors")
+    assert done.size == (tmp_path / "dogs.safetensors").stat().st_size
+    assert (done.step, done.module) == (2, "AudioGenModule")
+    with pytest.raises(FileExistsError):
+        export_lora(tmp_path / "lora.ckpt", tmp_path / "dogs.safetensors")
+
+    beside, merged = (
+        AudioGen.from_pretrained(tmp_path / "start"),
+        AudioGen.from_pretrained(tmp_path / "merged"),
+    )
+    plain = beside.lm(batch["codes"], torch.zeros(2, 1, beside.lm.text_dim)).logits
+    beside.load_lora_weights(tmp_path / "dogs.safetensors")
+    found, wanted = (
+        each.lm(batch["codes"], torch.zeros(2, 1, each.lm.text_dim)).logits for each in (beside, merged)
+    )
+    torch.testing.assert_close(found, wanted, rtol=1e-2, atol=1e-2)  # the file's are in half precision
+    assert (plain - wanted).abs().max() > 10 * (found - wanted).abs().max()
+
+
+def test_what_is_no_lora_is_not_exported_as_such(language_model: Path, tmp_path: Path) -> None:
+    target = tmp_path / "dogs.safetensors"
+    with pytest.raises(ValueError, match="not trained with LoRA"):
+        export_lora(language_model, target)
+    model = SoundClassifierModule(["dog", "rain"], widths=(2, 2, 2, 2))
+    package = {"state_dict": model.state_dict(), "hyper_parameters": dict(model.hparams)}
+    model.on_save_checkpoint(package)
+    torch.save(package, tmp_path / "ears.ckpt")
+    with pytest.raises(ValueError, match="of a SoundClassifierModule; only language models have LoRA"):
+        export_lora(tmp_path / "ears.ckpt", target)
+    assert not target.exists()
+
+
+def test_a_text_encoder_that_was_trained_too_is_not_left_out_silently(tmp_path: Path) -> None:
+    model = AudioGenModule(init_from="foley", lora=LoRASettings(rank=1, targets=["query"]), **FAST)
+    package = {"state_dict": model.state_dict(), "hyper_parameters": dict(model.hparams)}
+    model.on_save_checkpoint(package)
+    torch.save(package, tmp_path / "both.ckpt")
+    with pytest.raises(ValueError, match="trained the text encoder too.*--model.text.train false"):
+        export_lora(tmp_path / "both.ckpt", tmp_path / "dogs.safetensors")
+
+
 def test_a_codec_exports(tmp_path: Path) -> None:
     torch.manual_seed(0)
     codec = SEANetCodec(num_codebooks=2, codebook_size=16, n_filters=2, dimension=8, lstm=0, ratios=(4, 2))
@@ -255,13 +305,13 @@ def test_a_folder_with_something_in_it_wants_force_and_keeps_the_rest(
 ) -> None:
     out = tmp_path / "out"
     (out / "lm").mkdir(parents=True)
-    (out / "MODEL_CARD.md").write_text("mine")
+    (out / "README.md").write_text("mine")
     (out / "lm" / "diffusion_pytorch_model.safetensors.index.json").write_text("of an older, sharded model")
     with pytest.raises(FileExistsError, match="--force"):
         export_checkpoint(language_model, out)
     assert not (out / "config.json").exists()
     export_checkpoint(language_model, out, force=True)
-    assert (out / "MODEL_CARD.md").read_text() == "mine"
+    assert (out / "README.md").read_text() == "mine"
     assert AudioGen.from_pretrained(out).max_seconds == 1.5
 
 
