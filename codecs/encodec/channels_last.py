@@ -92,4 +92,4 @@ def keep_channels_last(network: nn.Module) -> None:
         if kind in plain:
             layer.__class__ = plain[kind]
         elif kind.__name__ == "SConv1d":
-            layer.__class__ = _padded(kind)
+            layer.__class__ = _padded(kind)  # type: ignore[arg-type]
