@@ -143,7 +143,7 @@ class SharedWeights:
         """As `nn.Module.to`."""
         if "diffusers.hooks" in sys.modules:
             return super().to(*args, **options)  # type: ignore[misc, no-any-return]
-        return nn.Module.to(self, *args, **options)  # type: ignore[type-var]
+        return nn.Module.to(self, *args, **options)  # type: ignore[call-overload, no-any-return]
 
     @property
     def device(self) -> torch.device:

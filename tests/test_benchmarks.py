@@ -67,3 +67,21 @@ def test_what_two_models_predict_is_compared_by_hand(monkeypatch: pytest.MonkeyP
     torch.testing.assert_close(loss, torch.full((2,), math.log(4)))
     assert same.tolist()[1] is False
     assert compare(expected, found, codes, torch.tensor([[[False, True]]]))[0].shape == (1,)
+
+
+def test_codecs_of_both_sides_are_the_same_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    found = runpy.run_path(str(BENCHMARKS / "codecs.py"))
+    models = found["main"].__globals__["MODELS"]
+    small = {"num_filters": 4, "hidden_size": 8, "codebook_size": 16, "upsampling_ratios": [4, 2]}
+    for name, bandwidth in (("encodec-24khz", 24.0), ("encodec-48khz", 120.0), ("audiogen", 16.0)):
+        monkeypatch.setitem(models, name, models[name] | small | {"target_bandwidths": [bandwidth]})
+    models["encodec-48khz"]["codebook_size"] = 1024  # two codes hold the loudness of a segment
+    report = tmp_path / "report.json"
+    found["main"](["--seconds", "2.5", "--repeats", "1", "--cpu-time", "--json", str(report)])
+    values = json.loads(report.read_text(encoding="utf-8"))
+    assert len(values["rows"]) == 3 * 4
+    for row in values["rows"]:
+        assert row["ratio"] == row["ours"] / row["theirs"] > 0
+        # Codes are those of the nearest vectors, which rounding decides between two that are as near.
+        assert row["differs"] < (2e-3 if row["work"].startswith("encode") else 1e-4), row

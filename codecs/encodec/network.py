@@ -5,11 +5,23 @@ from __future__ import annotations
 from typing import Any
 
 from ...core._torchaudio import import_encodec
+from .channels_last import keep_channels_last
 from .encodec_config import EnCodecConfig
 
 
 def build_network(config: EnCodecConfig) -> Any:
-    """An `encodec.EncodecModel` with untrained weights.
+    """An `encodec.EncodecModel` with untrained weights, its layers arranged as CPUs are fast with.
+
+    Raises:
+        ImportError: the `encodec` package is not installed.
+    """
+    network = package_network(config)
+    keep_channels_last(network)
+    return network
+
+
+def package_network(config: EnCodecConfig) -> Any:
+    """The same as the package has it.
 
     The package itself offers only the two published models, at full size.
 

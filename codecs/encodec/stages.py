@@ -10,8 +10,9 @@ from abc import ABC, abstractmethod
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+
+from .channels_last import reflect
 
 
 class Stage(ABC):
@@ -134,11 +135,6 @@ def _stage(layer: nn.Module) -> Stage:
         "ELU": PointwiseStage,
     }
     return kinds[type(layer).__name__](layer)  # type: ignore[call-arg]
-
-
-def reflect(x: Tensor, left: int, right: int) -> Tensor:
-    """Mirror the beginning and the end."""
-    return F.pad(x, (left, right), mode="reflect") if left or right else x
 
 
 def join(before: Tensor | None, after: Tensor | None) -> Tensor | None:

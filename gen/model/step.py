@@ -22,7 +22,8 @@ from .adapted_linear import AdaptedLinear
 from .quantized_linear import QuantizedLinear
 from .transformer import Condition, KVCache, Transformer, TransformerLayer
 
-gelu_ = torch._C._nn.gelu_  # in place, which torch.nn.functional has no name for
+# In place, which torch.nn.functional has no name for.
+gelu_ = torch._C._nn.gelu_  # type: ignore[attr-defined]
 
 
 class Projection(Protocol):

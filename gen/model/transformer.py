@@ -63,9 +63,10 @@ class KVCache:
         shape = (batch, max_steps, 2, num_heads, head_dim)
         self.whole = torch.zeros(num_layers, *shape, dtype=dtype, device=device)
         # No views: autograd would take a layer's writing for a change of all others.
-        storage, size = self.whole.untyped_storage(), math.prod(shape)
+        storage, (size, *stride) = self.whole.untyped_storage(), self.whole.stride()
         self.memory = [
-            torch.empty_like(self.whole[:0]).set_(storage, layer * size, shape) for layer in range(num_layers)
+            torch.empty_like(self.whole[:0]).set_(storage, layer * size, shape, stride)
+            for layer in range(num_layers)
         ]
         dim = num_heads * head_dim
         self.positions = sinusoidal_positions(max_steps, dim, dtype=stream, device=torch.device(device))
