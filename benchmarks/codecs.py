@@ -137,7 +137,8 @@ def streamed(stream: Any, whole: Tensor, size: int) -> Tensor:
 def measure(name: str, seconds: float, chunk: float, repeats: int, clock: Callable[[], float]) -> list[Row]:
     """All pieces of work of one model."""
     settings = MODELS[name]
-    theirs, ours = build(name, settings)
+    theirs, built = build(name, settings)
+    ours: Any = built
     rate, bandwidth = ours.sample_rate, settings["target_bandwidths"][0]
     generator = torch.Generator().manual_seed(1)
     audio = 0.1 * torch.randn(1, ours.channels, round(seconds * rate), generator=generator)
@@ -176,13 +177,13 @@ def measure(name: str, seconds: float, chunk: float, repeats: int, clock: Callab
     return rows
 
 
-def difference_of_codes(theirs: Tensor, ours: Tensor, codec: Codec) -> float:
+def difference_of_codes(theirs: Tensor, ours: Tensor, codec: Any) -> float:
     """Share of codes `[segments, B, K, T]` of theirs that ours `[B, K, T]` do not repeat."""
     parts = []
     for index, segment in enumerate(theirs):
         own = ours
         if len(theirs) > 1:  # each segment begins with its loudness here
-            per = codec.frames_per_segment  # type: ignore[attr-defined]
+            per = codec.frames_per_segment
             own = ours[..., index * per + 1 : (index + 1) * per]
         parts.append((own != segment[..., : own.shape[-1]]).float().flatten())
     return float(torch.cat(parts).mean())

@@ -18,7 +18,7 @@ from .version import __version__
 # What of a model's folder is uploaded; nothing else, so that what lies beside it by chance stays here.
 UPLOADED = ("*.json", "*.safetensors", "*.model", "LICENSE*")
 # What an earlier upload left and this one does not replace: a mixture of two models must not load.
-OUTDATED = ("*.safetensors", "*.safetensors.index.json")
+OUTDATED = ["*.safetensors", "*.safetensors.index.json"]
 
 
 class PushToHub:
@@ -119,7 +119,8 @@ def stage_folder(
         )
     card = model_card(source, kind, repo_id, license=license, reports=reports, base_model=base_model)
     told = {"soundloom_version": __version__}
-    told |= {"license": card.data.license} if card.data.license else {}
+    license = card.data.to_dict().get("license")
+    told |= {"license": license} if license else {}
     for file in files:
         copy = target / file.relative_to(source)
         copy.parent.mkdir(parents=True, exist_ok=True)
@@ -153,7 +154,7 @@ def upload_folder(
         api.create_repo(repo_id, private=private, exist_ok=True)
         done = api.upload_folder(
             repo_id=repo_id,
-            folder_path=folder,
+            folder_path=os.fspath(folder),
             commit_message=commit_message or "Upload with soundloom",
             delete_patterns=OUTDATED,
             create_pr=create_pr,

@@ -112,8 +112,11 @@ def find_model(
     if (folder / PUBLISHED_FILE).is_file() or (folder / PUBLISHED_CODEC_FILE).is_file():
         show_licence(os.fspath(name))
         published = convert_once(folder, dtype, quantization)
-        settings = {"max_seconds": published.max_seconds, "guidance_scale": published.guidance_scale}
-        settings["license"] = PUBLISHED_LICENSE
+        settings = {
+            "max_seconds": published.max_seconds,
+            "guidance_scale": published.guidance_scale,
+            "license": PUBLISHED_LICENSE,
+        }
         return FoundModel(published.folder, True, published.text_encoder, folder, settings)
     config = read_json(folder / CONFIG_FILE)
     if (kind := config.get("_class_name", "AudioGen")) != "AudioGen":

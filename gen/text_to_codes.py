@@ -6,7 +6,7 @@ Letters: B rows (prompts x samples), K codebooks, T frames, P frames of a prompt
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Self, TypeVar
 
@@ -99,6 +99,11 @@ class TextToCodes:
     def device(self) -> torch.device:
         """Where the language model's weights are."""
         return self.lm.device
+
+    @property
+    def active_adapters(self) -> Mapping[str, float]:
+        """Strengths of the adapters that are loaded (see lora_loader.py), by name."""
+        return {}
 
     @property
     def max_frames(self) -> int:

@@ -10,7 +10,7 @@ import hashlib
 import json
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -279,11 +279,11 @@ class _Handler(BaseHTTPRequestHandler):
             return self._json({"error": "Entry not found"}, 404, X_Error_Code="EntryNotFound")
         content = found.files[path]
         tags = {"ETag": f'"{hashlib.sha256(content).hexdigest()}"', "X_Repo_Commit": found.commits[-1].sha}
-        self._bytes(content, **tags)
+        self._bytes(content, 200, **tags)
 
 
 _REPO, _REVISION = r"(?P<repo>[\w.-]+/[\w.-]+)", r"(?P<revision>[^/]+)"
-_ROUTES = [
+_ROUTES: list[tuple[tuple[str, ...], str, Callable[..., None]]] = [
     (("POST",), r"/api/repos/create", _Handler.create),
     (("POST",), r"/api/validate-yaml", _Handler.validate),
     (("POST",), rf"/api/models/{_REPO}/preupload/{_REVISION}", _Handler.preupload),

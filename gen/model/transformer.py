@@ -272,10 +272,14 @@ class Transformer(nn.Module):
         """Type of queries, keys and values: that of the weights; quantized modules say what they give."""
         module = self.layers[0]
         assert isinstance(module, TransformerLayer)
-        projection = module.self_attention.in_proj
+        projection: nn.Module = module.self_attention.in_proj
         if isinstance(projection, AdaptedLinear):
             projection = projection.base
-        return projection.dtype if isinstance(projection, QuantizedLinear) else projection.weight.dtype
+        if isinstance(projection, QuantizedLinear) and projection.dtype is not None:
+            return projection.dtype
+        weight = projection.weight
+        assert isinstance(weight, Tensor)
+        return weight.dtype
 
     def condition(self, states: Tensor, mask: Tensor | None, *, project: bool = True) -> Condition:
         """Project a condition for every layer, once a prompt.

@@ -94,7 +94,7 @@ def test_a_codec_comes_back_as_it_was(kind: str, hub: HubStandIn, tmp_path: Path
     assert address == f"{hub.address}/me/tiny/commit/{repository.commits[-1].sha}"
     assert repository.commits[-1].message == "First words"
     assert sorted(repository.files) == ["README.md", "config.json", "diffusion_pytorch_model.safetensors"]
-    data = card_of(repository).data
+    data: Any = card_of(repository).data
     assert (data.license, data.library_name, data.pipeline_tag) == (
         "cc-by-4.0",
         "soundloom",
@@ -117,7 +117,7 @@ def test_an_audiogen_brings_its_codec(hub: HubStandIn, tmp_path: Path, tiny_mode
     repository = hub.repositories["me/sounds"]
     assert repository.private
     assert json.loads(repository.files["config.json"])["codec"] is None
-    data = card_of(repository).data
+    data: Any = card_of(repository).data
     assert (data.license, data.pipeline_tag) == ("mit", "text-to-audio")
     lm = next(content for path, content in repository.files.items() if path.startswith("lm/diffusion"))
     told = metadata_of(lm, tmp_path)
@@ -132,7 +132,8 @@ def test_an_audiogen_brings_its_codec(hub: HubStandIn, tmp_path: Path, tiny_mode
 def test_the_classifier_too(hub: HubStandIn) -> None:
     classifier = SoundClassifier(class_names=["dog", "rain"], widths=(2, 2, 2, 2)).eval()
     classifier.push_to_hub("me/ears", license="apache-2.0")
-    assert card_of(hub.repositories["me/ears"]).data.pipeline_tag == "audio-classification"
+    data: Any = card_of(hub.repositories["me/ears"]).data
+    assert data.pipeline_tag == "audio-classification"
     found = SoundClassifier.from_pretrained("me/ears")
     audio = torch.randn(1, 4000)
     assert torch.equal(found(audio), classifier(audio))
@@ -143,8 +144,9 @@ def test_what_ships_is_pushed_with_its_own_card(name: str, hub: HubStandIn) -> N
     push_model(name, f"me/{name}")
     repository = hub.repositories[f"me/{name}"]
     card = card_of(repository)
-    assert card.data.license == "apache-2.0"
-    assert card.data.eval_results
+    data: Any = card.data
+    assert data.license == "apache-2.0"
+    assert data.eval_results
     assert card.text.strip().startswith(f"# {name}")
     assert ("codec/config.json" in repository.files) == (name == "foley")
     assert not any(path.endswith((".bin", ".pt", ".ckpt")) for path in repository.files)
@@ -161,7 +163,7 @@ def test_an_adapter_and_its_model(
     assert run("push", file, "me/bell-lora", "--license", "mit", "--message", "Ding") == 0
     assert "/me/bell-lora/commit/" in capsys.readouterr().out
     repository = hub.repositories["me/bell-lora"]
-    data = card_of(repository).data
+    data: Any = card_of(repository).data
     assert (data.base_model, data.license) == ("you/sounds", "mit")
     assert {"lora", "soundloom"} <= set(data.tags)
     assert (
