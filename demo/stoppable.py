@@ -14,6 +14,7 @@ from typing import TypeVar
 
 import gradio as gr
 
+from ..core.errors import SoundloomError
 from ..gen.generation import GenerationCancelled
 from .temporary_files import failure
 
@@ -22,7 +23,7 @@ Cancel = Callable[[], bool]
 Result = TypeVar("Result")
 
 
-class Stopped(Exception):
+class Stopped(SoundloomError):
     """Nobody waits for the result any more."""
 
 

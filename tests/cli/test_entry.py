@@ -18,7 +18,6 @@ from soundloom.cli.options import run_with
 from soundloom.cli.training import TRAINING_COMMANDS
 from soundloom.core.errors import ArgumentError
 from tests.cli.running import refused, run
-from tests.conftest import TINY
 
 
 def test_the_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
@@ -154,7 +153,7 @@ def test_generating_imports_nothing_that_it_does_not_need() -> None:
     run_cold(
         "import sys",
         "import soundloom",
-        f"audiogen = soundloom.AudioGen.from_pretrained({str(TINY)!r}, text_encoder={str(TINY / 't5')!r})",
+        "audiogen = soundloom.AudioGen.from_pretrained()",  # transformers' T5 imports the compiler itself
         "assert audiogen.generate('a dog', 0.2).samples.shape[-1] == 3200",
         f"found = {heavy | {'torch._dynamo', 'sympy'}} & set(sys.modules)",
         "assert not found, found",
