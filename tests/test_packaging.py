@@ -33,7 +33,9 @@ def offered() -> set[str]:
     wanted = set(ROOT.glob("*.py")) - {ROOT / "setup.py"}  # which installs the rest
     for part in PARTS:
         wanted |= {
-            path for path in (ROOT / part).rglob("*") if path.suffix in (".py", ".yaml", ".csv", ".json", ".js")
+            path
+            for path in (ROOT / part).rglob("*")
+            if path.suffix in (".py", ".yaml", ".csv", ".json", ".js")
         }
         wanted |= {path for path in (ROOT / part / "models").rglob("*") if path.is_file()}
     names = (path.relative_to(ROOT).as_posix() for path in wanted if "__pycache__" not in path.parts)
