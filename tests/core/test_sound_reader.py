@@ -518,7 +518,7 @@ def test_memory_is_bounded_by_twice_the_result(tmp_path: Path) -> None:
             for _ in range(60):
                 file.write(noise(1, rate=44100, channels=2, seed=second))
     program = (
-        "import resource, sys; from soundloom.codecs import read_audio, sound_reader\n"
+        "import resource, sys, soundloom.core.sound_reader; from soundloom.core.audio import read_audio\n"
         "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024\n"
         "before = peak(); samples, _ = read_audio(sys.argv[1])\n"
         "print((peak() - before) / (samples.numel() * 4))"
