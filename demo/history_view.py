@@ -39,11 +39,12 @@ def history_view(
         again, start: fill the page's controls to make a sound again, or to go on from it.
         controls: all that these two change.
     """
+    # Beside the section: gradio shows what is in a column whenever the column is made visible.
+    zip_file = gr.DownloadButton(visible="hidden", elem_id="zip-file")
     with gr.Column(visible=False, elem_id="history") as section:
         with gr.Row(equal_height=False):
             gr.HTML(TITLE, min_height=1)
             everything = gr.Button("Download all as zip", size="md", scale=0, min_width=250, elem_id="zip")
-        zip_file = gr.DownloadButton(visible="hidden", elem_id="zip-file")
 
         @gr.render(inputs=[history], triggers=[history.change])
         def show(made: History) -> None:

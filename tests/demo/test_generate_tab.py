@@ -115,6 +115,7 @@ def test_variations_are_kept_made_again_gone_on_from_and_downloaded(
         # Keep one: the zip is of that.
         page.click("#keep-2")
         page.wait_for_selector("#zip:has-text('Download the 1 kept as zip')")
+        assert not page.is_visible("#zip-file"), "only its link is used"
         assert page.inner_text("#keep-2") == "★ Kept"
         with page.expect_download() as expected:
             page.click("#zip")
