@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..core.slug import slug
 from ..gen.settings import OPTIONS
@@ -13,6 +13,9 @@ from .command import CommandError
 from .generation_options import read_sound
 from .options import load_model
 from .terminal import progress_bar, say
+
+if TYPE_CHECKING:
+    from ..gen.origin import Record
 
 
 def run_again(options: argparse.Namespace) -> None:
@@ -35,7 +38,7 @@ def run_again(options: argparse.Namespace) -> None:
     subtype = options.subtype or (kept if kept in SUBTYPES.get(suffix, ()) else None)
     check_destination(target, force=options.force, subtype=subtype)
     source = None if options.continue_from is None else read_sound(options.continue_from)
-    model = _model(options, record.model, str(path))
+    model = _model(options, record, str(path))
     with progress_bar(enabled=not options.quiet, desc="generating", unit="frames") as progress:
         audio = make_again(record, model, name=str(path), continue_from=source, progress=progress)
     audio.save(target, force=options.force, subtype=subtype, tags=told.tags() | tags)
@@ -74,15 +77,17 @@ def _target(output: str | None, path: Path, prompt: str) -> Path:
     return Path(output, f"{path.stem}{suffix}") if Path(output).is_dir() else Path(output)
 
 
-def _model(options: argparse.Namespace, name: str, file: str) -> Any:
+def _model(options: argparse.Namespace, record: Record, file: str) -> Any:
     """The model that --model names, or the one that the file names if it is here: a file fetches nothing."""
     from ..core.hub import CODEC_NAME
+    from ..gen.model.schemes import SCHEMES
     from ..gen.pipeline import AudioGen
     from .lora_option import load_adapters
     from .options import choose_device
 
     if options.model is not None:
         return load_model(options)
+    name, kept = record.model, record.runtime.get("dtype")
     if not CODEC_NAME.fullmatch(name):
         raise CommandError(f"{file} does not name its model; give it: --model NAME or FOLDER")
     try:
@@ -90,6 +95,7 @@ def _model(options: argparse.Namespace, name: str, file: str) -> Any:
             name,
             text_encoder=options.text_encoder,
             device=choose_device(options.device),
+            quantization=options.quantization or (kept if kept in SCHEMES else None),
             local_files_only=True,
         )
     except (ValueError, OSError) as error:

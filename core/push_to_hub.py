@@ -16,7 +16,7 @@ from .safetensors_files import add_metadata
 from .version import __version__
 
 # What of a model's folder is uploaded; nothing else, so that what lies beside it by chance stays here.
-UPLOADED = ("*.json", "*.safetensors", "*.model", "LICENSE*")
+UPLOADED = ("*.json", "*.safetensors", "*.model", "LICENSE*", "ATTRIBUTION*")
 # What an earlier upload left and this one does not replace: a mixture of two models must not load.
 OUTDATED = ["*.safetensors", "*.safetensors.index.json"]
 

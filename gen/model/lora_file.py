@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -33,6 +32,7 @@ from .quantized_linear import QuantizedLinear
 
 SUFFIX = ".safetensors"
 METADATA = "lora_adapter_metadata"  # of diffusers
+MAX_ALPHA = 1e6  # what is beyond makes weights that are not finite
 PREFIX = "lm"  # of what is adapted: the language model
 _DOWN, _UP = ".lora_A.weight", ".lora_B.weight"
 
@@ -203,8 +203,11 @@ def _settings(metadata: Mapping[str, str]) -> dict[str, Any]:
     rank, alpha = config.get(f"{PREFIX}.r"), config.get(f"{PREFIX}.lora_alpha")
     if type(rank) is not int or rank < 1:
         raise ValueError(f"its metadata says that the rank is {str(rank)[:40]}, which has to be 1 or more")
-    if isinstance(alpha, bool) or not (isinstance(alpha, int | float) and 0 < alpha < math.inf):
-        raise ValueError(f"its metadata says that alpha is {str(alpha)[:40]}, which has to be more than 0")
+    if isinstance(alpha, bool) or not (isinstance(alpha, int | float) and 0 < alpha <= MAX_ALPHA):
+        raise ValueError(
+            f"its metadata says that alpha is {alpha!r:.40}, which has "
+            f"to be more than 0, at most {MAX_ALPHA:g}"
+        )
     base = metadata.get("base_fingerprint")
     if not base:
         raise ValueError("it does not say which model it was trained on (base_fingerprint)")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,10 @@ from typing import Any
 import pytest
 import torch
 
+from soundloom.cli.generate_again import _model
 from soundloom.core.audio import read_audio, write_audio
 from soundloom.core.sound_tags import GENERATED, read_tags
+from soundloom.gen.origin import Record
 from tests.cli.running import refused, run
 
 SOUND = torch.linspace(-0.5, 0.5, 8000)[None]
@@ -62,6 +65,25 @@ def test_info_of_other_sounds(capsys: pytest.CaptureFixture[str]) -> None:
     assert json.loads(info(capsys, "b.wav", "--json"))["generated"] is True
     Path("c.txt").write_text("no")
     assert "c.txt" in refused(capsys, "info", "c.txt")
+
+
+@pytest.mark.parametrize(
+    ("stored", "given", "wanted"), [("int8", None, "int8"), ("bf16", "int4", "int4"), ("float32", None, None)]
+)
+def test_again_loads_the_weights_as_they_were(
+    stored: str, given: str | None, wanted: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: dict[str, object] = {}
+
+    def load(name: str, **options: object) -> str:
+        asked.update(options, name=name)
+        return "model"
+
+    monkeypatch.setattr("soundloom.gen.pipeline.AudioGen.from_pretrained", load)
+    options = argparse.Namespace(model=None, text_encoder=None, device="cpu", quantization=given, lora=[])
+    record = Record(model="foley", runtime={"dtype": stored})
+    assert _model(options, record, "a.wav") == "model"
+    assert (asked["name"], asked["quantization"]) == ("foley", wanted)
 
 
 def test_again(capsys: pytest.CaptureFixture[str]) -> None:

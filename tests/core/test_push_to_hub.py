@@ -200,10 +200,11 @@ def test_only_what_belongs_to_the_model_is_uploaded(hub: HubStandIn, tmp_path: P
     for name in (".env", "last.ckpt", "notes.txt", "sound.wav", "weights.bin"):
         (folder / name).write_text("private")
     (folder / "LICENSE").write_text("Yours.")
+    (folder / "ATTRIBUTION.md").write_text("Theirs.")
     before = {path: path.read_bytes() for path in folder.iterdir()}
     push_model(folder, "me/mine")
     assert sorted(hub.repositories["me/mine"].files) == [
-        "LICENSE", "README.md", "config.json", "diffusion_pytorch_model.safetensors"
+        "ATTRIBUTION.md", "LICENSE", "README.md", "config.json", "diffusion_pytorch_model.safetensors"
     ]  # fmt: skip
     assert {path: path.read_bytes() for path in folder.iterdir()} == before
 

@@ -115,6 +115,8 @@ def _tensor(name: str, value: Tensor) -> Change:
         (_set("lm.lora_alpha", -1), "alpha is -1, which has to be more than 0"),
         (_set("lm.lora_alpha", None), "alpha is None"),
         (_set("lm.lora_alpha", float("nan")), "alpha is nan"),
+        (_set("lm.lora_alpha", 1e300), r"alpha is 1e\+300, which has to be more than 0, at most 1e\+06"),
+        (_set("lm.lora_alpha", 10**400), "alpha is 1000"),
         (lambda tensors, metadata: metadata.pop(METADATA), "says nothing of LoRA"),
         (lambda tensors, metadata: metadata.update({METADATA: "[1]"}), "no JSON object"),
         (lambda tensors, metadata: metadata.update({METADATA: "{"}), "Expecting"),
