@@ -86,13 +86,15 @@ def dequantize_matrix(name: str, tensor: Tensor, scale: Tensor) -> Tensor:
     """What an int8 tensor `[rows, ...]` and its scales `[rows]` stand for: float32.
 
     Raises:
-        ValueError: they do not fit; the message gives the name.
+        ValueError: they do not fit, or a scale is no finite number; the message gives the name.
     """
     if scale.shape != tensor.shape[:1]:
         raise ValueError(
             f"{name} has {tensor.shape[0]} rows, but {name + SCALE_SUFFIX} has shape "
             f"{list(scale.shape)}; the weight files do not belong together"
         )
+    if not torch.isfinite(scale).all():
+        raise ValueError(f"{name + SCALE_SUFFIX} holds NaN or infinite values; fetch the model again")
     return tensor.to(torch.float32) * scale.to(torch.float32).view(-1, *[1] * (tensor.ndim - 1))
 
 

@@ -135,6 +135,9 @@ def serve(
             strict_cors=True,
             auth=auth,
             app_kwargs={"middleware": [guard]},
+            # Else Gradio asks the page for its head, and where the machine is too busy to answer within
+            # seconds, it ends with the advice to share the page publicly.
+            _frontend=False,
         )
     except OSError as error:
         raise OSError(

@@ -88,18 +88,21 @@ def check_codebook_temperatures(
     """One number above 0 for each codebook, or None where they change nothing.
 
     Raises:
-        TypeError, ValueError: they are no numbers, too small or too large, or too few or too many.
+        ValueError: they are no numbers, too small or too large, or too few or too many.
     """
     if temperatures is None:
         return None
     name, meaning = "codebook_temperatures", "times the temperature, one for each codebook"
     if isinstance(temperatures, (str, bytes)) or not isinstance(temperatures, Sequence):
-        raise TypeError(f"{name} is {temperatures!r}; it must be a list of {num_codebooks} numbers")
+        raise ArgumentError(f"{name} is {temperatures!r}; it must be a list of {num_codebooks} numbers")
     if len(temperatures) != num_codebooks:
         raise ArgumentError(
             f"{name} has {len(temperatures)} entries for {num_codebooks} codebooks; give one each"
         )
-    factors = tuple(check_number(name, value, 0.01, 100.0, meaning) for value in temperatures)
+    try:
+        factors = tuple(check_number(name, value, 0.01, 100.0, meaning) for value in temperatures)
+    except TypeError as error:  # of what a model's config.json says: no fault of the program
+        raise ArgumentError(str(error)) from None
     return None if all(factor == 1 for factor in factors) else factors
 
 

@@ -112,3 +112,10 @@ def test_damage_is_named(tmp_path: Path) -> None:
     file.unlink()
     with pytest.raises(FileNotFoundError, match=f"{file.name} is missing"):
         AudioLM.from_pretrained(tmp_path)
+
+
+def test_scales_that_are_no_numbers_are_named() -> None:
+    state = quantize_int8({"a.weight": torch.randn(3, 4)})
+    state["a.weight_scale"][1] = float("nan")
+    with pytest.raises(ValueError, match=r"a\.weight_scale holds NaN or infinite values"):
+        dequantize(state)

@@ -197,9 +197,9 @@ def test_samplers_with_and_without_temperatures_of_codebooks_draw_together_as_al
         ([1.0, 0.5], ValueError, "has 2 entries for 3 codebooks; give one each"),
         ([1.0, 0.5, 0.0], ValueError, "allowed are 0.01 to 100"),
         ([1.0, 0.5, float("nan")], ValueError, "codebook_temperatures is nan"),
-        ([1.0, 0.5, "hot"], TypeError, "codebook_temperatures is 'hot'"),
-        ("hot", TypeError, "must be a list of 3 numbers"),
-        (0.5, TypeError, "must be a list of 3 numbers"),
+        ([1.0, 0.5, "hot"], ValueError, "codebook_temperatures is 'hot'"),
+        ("hot", ValueError, "must be a list of 3 numbers"),
+        (0.5, ValueError, "must be a list of 3 numbers"),
     ],
     ids=str,
 )
