@@ -32,6 +32,7 @@ from soundloom.gen.generated_audio import GeneratedAudio
 from soundloom.gen.generation import GenerationCancelled
 from soundloom.gen.pipeline import AudioGen
 from soundloom.gen.settings import GenerationSettings
+from tests.demo.jobs import until_processing
 
 
 def sound_of(page: Page, tmp_path: Path, card: int = 1) -> np.ndarray:
@@ -273,9 +274,7 @@ def test_a_job_of_a_program_is_cancelled(codecs: Codecs) -> None:
     try:
         client = Client(app.serve(demo, open_browser=False, block=False), verbose=False)
         job = client.submit("rain", api_name="/generate")
-        deadline = time.monotonic() + 30
-        while not endless.begun and time.monotonic() < deadline:
-            time.sleep(0.05)
+        until_processing(job)
         job.cancel()
         assert endless.cancelled.wait(10)
     finally:

@@ -16,6 +16,7 @@ from soundloom.demo.endpoint import endpoint
 from soundloom.demo.page import serve
 from soundloom.demo.stoppable import Cancel, Stoppable, check
 from soundloom.gen.generation import GenerationCancelled
+from tests.demo.jobs import until_processing
 
 
 def page(session: str | None) -> Any:
@@ -118,6 +119,7 @@ def test_a_program_that_cancels_its_job_ends_the_work() -> None:
         job = Client(serve(demo, open_browser=False, block=False), verbose=False).submit(api_name="/wait")
         assert begun.wait(60)
         assert not ended.is_set()
+        until_processing(job)
         job.cancel()
         assert ended.wait(60)
     finally:
