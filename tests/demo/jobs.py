@@ -15,6 +15,6 @@ def until_processing(job: Job, seconds: float = 60) -> None:
     not cancelled.
     """
     deadline = time.monotonic() + seconds
-    while job.status().code is not Status.PROCESSING:
+    while job.status().code not in (Status.PROCESSING, Status.ITERATING):
         assert time.monotonic() < deadline, f"the job is still {job.status().code}"
         time.sleep(0.02)
