@@ -13,10 +13,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..convolutions import convolve, convolve_transposed
+from ..convolutions import reflect as reflect_rows
+from ..stepwise_lstm import StepwiseLSTM
+
 
 def _image(x: Tensor) -> Tensor:
     """`[B, C, N]` as an image `[B, C, 1, N]` with channels last; copied only where it is not yet."""
     return x.unsqueeze(2).contiguous(memory_format=torch.channels_last)
+
+
+def _rows(x: Tensor) -> Tensor:
+    """`[B, C, N]` as `[B, N, C]`, contiguous."""
+    return x.transpose(1, 2).contiguous()
 
 
 class Conv1d(nn.Conv1d):
@@ -29,19 +38,16 @@ class Conv1d(nn.Conv1d):
             # [B, 1, N] -> windows [B, N', kernel] -> [B, N', C]: a product, where both layouts look the same.
             windows = x[:, 0].unfold(1, self.kernel_size[0], self.stride[0])
             return F.linear(windows, self.weight[:, 0], self.bias).transpose(1, 2)
-        weight, stride, dilation = self.weight.unsqueeze(2), (1, *self.stride), (1, *self.dilation)
-        return F.conv2d(_image(x), weight, self.bias, stride, dilation=dilation).squeeze(2)
+        return convolve(_rows(x), self.weight, self.bias, *self.stride, *self.dilation).transpose(1, 2)
 
 
 class ConvTranspose1d(nn.ConvTranspose1d):
     """A transposed convolution without padding of its own."""
 
     def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
-        if not x.is_cpu or output_size is not None:
+        if not x.is_cpu or output_size is not None or self.kernel_size[0] != 2 * self.stride[0]:
             return super().forward(x, output_size)
-        return F.conv_transpose2d(_image(x), self.weight.unsqueeze(2), self.bias, (1, *self.stride)).squeeze(
-            2
-        )
+        return convolve_transposed(_rows(x), self.weight, self.bias, *self.stride).transpose(1, 2)
 
 
 class GroupNorm(nn.GroupNorm):
@@ -57,7 +63,7 @@ def reflect(x: Tensor, left: int, right: int) -> Tensor:
         return x
     if not x.is_cpu:
         return F.pad(x, (left, right), mode="reflect")
-    return F.pad(_image(x), (left, right, 0, 0), mode="reflect").squeeze(2)
+    return reflect_rows(_rows(x), left, right).transpose(1, 2)
 
 
 @functools.cache
@@ -86,6 +92,7 @@ def keep_channels_last(network: nn.Module) -> None:
         nn.Conv1d: Conv1d,
         nn.ConvTranspose1d: ConvTranspose1d,
         nn.GroupNorm: GroupNorm,
+        nn.LSTM: StepwiseLSTM,
     }
     for layer in network.modules():
         kind = type(layer)

@@ -138,7 +138,9 @@ def _stage(layer: nn.Module) -> Stage:
 
 
 def join(before: Tensor | None, after: Tensor | None) -> Tensor | None:
-    """Two pieces, each perhaps missing, as one."""
+    """Two pieces `[B, C, N]`, each perhaps missing, as one, in the layout of the second."""
     if before is None or after is None:
         return after if before is None else before
+    if after.stride(1) == 1:  # channels last, which joining along N would turn back
+        return torch.cat([before.mT, after.mT], dim=1).mT
     return torch.cat([before, after], dim=-1)
