@@ -1,9 +1,9 @@
 """1-d convolutions of sound as inference on a CPU is fast with; SEANet and EnCodec both run on them.
 
-Sound is `[B, N, C]`, channels last: with few channels and many samples, CPU convolutions are up to eight times
-faster in that layout than in `[B, C, N]`. Weights are those of `nn.Conv1d` and `nn.ConvTranspose1d`. oneDNN lays them
-out anew at every call, which takes longer than the convolution where large ones meet few frames, as in the
-innermost layers of a codec, above all in a stream: these run as plain products.
+Sound is `[B, N, C]`, channels last: with few channels and many samples, CPU convolutions are up to eight
+times faster in that layout than in `[B, C, N]`. Weights are those of `nn.Conv1d` and `nn.ConvTranspose1d`.
+oneDNN lays them out anew at every call, which takes longer than the convolution where large ones meet few
+frames, as in the innermost layers of a codec, above all in a stream: these run as plain products.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def convolve(x: Tensor, weight: Tensor, bias: Tensor | None, stride: int = 1, di
 
 
 def convolve_transposed(x: Tensor, weight: Tensor, bias: Tensor | None, stride: int) -> Tensor:
-    """Convolve transposed, with a kernel of `2 * stride`: each frame adds to its own samples and to the next one's.
+    """Convolve transposed, kernel `2 * stride`: a frame adds to its own samples and to those of the next.
 
     Args:
         x: `[B, N, C_in]`.

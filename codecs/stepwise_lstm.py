@@ -15,15 +15,15 @@ BLOCK = 1024  # steps whose gates are kept at once
 
 
 class StepwiseLSTM(nn.LSTM):
-    """`nn.LSTM`, its weights and its results up to rounding; quicker for few sounds on a CPU without gradients.
+    """`nn.LSTM` with its weights and, up to rounding, its results; quicker for few sounds without gradients.
 
-    There oneDNN reads the recurrent weights at a half to three quarters of the speed of a product.
+    On a CPU oneDNN reads the recurrent weights more slowly than a product of each step does.
     """
 
     def forward(  # type: ignore[override]
         self, x: Tensor, state: tuple[Tensor, Tensor] | None = None
     ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        """Sounds `[B, T, C]` (`[T, B, C]` unless `batch_first`), state two of `[layers, B, H]`; both, later."""
+        """Sounds `[B, T, C]`, `[T, B, C]` unless `batch_first`, and a state, two of `[layers, B, H]`."""
         if not self._takes(x):
             return super().forward(x, state)
         steps = x.transpose(0, 1) if self.batch_first else x  # [T, B, C]
@@ -41,18 +41,22 @@ class StepwiseLSTM(nn.LSTM):
         return plain and few and x.is_cpu and x.dtype == torch.float32 and not torch.is_grad_enabled()
 
     def _run(self, layer: int, x: Tensor, hidden: Tensor, cell: Tensor) -> Tensor:
-        """A layer: steps `[T, B, C]`, output and cell of the step before `[B, H]` -> `[T, B, H]`, cell changed."""
+        """A layer: `[T, B, C]`, output and cell of the step before `[B, H]` -> `[T, B, H]`; changes cell."""
         of_input, recurrent, *biases = (
             getattr(self, f"{kind}_l{layer}") for kind in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
         )
-        width, bias, recurrent = self.hidden_size, torch.add(*biases), recurrent.t()
-        outputs = x.new_empty(*x.shape[:2], width)
+        bias, recurrent = torch.add(*biases), recurrent.t()
+        outputs = x.new_empty(*x.shape[:2], self.hidden_size)
+        new, open_cell = torch.empty_like(cell), torch.empty_like(cell)
         for part, made in zip(x.split(BLOCK), outputs.split(BLOCK), strict=True):
-            gates = F.linear(part, of_input, bias)  # [T, B, 4 H]: input, forget, cell, output
-            for gate, output in zip(gates.unbind(0), made.unbind(0), strict=True):
+            gates = F.linear(part, of_input, bias)  # [T, B, 4 H]: entry, forget, new, exit
+            # The weights that a step reads drive Python itself out of the cache: views are made beforehand.
+            parts = zip(gates, *(gate.unbind(0) for gate in gates.chunk(4, 2)), made, strict=True)
+            for gate, entry, forget, update, leave, output in parts:
                 gate.addmm_(hidden, recurrent)
-                entry_and_forget, new, exit_ = gate.split((2 * width, width, width), 1)
-                entry, forget = entry_and_forget.sigmoid_().chunk(2, 1)
-                cell.mul_(forget).addcmul_(entry, new.tanh_())
-                hidden = torch.mul(exit_.sigmoid_(), cell.tanh(), out=output)
+                torch.tanh(update, out=new)
+                gate.sigmoid_()
+                cell.mul_(forget).addcmul_(entry, new)
+                torch.mul(leave, torch.tanh(cell, out=open_cell), out=output)
+                hidden = output
         return outputs

@@ -1,7 +1,7 @@
 """The building blocks of SEANet: padded convolutions, residual blocks and an LSTM with a skip connection.
 
-Inside the network sound is `[B, N, C]`, channels last, for the reason that convolutions.py says. SEANetEncoder
-and SEANetDecoder turn it at the door.
+Inside the network sound is `[B, N, C]`, channels last, for the reason that convolutions.py says.
+SEANetEncoder and SEANetDecoder turn it at the door.
 
 Every block knows how to run on a stream: `block(x, state)` with a `StreamState` consumes a chunk and emits
 the next samples of what the whole signal would have given. A block that looks ahead emits later than it
