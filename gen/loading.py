@@ -6,6 +6,7 @@ Two kinds of folder are known: ours, and the one that AudioCraft published (see 
 from __future__ import annotations
 
 import functools
+import gc
 import json
 import logging
 import os
@@ -154,6 +155,7 @@ def other_parts(
             _check_fingerprint(found.lm, codec)
     if not isinstance(text_encoder, TextEncoder):
         text_encoder = load_text_encoder(text_encoder, local_files_only=local_files_only)
+    gc.collect()  # diffusers leaves files mapped in circles of references
     return Parts(lm, text_encoder, codec, settings)
 
 

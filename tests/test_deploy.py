@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+import io
 import json
 import os
 import re
@@ -12,11 +14,15 @@ import time
 import tomllib
 import urllib.request
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
+import soundfile
 import yaml
 from packaging.requirements import Requirement
+from starlette.testclient import TestClient
 
 from soundloom.cli.entry import build_parser
 
@@ -126,3 +132,55 @@ def test_the_space_starts(tmp_path: Path) -> None:
         finally:
             running.terminate()
             running.wait(30)
+
+
+def replicas() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("replicas", ROOT / "deploy" / "ray_serve" / "replicas.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_a_replica_makes_sounds() -> None:
+    with TestClient(replicas().build_replica(max_batch=2), base_url="http://127.0.0.1") as client:
+        assert client.get("/v1/models").json()["data"][0]["id"] == "foley"
+        asked = {"prompt": "a dog barks", "duration": 0.1, "seed": 7}
+        made = [client.post("/v1/audio/generations", json=asked) for _ in range(2)]
+        assert made[0].headers["x-seed"] == "7"
+        samples = [soundfile.read(io.BytesIO(one.content))[0] for one in made]
+        assert np.abs(samples[0]).max() > 0
+        assert np.array_equal(*samples)
+
+
+def test_a_replica_may_need_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = replicas()
+    with pytest.raises(ValueError, match="NO_SUCH_KEY holds no key"):
+        module.build_replica(keys="NO_SUCH_KEY")
+    monkeypatch.setenv("REPLICA_KEY", "secret")
+    client = TestClient(module.build_replica(keys="REPLICA_KEY"), base_url="http://127.0.0.1")
+    assert client.get("/v1/models").status_code == 401
+    allowed = {"Authorization": "Bearer secret"}
+    assert client.get("/v1/models", headers=allowed).status_code == 200
+
+
+def test_ray_gets_the_replicas_and_what_they_are_built_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a stand-in for Ray, which is not needed for tests."""
+    module, asked = replicas(), SimpleNamespace()
+
+    def deployment(**options: Any) -> Any:
+        asked.options = options
+        return lambda built: SimpleNamespace(bind=lambda: built)
+
+    def ingress(build: Any) -> Any:
+        asked.build = build
+        return lambda kind: kind
+
+    serve = SimpleNamespace(deployment=deployment, ingress=ingress)
+    monkeypatch.setitem(sys.modules, "ray", SimpleNamespace(serve=serve))
+    monkeypatch.setattr(module, "build_replica", lambda **chosen: chosen)
+    module.application({"replicas": "2", "cpus": "0.5", "model": "foley", "max_batch": "4"})
+    assert asked.options["num_replicas"] == 2
+    assert asked.options["ray_actor_options"] == {"num_cpus": 0.5}
+    assert asked.build() == {"model": "foley", "max_batch": "4"}
