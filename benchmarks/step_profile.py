@@ -71,9 +71,9 @@ def timed(work: Callable[[], Any], repeats: int, times: int = 20) -> float:
 
 
 @torch.inference_mode()
-def measure(name: str, seconds: float, repeats: int) -> Profile:
+def measure(name: str, quantization: str | None, seconds: float, repeats: int) -> Profile:
     """The profile of one model."""
-    model = AudioGen.from_pretrained(name)
+    model = AudioGen.from_pretrained(name, quantization=quantization)
     lm, rate = model.lm, model.codec.frame_rate
     frames, dim = round(seconds * rate), lm.embedding.weight.shape[1]
     text = model.text_encoder(["a dog barks", ""])
@@ -89,7 +89,8 @@ def measure(name: str, seconds: float, repeats: int) -> Profile:
 
     logits = step()
     hidden = torch.randn(2, single.layers[0].linear1(torch.randn(2, dim)).shape[1])
-    row, packed = torch.randn(2, dim), torch.randn(2, 3 * dim)
+    row, packed = torch.randn(2, dim), torch.randn(2, 3 * dim, dtype=state.cache.whole.dtype)
+    query = packed[:, :dim].contiguous()
 
     def products() -> None:
         for layer in single.layers:
@@ -104,7 +105,7 @@ def measure(name: str, seconds: float, repeats: int) -> Profile:
     def attention() -> None:
         for index in range(len(single.layers)):
             memory.attend(index, packed)
-            memory.attend_condition(index, row)
+            memory.attend_condition(index, query)
 
     def norms() -> None:
         for layer in single.layers:
@@ -125,10 +126,10 @@ def measure(name: str, seconds: float, repeats: int) -> Profile:
         timed(lambda: sampler(guide(logits[:1], logits[1:], 3.0)), repeats),
     )
     steps = (frames + lm.num_codebooks - 1) / seconds
-    weights = sum(part.numel() * part.element_size() for part in lm.transformer.layers.parameters())
-    weights += lm.heads.weight.numel() * lm.heads.weight.element_size()
+    read = [*lm.transformer.layers.state_dict().values(), *lm.heads.state_dict().values()]
+    weights = sum(part.numel() * part.element_size() for part in read)
     return Profile(
-        model=name,
+        model=Path(name).name + (f", {quantization}" if quantization else ""),
         step=whole,
         products=timed(products, repeats),
         attention=timed(attention, repeats),
@@ -148,6 +149,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Measure, print a table, write JSON."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("models", nargs="+", help="names or folders, as AudioGen.from_pretrained takes them")
+    parser.add_argument(
+        "--quantization", nargs="+", default=["none"], choices=["none", "bf16", "int8", "int4"]
+    )
     parser.add_argument("--seconds", type=float, default=5.0, help="length of the sound")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--json", type=Path, help="write all values to this file")
@@ -155,12 +159,16 @@ def main(argv: Sequence[str] | None = None) -> None:
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        profiles = [measure(name, options.seconds, options.repeats) for name in options.models]
+        profiles = [
+            measure(name, None if scheme == "none" else scheme, options.seconds, options.repeats)
+            for name in options.models
+            for scheme in options.quantization
+        ]
         machine = describe_machine("cpu")
     finally:
         torch.set_num_threads(before)
     values = [asdict(one) for one in profiles]
-    table = [["a step", *(Path(one.model).name for one in profiles)]]
+    table = [["a step", *(one.model for one in profiles)]]
     for key in list(values[0])[1:]:
         table.append(
             [key, *(f"{one[key]:.2f}" if isinstance(one[key], float) else f"{one[key]}" for one in values)]
