@@ -116,7 +116,7 @@ def run_generate(options: argparse.Namespace) -> None:
     if options.again:
         run_again(options)
         return
-    options.model = options.model or DEFAULT_MODEL
+    options.model = DEFAULT_MODEL if options.model is None else options.model
     if options.batch:
         run_table(options)
         return
