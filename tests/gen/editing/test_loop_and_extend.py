@@ -88,7 +88,7 @@ def test_what_cannot_be_is_refused(tiny_model: AudioGen) -> None:
     with pytest.raises(ArgumentError, match="seconds is 0.0; allowed are"):
         tiny_model.loop((samples, 16000), 0.0)
     with pytest.raises(AudioError, match="^sample_rate is '16k'; it must be a whole number"):
-        model.loop((sound(0.5, 16000, 1), "16k"))  # type: ignore[arg-type]
+        tiny_model.loop((samples, "16k"))  # type: ignore[arg-type]
     with pytest.raises(ArgumentError, match="a loop needs at least 3 frames"):
         tiny_model.loop((samples[:, :900], 16000))
     with pytest.raises(ArgumentError, match="seconds is 0.0; allowed are"):
