@@ -85,7 +85,8 @@ def tables(result: Mapping[str, Any]) -> str:
     for way, found in result["ways"].items():
         if "joins" in found:
             parts.append(joins_table(f"edits, {way}; exact outside: {found['exact']:.0%}", found["joins"]))
-            parts.append(heard_table(f"heard in the part, {way}", found["heard"]))
+            if not result["unprompted"]:
+                parts.append(heard_table(f"heard in the part, {way}", found["heard"]))
         if "loops" in found:
             parts.append(joins_table(f"loops, {way}", found["loops"]))
     if found := result.get("sequences"):
@@ -129,7 +130,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     ways = {TRAINED: nullcontext()} if trained else {}
     if not (trained and options.no_drafts):
         ways[DRAFTS] = by_drafts(model)
-    result: dict[str, Any] = {"model": options.model, "ways": {}}
+    result: dict[str, Any] = {"model": options.model, "unprompted": options.unprompted, "ways": {}}
     for way, filling in ways.items():
         print(way, file=sys.stderr)
         found = result["ways"][way] = {}

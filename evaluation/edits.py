@@ -21,7 +21,9 @@ from torch import Tensor
 from ..core.progress import Progress
 from ..core.resampler import resample
 from ..core.samples import mix
-from ..gen.generated_audio import GeneratedAudio
+from ..gen.editing.inpaint import with_regions
+from ..gen.editing.regions import plan_regions
+from ..gen.editing.sound_to_edit import read_sound_to_edit
 from ..gen.pipeline import AudioGen
 from .embedders import Classifier
 from .joins import CLICK, click, latent_step, latents_of, spectral_step
@@ -112,8 +114,9 @@ def measure_edits(
         progress: called with the number of edits done and to do.
 
     Returns:
-        "joins": of edits, of the recordings at the same places ("real") and of hard cuts: "clicks", how many
-        joins click, and the steps of spectrum (dB) and latents, see `Figures.report`.
+        "joins": of edits, of the recordings at the same places ("real"), of parts that are the codec's copy
+        of themselves ("copy", as near as an edit can come) and of hard cuts: "clicks", how many joins click,
+        and the steps of spectrum (dB) and latents, see `Figures.report`.
         "heard": share of parts in which the class, or a right tag first or among five, is heard; also of the
         parts before the edit ("before") and of sounds of that length that were generated alone ("alone").
         "exact": share of edits outside of whose region every sample is the recording's.
@@ -128,18 +131,31 @@ def measure_edits(
         start, stop = _draw_region(samples.shape[-1] / rate, seed + number)
         edited = model.inpaint((samples, rate), [(start, stop)], wanted.prompt, seed=seed + number)
         first, last = round(start * rate), round(stop * rate)
+        known = read_sound_to_edit((samples, rate), model)
+        [region] = plan_regions(
+            [(start, stop)],
+            length=samples.shape[-1],
+            sample_rate=rate,
+            frame_rate=model.codec.frame_rate,
+            longest=stop - start,
+        )
         outside = torch.ones(samples.shape[-1], dtype=torch.bool)
         outside[first:last] = False
         exact += bool(torch.equal(edited.samples[0][:, outside], samples[:, outside]))
         sounds = {
             "edit": edited.samples[0],
             "real": samples,
+            "copy": with_regions(known, known.codes, [region], model)[0],
             "hard cut": _hard_cut(samples, rate, other, first, last),
         }
         for name, sound in sounds.items():
             for place in (first, last):
                 figures[name].add_join(sound, place, rate)
-        _add_latent_steps(model, figures, samples, rate, edited, (start, stop))
+        for name, codes in (("edit", edited.codes[0]), ("real", known.codes[0])):
+            latents = latents_of(model.codec, codes)
+            for frame in (region.first, region.last):
+                if 0 < frame < latents.shape[-1]:
+                    figures[name].add("latent step", latent_step(latents, frame))
         alone = model.generate(
             wanted.prompt, duration=max(stop - start, 1 / model.codec.frame_rate), seed=seed + number
         )
@@ -175,25 +191,6 @@ def _hard_cut(samples: Tensor, rate: int, other: tuple[Tensor, int], first: int,
     part = resample(mix(other[0], 1), other[1], rate)
     part = part.repeat(1, -(-samples.shape[-1] // part.shape[-1]))[:, first:last]
     return torch.cat([samples[:, :first], part.expand(len(samples), -1), samples[:, last:]], dim=-1)
-
-
-def _add_latent_steps(
-    model: AudioGen,
-    figures: dict[str, Figures],
-    samples: Tensor,
-    rate: int,
-    edited: GeneratedAudio,
-    region: tuple[float, float],
-) -> None:
-    """How far the latents move across both joins, in what was filled and in the recording's own codes."""
-    codec, frame_rate = model.codec, model.codec.frame_rate
-    with torch.inference_mode():
-        own = codec.encode(codec.prepare(samples, rate).to(codec.device))[0, : model.lm.num_codebooks]
-    for name, codes in (("edit", edited.codes[0]), ("real", own)):
-        latents = latents_of(codec, codes)
-        for frame in (int(region[0] * frame_rate), int(region[1] * frame_rate) + 1):
-            if 0 < frame < latents.shape[-1]:
-                figures[name].add("latent step", latent_step(latents, frame))
 
 
 def add_heard(

@@ -51,8 +51,8 @@ def test_edits_stand_beside_real_joins_and_hard_cuts(tiny_model: AudioGen) -> No
     )
     assert calls == [(1, 4), (2, 4), (3, 4), (4, 4)]
     assert report["exact"] == 1.0
-    assert set(report["joins"]) == {"edit", "real", "hard cut"}
-    for name in ("edit", "real", "hard cut"):
+    assert set(report["joins"]) == {"edit", "real", "copy", "hard cut"}
+    for name in report["joins"]:
         assert report["joins"][name]["clicks"]["of"] == 8
         assert report["joins"][name]["spectral step"]["number"] == 8
     assert report["joins"]["real"]["clicks"]["number"] == 0
