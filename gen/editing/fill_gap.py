@@ -29,8 +29,7 @@ from ..text_to_codes import TextToCodes
 from .regions import window_around
 from .step_filler import StepFiller, frames_of_parts
 
-DRAFTS = 8  # continuations of which the best is kept
-TRAINED_DRAFTS = 4  # of a model that was trained for gaps
+DRAFTS = 8  # of which the best is kept
 MET_SECONDS = 0.2  # of the other side that a draft is judged by
 PROMPT_WEIGHT = 3.0  # how much more the prompt counts than its probability says, as in guidance
 REGION, SEAM, CHANGE = range(1, 4)  # what a gap is, for seeds
@@ -80,7 +79,7 @@ class Filling:
 
     def _infill(self, window: Tensor, first: int, last: int, texts: list[str], seeds: list[int]) -> Tensor:
         """Codes `[B, K, last - first]` of the gap of a window `[B, K, W]`, by a model trained for gaps."""
-        lm, gap, count = self.model.lm, last - first, TRAINED_DRAFTS
+        lm, gap, count = self.model.lm, last - first, DRAFTS
         drafts = window.repeat_interleave(count, dim=0)  # [B * count, K, W]
         gaps = torch.tensor([[first, last]]).expand(len(drafts), 2)
         laid = lay_out_gaps(lm.pattern, drafts, gaps, special=lm.special_token, unknown=-1)
