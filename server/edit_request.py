@@ -92,7 +92,8 @@ class EditRequest(BaseModel):
             raise ArgumentError(
                 f"regions has {len(self.regions)} parts; at most {MAX_REGIONS} are filled at once"
             )
-        chosen = {name: getattr(self, name) for name in type(self).model_fields if name in OPTIONS}
+        names = [name for name in type(self).model_fields if name in OPTIONS and name not in lengths]
+        chosen = {name: getattr(self, name) for name in names}
         return GenerationSettings(**chosen)
 
     def spans(self) -> list[Span]:
