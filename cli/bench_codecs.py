@@ -49,7 +49,7 @@ def add_bench_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run_bench_codecs(options: argparse.Namespace) -> int:
-    """Try all codecs on all sounds, print the table, and write table, figures and plot; 1: some left out."""
+    """Try all codecs, print the table, and write table, figures and plot; 1: sounds left out, 130: Ctrl+C."""
     from ..evaluation.bench.contenders import parse_codecs, parse_rates
 
     opus_rates = [] if options.opus == "none" else parse_rates(options.opus)
@@ -99,7 +99,7 @@ def run_bench_codecs(options: argparse.Namespace) -> int:
         print("".join(f"{file}\n" for file in files), end="")
     if failures:
         print("\n".join([f"left out: {len(failures)}", *failure_lines(failures)]))
-    return 1 if failures else 0
+    return 130 if result.stopped else 1 if failures else 0
 
 
 def _plan_files(options: argparse.Namespace) -> list[Path]:

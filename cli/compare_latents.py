@@ -55,8 +55,8 @@ def add_compare_latents_arguments(parser: argparse.ArgumentParser) -> None:
     add_quiet(parser, "no progress bar")
 
 
-def run_compare_latents(options: argparse.Namespace) -> None:
-    """Decode everything in every way, and print a table for each set of sounds."""
+def run_compare_latents(options: argparse.Namespace) -> int:
+    """Decode everything in every way, and print a table for each set of sounds; 130: Ctrl+C ended it."""
     from ..core.files import check_file_destination
     from ..evaluation.embedders import NamedClassifier
     from ..evaluation.evaluate_sounds import folder_examples
@@ -88,6 +88,7 @@ def run_compare_latents(options: argparse.Namespace) -> None:
     print(table(rows))
     if options.json is not None:
         write_report(options.json, {"seed": options.seed, "classifier": options.classifier, "rows": rows})
+    return 130 if rows[-1]["stopped"] else 0
 
 
 COMMANDS = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -91,6 +92,10 @@ def run_edit(options: argparse.Namespace) -> None:
     prompts = options.prompt or [""]
     if options.vary is not None:
         check_number("--vary", options.vary, 0.0, 1.0, "0 is the codec's copy, 1 draws every code again")
+    for name in ("loop", "extend"):
+        seconds = getattr(options, name)
+        if seconds is not None and not 0 < seconds < math.inf:
+            raise CommandError(f"--{name} is {seconds:g}; it must be a number of seconds above 0")
     if options.replace is None and len(prompts) > 1:
         what = next(name for name in ("vary", "loop", "extend") if getattr(options, name) is not None)
         raise CommandError(f"--{what} takes one --prompt, not {len(prompts)}")

@@ -95,19 +95,17 @@ def run_evaluate(options: argparse.Namespace) -> int:
         check_file_destination(options.output, force=options.force)
     with progress_bar(enabled=not options.quiet, desc="evaluating", unit="sounds") as progress:
         report = {"soundloom": __version__, **_measure(options, progress)}
-    if "failed" in report:
+    if not options.renderings:
         for folder in filter(None, (options.folder, options.reference)):
             report["failed"] += [{"file": f.file, "reason": f.reason} for f in folder_failures(folder)]
-    if options.output is not None:
-        write_report(options.output, report)
     if "rows" in report:
         lines = [codecs_table(report["rows"]), *failed_lines(report)]
     else:
         lines = renderings_lines(report) if options.renderings else report_lines(report)
     print("\n".join(lines))
-    if report.get("stopped"):
-        return 130
-    return 1 if report.get("failed") else 0
+    if options.output is not None:
+        write_report(options.output, report)
+    return 130 if report["stopped"] else 1 if report["failed"] else 0
 
 
 def _check_evaluate(options: argparse.Namespace) -> None:
@@ -115,7 +113,7 @@ def _check_evaluate(options: argparse.Namespace) -> None:
     if options.prompts is not None:
         if options.codec or options.reference:
             raise CommandError("--prompts are for models: leave out --codec and --reference")
-        options.model = options.model or "foley"
+        options.model = "foley" if options.model is None else options.model
     if options.renderings and (options.model or options.reference or len(options.codec or ()) > 1):
         raise CommandError(
             "--renderings are of the Foley corpus: leave out --model, --prompts and --reference; --codec may "
@@ -237,7 +235,7 @@ FAD and KAD are the Fréchet and the kernel audio distance, KL is the Kullback-L
 what the classifier hears in a sound and in its reference: of each, smaller is better. Without FOLDER, models
 and codecs are tried on held-out sounds of the Foley corpus.
 Ctrl+C ends it with the figures of what was measured so far.
-Exit status: 0 all is well, 1 some sounds were left out, 2 nothing could be measured.""",
+Exit status: 0 all is well, 1 some sounds were left out, 2 nothing could be measured, 130 Ctrl+C ended it.""",
         examples="""\
   soundloom evaluate --model foley -o report.json        (held-out Foley captions)
   soundloom evaluate mysounds/ --model foley             (captions of the folder; its sounds are references)

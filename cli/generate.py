@@ -15,7 +15,7 @@ from ..gen.settings import OPTIONS
 from .command import Command, CommandError
 from .generate_again import run_again
 from .generate_table import add_table_arguments, run_table
-from .generation_options import chosen_settings, finish, read_sound, with_guidance_end
+from .generation_options import check_finish, chosen_settings, finish, read_sound, with_guidance_end
 from .options import (
     add_force,
     add_metadata,
@@ -116,7 +116,7 @@ def run_generate(options: argparse.Namespace) -> None:
     if options.again:
         run_again(options)
         return
-    options.model = options.model or DEFAULT_MODEL
+    options.model = DEFAULT_MODEL if options.model is None else options.model
     if options.batch:
         run_table(options)
         return
@@ -124,6 +124,7 @@ def run_generate(options: argparse.Namespace) -> None:
     settings = chosen_settings(options)
     source = None if options.continue_from is None else read_sound(options.continue_from)
     model = load_model(options)
+    check_finish(options, model)
     settings = with_guidance_end(settings, options, model)
     common: dict[str, Any] = {"settings": settings, "continue_from": source, "prompts_at": options.at}
     if options.stream:

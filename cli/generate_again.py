@@ -11,11 +11,11 @@ from ..core.slug import slug
 from ..gen.settings import OPTIONS
 from .command import CommandError
 from .generation_options import read_sound
-from .options import load_model
 from .terminal import progress_bar, say
 
 if TYPE_CHECKING:
     from ..gen.origin import Record
+    from ..gen.pipeline import AudioGen
 
 
 def run_again(options: argparse.Namespace) -> None:
@@ -77,31 +77,45 @@ def _target(output: str | None, path: Path, prompt: str) -> Path:
     return Path(output, f"{path.stem}{suffix}") if Path(output).is_dir() else Path(output)
 
 
-def _model(options: argparse.Namespace, record: Record, file: str) -> Any:
-    """The model that --model names, or the one that the file names if it is here: a file fetches nothing."""
+def _model(options: argparse.Namespace, record: Record, file: str) -> AudioGen:
+    """The model that --model names, or the one that the file names if it is here: a file fetches nothing.
+
+    Its weights are those of the file's tags: quantized, or of another type, unless --quantization is given.
+    """
     from ..core.hub import CODEC_NAME
-    from ..gen.model.schemes import SCHEMES
     from ..gen.pipeline import AudioGen
     from .lora_option import load_adapters
     from .options import choose_device
 
-    if options.model is not None:
-        return load_model(options)
-    name, kept = record.model, record.runtime.get("dtype")
-    if not CODEC_NAME.fullmatch(name):
+    name = record.model if options.model is None else options.model
+    if options.model is None and not CODEC_NAME.fullmatch(name):
         raise CommandError(f"{file} does not name its model; give it: --model NAME or FOLDER")
     try:
         model = AudioGen.from_pretrained(
             name,
             text_encoder=options.text_encoder,
             device=choose_device(options.device),
-            quantization=options.quantization or (kept if kept in SCHEMES else None),
-            local_files_only=True,
+            local_files_only=options.model is None,
+            **_weights(options.quantization, record),
         )
     except (ValueError, OSError) as error:
+        if options.model is not None:
+            raise
         raise CommandError(
             f"{file} was made by the model {name!r}, which cannot be loaded here by its name; give it: "
             f"--model NAME or FOLDER ({error})"
         ) from error
     load_adapters(model, options)
     return model
+
+
+def _weights(quantization: str | None, record: Record) -> dict[str, Any]:
+    """How a language model's weights are loaded, so that it is the one of a record."""
+    import torch
+
+    from ..gen.model.schemes import SCHEMES
+
+    kept = record.runtime.get("dtype")
+    if quantization is not None or kept in SCHEMES:
+        return {"quantization": quantization or kept}
+    return {"dtype": getattr(torch, kept)} if kept in ("bfloat16", "float16") else {}

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..core.progress import Advance
 from .command import CommandError
-from .generation_options import chosen_settings, finish, with_guidance_end
+from .generation_options import check_finish, chosen_settings, finish, with_guidance_end
 from .options import add_count, load_model
 from .terminal import progress_bar, say
 
@@ -63,6 +63,7 @@ def run_table(options: argparse.Namespace) -> None:
     folder = _folder(options)
     rows = _rows(options)
     model = load_model(options)
+    check_finish(options, model)
     table = Table(options, model, folder)
     jobs = [Job(row, row.failure) if row.failure else table.plan(row) for row in rows]
     todo = [job for job in jobs if job is not None]

@@ -47,6 +47,14 @@ def with_guidance_end(
     return replace(settings, guidance_scale=(start, options.guidance_end))
 
 
+def check_finish(options: argparse.Namespace, model: AudioGen) -> None:
+    """Raise AudioError, before anything is made, where --sample-rate is too far from the model's rate."""
+    if options.sample_rate is not None:
+        from ..core.resampler import check_ratio
+
+        check_ratio(model.codec.sample_rate, options.sample_rate)
+
+
 def finish(audio: GeneratedAudio, options: argparse.Namespace) -> GeneratedAudio:
     """What --sample-rate, --loudness and --watermark ask for, in this order: a limiter ends each."""
     if options.sample_rate is not None and options.sample_rate != audio.sample_rate:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from ..core.errors import ArgumentError
 from ..gen.settings import check_strength
+from .command import CommandError
 
 if TYPE_CHECKING:
     from ..gen.pipeline import AudioGen
@@ -52,6 +53,18 @@ def lora_with_strength(text: str) -> tuple[str, float]:
 
 
 def load_adapters(model: AudioGen, options: argparse.Namespace) -> None:
-    """Load what --lora names into a model."""
+    """Load what --lora names into a model.
+
+    Raises:
+        CommandError: the same file is given twice.
+    """
+    seen = set()
     for name, strength in options.lora:
+        file = os.path.realpath(name)
+        if file in seen:
+            raise CommandError(
+                f"--lora is given {name} twice; give it once, at the strength that it is to have in all, as "
+                f"in --lora {name}:0.8"
+            )
+        seen.add(file)
         model.load_lora_weights(name, strength=strength)

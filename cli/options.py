@@ -138,6 +138,10 @@ def run_with(options: argparse.Namespace, run: Callable[[argparse.Namespace], in
     try:
         return run(options)
     except ArgumentError as error:
+        from ..gen.prompt_table import TableError
+
+        if isinstance(error, TableError):  # it speaks of columns
+            raise
         # A name of one word is also a word of sentences: it is the setting where the message begins with it.
         own = [re.escape(name) for name in OPTIONS if hasattr(options, name)]
         names = [name if "_" in name else f"^{name}(?= is )" for name in own]

@@ -8,7 +8,7 @@ from typing import BinaryIO, ClassVar, Self
 import numpy as np
 from torch import Tensor
 
-from ..core.audio import AudioError, as_samples, check_axes, check_sound, mix, resample
+from ..core.audio import AudioError, as_samples, check_axes, check_rate, check_sound, mix, resample
 from .container import Compressed
 from .frame_codec import FrameCodec
 from .frames.decode_frames import decode_sound
@@ -77,7 +77,7 @@ class Codec(FrameCodec):
         if samples.numel() == 0:
             raise AudioError(f"audio of shape {shape} is empty; give at least 1 sample")
         check_sound(samples)
-        return mix(resample(samples, sample_rate, self.sample_rate), self.channels)
+        return mix(resample(samples, check_rate(sample_rate), self.sample_rate), self.channels)
 
     def compress(
         self,

@@ -11,12 +11,12 @@ from typing import Any, ClassVar, Self
 import torch
 from torch import Tensor, nn
 
-from ..core.checkpoint import CONFIG_FILE, brief, read_config
+from ..core.checkpoint import CONFIG_FILE, brief, fill, read_config, read_weights
 from ..core.diffusers_classes import ConfigMixin, ModelMixin
 from ..core.errors import ModelError
 from ..core.int8_storage import STORAGE_KEY, is_int8, load_int8
 from ..core.push_to_hub import PushToHub
-from ..core.safetensors_files import SharedWeights, check_folder
+from ..core.safetensors_files import SharedWeights
 from .base import Codec
 from .registry import codec_folder
 
@@ -93,19 +93,12 @@ class PretrainedCodec(PushToHub, SharedWeights, ModelMixin, Codec, ConfigMixin):
                 f"{folder / CONFIG_FILE} has settings that {cls.__name__} does not know: "
                 f"{', '.join(sorted(unknown))}; a newer version of soundloom made it: install that one"
             )
+        codec = cls(**{key: value for key, value in config.items() if key in known - {"self", STORAGE_KEY}})
         if is_int8(config):
-            codec = cls(
-                **{key: value for key, value in config.items() if key in known - {"self", STORAGE_KEY}}
-            )
             load_int8(codec, folder)
-            return nn.Module.to(codec, dtype).eval()  # that of diffusers warns of every change of type
-        check_folder(folder)
-        model_mixin: Any = super(SharedWeights, cls)  # whose method has the same name as the one above
-        found = model_mixin.from_pretrained(
-            folder, use_safetensors=True, low_cpu_mem_usage=False, torch_dtype=dtype
-        )
-        assert isinstance(found, cls)
-        return found.eval()
+        else:
+            fill(codec, read_weights(folder), folder)
+        return nn.Module.to(codec, dtype).eval()  # that of diffusers warns of every change of type
 
     @classmethod
     def load_state(

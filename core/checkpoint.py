@@ -175,6 +175,16 @@ def fill(model: nn.Module, state: dict[str, Tensor], where: Path) -> None:
     Raises:
         ValueError: names or shapes are not the model's; the message names `where` and the first ones.
     """
+    own = model.state_dict()
+    if levels := [
+        name
+        for name, tensor in state.items()
+        if name in own and own[name].is_floating_point() and not tensor.is_floating_point()
+    ]:
+        raise ModelError(
+            f"the weights in {where} are stored as integers ({levels[0]} is {state[levels[0]].dtype}), which "
+            "its config.json does not say; copy or download the model again"
+        )
     try:
         model.load_state_dict(state, strict=True, assign=True)
     except RuntimeError as error:

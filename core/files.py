@@ -86,12 +86,12 @@ def check_file_destination(
     return path
 
 
-def check_folder_destination(path: str | os.PathLike[str], *, force: bool = False) -> Path:
+def check_folder_destination(path: str | os.PathLike[str], *, force: bool | None = False) -> Path:
     """Raise what would keep a folder from being made, with the parents that it lacks, or from being filled.
 
     Args:
         path: the folder.
-        force: it may hold something already.
+        force: it may hold something already; None: it may not, and nobody can allow it.
 
     Returns:
         The path.
@@ -108,9 +108,8 @@ def check_folder_destination(path: str | os.PathLike[str], *, force: bool = Fals
     if not os.access(existing, os.W_OK):
         raise PermissionError(f"{existing} is not writable; choose another folder than {path}")
     if existing == path and not force and any(path.iterdir()):
-        raise FileExistsError(
-            f"{path} is not empty; choose another folder, or allow writing into it with force (--force)"
-        )
+        allow = "" if force is None else ", or allow writing into it with force (--force)"
+        raise FileExistsError(f"{path} is not empty; choose another folder{allow}")
     return path
 
 

@@ -18,7 +18,9 @@ from .checkpoint import read_config
 from .errors import ArgumentError, ModelError
 from .files import check_source
 from .hub import HUB_ID
+from .hub_licenses import check_license
 from .safetensors_files import read_header
+from .sound_tags import printable
 
 if TYPE_CHECKING:
     from huggingface_hub import EvalResult, ModelCard
@@ -27,7 +29,6 @@ CARD_FILE = "README.md"
 OLD_CARD_FILE = "MODEL_CARD.md"
 LIBRARY = "soundloom"
 _FRONT_MATTER = re.compile(r"\A---\s*\n.*?\n---\s*(?:\n|\Z)", re.DOTALL)
-_LICENSE = re.compile(r"[a-z0-9][a-z0-9.+-]*")
 
 
 @dataclass(frozen=True)
@@ -119,13 +120,13 @@ def model_card(
         folder: of the model.
         kind: one of KINDS.
         name: what it will be called: a hub id.
-        license: the hub's name of a licence, such as "apache-2.0"; None: as the card, or config.json, says.
+        license: one of `core.hub_licenses.LICENSES`; None: as the card, or config.json, says.
         reports: of `soundloom evaluate`, whose values become those of the model.
         base_model: of an adapter: what it was trained on.
 
     Raises:
         ModelError: the card's front matter is not what the hub reads.
-        ArgumentError: a licence that cannot be, or a report of something else.
+        ArgumentError: a licence that the hub does not know, or a report of something else.
     """
     from huggingface_hub import ModelCard, ModelCardData
 
@@ -138,12 +139,11 @@ def model_card(
             raise ModelError(
                 f"the front matter of {folder / CARD_FILE} is not what the hub reads: {error}"
             ) from error
-    license = license or found.get("license") or read_config(folder).get("license")
-    if license is not None and not (isinstance(license, str) and _LICENSE.fullmatch(license)):
-        raise ArgumentError(
-            f"the licence is {license!r}; use the hub's name of one: apache-2.0, mit, cc-by-4.0, "
-            "cc-by-nc-4.0, other"
-        )
+    for said in (found.get("license"), read_config(folder).get("license")):
+        license = said if license is None else license
+    for one in license if isinstance(license, list) else [license]:
+        if one is not None:
+            check_license(one)
     known = {
         "license": license,
         "library_name": LIBRARY,
@@ -178,7 +178,7 @@ def eval_results(report: Mapping[str, Any], task: str) -> list[EvalResult]:
         raise ArgumentError(
             "the report is none of a model or a codec: make it with soundloom evaluate -o FILE"
         )
-    sounds = str(subject.get("captions") or subject.get("sounds") or subject.get("prompts") or "sounds")
+    sounds = _line(subject.get("captions") or subject.get("sounds") or subject.get("prompts") or "sounds")
     dataset = re.sub(r"[^a-z0-9]+", "-", sounds.lower()).strip("-") or "sounds"
     return [
         EvalResult(
@@ -186,7 +186,7 @@ def eval_results(report: Mapping[str, Any], task: str) -> list[EvalResult]:
             dataset_type=dataset,
             dataset_name=sounds,
             metric_type=metric,
-            metric_name=what,
+            metric_name=_line(what),
             metric_value=round(value, 4),
         )
         for metric, what, value in _values(report)
@@ -218,7 +218,7 @@ def _measured(result: EvalResult) -> tuple[Any, ...]:
 
 def _new_text(folder: Path, about: ModelKind, name: str, base_model: str) -> str:
     """A card's text for a model without one: what its files say of it."""
-    of = f", trained on `{base_model}`" if base_model else ""
+    of = f", trained on `{_line(base_model)}`" if base_model else ""
     parts = sorted({file.parent for file in folder.rglob("*.safetensors")})
     told = "\n".join(_part(part, part.relative_to(folder).as_posix()) for part in parts)
     return f"# {name.rpartition('/')[2]}\n\nThis is {about.title}{of}, made with soundloom.\n\n{told}\n"
@@ -234,14 +234,19 @@ def _part(folder: Path, where: str) -> str:
     facts = [
         text.format(config[key]) for key, text in _FACTS.items() if isinstance(config.get(key), int | float)
     ]
-    what = config.get("_class_name") or files[0].stem
+    what = _line(config.get("_class_name") or files[0].stem)
     told = ", ".join([*facts, f"{count:,} values stored ({kinds})"])
     return f"- {'' if where == '.' else f'`{where}`: '}{what}: {told}"
 
 
+def _line(text: object) -> str:
+    """A text of a file on one line, without what could act in a terminal."""
+    return printable(" ".join(str(text).split()))
+
+
 def _usage(about: ModelKind, name: str, base_model: str) -> str:
     python, shell = (
-        text.format(name=name, base=base_model or "foley") for text in (about.python, about.shell)
+        text.format(name=name, base=_line(base_model) or "foley") for text in (about.python, about.shell)
     )
     return f"## Use\n\n```python\n{python}\n```\n\n```sh\n{shell}\n```\n"
 

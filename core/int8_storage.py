@@ -16,6 +16,7 @@ from torch import Tensor
 
 from .checkpoint import MAX_SHARD_BYTES, fill, read_weights, write_weights
 from .diffusers_classes import ConfigMixin, ModelMixin
+from .errors import ModelError
 
 SCALE_SUFFIX = "_scale"
 STORAGE_KEY = "weights"
@@ -121,9 +122,22 @@ def load_int8(model: ModelMixin, folder: str | Path) -> None:
 
     Raises:
         FileNotFoundError, ValueError: a weight file is missing, damaged, or not this model's; the message
-            names it.
+            names it, or the weights or scales that are missing.
     """
-    fill(model, dequantize(read_weights(Path(folder))), Path(folder))
+    state, own = read_weights(Path(folder)), model.state_dict()
+    if lacking := [
+        f"{name}{SCALE_SUFFIX}"
+        for name, tensor in state.items()
+        if tensor.dtype == torch.int8
+        and f"{name}{SCALE_SUFFIX}" not in state
+        and name in own
+        and own[name].is_floating_point()
+    ]:
+        raise ModelError(
+            f"the weights in {folder} lack {', '.join(sorted(lacking)[:5])}, without which int8 is no "
+            "number; copy or download the model again"
+        )
+    fill(model, dequantize(state), Path(folder))
 
 
 def is_int8(config: Mapping[str, Any]) -> bool:

@@ -51,14 +51,14 @@ class PushToHub:
             token: of the hub; None: the one of `hf auth login`, or the environment variable HF_TOKEN.
             create_pr: propose the upload as a pull request.
             revision: branch to commit to.
-            license: of the weights, as the hub calls it, such as "apache-2.0"; None: as the model says.
+            license: of the weights, one of `core.hub_licenses.LICENSES`; None: as the model says.
             reports: of `soundloom evaluate`, for the card's measured values.
 
         Returns:
             The address of the commit, or of the pull request.
 
         Raises:
-            ArgumentError: no name of a repository, or a licence that cannot be.
+            ArgumentError: no name of a repository, or a licence that the hub does not know.
             ModelAccessError: the token is missing or may not write there.
             ModelError: the hub cannot be reached, or refuses the upload; the message says why.
         """
@@ -119,8 +119,8 @@ def stage_folder(
         )
     card = model_card(source, kind, repo_id, license=license, reports=reports, base_model=base_model)
     told = {"soundloom_version": __version__}
-    license = card.data.to_dict().get("license")
-    told |= {"license": license} if license else {}
+    licenses = card.data.to_dict().get("license") or []
+    told |= {"license": licenses if isinstance(licenses, str) else ", ".join(licenses)} if licenses else {}
     for file in files:
         copy = target / file.relative_to(source)
         copy.parent.mkdir(parents=True, exist_ok=True)

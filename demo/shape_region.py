@@ -6,6 +6,7 @@ Letters: C channels, N samples.
 from __future__ import annotations
 
 import math
+from numbers import Real
 
 import torch
 from torch import Tensor
@@ -38,8 +39,18 @@ def shape_region(
             region.
 
     Raises:
+        TypeError: something else than numbers.
         ArgumentError: a region that is empty or outside of the sound, or another value out of range.
     """
+    for name, value in {
+        "start": start,
+        "end": end,
+        "gain": gain,
+        "fade_in": fade_in,
+        "fade_out": fade_out,
+    }.items():
+        if isinstance(value, bool) or not isinstance(value, Real):
+            raise TypeError(f"{name} is {value!r}; it must be a number")
     duration = samples.shape[-1] / sample_rate
     if not (0 <= start < end and end <= duration + 5e-3):
         raise ArgumentError(

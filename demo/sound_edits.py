@@ -15,7 +15,7 @@ from ..core.sound_description import describe_sound
 from ..core.sound_tags import read_tags
 from ..gen.editing.sound_editor import SoundEditor
 from ..gen.generated_audio import GeneratedAudio
-from ..gen.settings import GenerationSettings
+from ..gen.settings import GenerationSettings, check_number
 from .input import read_upload
 from .shape_region import shape_region
 from .stoppable import Cancel, Stoppable
@@ -203,8 +203,7 @@ class SoundEdits:
         """
 
         def edit(audio: Any, settings: GenerationSettings, **how: Any) -> GeneratedAudio:
-            if seconds > MAX_MORE:
-                raise ValueError(f"seconds is {seconds:g}; at most {MAX_MORE:g} are added at once")
+            check_number("seconds", seconds, 0.0, MAX_MORE, "so many are added at once")
             return self.editor.extend(audio, seconds, prompt, settings, **how)
 
         return await self.run(sound, request, progress, edit, seed=seed)

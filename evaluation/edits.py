@@ -1,4 +1,4 @@
-"""Measure edits of a model: joins beside real ones, what is heard in filled parts, loops at their seams.
+"""Measure edits of a model: joins beside real ones, and what is heard in filled parts; loops: see seams.py.
 
 Every figure of an edit has beside it that of the same places of the recordings before the edit, which are
 real joins, and clicks also that of hard cuts, which says how many a detector finds.
@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import statistics
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +21,9 @@ from torch import Tensor
 from ..core.progress import Progress
 from ..core.resampler import resample
 from ..core.samples import mix
-from ..gen.generated_audio import GeneratedAudio
+from ..gen.editing.inpaint import with_regions
+from ..gen.editing.regions import plan_regions
+from ..gen.editing.sound_to_edit import read_sound_to_edit
 from ..gen.pipeline import AudioGen
 from .embedders import Classifier
 from .joins import CLICK, click, latent_step, latents_of, spectral_step
@@ -29,8 +32,16 @@ from .tags import Tagger, first_tags
 
 SHORTEST, LONGEST = 0.4, 1.2  # seconds of the regions that are replaced
 EDGE = 0.6  # seconds that are left before and after a region, at the least
-TIMES = 5  # a loop is repeated
-LOOP_SECONDS = 3.0
+
+
+@contextmanager
+def by_drafts(model: AudioGen) -> Iterator[None]:
+    """Let a model fill gaps as one does that was not trained for it: by the best of several continuations."""
+    trained, model.lm.infill_frames = model.lm.infill_frames, 0
+    try:
+        yield
+    finally:
+        model.lm.infill_frames = trained
 
 
 @dataclass(frozen=True)
@@ -43,16 +54,23 @@ class Asked:
 
 
 class Figures:
-    """Lists of numbers by name; `report` gives the median and the mean of each."""
+    """Lists of numbers by name."""
 
     def __init__(self) -> None:
         self.values: dict[str, list[float]] = defaultdict(list)
 
     def add(self, name: str, value: float) -> None:
+        """Take in one more number."""
         self.values[name].append(value)
 
+    def add_join(self, sound: Tensor, place: int, sample_rate: int) -> None:
+        """Take in whether samples `[C, N]` click before sample `place`, and how far their spectrum moves."""
+        self.add("click", click(sound, place, sample_rate))
+        self.add("spectral step", spectral_step(sound, place, sample_rate))
+
     def report(self) -> dict[str, dict[str, float]]:
-        return {
+        """Median, mean, largest and number of each; under "clicks", how many places click of how many."""
+        found: dict[str, dict[str, float]] = {
             name: {
                 "median": statistics.median(values),
                 "mean": statistics.fmean(values),
@@ -60,7 +78,16 @@ class Figures:
                 "number": len(values),
             }
             for name, values in self.values.items()
+            if name != "click"
         }
+        if clicks := self.values.get("click"):
+            number = sum(value >= CLICK for value in clicks)
+            found["clicks"] = {"number": number, "of": len(clicks), "largest": max(clicks)}
+        return found
+
+    def means(self) -> dict[str, float]:
+        """The mean of each."""
+        return {name: statistics.fmean(values) for name, values in self.values.items()}
 
 
 def measure_edits(
@@ -87,8 +114,9 @@ def measure_edits(
         progress: called with the number of edits done and to do.
 
     Returns:
-        "joins": of edits, of the recordings at the same places ("real") and of hard cuts: "clicks", how many
-        joins click, and the steps of spectrum (dB) and latents, see `Figures.report`.
+        "joins": of edits, of the recordings at the same places ("real"), of parts that are the codec's copy
+        of themselves ("copy", as near as an edit can come) and of hard cuts: "clicks", how many joins click,
+        and the steps of spectrum (dB) and latents, see `Figures.report`.
         "heard": share of parts in which the class, or a right tag first or among five, is heard; also of the
         parts before the edit ("before") and of sounds of that length that were generated alone ("alone").
         "exact": share of edits outside of whose region every sample is the recording's.
@@ -103,19 +131,31 @@ def measure_edits(
         start, stop = _draw_region(samples.shape[-1] / rate, seed + number)
         edited = model.inpaint((samples, rate), [(start, stop)], wanted.prompt, seed=seed + number)
         first, last = round(start * rate), round(stop * rate)
+        known = read_sound_to_edit((samples, rate), model)
+        [region] = plan_regions(
+            [(start, stop)],
+            length=samples.shape[-1],
+            sample_rate=rate,
+            frame_rate=model.codec.frame_rate,
+            longest=stop - start,
+        )
         outside = torch.ones(samples.shape[-1], dtype=torch.bool)
         outside[first:last] = False
         exact += bool(torch.equal(edited.samples[0][:, outside], samples[:, outside]))
         sounds = {
             "edit": edited.samples[0],
             "real": samples,
+            "copy": with_regions(known, known.codes, [region], model)[0],
             "hard cut": _hard_cut(samples, rate, other, first, last),
         }
         for name, sound in sounds.items():
             for place in (first, last):
-                figures[name].add("click", click(sound, place, rate))
-                figures[name].add("spectral step", spectral_step(sound, place, rate))
-        _add_latent_steps(model, figures, samples, rate, edited, (start, stop))
+                figures[name].add_join(sound, place, rate)
+        for name, codes in (("edit", edited.codes[0]), ("real", known.codes[0])):
+            latents = latents_of(model.codec, codes)
+            for frame in (region.first, region.last):
+                if 0 < frame < latents.shape[-1]:
+                    figures[name].add("latent step", latent_step(latents, frame))
         alone = model.generate(
             wanted.prompt, duration=max(stop - start, 1 / model.codec.frame_rate), seed=seed + number
         )
@@ -125,68 +165,16 @@ def measure_edits(
             "alone": (alone.samples, alone.sample_rate),
         }
         for name, (part, part_rate) in parts.items():
-            _add_heard(heard[name], part, part_rate, wanted, classifier, tagger)
+            add_heard(heard[name], part, part_rate, wanted, classifier, tagger)
         if progress is not None:
             progress(number + 1, edits)
     return {
         "edits": edits,
         "seed": seed,
         "exact": exact / edits,
-        "joins": {name: _with_clicks(found) for name, found in figures.items()},
-        "heard": {
-            name: {key: row["mean"] for key, row in found.report().items()} for name, found in heard.items()
-        },
+        "joins": {name: found.report() for name, found in figures.items()},
+        "heard": {name: found.means() for name, found in heard.items()},
     }
-
-
-def measure_loops(
-    model: AudioGen,
-    prompts: Sequence[str],
-    *,
-    loops: int = 40,
-    seed: int = 0,
-    progress: Progress | None = None,
-) -> dict[str, Any]:
-    """Make loops, repeat each five times, and measure the seams.
-
-    Args:
-        model: makes them, and plain sounds with the same prompts and seeds to compare with.
-        prompts: taken in turn.
-        loops: number of them.
-        seed: of the first; the others count up from it.
-        progress: called with the number of loops done and to do.
-
-    Returns:
-        Of "loop", of "not a loop" (a plain sound that is repeated) and of places "within" a loop: "clicks",
-        the number of joins that click, and "spectral step" in dB.
-    """
-    figures: dict[str, Figures] = defaultdict(Figures)
-    for number in range(loops):
-        prompt = prompts[number % len(prompts)]
-        for name, looped in (("loop", True), ("not a loop", False)):
-            made = model.generate(prompt, duration=LOOP_SECONDS, seed=seed + number, loop=looped)
-            length, rate = made.samples.shape[-1], made.sample_rate
-            repeated = made.samples[0].repeat(1, TIMES)
-            for turn in range(1, TIMES):
-                figures[name].add("click", click(repeated, turn * length, rate))
-            figures[name].add("spectral step", spectral_step(repeated, length, rate))
-            if looped:
-                for part in (1, 2, 3):
-                    place = length + part * length // 4
-                    figures["within"].add("click", click(repeated, place, rate))
-                    figures["within"].add("spectral step", spectral_step(repeated, place, rate))
-        if progress is not None:
-            progress(number + 1, loops)
-    return {name: _with_clicks(found) for name, found in figures.items()}
-
-
-def _with_clicks(found: Figures) -> dict[str, Any]:
-    clicks = found.values.pop("click", [])
-    report: dict[str, Any] = dict(found.report())
-    if clicks:
-        number = sum(value >= CLICK for value in clicks)
-        report["clicks"] = {"number": number, "of": len(clicks), "largest": max(clicks)}
-    return report
 
 
 def _draw_region(duration: float, seed: int) -> tuple[float, float]:
@@ -205,29 +193,10 @@ def _hard_cut(samples: Tensor, rate: int, other: tuple[Tensor, int], first: int,
     return torch.cat([samples[:, :first], part.expand(len(samples), -1), samples[:, last:]], dim=-1)
 
 
-def _add_latent_steps(
-    model: AudioGen,
-    figures: dict[str, Figures],
-    samples: Tensor,
-    rate: int,
-    edited: GeneratedAudio,
-    region: tuple[float, float],
-) -> None:
-    """How far the latents move across both joins, in what was filled and in the recording's own codes."""
-    codec, frame_rate = model.codec, model.codec.frame_rate
-    with torch.inference_mode():
-        own = codec.encode(codec.prepare(samples, rate).to(codec.device))[0, : model.lm.num_codebooks]
-    for name, codes in (("edit", edited.codes[0]), ("real", own)):
-        latents = latents_of(codec, codes)
-        for frame in (int(region[0] * frame_rate), int(region[1] * frame_rate) + 1):
-            if 0 < frame < latents.shape[-1]:
-                figures[name].add("latent step", latent_step(latents, frame))
-
-
-def _add_heard(
+def add_heard(
     figures: Figures, part: Tensor, rate: int, wanted: Asked, classifier: Classifier, tagger: Tagger | None
 ) -> None:
-    """Whether the class, and the tags, that were asked for are heard in a part `[1, C, n]`."""
+    """Take in whether the class, and the tags, that were asked for are heard in a part `[1, C, n]`."""
     sound = mono(part, rate, classifier.sample_rate)
     heard = classifier.class_names[int(classifier.logits(sound).argmax(1))]
     figures.add("class", float(heard == wanted.label))

@@ -375,11 +375,15 @@ class Work:
             raise ValueError(f"none of the {count} sounds can be measured; the first: {first}")
 
     def report(self, evaluation: Evaluation) -> dict[str, Any]:
-        """What was measured, and "failed": what was not, with reasons; raises as `check`."""
+        """What was measured, and `outcome`; raises as `check`."""
         self.check()
-        report = evaluation.report()
-        if self.stopped:
-            report["notes"].append(f"stopped after {self._steps} of {self._total} sounds")
-        report["failed"] = [{"file": failure.file, "reason": failure.reason} for failure in self.failures]
-        report["stopped"] = self.stopped
-        return report
+        report, outcome = evaluation.report(), self.outcome()
+        return {**report, **outcome, "notes": report["notes"] + outcome["notes"]}
+
+    def outcome(self) -> dict[str, Any]:
+        """Whether it was "stopped", with a note if so, and "failed": what was not measured, with reasons."""
+        return {
+            "notes": [f"stopped after {self._steps} of {self._total} sounds"] if self.stopped else [],
+            "failed": [{"file": failure.file, "reason": failure.reason} for failure in self.failures],
+            "stopped": self.stopped,
+        }

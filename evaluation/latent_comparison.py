@@ -120,7 +120,8 @@ def compare_latents(
         progress: called with the number of sounds decoded and to decode.
 
     Returns:
-        A row for each set, model and way: what the model is, and `evaluate_codec`'s figures.
+        A row for each set, model and way: what the model is, and `evaluate_codec`'s figures. Ctrl+C ends it
+        with the row that it was at, whose "stopped" is true.
     """
     ways = [(way_name(way), way, False) for way in decoding_ways(steps)] + [(ZEROED, 1, True)] * zeroed
     total, place, rows = len(models) * len(ways) * sum(map(len, sets.values())), 0, []
@@ -132,6 +133,8 @@ def compare_latents(
                 step = shifted(progress, place, total)
                 report = evaluate_codec(codec, kept, classifier, embedder=embedder, progress=step)
                 rows.append({"set": group, "model": name, "decoding": called, **_about(model), **report})
+                if report["stopped"]:
+                    return rows
                 place += len(kept)
     return rows
 

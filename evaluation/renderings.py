@@ -14,7 +14,8 @@ from __future__ import annotations
 
 import csv
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,8 @@ from ..core.audio import read_audio
 from ..core.progress import Progress
 from ..recipes.foley.corpus import FoleyCorpus
 from ..recipes.foley.sound_classes import CLASSES
-from .evaluate_sounds import spread
+from .evaluate_sounds import Example, Work, spread
+from .evaluation import failed_lines
 from .tags import TagAccuracy, Tagger, first_tags
 
 RENDERING_SEED = 80_000  # no training or held-out corpus has this one
@@ -56,36 +58,40 @@ def evaluate_renderings(
 
     Returns:
         "classes": by name, "renderings" and, where there are any, "recordings": each with the shares "first"
-        and "among_five", the number of "sounds", and the commonest first tags under "heard". "notes": none.
+        and "among_five", the number of "sounds", and the commonest first tags under "heard". "notes",
+        "failed" and "stopped": see `Work.outcome`; when Ctrl+C ends it, classes of which nothing was heard
+        are left out.
 
     Raises:
-        ValueError: fewer than 1 rendering, or an unknown class.
+        ValueError: fewer than 1 rendering, an unknown class, or no sound that can be heard.
     """
     if per_class < 1:
         raise ValueError(f"--per-class is {per_class}; it must be 1 or more")
     names = [name for name, sound in CLASSES.items() if sound.tags] if classes is None else list(classes)
     known = {name: spread(files, MOST_RECORDINGS) for name, files in (recordings or {}).items()}
-    total = sum(per_class + len(known.get(name, ())) for name in names)
-    done, result = 0, {}
-
-    def counted(sounds: Iterator[tuple[Tensor, int]]) -> Iterator[tuple[Tensor, int]]:
-        nonlocal done
-        for sound in sounds:
-            yield sound if codec is None else _through(codec, *sound)
-            done += 1
-            if progress is not None:
-                progress(done, total)
-
+    work = Work(progress, sum(per_class + len(known.get(name, ())) for name in names))
+    result: dict[str, dict[str, Any]] = {}
     for number, name in enumerate(names):
         corpus = FoleyCorpus(
             seconds=seconds, seed=RENDERING_SEED + number, compositions={"single": 1.0}, classes=[name]
         )
+        sounds = {
+            "renderings": [Example(f"{name} {i}", partial(_rendering, corpus, i)) for i in range(per_class)],
+            "recordings": [Example(str(file), partial(read_audio, file)) for file in known.get(name, ())],
+        }
         tags = CLASSES[name].tags
-        rendered = ((torch.from_numpy(corpus[i].audio)[None], corpus.sample_rate) for i in range(per_class))
-        result[name] = {"tags": list(tags), "renderings": _heard(tagger, counted(rendered), tags)}
-        if files := known.get(name):
-            result[name]["recordings"] = _heard(tagger, counted(map(read_audio, files)), tags)
-    return {"tagger": tagger.name, "per_class": per_class, "seconds": seconds, "classes": result, "notes": []}
+        heard = {kind: _Heard(tagger, tags, codec) for kind in sounds}
+        for kind, examples in sounds.items():
+            work.go_through(examples, heard[kind].add)
+        if rows := {kind: each.report() for kind, each in heard.items() if each.first}:
+            result[name] = {"tags": list(tags), **rows}
+    work.check()
+    about = {"tagger": tagger.name, "per_class": per_class, "seconds": seconds}
+    return {**about, "classes": result, **work.outcome()}
+
+
+def _rendering(corpus: FoleyCorpus, number: int) -> tuple[Tensor, int]:
+    return torch.from_numpy(corpus[number].audio)[None], corpus.sample_rate
 
 
 @torch.inference_mode()
@@ -125,8 +131,9 @@ def renderings_lines(report: Mapping[str, Any]) -> list[str]:
         f"{'class':18s} {'first':>6s} {'five':>5s} {'of':>4s} {'first':>6s} {'five':>5s} {'of':>4s}",
     ]
     for name, row in sorted(report["classes"].items(), key=lambda item: -_shortfall(item[1])):
-        cells = [_cells(row["renderings"]), _cells(row.get("recordings"))]
-        heard = ", ".join(f"{tag} {count}" for tag, count in row["renderings"]["heard"].items())
+        cells = [_cells(row.get(kind)) for kind in ("renderings", "recordings")]
+        first = row.get("renderings") or row["recordings"]
+        heard = ", ".join(f"{tag} {count}" for tag, count in first["heard"].items())
         lines.append(f"{name:18s} {' '.join(cells)}  {heard}")
     rows = report["classes"].values()
     for kind in ("renderings", "recordings"):
@@ -134,24 +141,37 @@ def renderings_lines(report: Mapping[str, Any]) -> list[str]:
         if present:
             first, few = (sum(row[key] for row in present) / len(present) for key in ("first", "among_five"))
             lines.append(f"mean of {len(present)} classes, {kind}: first {first:.0%}, among five {few:.0%}")
-    return lines
+    return [*lines, *(f"note: {note}" for note in report["notes"]), *failed_lines(report)]
 
 
-def _heard(tagger: Tagger, sounds: Iterator[tuple[Tensor, int]], tags: Sequence[str]) -> dict[str, Any]:
-    accuracy, first = TagAccuracy(tagger), Counter[str]()
-    for samples, rate in sounds:
-        heard = first_tags(tagger, samples[None], rate)
-        accuracy.update(heard, [tags])
-        first[heard[0][0]] += 1
-    report = accuracy.report()
-    shown = {key: report[key] for key in ("first", "among_five", "sounds")}
-    return {**shown, "heard": dict(first.most_common(4))}
+class _Heard:
+    """What the tagger hears in sounds that should have one of the tags, perhaps through a codec."""
+
+    def __init__(self, tagger: Tagger, tags: Sequence[str], codec: Codec | None) -> None:
+        self.tagger, self.tags, self.codec = tagger, tags, codec
+        self.accuracy, self.first = TagAccuracy(tagger), Counter[str]()
+
+    def add(self, example: Example) -> None:
+        """Hear one more."""
+        samples, rate = example.read()
+        if self.codec is not None:
+            samples, rate = _through(self.codec, samples, rate)
+        heard = first_tags(self.tagger, samples[None], rate)
+        self.accuracy.update(heard, [self.tags])
+        self.first[heard[0][0]] += 1
+
+    def report(self) -> dict[str, Any]:
+        """Shares and number of those that were heard, and the commonest first tags."""
+        report = self.accuracy.report()
+        shown = {key: report[key] for key in ("first", "among_five", "sounds")}
+        return {**shown, "heard": dict(self.first.most_common(4))}
 
 
 def _shortfall(row: Mapping[str, Any]) -> float:
     """How much more often recordings are heard among the first five."""
-    recordings = row.get("recordings")
-    return recordings["among_five"] - row["renderings"]["among_five"] if recordings else -1.0
+    if "renderings" not in row or "recordings" not in row:
+        return -1.0
+    return row["recordings"]["among_five"] - row["renderings"]["among_five"]
 
 
 def _cells(heard: Mapping[str, Any] | None) -> str:

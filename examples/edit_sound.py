@@ -1,9 +1,9 @@
 """Edit sounds: fill a part anew, make a loop, vary, change the prompt on the way; and draw what came of it.
 
-    python examples/edit_sound.py [FOLDER]
+    python examples/edit_sound.py [FOLDER [MODEL]]
 
 Works offline with the model that ships; takes some seconds on one CPU core. Sounds and pictures go to FOLDER
-(outputs/). The pictures of docs/editing.md are these.
+(outputs/). The pictures of docs/editing.md are these. MODEL is a folder, bundled name or hub id.
 """
 
 import sys
@@ -25,10 +25,10 @@ def draw(path: Path, sounds: dict[str, torch.Tensor], sample_rate: int, lines: l
     figure.savefig(path, dpi=SHEET.dpi)
 
 
-def main(folder: Path) -> None:
+def main(folder: Path, model: str | None = None) -> None:
     """Make and draw an edit, a loop, variations and a sequence."""
     folder.mkdir(parents=True, exist_ok=True)
-    audiogen = AudioGen.from_pretrained()
+    audiogen = AudioGen.from_pretrained() if model is None else AudioGen.from_pretrained(model)
 
     # A part of a sound is filled anew. Outside of it no sample changes, whatever the rate and the channels.
     wind = audiogen.generate("wind", duration=3.0, seed=1)
@@ -69,4 +69,4 @@ def main(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1] if len(sys.argv) > 1 else "outputs"))
+    main(Path(sys.argv[1] if len(sys.argv) > 1 else "outputs"), *sys.argv[2:3])

@@ -14,6 +14,7 @@ from torch import Tensor
 from ..codecs.base import Codec
 from ..core.audio import Audio, read_audio
 from ..core.errors import ArgumentError
+from ..core.samples import check_rate
 from .model.lm import AudioLM
 
 # A file, an Audio, or samples [N], [C, N] or [B, C, N] with their sample rate in Hz.
@@ -21,13 +22,17 @@ AudioSource = str | os.PathLike[str] | Audio | tuple[Tensor | np.ndarray, int]
 
 
 def read_source(source: AudioSource, name: str = "continue_from") -> tuple[Tensor | np.ndarray, int]:
-    """Samples and sample rate in Hz of a sound; TypeError if it is none, which `name` is called."""
+    """Samples and sample rate in Hz of a sound; TypeError if it is none, which `name` is called.
+
+    Raises:
+        AudioError: the rate is no whole number of at least 1 Hz; or as `read_audio`.
+    """
     if isinstance(source, Audio):
         return source.samples, source.sample_rate
     if isinstance(source, (str, os.PathLike)):
         return read_audio(source)
     if isinstance(source, tuple) and len(source) == 2:
-        return source
+        return source[0], check_rate(source[1])
     raise TypeError(f"{name} is a {type(source).__name__}; give a path, an Audio or (samples, sample_rate)")
 
 

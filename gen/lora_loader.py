@@ -20,6 +20,7 @@ from .settings import check_strength
 
 # What diffusers calls the file of an adapter in a folder or a repository of the hub.
 WEIGHT_NAME = "pytorch_lora_weights.safetensors"
+_NOT_IN_NAMES = r"[^\w.+ -]"
 
 
 class LoRALoader:
@@ -48,7 +49,8 @@ class LoRALoader:
         Args:
             path: a file, as `soundloom export --lora` writes it, or a folder or hub id that holds one as
                 pytorch_lora_weights.safetensors.
-            adapter_name: what to call it; None: as the file, without its ending.
+            adapter_name: what to call it, in letters, digits, spaces and . + - _; None: as the file, without
+                its ending, and _ for what a name cannot have.
             strength: 1 is as it was trained, 0 is without; more exaggerates, less than 0 turns away.
             revision: of a hub model.
             local_files_only: never go online.
@@ -61,14 +63,15 @@ class LoRALoader:
             ArgumentError: the name is taken, or the strength is out of range.
         """
         file = _find(path, revision=revision, local_files_only=local_files_only)
-        name = adapter_name or (Path(path).name if file.name == WEIGHT_NAME else file.stem)
-        if not re.fullmatch(r"[\w.+ -]+", name):
+        named = Path(path).name if file.name == WEIGHT_NAME else file.stem
+        name = re.sub(_NOT_IN_NAMES, "_", named) if adapter_name is None else adapter_name
+        if not name or re.search(_NOT_IN_NAMES, name):
             raise ArgumentError(f"an adapter can't be called {name!r}: use letters, digits, and . + - _")
         adapters, strengths = self._loaded()
         if name in adapters:
             raise ArgumentError(
-                f"an adapter named {name!r} is loaded already; give this one another name (adapter_name), or "
-                "set the strength of that one (set_adapters)"
+                f"an adapter named {name!r} is loaded already: for another strength of it use set_adapters; "
+                f"is {os.fspath(path)} another one, give it another name (adapter_name, or rename it)"
             )
         wanted = strengths | {name: check_strength(name, strength)}
         weights = LoRAWeights.load(file)

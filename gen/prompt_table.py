@@ -96,12 +96,13 @@ def read_table(
 
 
 def _decoded(content: bytes, name: str) -> str:
-    encoding = "utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+    marked = content[:2] in (b"\xff\xfe", b"\xfe\xff")
+    called, encoding = ("UTF-16", "utf-16") if marked else ("UTF-8", "utf-8-sig")
     try:
         text = content.decode(encoding)
     except UnicodeDecodeError as error:
         line = content[: error.start].count(b"\n") + 1
-        raise TableError(f"{name}, line {line}: it is no {encoding[:6].upper()}; save it as UTF-8") from None
+        raise TableError(f"{name}, line {line}: it is no {called}; save it as UTF-8") from None
     if "\0" in text:
         raise TableError(f"{name} holds NUL characters, as UTF-16 without a mark does; save it as UTF-8")
     return text
@@ -160,7 +161,7 @@ def _csv_rows(text: str, name: str) -> Iterator[tuple[int, dict[str, Any] | Exce
             yield (
                 begun,
                 ArgumentError(
-                    f"it has {len(cells)} cells, and there are {len(columns)} columns; a prompt with a "
+                    f"it has {len(cells)} cells, and the first line names {len(columns)}; a prompt with a "
                     f"{'tab' if delimiter == chr(9) else delimiter!r} in it needs quotes"
                 ),
             )
@@ -181,10 +182,10 @@ def _unknown(row: Mapping[str, Any]) -> str:
     for column in row:
         if column and column not in COLUMNS and not column.startswith(IGNORED):
             near = difflib.get_close_matches(column, COLUMNS, n=1, cutoff=0.6)
-            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(COLUMNS)};"
+            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(COLUMNS)}."
             return (
-                f"there is no column {printable(column[:40])!r}; {hint} One of your own is passed over if "
-                "its name begins with _"
+                f"there is no column {printable(column[:40])!r}; {hint} A column of your own is passed over "
+                "if its name begins with _"
             )
     return ""
 

@@ -79,7 +79,7 @@ def stage_model(
         The folder.
     """
     check_repository(repo_id)
-    target = check_folder_destination(folder)
+    target = check_folder_destination(folder, force=None)
     common: dict[str, Any] = {"license": license, "reports": reports}
     path = Path(name).expanduser()
     if path.suffix == SUFFIX:
@@ -89,9 +89,10 @@ def stage_model(
     config = read_config(source)
     kind = _KINDS.get(config.get("_class_name", ""), "codec")
     if kind == "codec" and config.get("_class_name") not in CODECS:
+        found = f"its {CONFIG_FILE} is of {config.get('_class_name')!r}" if config else f"no {CONFIG_FILE}"
         raise ModelError(
-            f"{os.fspath(name)} is no model that soundloom uploads: its {CONFIG_FILE} says "
-            f"{config.get('_class_name')!r}; what can be: {', '.join([*_KINDS, *CODECS])}, LoRA files"
+            f"{os.fspath(name)} is no model that soundloom uploads ({found}); what can be: "
+            f"{', '.join([*_KINDS, *CODECS])}, LoRA files"
         )
     with tempfile.TemporaryDirectory() as work:
         whole = Path(work, "whole")
@@ -112,7 +113,7 @@ def _find(name: str | os.PathLike[str]) -> Path:
     """The folder of a model that is on this machine."""
     text = os.fspath(name)
     folder = Path(text).expanduser()
-    if folder.is_dir():
+    if folder.is_dir() and text.strip():
         return folder
     for root in (GEN_MODELS, BUNDLED_MODELS):
         if text in bundled_names(root):

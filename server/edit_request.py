@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from fastapi import UploadFile
@@ -23,11 +24,12 @@ MAX_VALUES = 1 << 25  # samples of all channels of a sound that is sent: 128 MiB
 EXAMPLES: list[Any] = [
     {"file": "@street.wav", "regions": "1.2:2.0", "prompt": "a dog barks", "seed": 7},
     {"file": "@bell.wav", "vary": 0.3, "response_format": "flac"},
+    {"file": "@rain.wav", "loop": 1},
 ]
 
 
 class EditRequest(BaseModel):
-    """A sound to be edited: regions of it filled anew, or all of it varied."""
+    """A sound to be edited: regions of it filled anew, all of it varied, looped, or made longer."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": EXAMPLES})
 
@@ -41,6 +43,17 @@ class EditRequest(BaseModel):
         None,
         description="in place of regions: the share of the codes to draw again, 0 (the codec's copy) to 1",
         json_schema_extra={"minimum": 0, "maximum": 1},
+    )
+    loop: float | None = Field(
+        None,
+        description="in place of regions: so many seconds of its end, at most a third, are filled anew so "
+        "that it leads to the beginning; a wav gets the points of the loop",
+        json_schema_extra={"exclusiveMinimum": 0},
+    )
+    extend: float | None = Field(
+        None,
+        description="in place of regions: make it so many seconds longer, and keep what is there",
+        json_schema_extra={"exclusiveMinimum": 0},
     )
     prompt: str = Field(
         "", description=f"what is to be heard in it, at most {MAX_PROMPT} characters; empty: what fits"
@@ -63,15 +76,24 @@ class EditRequest(BaseModel):
             TypeError, ValueError: a value is out of range, or two do not go together; the message names it.
         """
         check_prompt_lengths({"prompt": self.prompt, "negative_prompt": self.negative_prompt})
-        if (self.vary is None) == (not self.regions):
-            raise ArgumentError("send either regions, such as 1.2:2.0, or vary, such as 0.3")
+        lengths = {"loop": self.loop, "extend": self.extend}
+        ways = [self.regions or None, self.vary, *lengths.values()]
+        if sum(way is not None for way in ways) != 1:
+            raise ArgumentError(
+                "send one of regions, such as 1.2:2.0, vary, such as 0.3, loop, such as 1, or extend, "
+                "such as 5"
+            )
+        for name, seconds in lengths.items():
+            if seconds is not None and not 0 < seconds < math.inf:
+                raise ArgumentError(f"{name} is {seconds:g}; it must be a number of seconds above 0")
         if self.vary is not None:
             check_number("vary", self.vary, 0.0, 1.0, "0 is the codec's copy, 1 draws every code again")
         if len(self.regions) > MAX_REGIONS:
             raise ArgumentError(
                 f"regions has {len(self.regions)} parts; at most {MAX_REGIONS} are filled at once"
             )
-        chosen = {name: getattr(self, name) for name in type(self).model_fields if name in OPTIONS}
+        names = [name for name in type(self).model_fields if name in OPTIONS and name not in lengths]
+        chosen = {name: getattr(self, name) for name in names}
         return GenerationSettings(**chosen)
 
     def spans(self) -> list[Span]:
@@ -83,6 +105,7 @@ class EditRequest(BaseModel):
         model: SoundEditor,
         sound: tuple[Tensor, int],
         *,
+        max_seconds: float = math.inf,
         progress: Progress | None = None,
         cancel: Cancel | None = None,
     ) -> GeneratedAudio:
@@ -91,15 +114,27 @@ class EditRequest(BaseModel):
         Args:
             model: that edits it.
             sound: samples `[C, N]` and their rate in Hz.
+            max_seconds: of the longest sound that is made.
             progress, cancel: as for `AudioGen.inpaint`.
 
         Raises:
             TypeError, ValueError, GenerationCancelled: as `AudioGen.inpaint`, and as `settings`.
         """
         settings = self.settings()
+        how: dict[str, Any] = {"progress": progress, "cancel": cancel}
         if self.vary is not None:
-            return model.variation(sound, self.vary, self.prompt, settings, progress=progress, cancel=cancel)
-        return model.inpaint(sound, self.spans(), self.prompt, settings, progress=progress, cancel=cancel)
+            return model.variation(sound, self.vary, self.prompt, settings, **how)
+        if self.loop is not None:
+            return model.loop(sound, self.loop, self.prompt, settings, **how)
+        if self.extend is not None:
+            longer = sound[0].shape[-1] / sound[1] + self.extend
+            if longer > max_seconds:
+                raise ArgumentError(
+                    f"extend is {self.extend:g}, which makes {longer:g} s of it; at most {max_seconds:g} s "
+                    "are made here"
+                )
+            return model.extend(sound, self.extend, self.prompt, settings, **how)
+        return model.inpaint(sound, self.spans(), self.prompt, settings, **how)
 
 
 def read_upload(content: bytes, max_seconds: float) -> tuple[Tensor, int]:
@@ -113,7 +148,7 @@ def read_upload(content: bytes, max_seconds: float) -> tuple[Tensor, int]:
         ArgumentError: it is too long.
         AudioError: it is no sound, or a damaged one.
     """
-    with open_sound(content) as sound:
+    with open_sound(content, name="the file") as sound:
         longest = int(max_seconds * sound.sample_rate)
         known = longest if sound.about is None else min(sound.about, longest)
         if known * sound.channels > MAX_VALUES:

@@ -87,8 +87,9 @@ def check_prompt_lengths(prompts: Mapping[str, str | None]) -> None:
 
 def field_of(message: str, kind: type[BaseModel] = GenerationRequest) -> str | None:
     """The field of a kind of request that a message of the library is about; None where it names none."""
-    found = re.match(r"(\w+) (?:is|has) ", message)
-    return found[1] if found and found[1] in kind.model_fields else None
+    found = re.match(r"(?:the )?(\w+) (?:is|has|\S+\.\.\S+ s) ", message)
+    name = {"region": "regions"}.get(found[1], found[1]) if found else None
+    return name if name in kind.model_fields else None
 
 
 def explain(

@@ -166,7 +166,7 @@ def _add_edits(api: FastAPI, engine: Engine, name: str) -> None:
     async def edit(
         body: Annotated[EditRequest, Form(media_type="multipart/form-data")], request: Request
     ) -> Response:
-        """Fill regions of a sound anew, or vary all of it.
+        """Fill regions of a sound anew, vary all of it, make a loop of it, or make it longer.
 
         Rate and channels are those of the sound that is sent. Closing the connection ends the work.
         """
@@ -179,7 +179,8 @@ def _add_edits(api: FastAPI, engine: Engine, name: str) -> None:
         content = await body.file.read()
 
         def work(cancel: Cancel) -> GeneratedAudio:
-            return body.edit(engine.model, read_upload(content, engine.max_seconds), cancel=cancel)
+            most = engine.max_seconds
+            return body.edit(engine.model, read_upload(content, most), max_seconds=most, cancel=cancel)
 
         try:
             audio = await until_disconnected(request.receive, queue.run(work))

@@ -51,6 +51,7 @@ class BenchResult:
         sounds: number of sounds.
         seconds: their length in all.
         notes: what else a reader has to know.
+        stopped: whether Ctrl+C ended it.
     """
 
     rows: tuple[BenchRow, ...]
@@ -59,6 +60,7 @@ class BenchResult:
     sounds: int
     seconds: float
     notes: tuple[str, ...] = field(default=())
+    stopped: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """Everything, ready for JSON."""

@@ -9,7 +9,8 @@ from __future__ import annotations
 import math
 import statistics
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -19,6 +20,8 @@ from ...core.audio import check_finite, check_rate
 from ..spectral_distance import LogSpectralDistance, MultiResolutionMelDistance, align, si_sdr
 from .contenders import Contender
 from .result import BenchResult, BenchRow
+
+STOPPED = "stopped before all sounds were tried"
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,8 @@ def run_bench(
     """Store every sound with every contender, and measure what comes back.
 
     The mean over sounds for the two distances, the median for SI-SDR; each sound counts once whatever its
-    length. Before anything is measured a reconstruction is aligned, see `metrics.align`.
+    length. Before anything is measured a reconstruction is aligned, see `metrics.align`. When Ctrl+C ends it,
+    the figures are those of the sounds that all contenders have had, and "stopped" is true.
 
     Args:
         contenders: codecs at their settings.
@@ -76,25 +80,62 @@ def run_bench(
     if not names or len(set(names)) != len(names):
         raise ValueError(f"contenders are {names}; give at least one, each once")
     tallies = [_Tally(contender, sample_rate, scorer() if scorer else None) for contender in contenders]
-    count, length, channels = 0, 0, 1
-    for sound in sounds:
-        check_finite(sound.samples, sound.name)
-        for tally in tallies:
-            try:
-                tally.add(sound.samples, warm_up=count == 0)
-            except Exception as error:
-                raise RuntimeError(f"{tally.contender.name} failed on {sound.name}: {error}") from error
-        channels = sound.samples.shape[0]
-        count, length = count + 1, length + sound.samples.shape[-1]
-        if progress is not None:
-            progress(sound.name)
+    count, length, channels, stopped = 0, 0, 1, False
+    try:
+        for sound in sounds:
+            check_finite(sound.samples, sound.name)
+            stored = [_store(tally.contender, sound, sample_rate, count == 0) for tally in tallies]
+            for tally, one in zip(tallies, stored, strict=True):
+                with _named(tally.contender, sound):
+                    tally.add(sound.samples, one)
+            channels = sound.samples.shape[0]
+            count, length = count + 1, length + sound.samples.shape[-1]
+            if progress is not None:
+                progress(sound.name)
+    except KeyboardInterrupt:
+        if not count:
+            raise
+        stopped = True
     if not count:
         raise ValueError("there are no sounds to try the codecs on; give a folder with at least one")
     seconds = length / sample_rate
     rows = tuple(tally.row(seconds) for tally in tallies)
     first = tallies[0].scorer
-    every = (*notes, *(first.notes() if first is not None else ()))
-    return BenchResult(rows, sample_rate, channels, count, seconds, every)
+    every = (*notes, *(first.notes() if first is not None else ()), *[STOPPED] * stopped)
+    return BenchResult(rows, sample_rate, channels, count, seconds, every, stopped)
+
+
+@dataclass(frozen=True)
+class _Stored:
+    """What came of a sound: samples `[C, N]`, bytes in between, and seconds that both ways took."""
+
+    decoded: Tensor
+    size: int
+    seconds: tuple[float, float]
+
+
+@contextmanager
+def _named(contender: Contender, sound: BenchSound) -> Iterator[None]:
+    """Say in errors which contender failed on which sound."""
+    try:
+        yield
+    except Exception as error:
+        raise RuntimeError(f"{contender.name} failed on {sound.name}: {error}") from error
+
+
+def _store(contender: Contender, sound: BenchSound, sample_rate: int, warm_up: bool) -> _Stored:
+    """Encode and decode a sound."""
+    samples, length = sound.samples, sound.samples.shape[-1]
+    with _named(contender, sound):
+        if warm_up:  # the first run of a network is slower than those that follow
+            contender.decode(contender.encode(samples, sample_rate), sample_rate, length)
+        started = time.perf_counter()
+        data = contender.encode(samples, sample_rate)
+        stored = time.perf_counter()
+        decoded = contender.decode(data, sample_rate, length)
+        ended = time.perf_counter()
+        times = stored - started, ended - stored
+        return _Stored(align(decoded.float(), samples, sample_rate), len(data), times)
 
 
 class _Tally:
@@ -107,19 +148,11 @@ class _Tally:
         self.speeds: tuple[list[float], list[float]] = ([], [])
         self.bytes = 0
 
-    def add(self, samples: Tensor, *, warm_up: bool) -> None:
-        rate, length = self.sample_rate, samples.shape[-1]
-        if warm_up:  # the first run of a network is slower than those that follow
-            self.contender.decode(self.contender.encode(samples, rate), rate, length)
-        started = time.perf_counter()
-        data = self.contender.encode(samples, rate)
-        stored = time.perf_counter()
-        decoded = self.contender.decode(data, rate, length)
-        ended = time.perf_counter()
-        self.bytes += len(data)
-        for speeds, seconds in zip(self.speeds, (stored - started, ended - stored), strict=True):
-            speeds.append(length / rate / max(seconds, 1e-9))
-        decoded = align(decoded.float(), samples, rate)
+    def add(self, samples: Tensor, stored: _Stored) -> None:
+        rate, decoded = self.sample_rate, stored.decoded
+        self.bytes += stored.size
+        for speeds, seconds in zip(self.speeds, stored.seconds, strict=True):
+            speeds.append(samples.shape[-1] / rate / max(seconds, 1e-9))
         self.mel.update(decoded, samples)
         self.spectral.update(decoded, samples)
         ratio = float(si_sdr(decoded, samples))

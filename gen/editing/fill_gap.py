@@ -1,9 +1,9 @@
 """Fill a gap in codes: what is in it goes on from what is before it and arrives at what is after it.
 
 A model that was trained for it (`infill_frames` of its configuration, see model/infill.py) is told both sides
-and how much is left to fill. Any other model continues what is before several times, and itself judges which
-draft meets the other side best and is most of what was asked for. Half of the drafts do not hear what is
-before: a model that hears a second of rain often goes on raining, whatever was asked for.
+and how much is left to fill, several times. Any other one continues what is before several times; half of the
+drafts do not hear what is before: a model that hears a second of rain often goes on raining, whatever was
+asked for. The model itself judges which draft meets the other side best and is most of what was asked for.
 
 Letters: B rows, K codebooks, T frames, W frames of a window around the gap.
 """
@@ -29,7 +29,7 @@ from ..text_to_codes import TextToCodes
 from .regions import window_around
 from .step_filler import StepFiller, frames_of_parts
 
-DRAFTS = 8  # continuations of which the best is kept
+DRAFTS = 8  # of which the best is kept
 MET_SECONDS = 0.2  # of the other side that a draft is judged by
 PROMPT_WEIGHT = 3.0  # how much more the prompt counts than its probability says, as in guidance
 REGION, SEAM, CHANGE = range(1, 4)  # what a gap is, for seeds
@@ -79,15 +79,17 @@ class Filling:
 
     def _infill(self, window: Tensor, first: int, last: int, texts: list[str], seeds: list[int]) -> Tensor:
         """Codes `[B, K, last - first]` of the gap of a window `[B, K, W]`, by a model trained for gaps."""
-        lm, gap = self.model.lm, last - first
-        gaps = torch.tensor([[first, last]]).expand(len(window), 2)
-        laid = lay_out_gaps(lm.pattern, window, gaps, special=lm.special_token, unknown=-1)
+        lm, gap, count = self.model.lm, last - first, DRAFTS
+        drafts = window.repeat_interleave(count, dim=0)  # [B * count, K, W]
+        gaps = torch.tensor([[first, last]]).expand(len(drafts), 2)
+        laid = lay_out_gaps(lm.pattern, drafts, gaps, special=lm.special_token, unknown=-1)
         begin = int(laid.middle[0]) + lm.pattern.first_step_after(0)
         left = laid.left[0].tolist()  # rows have their gap in the same place, and so the same steps
-        sampler = self.model.sampler(self.settings, seeds)
+        own = [part_seed(seed, draft) for seed in seeds for draft in range(count)]
+        sampler = self.model.sampler(self.settings, own)
         most = frames_of_parts(lm.pattern, window.shape[-1])
         generator = self.model.code_generator(
-            StepFiller, texts, self.settings, max_frames=most, cancel=self.cancel
+            StepFiller, texts, self.settings, repeats=count, max_frames=most, cancel=self.cancel
         )
 
         def position(step: int) -> float:
@@ -98,7 +100,10 @@ class Filling:
             for step in generator.run(laid.tokens, begin, sampler, position, laid):
                 if self.progress is not None:
                     self.progress(gap - left[step], gap)
-        return laid.revert()[:, :, first:last]
+        drafts[:, :, first:last] = laid.revert()[:, :, first:last]
+        asked = [text if self.change else "" for text in texts]
+        scores = fit_of_drafts(self.model, drafts, first, last, asked).view(-1, count)
+        return drafts[:, :, first:last].unflatten(0, (-1, count))[torch.arange(len(window)), scores.argmax(1)]
 
     def _continue(self, window: Tensor, first: int, last: int, texts: list[str], seeds: list[int]) -> Tensor:
         """As `_infill`, for any model: the best of several continuations."""

@@ -62,7 +62,7 @@ def inpaint(
         own = [part_seed(seed, REGION, number) for seed in seeds]
         filling.fill(codes, region.first, region.last, [text] * rows, own)
         done += region.last - region.first
-    samples = _samples(sound, codes, planned, model)
+    samples = with_regions(sound, codes, planned, model)
     edges = [[None if edge is None else float(edge) for edge in span] for span in regions]
     result = GeneratedAudio(
         samples,
@@ -99,7 +99,7 @@ def _texts(prompt: Prompts, count: int, regions: Sequence[Span]) -> list[str]:
     return [text for _, text in sorted(zip([span[0] or 0.0 for span in regions], texts, strict=True))]
 
 
-def _samples(sound: SoundToEdit, codes: Tensor, regions: list[Region], model: TextToCodes) -> Tensor:
+def with_regions(sound: SoundToEdit, codes: Tensor, regions: list[Region], model: TextToCodes) -> Tensor:
     """The sound `[B, C, N]` with its regions as their codes sound; the rest is as it was."""
     codec, length = model.codec, sound.samples.shape[-1]
     samples = sound.samples.repeat(len(codes), 1, 1)

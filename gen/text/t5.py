@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -64,7 +65,8 @@ class T5TextEncoder(TextEncoder):
             if Path(name).is_dir():
                 check_folder(Path(name))
             tokenizer = AutoTokenizer.from_pretrained(str(name), **kwargs)
-            model = T5EncoderModel.from_pretrained(str(name), dtype=torch.float32, **kwargs)
+            with _no_bars():
+                model = T5EncoderModel.from_pretrained(str(name), dtype=torch.float32, **kwargs)
         except (OSError, ValueError, RuntimeError, SafetensorError) as error:
             reason = " ".join(str(error).split())
             if (
@@ -133,3 +135,17 @@ class T5TextEncoder(TextEncoder):
         ids, mask = self.tokenize(prompts)
         real = mask.bool()
         return TextStates(self.hidden(ids, mask).masked_fill(~real.unsqueeze(-1), 0.0), real)
+
+
+@contextmanager
+def _no_bars() -> Iterator[None]:
+    """Keep transformers from drawing progress bars: what is drawn is up to who calls."""
+    from transformers.utils import logging as shown
+
+    drawn = shown.is_progress_bar_enabled()
+    shown.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if drawn:
+            shown.enable_progress_bar()

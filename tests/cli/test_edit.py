@@ -152,7 +152,9 @@ def test_a_sound_is_looped_and_made_longer(
         capsys, "edit", street, "--loop", "--prompt", "a", "--prompt", "b", "-o", tmp_path / "x.wav"
     )
     assert "--loop takes one --prompt, not 2" in line
-    assert "0.02" in refused(capsys, "edit", street, "--extend", 0, "-o", tmp_path / "x.wav")
+    for option, seconds in (("--extend", 0), ("--extend", -3), ("--loop", "nan"), ("--loop", 0)):
+        said = refused(capsys, "edit", street, option, seconds, "-o", tmp_path / "x.wav")
+        assert f"{option} is {seconds}; it must be a number of seconds above 0" in said
 
 
 def test_a_loop_has_its_points_in_the_file(tmp_path: Path) -> None:

@@ -165,6 +165,14 @@ def test_a_prompt_without_quotes(output: str, capsys: pytest.CaptureFixture[str]
     assert "quotes" not in refused(capsys, "generate", "a dog", "barks", "-o", output)
 
 
+def test_a_rate_that_cannot_be_is_refused_before_anything_is_made(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(AudioGen, "generate", None)
+    words = ("generate", "rain", "-o", tmp_path / "x.wav", "--sample-rate", 1)
+    assert "cannot resample 16000 to 1 Hz" in refused(capsys, *words)
+
+
 def test_force_replaces(tmp_path: Path) -> None:
     (tmp_path / "x.wav").write_bytes(b"old")
     assert generate("a dog", "-o", tmp_path / "x.wav", "--duration", 0.2, "--force") == 0

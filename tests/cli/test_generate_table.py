@@ -205,6 +205,8 @@ def test_links_do_not_lead_out(tmp_path: Path, capsys: pytest.CaptureFixture[str
         (("--batch", "t.csv", "-o", "out", "--stream"), "leave out --stream"),
         (("--batch", "t.csv", "-o", "out", "--loudness", 3), "loudness is 3"),
         (("--batch", "empty.csv", "-o", "out"), "empty.csv is empty"),
+        (("--batch", "own.csv", "-o", "out"), "file, duration, seed, num_samples, candidates"),
+        (("--batch", "t.csv", "-o", "out", "--sample-rate", 1), "cannot resample 16000 to 1 Hz"),
         (("--batch", "t.csv", "-o", "out", "--jobs", 0), "--jobs"),
         ((), "given: none"),
     ],
@@ -213,6 +215,7 @@ def test_what_is_asked_wrongly(
     words: tuple[object, ...], part: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     Path("t.csv").write_text("prompt\na\n")
+    Path("own.csv").write_text("prompt,volume\na,1\n")
     Path("empty.csv").write_bytes(b"\xef\xbb\xbf")
     assert part in refused(capsys, "generate", *words)
 

@@ -67,23 +67,33 @@ def test_info_of_other_sounds(capsys: pytest.CaptureFixture[str]) -> None:
     assert "c.txt" in refused(capsys, "info", "c.txt")
 
 
+@pytest.mark.parametrize("model", [None, "foley"])
 @pytest.mark.parametrize(
-    ("stored", "given", "wanted"), [("int8", None, "int8"), ("bf16", "int4", "int4"), ("float32", None, None)]
+    ("stored", "given", "wanted"),
+    [
+        ("int8", None, {"quantization": "int8"}),
+        ("bf16", "int4", {"quantization": "int4"}),
+        ("bfloat16", None, {"dtype": torch.bfloat16}),
+        ("bfloat16", "int8", {"quantization": "int8"}),
+        ("float32", None, {}),
+        ("complex64", None, {}),
+    ],
 )
 def test_again_loads_the_weights_as_they_were(
-    stored: str, given: str | None, wanted: str | None, monkeypatch: pytest.MonkeyPatch
+    stored: str, given: str | None, wanted: dict[str, Any], model: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked: dict[str, object] = {}
+    asked: dict[str, Any] = {}
 
-    def load(name: str, **options: object) -> str:
+    def load(name: str, **options: Any) -> str:
         asked.update(options, name=name)
         return "model"
 
     monkeypatch.setattr("soundloom.gen.pipeline.AudioGen.from_pretrained", load)
-    options = argparse.Namespace(model=None, text_encoder=None, device="cpu", quantization=given, lora=[])
+    options = argparse.Namespace(model=model, text_encoder=None, device="cpu", quantization=given, lora=[])
     record = Record(model="foley", runtime={"dtype": stored})
-    assert _model(options, record, "a.wav") == "model"
-    assert (asked["name"], asked["quantization"]) == ("foley", wanted)
+    assert str(_model(options, record, "a.wav")) == "model"
+    common = {"name": "foley", "text_encoder": None, "device": "cpu"}
+    assert asked == {**common, "local_files_only": model is None, **wanted}
 
 
 def test_again(capsys: pytest.CaptureFixture[str]) -> None:

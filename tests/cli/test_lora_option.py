@@ -136,6 +136,31 @@ def test_generate_hears_the_adapters_and_their_strengths(
     assert again.read_bytes() == sounds[2].read_bytes()
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows allows no colon in a name")
+def test_a_colon_in_a_name_is_no_part_of_the_adapters_name(
+    adapters: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = adapters[0].rename(tmp_path / "a:b.safetensors")
+    sound = generate(tmp_path / "colon.wav", "--lora", f"{file}:0.5")
+    assert run("info", sound) == 0
+    assert "LoRA  a_b 0.5" in capsys.readouterr().out
+
+
+def test_two_of_one_name_and_one_given_twice(
+    adapters: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("generate", "rain", "-o", tmp_path / "x.wav", "--model", TINY, "--text-encoder", TINY / "t5")
+    (tmp_path / "other").mkdir()
+    link = tmp_path / "link.safetensors"
+    link.symlink_to(adapters[0])
+    for again in (adapters[0], link):
+        said = refused(capsys, *words, "--lora", adapters[0], "--lora", f"{again}:0.5")
+        assert f"--lora is given {again} twice; give it once" in said
+    other = adapters[1].rename(tmp_path / "other" / adapters[0].name)
+    said = refused(capsys, *words, "--lora", adapters[0], "--lora", other)
+    assert f"'bell' is loaded already: for another strength of it use set_adapters; is {other} " in said
+
+
 def test_mistakes_are_one_line(
     adapters: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -123,6 +123,36 @@ def test_values_come_from_reports_and_replace_older_ones(folder: Path) -> None:
     assert sorted(result.metric_value for result in again) == [0.75, 12.3457]
 
 
+@pytest.mark.parametrize(
+    ("wrong", "meant"), [("Apache-2.0", "apache-2.0"), ("apache-3.0", "apache-2.0"), ("cc-by", "cc-by-")]
+)
+def test_only_licences_of_the_hub_get_into_a_card(folder: Path, wrong: str, meant: str) -> None:
+    with pytest.raises(ArgumentError, match=f"licence is '{wrong}'.*did you mean .*{meant}"):
+        model_card(folder, "classifier", "me/ears", license=wrong)
+    (folder / "README.md").write_text(f"---\nlicense: {wrong}\n---\n\n# Ears\n")
+    with pytest.raises(ArgumentError, match="which the hub does not know"):
+        model_card(folder, "classifier", "me/ears")
+    assert data_of(model_card(folder, "classifier", "me/ears", license="other")).license == "other"
+    (folder / "README.md").write_text("---\nlicense: [mit, apache-2.0]\n---\n\n# Ears\n")
+    assert data_of(model_card(folder, "classifier", "me/ears")).license == ["mit", "apache-2.0"]
+
+
+def test_what_acts_in_a_terminal_gets_into_no_card(folder: Path) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"_class_name": "Sound\x1b[31mClassifier"}))
+    report = {
+        "subject": {"model": "mine", "captions": "red\x1b[31m\nring\x07"},
+        "kl": {"value": 1.0, "classifier": "ears\u202e"},
+    }
+    card = model_card(
+        folder, "lora", "me/ears", license="mit", reports=[report], base_model="you/base\x1b]0;title\x07"
+    )
+    text = str(card) + repr(data_of(card).to_dict())
+    assert all(char.isprintable() or char == "\n" for char in text)
+    [result] = data_of(card).eval_results
+    assert result.dataset_name == "red\\x1b[31m ring\\x07"
+
+
 def test_other_files_are_no_reports(tmp_path: Path) -> None:
     with pytest.raises(ArgumentError, match="none of a model or a codec"):
         eval_results({"rows": []}, "text-to-audio")

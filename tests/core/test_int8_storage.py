@@ -9,8 +9,10 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
+from soundloom.codecs.seanet.model import SEANetCodec
+from soundloom.core.errors import ModelError
 from soundloom.core.int8_storage import dequantize, is_int8, quantize_int8, save_int8
 from soundloom.gen.model.lm import AudioLM
 
@@ -119,3 +121,44 @@ def test_scales_that_are_no_numbers_are_named() -> None:
     state["a.weight_scale"][1] = float("nan")
     with pytest.raises(ValueError, match=r"a\.weight_scale holds NaN or infinite values"):
         dequantize(state)
+
+
+def test_a_missing_scale_is_named(tmp_path: Path) -> None:
+    [file] = save_int8(make(), tmp_path)
+    state = load_file(file)
+    del state["heads.weight_scale"]
+    save_file(state, file, metadata={"format": "pt"})
+    with pytest.raises(ModelError, match=r"lack heads\.weight_scale, without which int8 is no number"):
+        AudioLM.from_pretrained(tmp_path)
+
+
+@pytest.mark.parametrize("said", [{"weights": None}, {}])
+def test_integers_that_nothing_is_said_of_are_no_weights(tmp_path: Path, said: dict[str, None]) -> None:
+    """Else a codec's levels would be its weights, and what it decodes noise, without a word."""
+    codec = SEANetCodec(num_codebooks=2, codebook_size=8, n_filters=2, dimension=4, lstm=0, sample_rate=8000)
+    kept: dict[type[AudioLM | SEANetCodec], AudioLM | SEANetCodec] = {AudioLM: make(), SEANetCodec: codec}
+    for kind, model in kept.items():
+        folder = tmp_path / kind.__name__
+        save_int8(model, folder)
+        config = json.loads((folder / "config.json").read_text())
+        del config["weights"]
+        (folder / "config.json").write_text(json.dumps(config | said))
+        with pytest.raises(ModelError, match="are stored as integers"):
+            kind.from_pretrained(folder)
+        model.save_pretrained(folder)
+        config = json.loads((folder / "config.json").read_text())
+        (folder / "config.json").write_text(json.dumps(config | said))
+        loaded = kind.from_pretrained(folder).state_dict()
+        assert all(torch.equal(tensor, loaded[name]) for name, tensor in model.state_dict().items())
+
+
+def test_a_codec_that_lacks_a_weight_is_refused(tmp_path: Path) -> None:
+    codec = SEANetCodec(num_codebooks=2, codebook_size=8, n_filters=2, dimension=4, lstm=0, sample_rate=8000)
+    codec.save_pretrained(tmp_path)
+    [file] = tmp_path.glob("*.safetensors")
+    state = load_file(file)
+    name = sorted(name for name in state if name.startswith("decoder."))[0]
+    del state[name]
+    save_file(state, file, metadata={"format": "pt"})
+    with pytest.raises(ModelError, match=f'Missing key.*"{name}"'):
+        SEANetCodec.from_pretrained(tmp_path)

@@ -256,12 +256,19 @@ def test_names_of_no_repository_are_refused_before_anything(name: str, tmp_path:
 
 def test_what_cannot_be_pushed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "no model 'nothing' on this machine" in refused(capsys, "push", "nothing", "me/x")
+    for empty in ("", " "):  # nothing is no name of the current folder
+        assert "there is no model" in refused(capsys, "push", empty, "me/x")
+    assert "(no config.json)" in refused(capsys, "push", tmp_path, "me/x")
     (tmp_path / "config.json").write_text('{"_class_name": "UNet2DModel"}')
-    assert "says 'UNet2DModel'" in refused(capsys, "push", tmp_path, "me/x")
+    said = refused(capsys, "push", "foley", "me/x", "--dry-run", tmp_path)
+    assert "is not empty; choose another folder" in said
+    assert "force" not in said
+    assert "config.json is of 'UNet2DModel'" in refused(capsys, "push", tmp_path, "me/x")
     (tmp_path / "config.json").write_text('{"_class_name": "SEANetCodec"}')
     (tmp_path / "model.bin").touch()
     assert "holds no .safetensors" in refused(capsys, "push", tmp_path, "me/x")
     assert "licence is 'CC BY 4.0'" in refused(capsys, "push", "foley", "me/x", "--license", "CC BY 4.0")
+    assert "licence is ''" in refused(capsys, "push", "foley", "me/x", "--license", "")
     report = tmp_path / "report.json"
     report.write_text("[]")
     assert "no report" in refused(capsys, "push", "foley", "me/x", "--report", report)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -48,3 +50,9 @@ def test_fades_begin_and_end_in_silence() -> None:
 def test_what_cannot_be_is_one_sentence(choice: dict[str, float], message: str) -> None:
     with pytest.raises(ArgumentError, match=message):
         shape_region(torch.zeros(1, 2000), RATE, **({"start": 0.0, "end": 1.0} | choice))
+
+
+@pytest.mark.parametrize("value", ["loud", None, True])
+def test_what_is_no_number_is_named(value: Any) -> None:
+    with pytest.raises(TypeError, match=f"gain is {value!r}; it must be a number"):
+        shape_region(torch.zeros(1, 2000), RATE, 0.0, 1.0, gain=value)

@@ -1,14 +1,16 @@
-"""Measures of edits and loops, in small."""
+"""Measures of edits, in small."""
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
-from soundloom.evaluation.edits import TIMES, Asked, measure_edits, measure_loops
+from soundloom.evaluation.edits import Asked, by_drafts, measure_edits
+from soundloom.gen.model.lm import AudioLM
 from soundloom.gen.pipeline import AudioGen
 
 RATE = 16000
@@ -49,8 +51,8 @@ def test_edits_stand_beside_real_joins_and_hard_cuts(tiny_model: AudioGen) -> No
     )
     assert calls == [(1, 4), (2, 4), (3, 4), (4, 4)]
     assert report["exact"] == 1.0
-    assert set(report["joins"]) == {"edit", "real", "hard cut"}
-    for name in ("edit", "real", "hard cut"):
+    assert set(report["joins"]) == {"edit", "real", "copy", "hard cut"}
+    for name in report["joins"]:
         assert report["joins"][name]["clicks"]["of"] == 8
         assert report["joins"][name]["spectral step"]["number"] == 8
     assert report["joins"]["real"]["clicks"]["number"] == 0
@@ -76,9 +78,14 @@ def test_an_edit_that_touches_more_than_its_region_is_told(
     assert measure_edits(tiny_model, recordings(), [Asked("a", "loud")], listener, edits=2)["exact"] == 0.0
 
 
-def test_loops_stand_beside_sounds_that_are_none(tiny_model: AudioGen) -> None:
-    report = measure_loops(tiny_model, ["a dog", "rain"], loops=2)
-    assert set(report) == {"loop", "not a loop", "within"}
-    assert report["loop"]["clicks"]["of"] == 2 * (TIMES - 1)
-    assert report["loop"]["clicks"]["number"] == 0
-    assert report["within"]["spectral step"]["number"] == 6
+def test_a_trained_model_can_fill_as_others_do(tiny_model: AudioGen) -> None:
+    with by_drafts(tiny_model):
+        assert not tiny_model.lm.infill_frames
+    lm = AudioLM(
+        num_codebooks=2, codebook_size=8, dim=8, num_layers=1, num_heads=1, text_dim=8, infill_frames=9
+    )
+    model: Any = SimpleNamespace(lm=lm)
+    with pytest.raises(KeyError), by_drafts(model):
+        assert lm.infill_frames == 0
+        raise KeyError
+    assert lm.infill_frames == 9

@@ -117,3 +117,43 @@ def test_what_goes_through_a_codec_is_what_comes_out_of_it(
     dog = report["classes"]["dog"]
     assert dog["renderings"]["first"] == 1.0
     assert dog["recordings"] == {"first": 0.0, "among_five": 0.0, "sounds": 2, "heard": {"Hum": 2}}
+
+
+def test_ctrl_c_keeps_what_was_heard(recordings: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("dog", "rain", "wind"):
+        monkeypatch.setitem(CLASSES, name, replace(CLASSES[name], tags=("Dog",)))
+
+    def interrupt(done: int, _: int) -> None:
+        if done == 4:  # two renderings and a recording of a dog, and a rendering of rain
+            raise KeyboardInterrupt
+
+    known = {"dog": [recordings / "a.wav"], "rain": [recordings / "d.wav"]}
+    report = evaluate_renderings(
+        Loudness(), known, per_class=2, classes=["dog", "rain", "wind"], seconds=0.5, progress=interrupt
+    )
+    assert report["stopped"]
+    assert report["notes"] == ["stopped after 4 of 8 sounds"]
+    assert list(report["classes"]) == ["dog", "rain"]
+    assert report["classes"]["dog"]["recordings"]["first"] == 1.0
+    assert report["classes"]["rain"]["renderings"]["sounds"] == 1
+    assert "recordings" not in report["classes"]["rain"]
+    assert renderings_lines(report)[-1] == "note: stopped after 4 of 8 sounds"
+
+
+def test_a_recording_that_cannot_be_read_is_named(recordings: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(CLASSES, "dog", replace(CLASSES["dog"], tags=("Dog",)))
+    (recordings / "a.wav").write_bytes(b"no sound")
+    files = recordings_by_class(recordings)
+    report = evaluate_renderings(Loudness(), files, per_class=1, classes=["dog"], seconds=0.5)
+    assert report["classes"]["dog"]["recordings"]["sounds"] == 1
+    assert [failure["file"] for failure in report["failed"]] == [str(recordings / "a.wav")]
+    assert renderings_lines(report)[-2] == "left out: 1"
+    with pytest.raises(ValueError, match="none of the 1 sounds can be measured"):
+        evaluate_renderings(Silent(), per_class=1, classes=["dog"], seconds=0.5)
+
+
+class Silent(Loudness):
+    """Hears nothing: it fails."""
+
+    def tags(self, audio: Tensor) -> Tensor:
+        raise ValueError("deaf")

@@ -114,7 +114,7 @@ def test_json_lines() -> None:
         (b"prompt,volume\na,1\n", "there is no column 'volume'; there are prompt, file, duration"),
         (b"prompt,seed,seed\na,1,2\n", "'seed' twice"),
         ("prompt\na\n".encode("utf-16-le"), "NUL characters, as UTF-16 without a mark"),
-        (b"prompt\ncaf\xe9\n", "line 2: it is no UTF-8"),
+        (b"prompt\ncaf\xe9\n", "line 2: it is no UTF-8; save it"),
         (b'[{"prompt": "a"}]', "is a JSON array"),
     ],
 )
@@ -134,7 +134,7 @@ def test_what_is_no_table(content: bytes, why: str) -> None:
         ("rain,1,-3", "seed is -3"),
         ("rain,1,3,,200", "guidance_scale is 200"),
         ("rain,1,3,,1:2:3", "guidance is '1:2:3'"),
-        ("rain,1,3,,4,5", "it has 6 cells, and there are 5 columns; a prompt with a ','"),
+        ("rain,1,3,,4,5", "it has 6 cells, and the first line names 5; a prompt with a ','"),
         (",1", "it has no prompt; for a sound of the model's choice write JSONL"),
         ('"rain,1', "from here on it is no CSV"),
         ("rain,1,3,../x.wav", "outside of the folder"),

@@ -6,6 +6,7 @@ import asyncio
 import io
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -15,12 +16,14 @@ import soundfile
 import torch
 
 from soundloom.core.audio_blocks import to_pcm
+from soundloom.core.loop_points import LoopPoints, read_loop_points
 from soundloom.gen.engine.engine import QueueFullError
 from soundloom.gen.generation import Cancel
 from soundloom.gen.pipeline import AudioGen
 from soundloom.server import edit_request
 from soundloom.server.edit_queue import EditQueue
 from soundloom.server.edit_request import EditRequest
+from soundloom.server.generation_request import field_of
 from soundloom.server.guard import EDITS, MAX_UPLOAD
 from tests.server.running_server import RunningServer
 
@@ -73,11 +76,45 @@ def test_variations_and_formats(server: RunningServer) -> None:
     assert copy.headers["content-type"].startswith("audio/pcm;rate=22050")
 
 
+def test_loops_and_longer_sounds(server: RunningServer, tiny_model: AudioGen, tmp_path: Path) -> None:
+    loop, longer = send(server, loop=0.3, seed=1), send(server, extend=0.5, prompt="rain", seed=2)
+    assert (loop.status_code, longer.status_code) == (200, 200)
+    before = read(sound())[0]
+    assert (read(loop.content)[0][: RATE - round(0.3 * RATE)] == before[: RATE - round(0.3 * RATE)]).all()
+    assert read(loop.content)[0].shape == before.shape
+    file = tmp_path / "loop.wav"
+    file.write_bytes(loop.content)
+    assert read_loop_points(file) == LoopPoints(0, RATE - 1)
+    samples = read(longer.content)[0]
+    assert len(samples) == RATE + round(0.5 * RATE)
+    assert (samples[:RATE] == before).all()
+
+
+@pytest.mark.parametrize(
+    ("message", "field"),
+    [
+        ("the region 5..6 s is outside of the sound", "regions"),
+        ("the regions 0.2..1 s and 0.9..1.2 s overlap", "regions"),
+        ("regions is 'a:b'; it must be", "regions"),
+        ("seed is -1; it must be", "seed"),
+        ("the sound is silent", None),
+        ("the file breaks off", None),
+    ],
+)
+def test_errors_tell_their_field(message: str, field: str | None) -> None:
+    assert field_of(message, EditRequest) == field
+
+
 @pytest.mark.parametrize(
     ("fields", "status", "message"),
     [
-        ({}, 422, "send either regions, such as 1.2:2.0, or vary"),
-        ({"regions": "0.1:0.2", "vary": 0.3}, 422, "send either regions"),
+        ({}, 422, "send one of regions, such as 1.2:2.0, vary"),
+        ({"regions": "0.1:0.2", "vary": 0.3}, 422, "send one of regions"),
+        ({"loop": 0.3, "extend": 0.3}, 422, "send one of regions"),
+        ({"loop": 0}, 422, "loop is 0; it must be a number of seconds above 0"),
+        ({"loop": 99}, 422, "seconds is 99.0; allowed are 0.02 to 8"),
+        ({"extend": "nan"}, 422, "extend is nan; it must be a number of seconds above 0"),
+        ({"extend": 29.5}, 422, "extend is 29.5, which makes 30.5 s of it; at most 30 s are made here"),
         ({"regions": "0.5"}, 422, "regions is '0.5'; it must be START:END in seconds"),
         ({"regions": "a:b"}, 422, "regions is 'a:b'"),
         ({"regions": "0.5:9"}, 422, "0.5..9 s is outside of the sound, which lasts 1 s"),
@@ -141,7 +178,7 @@ def test_a_client_that_goes_away_ends_the_edit(
 ) -> None:
     begun, ended = threading.Event(), threading.Event()
 
-    def edit(self: Any, model: Any, source: Any, *, progress: Any = None, cancel: Cancel) -> Any:
+    def edit(self: Any, model: Any, source: Any, *, max_seconds: float, cancel: Cancel) -> Any:
         begun.set()
         while not cancel():
             time.sleep(0.01)

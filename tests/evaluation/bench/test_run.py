@@ -127,3 +127,22 @@ def test_further_figures_are_those_of_each_contender() -> None:
 def test_what_goes_wrong_is_named(contenders: Any, given: Any, error: Any, words: str) -> None:
     with pytest.raises(error, match=words):
         run_bench(contenders, given, RATE)
+
+
+def test_ctrl_c_keeps_the_sounds_that_all_have_had() -> None:
+    class Slow(Stub):
+        def encode(self, samples: Tensor, sample_rate: int) -> bytes:
+            if float(samples.abs().max()) > 0.9:
+                raise KeyboardInterrupt
+            return super().encode(samples, sample_rate)
+
+    quick = Stub()
+    quiet, loud = sounds(0.5, 0.25)
+    loud = BenchSound(loud.name, loud.samples / loud.samples.abs().max())
+    result = run_bench([quick, Slow("slow")], [quiet, loud], RATE)
+    assert result.stopped
+    assert (result.sounds, result.seconds) == (1, 0.5)
+    assert "stopped before all sounds were tried" in result.table()
+    assert all(row.kbps == result.rows[0].kbps for row in result.rows)
+    with pytest.raises(KeyboardInterrupt):
+        run_bench([Slow()], [loud], RATE)

@@ -87,6 +87,27 @@ def test_the_draft_is_kept_that_fits_best(tiny_model: AudioGen, monkeypatch: pyt
 
 
 @torch.inference_mode()
+def test_a_trained_model_keeps_its_best_draft_too(filler: AudioGen, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[Tensor, Tensor, list[str]]] = []
+
+    def judge(model: AudioGen, codes: Tensor, first: int, last: int, texts: list[str]) -> Tensor:
+        scores = torch.arange(len(codes)).remainder(5).float()
+        seen.append((codes[:, :, first:last].clone(), scores, texts))
+        return scores
+
+    monkeypatch.setattr(fill_gap, "fit_of_drafts", judge)
+    codes = random_codes(filler, rows=2)
+    filling(filler).fill(codes, 20, 30, ["a dog", ""], [1, 2])
+    [(drafts, scores, texts)] = seen
+    assert texts == ["a dog", ""]
+    assert len(drafts) == 2 * fill_gap.DRAFTS
+    assert len(drafts.flatten(1).unique(dim=0)) > fill_gap.DRAFTS
+    for row in range(2):
+        own = slice(row * fill_gap.DRAFTS, (row + 1) * fill_gap.DRAFTS)
+        assert torch.equal(drafts[own][scores[own].argmax()], codes[row, :, 20:30])
+
+
+@torch.inference_mode()
 def test_how_well_a_draft_fits_is_what_teacher_forcing_says(tiny_model: AudioGen) -> None:
     lm, codes = tiny_model.lm, random_codes(tiny_model, rows=4, frames=20)
     texts = ["a dog", "rain"]  # of two drafts each

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from soundloom.core.audio import write_audio
+from soundloom.core.audio import AudioError, write_audio
 from soundloom.core.errors import ArgumentError
 from soundloom.core.loop_points import LoopPoints, read_loop_points
 from soundloom.gen.generation import GenerationCancelled
@@ -87,6 +87,8 @@ def test_what_cannot_be_is_refused(tiny_model: AudioGen) -> None:
     samples = sound(1.0, 16000, 1)
     with pytest.raises(ArgumentError, match="seconds is 0.0; allowed are"):
         tiny_model.loop((samples, 16000), 0.0)
+    with pytest.raises(AudioError, match="^sample_rate is '16k'; it must be a whole number"):
+        tiny_model.loop((samples, "16k"))  # type: ignore[arg-type]
     with pytest.raises(ArgumentError, match="a loop needs at least 3 frames"):
         tiny_model.loop((samples[:, :900], 16000))
     with pytest.raises(ArgumentError, match="seconds is 0.0; allowed are"):

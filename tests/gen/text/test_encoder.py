@@ -23,6 +23,11 @@ def encoder() -> T5TextEncoder:
     return T5TextEncoder.from_pretrained(T5)
 
 
+def test_loading_draws_nothing(capfd: pytest.CaptureFixture[str]) -> None:
+    T5TextEncoder.from_pretrained(T5)
+    assert capfd.readouterr() == ("", "")
+
+
 def test_rows_without_text_are_zero_and_masked(encoder: T5TextEncoder) -> None:
     text = encoder(["a dog barks", "", "  \n\t"])
     assert text.states.dtype == torch.float32
