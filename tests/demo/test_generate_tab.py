@@ -27,7 +27,8 @@ from soundloom.demo import page as app
 from soundloom.demo.codecs import Codecs
 from soundloom.demo.presets import presets
 from soundloom.demo.sound_api import SoundApi
-from soundloom.demo.sound_maker import make_sounds
+from soundloom.demo.sound_maker import MAX_DURATION, make_sounds
+from soundloom.demo.tickets import MAX_SECONDS
 from soundloom.gen.generated_audio import GeneratedAudio
 from soundloom.gen.generation import GenerationCancelled
 from soundloom.gen.pipeline import AudioGen
@@ -336,6 +337,10 @@ def test_programs_call_one_function_by_the_names_that_python_has(
 
     (tmp_path / "words.wav").write_text("this is no sound")
     write_audio(tmp_path / "long.wav", torch.zeros(31 * 8000), 8000)
+    # One bound, which the documentation says and which can be kept.
+    said = next(each for each in about["parameters"] if each["parameter_name"] == "duration")
+    assert "at most 60" in str(said)
+    assert MAX_DURATION == 60 <= MAX_SECONDS / 10
     for changes, message in (
         ({"continue_from": handle_file(tmp_path / "words.wav")}, "cannot read sound from words.wav"),
         (
@@ -343,7 +348,8 @@ def test_programs_call_one_function_by_the_names_that_python_has(
             "long.wav lasts 31 s; here at most 30 s are allowed",
         ),
         ({"negative_prompt": "wind", "guidance_scale": 1.0}, "guidance_scale is 1"),
-        ({"duration": -1}, "duration is -1"),
+        ({"duration": -1}, r"^duration is -1; allowed are 0 to 60 \(seconds, "),
+        ({"duration": 3600}, r"^duration is 3600; allowed are 0 to 60 \(seconds, "),
     ):
         with pytest.raises(AppError, match=message):
             ask(**changes)
