@@ -38,7 +38,7 @@ from soundloom.gen.origin import Record
 
 API = "/gradio_api"
 WORDS = ("dog", "rain", "clock", "siren", "wind", "engine", "bird", "door")
-PATIENCE = 300.0  # seconds that a user waits for a sound
+PATIENCE = 300.0  # seconds that a request may take
 
 
 @dataclass
@@ -48,6 +48,7 @@ class Seen:
     made: int = 0
     stopped: int = 0
     left: int = 0
+    unfinished: int = 0
     heard: int = 0
     refused: list[str] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
@@ -93,14 +94,18 @@ class User:
         self.number, self.http, self.shape, self.seen, self.seconds = number, http, shape, seen, seconds
         self.random = random.Random(number)
 
-    async def use(self, until: float) -> None:
-        """Make sounds until it is time to go."""
-        await asyncio.sleep(self.random.uniform(0, 5))
+    async def use(self, minutes: float) -> None:
+        """Make sounds until it is time to go; then the page is closed, whatever it waits for."""
         count = 0
-        while time.monotonic() < until:
-            count += 1
-            await self._make(1000 * self.number + count)
-            await asyncio.sleep(self.random.uniform(0.5, 3))
+        try:
+            async with asyncio.timeout(60 * minutes):
+                await asyncio.sleep(self.random.uniform(0, 5))
+                while True:
+                    count += 1
+                    await self._make(1000 * self.number + count)
+                    await asyncio.sleep(self.random.uniform(0.5, 3))
+        except TimeoutError:
+            self.seen.unfinished += 1
 
     async def _make(self, seed: int) -> None:
         prompt = f"{self.random.choice(WORDS)} of user {self.number}"
@@ -116,9 +121,10 @@ class User:
             self.seen.refused.append(f"{answer.status_code}: {answer.text[:100]}")
             return
         fate = self.random.choices(("wait", "stop", "leave"), (8, 1, 1))[0]
-        patience = PATIENCE if fate == "wait" else self.random.uniform(1, 20)
+        patience = self.random.uniform(1, 20)
         listening: asyncio.Task[bytes] | None = None
         state: dict[int, Any] = {}
+        complete = False
         try:
             async with asyncio.timeout(patience if fate == "leave" else None):
                 async with self.http.stream(
@@ -137,12 +143,14 @@ class User:
                             if listening is None and (name := self._player(state)):
                                 listening = asyncio.create_task(self._listen(session, name))
                         if message["msg"] == "process_completed":
+                            complete = True
                             break
         except TimeoutError:
             self.seen.left += 1
-            if listening:
-                listening.cancel()
             return
+        finally:
+            if listening and not complete:
+                listening.cancel()
         self.seen.waits.append(time.monotonic() - begun)
         await self._check(state, prompt, seed, await listening if listening else b"")
 
@@ -213,8 +221,7 @@ async def use_demo(address: str, process: int, users: int, minutes: float, secon
     async with httpx.AsyncClient(base_url=address, timeout=PATIENCE, limits=limits) as http:
         shape = PageShape((await http.get("/config")).json())
         began = time.monotonic()
-        until = began + 60 * minutes
-        everybody = [User(number, http, shape, seen, seconds).use(until) for number in range(1, users + 1)]
+        everybody = [User(number, http, shape, seen, seconds).use(minutes) for number in range(1, users + 1)]
         work = asyncio.gather(*everybody)
         while not work.done():
             seen.memory.append((round(time.monotonic() - began, 1), resident(process)))
@@ -231,6 +238,7 @@ def summary(seen: Seen) -> dict[str, Any]:
         "compared_with_what_was_heard": seen.heard,
         "stopped": seen.stopped,
         "left": seen.left,
+        "unfinished": seen.unfinished,
         "refused": len(seen.refused),
         "wrong": seen.wrong,
         "wait_median": round(statistics.median(waits), 1),

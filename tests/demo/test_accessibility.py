@@ -13,6 +13,10 @@ OUTLINE = """() => {
   const style = getComputedStyle(document.activeElement);
   return style.outlineStyle !== 'none' && parseFloat(style.outlineWidth) >= 2 ? style.outlineColor : '';
 }"""
+# Rows of buttons that do not stand in one line.
+WRAPPED = """() => [...document.querySelectorAll('.do')].filter(row => row.offsetParent).filter(
+  row => new Set([...row.children].map(each => Math.round(each.getBoundingClientRect().top))).size > 1
+).map(row => 'wraps: ' + row.innerText)"""
 
 
 def violations(page: Page) -> list[str]:
@@ -43,6 +47,7 @@ def use_every_tab(page: Page) -> None:
     """Make a sound, and take it to all other tabs; open what is folded away."""
     page.fill("#duration input[type=number]", "0.5")
     page.fill("#prompt textarea", "a dog barks")
+    page.click("#variations label:nth-of-type(4)")
     page.press("#prompt textarea", "Enter")
     page.wait_for_selector("#keep-1", state="visible")
     page.wait_for_selector(".made", state="visible")
@@ -81,6 +86,7 @@ def test_no_tab_has_a_serious_fault_in_light_or_dark_on_a_large_or_a_small_scree
                     found[where] = violations(page)
                     if page.evaluate("document.documentElement.scrollWidth") > width:
                         found[where].append("something sticks out")
+                    found[where] += page.evaluate(WRAPPED)
     assert not {where: faults for where, faults in found.items() if faults}
 
 
