@@ -230,6 +230,7 @@ class GenerateTab:
         """Make sounds, and say what the page shows meanwhile and at the end."""
         ticket = self.tickets.take(key, request.session_hash)
         if ticket is None:
+            yield {self.status: gr.skip()}  # without any answer Gradio would empty everything
             return
         heard = True
         try:
