@@ -173,18 +173,19 @@ class GenerateTab:
         self.leave.click(
             inputs=[self.ticket],
             outputs=self.working,
-            js=f"ticket => {{ {page}.left = ticket; return {left}; }}",
+            js=f"ticket => {{ {page}.left = ticket; {page}.failures = 2; return {left}; }}",
             **IN_BROWSER,
         ).success(None, js=FOCUS)
         key = f"() => {page}.left"
         self.leave.click(self.tickets.call_off, [self.ticket], cancels=[job], js=key, **QUIET)
-        # What is cancelled fails, too; by then somebody may have asked for the next.
+        # What Gradio cancels fails twice, when it has heard of it and when the server has; by then somebody
+        # may have asked for the next.
         job.failure(
             inputs=[self.ticket],
             outputs=self.working,
             js=f"""ticket => {{
-                if (!{page}.left) return {values(self.working, self.idle())};
-                {page}.left = '';
+                if (!({page}.failures > 0)) return {values(self.working, self.idle())};
+                {page}.failures -= 1;
                 return ticket ? {values(self.working, {})} : {left};
             }}""",
             **IN_BROWSER,
