@@ -97,4 +97,12 @@ def theme() -> gr.themes.Base:
         checkbox_label_background_fill_selected_dark="*primary_700",
         checkbox_label_text_color_selected="white",
         slider_color="*primary_600",
+        link_text_color="*primary_700",
+        link_text_color_dark="*primary_300",
+        link_text_color_visited="*primary_700",
+        link_text_color_visited_dark="*primary_300",
+        link_text_color_hover="*primary_800",
+        link_text_color_hover_dark="*primary_200",
+        link_text_color_active="*primary_800",
+        link_text_color_active_dark="*primary_200",
     )

@@ -87,7 +87,8 @@ def test_no_tab_has_a_serious_fault_in_light_or_dark_on_a_large_or_a_small_scree
                     if page.evaluate("document.documentElement.scrollWidth") > width:
                         found[where].append("something sticks out")
                     found[where] += page.evaluate(WRAPPED)
-    assert not {where: faults for where, faults in found.items() if faults}
+    faults = [f"{where}: {fault}" for where, each in found.items() for fault in each]
+    assert not faults, "\n".join(faults)
 
 
 @pytest.mark.parametrize("dark", [False, True])
