@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import gradio as gr
 from gradio.blocks import Block
 
+from .in_browser import IN_BROWSER, values
 from .input import check_upload
 from .temporary_files import failure
 
@@ -30,6 +31,7 @@ def checked_upload(
     outputs: list[Any] | None = None,
     then: Callable[[str | None], list[Any]] | None = None,
     taken: Mapping[gr.Button, Block] | None = None,
+    hidden: Sequence[Block] = (),
 ) -> None:
     """Check what is put into a component; what is no sound is taken out again, with a sentence.
 
@@ -39,6 +41,8 @@ def checked_upload(
         outputs: what else changes.
         then: gives their values for the path of a sound, or for None.
         taken: buttons that put in a sound of the page, and what holds each.
+        hidden: what belongs to the sound before; hidden at once, as a late answer could hide what somebody
+            has had done meanwhile.
     """
     rest = then or (lambda _: [])
 
@@ -66,6 +70,13 @@ def checked_upload(
         "show_progress": "hidden",
         "api_visibility": "private",
     }
-    gr.on([audio.upload, audio.clear, audio.stop_recording], check, inputs=[audio], **event)
+    updates = values(hidden, {block: gr.update(visible=False) for block in hidden})
+    hide: dict[str, Any] = {"outputs": list(hidden), "js": f"() => {updates}", **IN_BROWSER}
+    put_in = [audio.upload, audio.clear, audio.stop_recording]
+    if hidden:
+        gr.on(put_in, **hide)
+    gr.on(put_in, check, inputs=[audio], **event)
     for button, source in (taken or {}).items():
-        button.click(take, inputs=[source], **event)
+        found = button.click(take, inputs=[source], **event)
+        if hidden:
+            found.success(**hide)

@@ -77,8 +77,7 @@ def _compress_half(demo: gr.Blocks, codecs: Codecs, shelf: Shelf, running: Stopp
                 table = gr.Markdown(elem_id="figures")
             with gr.Column(scale=5, min_width=280):
                 download = gr.DownloadButton(f"Download the compressed file ({SUFFIX})", elem_id="get-loom")
-    hide: dict[str, Any] = {"outputs": [results], "then": lambda _: [gr.update(visible=False)]}
-    checked_upload(upload, limit=MAX_SECONDS, taken=taken, **hide)
+    checked_upload(upload, limit=MAX_SECONDS, taken=taken, hidden=[results])
 
     async def compress_and_show(
         upload: str | None,

@@ -125,7 +125,7 @@ def edit_tab(demo: gr.Blocks, model: object) -> None:
         image = await asyncio.to_thread(_edited_picture, file, region)
         facts = [what, f"{time.perf_counter() - began:.1f} s of work"]
         facts += [] if seed is None else [f"seed {seed}"]
-        return gr.update(visible=True), file, image, file, " · ".join(facts)
+        return gr.update(visible=True), file, image, file, gr.update(visible=True, value=" · ".join(facts))
 
     while_working(
         [page.button.click, page.controls.prompt.submit],
@@ -193,9 +193,11 @@ def _choose_parts(page: EditPage, edits: SoundEdits) -> None:
     def opened(path: str | None) -> list[Any]:
         return _opened(edits, path)
 
-    opens: list[Any] = [shown, controls.start, controls.end, page.view, page.results, page.status]
+    opens: list[Any] = [shown, controls.start, controls.end, page.view]
     taken = {**page.taken, page.further: page.edited}
-    checked_upload(page.sound, limit=MAX_SECONDS, outputs=opens, then=opened, taken=taken)
+    checked_upload(
+        page.sound, limit=MAX_SECONDS, outputs=opens, then=opened, taken=taken, hidden=[page.results]
+    )
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
     parts = [each for name, each in vars(controls).items() if name != "what"]
     controls.what.change(controls.shown_for, [controls.what], parts, queue=False, **quiet)
@@ -259,13 +261,13 @@ def _controls() -> Controls:
 def _opened(edits: SoundEdits, path: str | None) -> list[Any]:
     """What the page shows of a sound that was opened: its picture, and sliders that fit."""
     if path is None:
-        return [None, gr.skip(), gr.skip(), None, gr.update(visible=False), ""]
+        return [None, gr.skip(), gr.skip(), None]
     samples, rate = read_upload(path, limit=MAX_SECONDS)
     view = RegionPicture(Spectrogram(samples.mean(0), rate))
     length = min(1.0, view.seconds / 3, longest_gap(edits.editor))
     part = round((view.seconds - length) / 2, 2), round((view.seconds + length) / 2, 2)
     edges = [gr.update(maximum=round(view.seconds, 2), value=edge) for edge in part]
-    return [view, *edges, view.marked([part]), gr.update(visible=False), ""]
+    return [view, *edges, view.marked([part])]
 
 
 def _marked(view: RegionPicture | None, what: str, start: float, end: float) -> Any:
