@@ -195,9 +195,8 @@ def _choose_parts(page: EditPage, edits: SoundEdits) -> None:
 
     opens: list[Any] = [shown, controls.start, controls.end, page.view]
     taken = {**page.taken, page.further: page.edited}
-    checked_upload(
-        page.sound, limit=MAX_SECONDS, outputs=opens, then=opened, taken=taken, hidden=[page.results]
-    )
+    before = [page.results, page.status]
+    checked_upload(page.sound, limit=MAX_SECONDS, outputs=opens, then=opened, taken=taken, hidden=before)
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
     parts = [each for name, each in vars(controls).items() if name != "what"]
     controls.what.change(controls.shown_for, [controls.what], parts, queue=False, **quiet)
