@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import gradio as gr
+from gradio.blocks import Block
 
+from .in_browser import IN_BROWSER, values
 from .input import check_upload
 from .temporary_files import failure
 
 PROBLEM = "That sound cannot be used"
+# What holds the file of the sound that was made last, in the tab that makes sounds.
+MADE = ("download-1", "player")
+
+
+def take_button(demo: gr.Blocks) -> dict[gr.Button, Block]:
+    """Add a button that takes the sound made last, where the page can make some; for `checked_upload`."""
+    made = next((block for block in demo.blocks.values() if getattr(block, "elem_id", None) in MADE), None)
+    button = gr.Button("Take the sound that was made last", size="sm", visible=made is not None)
+    return {} if made is None else {button: made}
 
 
 def checked_upload(
@@ -19,7 +30,9 @@ def checked_upload(
     limit: float,
     outputs: list[Any] | None = None,
     then: Callable[[str | None], list[Any]] | None = None,
-) -> Any:
+    taken: Mapping[gr.Button, Block] | None = None,
+    hidden: Sequence[Block] = (),
+) -> None:
     """Check what is put into a component; what is no sound is taken out again, with a sentence.
 
     Args:
@@ -27,13 +40,13 @@ def checked_upload(
         limit: seconds of the longest sound that is taken.
         outputs: what else changes.
         then: gives their values for the path of a sound, or for None.
-
-    Returns:
-        The event.
+        taken: buttons that put in a sound of the page, and what holds each.
+        hidden: what belongs to the sound before; hidden at once, as a late answer could hide what somebody
+            has had done meanwhile.
     """
+    rest = then or (lambda _: [])
 
     def check(path: str | None) -> tuple[Any, ...]:
-        rest = then or (lambda _: [])
         if path is None:
             return (gr.skip(), *rest(None))
         try:
@@ -43,11 +56,27 @@ def checked_upload(
             gr.Warning(failure(error, path).message, title=PROBLEM, duration=15)
             return (None, *rest(None))
 
-    return gr.on(
-        [audio.upload, audio.clear, audio.stop_recording],
-        check,
-        inputs=[audio],
-        outputs=[audio, *(outputs or [])],
-        show_progress="hidden",
-        api_visibility="private",
-    )
+    def take(path: str | None) -> tuple[Any, ...]:
+        if not path:
+            raise failure("no sound was made yet: make one first, or drop a file here")
+        try:
+            check_upload(path, limit=limit)
+        except (ValueError, OSError) as error:
+            raise failure(error, path) from error
+        return (path, *rest(path))
+
+    event: dict[str, Any] = {
+        "outputs": [audio, *(outputs or [])],
+        "show_progress": "hidden",
+        "api_visibility": "private",
+    }
+    updates = values(hidden, {block: gr.update(visible=False) for block in hidden})
+    hide: dict[str, Any] = {"outputs": list(hidden), "js": f"() => {updates}", **IN_BROWSER}
+    put_in = [audio.upload, audio.clear, audio.stop_recording]
+    if hidden:
+        gr.on(put_in, **hide)
+    gr.on(put_in, check, inputs=[audio], **event)
+    for button, source in (taken or {}).items():
+        found = button.click(take, inputs=[source], **event)
+        if hidden:
+            found.success(**hide)

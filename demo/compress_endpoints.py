@@ -84,13 +84,15 @@ class CompressEndpoints:
             recover: keep what is intact of a damaged .loom file; what is lost becomes silence.
 
         Returns:
-            The sound as a wav file.
+            The sound as a wav file; where it was recovered, its name says how many seconds of how many.
         """
 
         def work(cancel: Cancel) -> str:
             target = self._shelf.place(f"{slug(Path(file).stem)}.wav")
-            restore(Path(file), target, self._codecs, lambda share, what: None, cancel, recover=recover)
-            return str(target)
+            found = restore(
+                Path(file), target, self._codecs, lambda share, what: None, cancel, recover=recover
+            )
+            return str(found.file)
 
         return await self._done(file, request, work)
 

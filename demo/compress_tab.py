@@ -12,7 +12,7 @@ from ..codecs.frames.storage import Storage
 from ..core.slug import slug
 from .all_codecs import all_codecs
 from .blind_test import comparison, ready
-from .checked_upload import checked_upload
+from .checked_upload import checked_upload, take_button
 from .codecs import Codecs
 from .compress_endpoints import compress_endpoints
 from .input import say_seconds
@@ -37,7 +37,7 @@ def compress_tab(demo: gr.Blocks, codecs: Codecs) -> None:
     if not codecs.names:
         gr.Markdown("No codec is on this machine.")
         return
-    upload = _compress_half(codecs, shelf, running)
+    upload = _compress_half(demo, codecs, shelf, running)
     all_codecs(codecs, upload, running)
     gr.Markdown("### Open a compressed file", elem_id="open-title")
     open_compressed(codecs, shelf, running)
@@ -46,7 +46,7 @@ def compress_tab(demo: gr.Blocks, codecs: Codecs) -> None:
     demo.unload(running.leave)
 
 
-def _compress_half(codecs: Codecs, shelf: Shelf, running: Stoppable) -> gr.Audio:
+def _compress_half(demo: gr.Blocks, codecs: Codecs, shelf: Shelf, running: Stoppable) -> gr.Audio:
     """Add what compresses; returns where the sound is dropped."""
     with gr.Row(equal_height=False):
         with gr.Column(scale=9, min_width=300):
@@ -57,6 +57,7 @@ def _compress_half(codecs: Codecs, shelf: Shelf, running: Stoppable) -> gr.Audio
                 buttons=[],
                 elem_id="to-compress",
             )
+            taken = take_button(demo)
         with gr.Column(scale=5, min_width=280):
             codec, rate = _choice(codecs)
             button = gr.Button("Compress", variant="primary", size="lg", elem_id="compress")
@@ -76,7 +77,7 @@ def _compress_half(codecs: Codecs, shelf: Shelf, running: Stoppable) -> gr.Audio
                 table = gr.Markdown(elem_id="figures")
             with gr.Column(scale=5, min_width=280):
                 download = gr.DownloadButton(f"Download the compressed file ({SUFFIX})", elem_id="get-loom")
-    checked_upload(upload, limit=MAX_SECONDS, outputs=[results], then=lambda _: [gr.update(visible=False)])
+    checked_upload(upload, limit=MAX_SECONDS, taken=taken, hidden=[results])
 
     async def compress_and_show(
         upload: str | None,

@@ -13,7 +13,7 @@ from gradio.blocks import Block
 from ..core.audio import read_audio
 from ..core.pictures import Spectrogram
 from ..gen.editing.fill_gap import longest_gap
-from .checked_upload import checked_upload
+from .checked_upload import checked_upload, take_button
 from .edit_endpoints import edit_endpoints
 from .input import read_upload, say_seconds
 from .players import picture, player
@@ -32,7 +32,7 @@ from .sound_edits import (
 )
 from .spectrogram_images import RegionPicture
 from .stoppable import Stoppable
-from .temporary_files import Shelf, failure
+from .temporary_files import Shelf
 from .working import while_working
 
 WHAT = {
@@ -85,7 +85,7 @@ class EditPage:
     """The components of the tab."""
 
     sound: gr.Audio
-    take: gr.Button
+    taken: dict[gr.Button, Block]
     view: gr.Image
     controls: Controls
     button: gr.Button
@@ -99,10 +99,6 @@ class EditPage:
     further: gr.Button
 
 
-# What holds the file of the sound that was made last, in the tab that makes sounds.
-MADE = ("download-1", "player")
-
-
 def edit_tab(demo: gr.Blocks, model: object) -> None:
     """Add the tab's content to the page, after the tab that makes sounds: these can be edited, too.
 
@@ -110,11 +106,10 @@ def edit_tab(demo: gr.Blocks, model: object) -> None:
         demo: the page.
         model: an AudioGen, or what holds one as its `model`.
     """
-    made = next((block for block in demo.blocks.values() if getattr(block, "elem_id", None) in MADE), None)
     running = Stoppable()
     edits = SoundEdits(model, Shelf(), running)
-    page = _lay_out(can_take=made is not None)
-    _choose_parts(page, edits, made)
+    page = _lay_out(demo)
+    _choose_parts(page, edits)
     controls = {name: each for name, each in vars(page.controls).items() if name != "about"}
 
     async def edit(
@@ -130,7 +125,7 @@ def edit_tab(demo: gr.Blocks, model: object) -> None:
         image = await asyncio.to_thread(_edited_picture, file, region)
         facts = [what, f"{time.perf_counter() - began:.1f} s of work"]
         facts += [] if seed is None else [f"seed {seed}"]
-        return gr.update(visible=True), file, image, file, " · ".join(facts)
+        return gr.update(visible=True), file, image, file, gr.update(visible=True, value=" · ".join(facts))
 
     while_working(
         [page.button.click, page.controls.prompt.submit],
@@ -148,7 +143,7 @@ def edit_tab(demo: gr.Blocks, model: object) -> None:
     edit_endpoints(edits)
 
 
-def _lay_out(*, can_take: bool) -> EditPage:
+def _lay_out(demo: gr.Blocks) -> EditPage:
     """Add everything that is seen."""
     with gr.Row(equal_height=False, elem_id="edit-row"):
         with gr.Column(min_width=280):
@@ -159,7 +154,7 @@ def _lay_out(*, can_take: bool) -> EditPage:
                 buttons=[],
                 elem_id="to-edit",
             )
-            take = gr.Button("Take the sound that was made last", size="sm", visible=can_take)
+            taken = take_button(demo)
             view = picture("the sound, the part marked; a click moves its nearer edge", "to-edit")
         with gr.Column(min_width=280, elem_id="edit-controls"):
             controls = _controls()
@@ -176,7 +171,7 @@ def _lay_out(*, can_take: bool) -> EditPage:
                     further = gr.Button("Edit this one further", elem_id="edit-further")
     return EditPage(
         sound,
-        take,
+        taken,
         view,
         controls,
         button,
@@ -191,20 +186,18 @@ def _lay_out(*, can_take: bool) -> EditPage:
     )
 
 
-def _choose_parts(page: EditPage, edits: SoundEdits, made: Block | None) -> None:
+def _choose_parts(page: EditPage, edits: SoundEdits) -> None:
     """Let a sound be opened, and a part of it be chosen by sliders or by a click into its picture."""
     controls, shown = page.controls, gr.State()  # the RegionPicture of the sound
 
     def opened(path: str | None) -> list[Any]:
         return _opened(edits, path)
 
-    opens: list[Any] = [shown, controls.start, controls.end, page.view, page.results, page.status]
-    checked_upload(page.sound, limit=MAX_SECONDS, outputs=opens, then=opened)
+    opens: list[Any] = [shown, controls.start, controls.end, page.view]
+    taken = {**page.taken, page.further: page.edited}
+    before = [page.results, page.status]
+    checked_upload(page.sound, limit=MAX_SECONDS, outputs=opens, then=opened, taken=taken, hidden=before)
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-    for button, source in ((page.take, made), (page.further, page.edited)):
-        if source is not None:
-            taken = button.click(_taken, [source], [page.sound], **quiet)
-            taken.success(opened, [page.sound], opens, **quiet)
     parts = [each for name, each in vars(controls).items() if name != "what"]
     controls.what.change(controls.shown_for, [controls.what], parts, queue=False, **quiet)
     edges = [controls.start, controls.end]
@@ -267,20 +260,13 @@ def _controls() -> Controls:
 def _opened(edits: SoundEdits, path: str | None) -> list[Any]:
     """What the page shows of a sound that was opened: its picture, and sliders that fit."""
     if path is None:
-        return [None, gr.skip(), gr.skip(), None, gr.update(visible=False), ""]
+        return [None, gr.skip(), gr.skip(), None]
     samples, rate = read_upload(path, limit=MAX_SECONDS)
     view = RegionPicture(Spectrogram(samples.mean(0), rate))
     length = min(1.0, view.seconds / 3, longest_gap(edits.editor))
     part = round((view.seconds - length) / 2, 2), round((view.seconds + length) / 2, 2)
     edges = [gr.update(maximum=round(view.seconds, 2), value=edge) for edge in part]
-    return [view, *edges, view.marked([part]), gr.update(visible=False), ""]
-
-
-def _taken(path: str | None) -> str:
-    """A sound of the page that becomes the one to edit."""
-    if not path:
-        raise failure("no sound was made yet: make one first, or drop a file here")
-    return path
+    return [view, *edges, view.marked([part])]
 
 
 def _marked(view: RegionPicture | None, what: str, start: float, end: float) -> Any:

@@ -7,11 +7,13 @@ from html import escape
 from typing import Any
 
 import gradio as gr
+from gradio.blocks import Block
 
 from ..core.checkpoint import BUNDLED_MODELS
 from .generation_controls import VARIATIONS, control, more_controls, variations
 from .generator import Generator
 from .history_view import CHANGES_HISTORY, history_view
+from .in_browser import IN_BROWSER, STOP, STOPPING, stop_hidden, stop_pressed, stop_shown, values
 from .input import read_upload
 from .made_sound import History, MadeSound, added, keep
 from .model_choice import ChosenModel
@@ -44,7 +46,8 @@ class GenerateTab:
     def build(self, demo: gr.Blocks) -> None:
         """Add the tab's content to the page."""
         model = self.chosen.model
-        self.ticket, self.history, self.shown = gr.State(""), gr.State([]), gr.State([])
+        self.ticket = gr.Textbox(visible="hidden", elem_id="ticket")  # the browser's own: it draws the key
+        self.history, self.shown = gr.State([]), gr.State([])
         with gr.Row(equal_height=True, elem_id="ask"):
             self.prompt = gr.Textbox(
                 label="What do you want to hear?",
@@ -65,8 +68,8 @@ class GenerateTab:
         )
         with gr.Row(equal_height=True, elem_id="working-on"):
             self.status = gr.HTML(elem_id="status", scale=5)
-            self.stop = gr.Button("Stop", scale=0, min_width=120, visible=False, elem_id="stop")
-            self.leave = gr.Button("Stop", scale=0, min_width=120, visible=False, elem_id="stop-waiting")
+            self.stop = gr.Button(STOP, scale=0, min_width=120, visible=False, elem_id="stop")
+            self.leave = gr.Button(STOP, scale=0, min_width=120, visible=False, elem_id="stop-waiting")
         self.cards = sound_cards(self.maker.live)
         with gr.Row(equal_height=True, elem_id="main-settings"):
             self.duration = control("duration", model, info=False, scale=3, min_width=260)
@@ -96,22 +99,19 @@ class GenerateTab:
         sound_api(self.maker, self.tickets, at_once(model))
 
     @property
+    def working(self) -> list[Any]:
+        """All that says whether something is being made."""
+        return [self.ticket, self.status, self.stop, self.leave]
+
+    @property
     def controls(self) -> list[Any]:
         """All that says what is to be made."""
         settings = [self.duration, self.variations, *self.more.values()]
         return [self.prompt, *settings, self.source, self.go_on, self.status]
 
     def _wire(self, demo: gr.Blocks, button: gr.Button, examples: Any, heard: gr.HTML) -> None:
-        working = [self.status, self.stop, self.leave]
         cards = [block for card in self.cards for block in card.blocks]
-        asked = gr.on(
-            [button.click, self.prompt.submit],
-            self.ask,
-            inputs=[self.ticket],
-            outputs=[self.ticket, *working, *cards],
-            js=f"(...values) => {{ ({HUSH})(); return values; }}",
-            **QUIET,
-        )
+        asked = self._ask([button.click, self.prompt.submit], cards)
         settings = {"duration": self.duration, VARIATIONS: self.variations, **self.more}
         job = asked.success(
             self.make,
@@ -123,20 +123,15 @@ class GenerateTab:
                 "source": self.source,
                 **settings,
             },
-            outputs=[self.ticket, *working, *cards, self.history, self.shown],
+            outputs=[*self.working, *cards, self.history, self.shown],
             show_progress_on=[self.status],
             concurrency_limit=at_once(self.chosen.model),
             concurrency_id="generate",
             api_visibility="private",
+            trigger_mode="multiple",  # else one that is still being cancelled would keep this one back
         )
         job.success(None, js=FOCUS)
-        job.failure(self.idle, outputs=[self.ticket, *working], js=FOCUS, **QUIET)
-        self.stop.click(
-            self.tickets.call_off, [self.ticket], js=f"key => {{ ({HUSH})(); return key; }}", **QUIET
-        )
-        self.leave.click(
-            self.leave_queue, [self.ticket], [self.ticket, *working], cancels=[job], **QUIET
-        ).success(None, js=FOCUS)
+        self._stop(job)
         examples.load_input_event.success(None, js=PRESS)
         typed: dict[str, Any] = {"trigger_mode": "always_last", **QUIET}
         self.prompt.change(self.say_what_is_heard, [self.prompt], [heard], **typed)
@@ -144,6 +139,57 @@ class GenerateTab:
         for number, card in enumerate(self.cards):
             self._wire_card(number, card)
         demo.unload(self.leave_page)
+
+    def _ask(self, triggers: list[Any], cards: list[Block]) -> Any:
+        """Draw a key and say that the work waits, at once; clear away what belongs to another prompt."""
+        outputs = [*self.working, *cards]
+        waits: Updates = {
+            self.status: "<p>Waiting for its turn …</p>",
+            self.leave: stop_shown(),
+            self.stop: stop_hidden(),
+            **clear_cards(self.cards),
+        }
+        return gr.on(
+            triggers,
+            inputs=[self.ticket],
+            outputs=outputs,
+            js=f"""ticket => {{
+                if (ticket) return {values(outputs, {})};  // something is being made
+                ({HUSH})();
+                const key = Array.from(crypto.getRandomValues(new Uint8Array(16)), each => each.toString(36));
+                return [key.join('-'), ...{values(outputs[1:], waits)}];
+            }}""",
+            **IN_BROWSER,
+        )
+
+    def _stop(self, job: Any) -> None:
+        """Answer the Stop of what is being made, and that of what waits; clear up after what failed."""
+        both = [self.stop, self.status]
+        pressed = values(both, {self.stop: stop_pressed(), self.status: f"<p>{STOPPING}</p>"})
+        self.stop.click(outputs=both, js=f"() => {{ ({HUSH})(); return {pressed}; }}", **IN_BROWSER)
+        self.stop.click(self.tickets.call_off, [self.ticket], **QUIET)
+        left = values(self.working, self.idle("Stopped before it began."))
+        page = "document.body.dataset"
+        self.leave.click(
+            inputs=[self.ticket],
+            outputs=self.working,
+            js=f"ticket => {{ {page}.left = ticket; {page}.failures = 2; return {left}; }}",
+            **IN_BROWSER,
+        ).success(None, js=FOCUS)
+        key = f"() => {page}.left"
+        self.leave.click(self.tickets.call_off, [self.ticket], cancels=[job], js=key, **QUIET)
+        # What Gradio cancels fails twice, when it has heard of it and when the server has; by then somebody
+        # may have asked for the next.
+        job.failure(
+            inputs=[self.ticket],
+            outputs=self.working,
+            js=f"""ticket => {{
+                if (!({page}.failures > 0)) return {values(self.working, self.idle())};
+                {page}.failures -= 1;
+                return ticket ? {values(self.working, {})} : {left};
+            }}""",
+            **IN_BROWSER,
+        ).success(None, js=FOCUS)
 
     def _wire_card(self, number: int, card: Card) -> None:
         def keep_it(history: History, shown: list[str]) -> tuple[Any, Any]:
@@ -159,32 +205,14 @@ class GenerateTab:
 
     # --- what the buttons do -----------------------------------------------------------------------------
 
-    def ask(self, key: str, request: gr.Request) -> Updates:
-        """Somebody wants a sound: give a ticket, and clear away what belongs to another prompt."""
-        if key:
-            raise gr.Error("a sound is being made", visible=False, print_exception=False)
-        ticket = self.tickets.issue(request.session_hash)
-        return {
-            self.ticket: ticket.key,
-            self.status: "<p>Waiting for its turn …</p>",
-            self.leave: gr.update(visible=True),
-            self.stop: gr.update(visible=False),
-            **clear_cards(self.cards),
-        }
-
     def idle(self, said: str = "") -> Updates:
         """Nothing is being made any more."""
         return {
             self.ticket: "",
             self.status: f"<p>{escape(said)}</p>" if said else "",
-            self.stop: gr.update(visible=False),
-            self.leave: gr.update(visible=False),
+            self.stop: stop_hidden(),
+            self.leave: stop_hidden(),
         }
-
-    def leave_queue(self, key: str) -> Updates:
-        """Stop what has not begun."""
-        self.tickets.call_off(key)
-        return self.idle("Stopped before it began.")
 
     def leave_page(self, request: gr.Request) -> None:
         """The page was closed: nobody waits for what it asked for."""
@@ -201,7 +229,10 @@ class GenerateTab:
         **values: Any,
     ) -> Iterator[Updates]:
         """Make sounds, and say what the page shows meanwhile and at the end."""
-        ticket = self.tickets.find(key, request.session_hash)
+        ticket = self.tickets.take(key, request.session_hash)
+        if ticket is None:
+            yield {self.status: gr.skip()}  # without any answer Gradio would empty everything
+            return
         heard = True
         try:
             for number, state in enumerate(self.maker.make(prompt, values, source, ticket)):
@@ -210,8 +241,7 @@ class GenerateTab:
                     yield {
                         self.status: f"<p>{how_far(state)}</p>",
                         **({} if number else show_making(self.cards, state, listen)),
-                        **({} if number else {self.stop: gr.update(visible=True)}),
-                        **({} if number else {self.leave: gr.update(visible=False)}),
+                        **({} if number else {self.stop: stop_shown(), self.leave: stop_hidden()}),
                     }
                 elif state:
                     yield {
@@ -278,6 +308,8 @@ def at_once(model: Generator) -> int:
 
 def how_far(state: Making) -> str:
     """What is said while sounds are being made."""
+    if state.stopping:
+        return STOPPING
     left = "" if state.seconds_left is None else f", about {max(1, round(state.seconds_left))} s left"
     return f"Making: {state.share:.0%}{left}"
 

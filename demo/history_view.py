@@ -87,7 +87,7 @@ def _row(
                 key=f"facts-{key}",
             )
         with gr.Row(elem_classes="do", scale=4):
-            common: dict[str, Any] = {"size": "sm", "min_width": 95}
+            common: dict[str, Any] = {"size": "sm", "min_width": 60}
             kept = gr.Button(KEPT if sound.kept else KEEP, **common)
             repeat = gr.Button("Again", key=f"again-{key}", **common)
             begin = gr.Button(START, key=f"start-{key}", **common)

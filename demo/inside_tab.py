@@ -7,7 +7,7 @@ from typing import Any
 import gradio as gr
 
 from ..codecs.code_arithmetic import can_mute
-from .checked_upload import checked_upload
+from .checked_upload import checked_upload, take_button
 from .codecs import Codecs
 from .endpoint import endpoint
 from .input import say_seconds
@@ -23,6 +23,7 @@ ABOUT = """\
 A codec with codes (`seanet-16khz`) says every 20 ms of sound with one code of each codebook: the first says
 most, each of the others what those before left over. `music2latent2` says half a second with a few summary
 embeddings. Mute or shuffle some of them, or take them from another sound, and hear what they stand for."""
+SECOND_MISSING = "Drop the second sound first: there is a place for it below the first."
 
 
 def inside_tab(demo: gr.Blocks, codecs: Codecs) -> None:
@@ -36,6 +37,7 @@ def inside_tab(demo: gr.Blocks, codecs: Codecs) -> None:
     with gr.Row(equal_height=False):
         with gr.Column(scale=9, min_width=300):
             sound = _sound("Sound", "to-look-into")
+            taken = take_button(demo)
             second = _sound("Second sound", "second-sound", visible=False)
         with gr.Column(scale=5, min_width=300):
             codec = gr.Dropdown(codecs.names, value=codecs.names[0], label="Codec", elem_id="inside-codec")
@@ -45,8 +47,7 @@ def inside_tab(demo: gr.Blocks, codecs: Codecs) -> None:
     with gr.Column(visible=False, elem_id="inside-results") as results:
         view = picture("codes or embeddings over time", "inside")
         change, parts, heard = _changes(inside, sound, second, codec)
-    checked_upload(sound, limit=MAX_SECONDS, outputs=[results], then=lambda _: [gr.update(visible=False)])
-    checked_upload(second, limit=MAX_SECONDS)
+    checked_upload(sound, limit=MAX_SECONDS, taken=taken, hidden=[results])
     codec.input(
         lambda: gr.update(visible=False),
         None,
@@ -104,6 +105,7 @@ def _changes(
             amount = gr.Slider(
                 0, 1, 0.5, step=0.05, label="Place between them", info="0 is the first", visible=False
             )
+            missing = gr.Markdown(SECOND_MISSING, visible=False, elem_id="second-missing")
             hear = gr.Button("Hear it", variant="primary", elem_id="hear-inside")
             stop = gr.Button("Stop", visible=False)
         with gr.Column(scale=9, min_width=300):
@@ -131,18 +133,18 @@ def _changes(
         image = await inside.run(file, request, work)
         return gr.update(visible=True), gr.update(value=file, label=label), image
 
-    def shown(kind: str) -> tuple[Any, ...]:
-        visible = kind in (SWAP, BETWEEN), kind != BETWEEN, kind == BETWEEN
-        return tuple(gr.update(visible=each) for each in visible)
+    def can_hear(kind: str, other: str | None) -> list[Any]:
+        lacks = kind in (SWAP, BETWEEN) and not other
+        return [gr.update(interactive=not lacks), gr.update(visible=lacks)]
 
-    change.change(
-        shown,
-        [change],
-        [second, parts, amount],
-        queue=False,
-        show_progress="hidden",
-        api_visibility="private",
-    )
+    def shown(kind: str, other: str | None) -> list[Any]:
+        visible = kind in (SWAP, BETWEEN), kind != BETWEEN, kind == BETWEEN
+        return [*(gr.update(visible=each) for each in visible), *can_hear(kind, other)]
+
+    quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+    change.change(shown, [change, second], [second, parts, amount, hear, missing], queue=False, **quiet)
+    checked_upload(second, limit=MAX_SECONDS)
+    second.change(can_hear, [change, second], [hear, missing], queue=False, **quiet)
     while_working(
         [hear.click],
         hear_it,

@@ -20,7 +20,9 @@ from torch import Tensor
 
 from ..core.audio_blocks import to_pcm
 
-WAIT_SECONDS = 1.0  # how long a question for more samples is left open
+# How long a question for more samples is left open. Not longer: browsers have six connections to a server for
+# all of its pages, and Stop needs one, too.
+WAIT_SECONDS = 0.2
 KEEP_SECONDS = 60.0  # how long samples stay in memory for a page that has fallen behind
 PART_SECONDS = 5.0  # at most so much goes out in one answer
 NOTHING = {"samples": "", "rate": 0, "channels": 1, "total": 0, "done": True}

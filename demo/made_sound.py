@@ -28,6 +28,7 @@ class MadeSound:
         cut_short: it was stopped before its end.
         score: what the classifier gave it, 0 to 1; None unless there were candidates.
         kept: somebody wants to keep it.
+        made: when, in seconds; all variations at once have the same.
     """
 
     name: str
@@ -42,6 +43,7 @@ class MadeSound:
     cut_short: bool = False
     score: float | None = None
     kept: bool = False
+    made: float = 0.0
 
     def facts(self) -> str:
         """One line about it."""
@@ -80,17 +82,20 @@ def wanted(history: History) -> History:
 
 
 def write_zip(sounds: History, path: Path) -> Path:
-    """Write the files of sounds that are still there, and sounds.json, which tells how each was made."""
+    """Write the files of sounds that are still there, and sounds.json, which tells how each was made.
+
+    The sounds come in the order in which they were made, variations as they stood side by side.
+    """
     told = []
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        for number, sound in enumerate(reversed(sounds), 1):
+        for number, sound in enumerate(sorted(sounds, key=lambda each: each.made), 1):
             if not sound.file.is_file():
                 continue
             name = f"{number:02}-{sound.file.name}"
             archive.write(sound.file, name)
             about = asdict(sound) | {"file": name}
             about["source"] = Path(sound.source).name if sound.source else None
-            del about["name"]  # which opens the sound on this server
+            del about["name"], about["made"]  # the name opens the sound on this server
             told.append(about)
         archive.writestr("sounds.json", json.dumps(told, indent=2, ensure_ascii=False) + "\n")
     return path

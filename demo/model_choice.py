@@ -6,11 +6,12 @@ from collections.abc import Callable
 from typing import Any
 
 import gradio as gr
+from torch import nn
 
 from ..core.checkpoint import BUNDLED_MODELS
 from ..core.errors import ArgumentError
 from ..core.hub import bundled_names
-from ..gen.model.schemes import AUTO, SCHEMES
+from ..gen.model.schemes import AUTO, SCHEMES, scheme_of
 from .generator import Generator
 from .model_card import about, model_card
 from .temporary_files import page_words
@@ -44,6 +45,15 @@ class ChosenModel:
             raise ArgumentError("no model is named; choose one, or type a folder or a hub id")
         scheme = None if quantization in ("", AS_STORED) else quantization
         self.model, self.name = self._load(name, scheme), name
+
+    @property
+    def weights(self) -> str:
+        """How its weights are kept in memory, in words."""
+        lm: Any = self.model.lm
+        scheme = scheme_of(lm) if isinstance(lm, nn.Module) else None
+        if scheme is not None:
+            return f"with {scheme} weights"
+        return "with its weights as they are, not quantized"
 
 
 def load_audiogen(name: str, quantization: str | None) -> Generator:
@@ -98,7 +108,7 @@ def model_section(chosen: ChosenModel, *, choice: bool) -> None:
             return {said: page_words(error)}
         found = model_card(chosen.name)
         return {
-            said: f"Loaded: the next sounds come from `{chosen.name}`.",
+            said: f"Loaded: the next sounds come from `{chosen.name}`, {chosen.weights}.",
             told: about(chosen.name),
             text: found,
             whole: gr.update(visible=bool(found)),

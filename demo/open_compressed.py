@@ -63,7 +63,7 @@ def open_compressed(codecs: Codecs, shelf: Shelf, running: Stoppable) -> None:
             )
             image = spectrogram(found.samples.mean(0).numpy(), found.sample_rate)
             facts = _facts(found, source.stat().st_size, time.perf_counter() - started)
-            return (gr.update(visible=True), str(target), image, facts, str(target))
+            return (gr.update(visible=True), str(found.file), image, facts, str(found.file))
 
         try:
             return (*await running.run(request, work), gr.update(visible=False), "")
@@ -109,6 +109,8 @@ def _facts(found: Restored, size: int, seconds: float) -> str:
         f"codec {found.codec}",
         f"in {seconds:.1f} s",
     ]
-    if found.lost:
-        facts.append(f"**{say_seconds(found.lost)} of it were lost and are silent**")
-    return " · ".join(facts)
+    said = " · ".join(facts)
+    if not found.damaged:
+        return said
+    silent = f"; {say_seconds(found.lost)} of it were lost and are silent" if found.lost else ""
+    return f"**Not the whole sound: {found.recovered} could be recovered{silent}.**\n\n{said}"

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from .generator import Generator
 
 MAX_UPLOAD = "512mb"  # ten minutes of the largest usual format fit
+MAX_WAITING = 64  # requests; more are told to come back
 PUBLIC_LINKS = ".gradio.live"  # names of the links that gradio makes with `share`
 
 
@@ -81,7 +82,7 @@ def build_demo(
             compress_tab(demo, on_offer)
         with gr.Tab("Look inside"):
             inside_tab(demo, on_offer)
-    return demo.queue(default_concurrency_limit=1, max_size=32)
+    return demo.queue(default_concurrency_limit=1, max_size=MAX_WAITING)
 
 
 def serve(

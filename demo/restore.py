@@ -13,6 +13,7 @@ from ..codecs.container.reader import FIX
 from ..codecs.ecdc.ecdc_header import SUFFIX as ECDC_SUFFIX
 from ..codecs.ecdc.ecdc_header import EcdcError, EcdcHeader
 from ..core.audio import read_audio
+from ..core.slug import slug
 from .codecs import Codecs
 from .input import say_seconds
 from .roundtrip import MAX_SECONDS, PageProgress, add_up, never
@@ -26,21 +27,33 @@ class Restored:
     """A sound from a compressed file.
 
     Attributes:
+        file: wav.
         samples: float32 `[C, N]`.
         sample_rate: Hz.
         codec: name of what made it.
-        lost: seconds of a damaged file that were lost.
+        damaged: it is what was intact of a damaged file.
+        lost: seconds of it that are silent, because they were damaged.
+        whole: seconds of the sound that was compressed; None: of a damaged file that does not say that.
     """
 
+    file: Path
     samples: Tensor
     sample_rate: int
     codec: str
+    damaged: bool = False
     lost: float = 0.0
+    whole: float | None = None
 
     @property
     def seconds(self) -> float:
         """Length of the sound."""
         return self.samples.shape[-1] / self.sample_rate
+
+    @property
+    def recovered(self) -> str:
+        """How much of a damaged file's sound this is, in words."""
+        there = say_seconds(max(0.0, self.seconds - self.lost))
+        return f"{there} of {'an unknown length' if self.whole is None else say_seconds(self.whole)}"
 
 
 def restore(
@@ -56,7 +69,7 @@ def restore(
 
     Args:
         source: told by its first bytes, not by its name; a sound of at most `MAX_SECONDS`.
-        target: wav file to write.
+        target: wav file to write; what was recovered gets a name that says how much of the sound it is.
         codecs: what may decode it; nothing is fetched because a file says so.
         progress: called on the way.
         cancel: asked on the way whether to stop.
@@ -73,6 +86,7 @@ def restore(
         with source.open("rb") as file:
             header = ContainerReader(file, name=source.name, recover=True).header
         name, seconds = header.codec, MAX_SECONDS
+        whole = None if header.length is None else header.length / header.sample_rate
     else:
         found = describe_file(source)
         if isinstance(found.header, EcdcHeader) and found.header.language_model:
@@ -81,6 +95,7 @@ def restore(
                 "soundloom decode on the command line"
             )
         name, seconds = found.header.codec, found.seconds
+        whole = seconds
     codec = codecs.get(name)
     _check_length(source, seconds)
     step = add_up(progress, seconds, 0.0, 0.95, "decompressing", cancel)
@@ -89,7 +104,11 @@ def restore(
         source, target, codec, recover=recover, stop=MAX_SECONDS if recover else None, progress=step
     )
     lost = sum(frames for _, frames, _ in done.damaged) / codec.frame_rate
-    return Restored(*read_audio(target), name, lost)
+    restored = Restored(target, *read_audio(target), name, bool(done.damaged), lost, whole)
+    if restored.damaged:  # so that it is not taken for the whole sound later
+        told = f"{target.stem}-{slug(restored.recovered)}-recovered{target.suffix}"
+        restored.file = target.rename(target.with_name(told))
+    return restored
 
 
 def can_recover(error: Exception) -> bool:

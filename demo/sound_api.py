@@ -47,7 +47,7 @@ class SoundApi:
 
         Args:
             prompt: what is to be heard; an empty one leaves it to the model.
-            duration: seconds; with continue_from those that follow it.
+            duration: seconds, at most 60; with continue_from those that follow it.
             seed: same seed, prompt and settings, same sound; left out: a new one.
             candidates: sounds that are made, of which a classifier keeps the best.
             negative_prompt: what to lead away from; needs guidance_scale above 1.

@@ -51,10 +51,10 @@ def _card(sounds: LiveSounds, number: int) -> Card:
     with gr.Column(min_width=250, visible=False, elem_id=f"card-{number}", elem_classes="card") as column:
         player = sound_player(sounds, f"Sound {number}", elem_id=f"player-{number}")
         facts = gr.HTML(elem_id=f"facts-{number}", elem_classes="facts")
-        with gr.Row(visible=False) as buttons:
-            keep = gr.Button(KEEP, size="sm", min_width=70, elem_id=f"keep-{number}")
-            start = gr.Button(START, size="sm", min_width=70, elem_id=f"start-{number}")
-            download = gr.DownloadButton("Download", size="sm", min_width=70, elem_id=f"download-{number}")
+        with gr.Row(visible=False, elem_classes="do") as buttons:
+            keep = gr.Button(KEEP, size="sm", min_width=60, elem_id=f"keep-{number}")
+            start = gr.Button(START, size="sm", min_width=60, elem_id=f"start-{number}")
+            download = gr.DownloadButton("Download", size="sm", min_width=60, elem_id=f"download-{number}")
         picture = gr.Image(
             show_label=False,
             alt_text=f"Spectrogram of sound {number}",

@@ -10,6 +10,7 @@ import gradio as gr
 from torch import Tensor
 
 from ..core.audio import SUBTYPES, write_audio
+from ..core.errors import ArgumentError
 from ..core.slug import slug
 from ..core.sound_description import describe_sound
 from ..core.sound_tags import read_tags
@@ -251,7 +252,7 @@ class SoundEdits:
             sound: the sound file, up to a minute.
             start: of the part, seconds.
             end: of the part, seconds.
-            gain: dB, -60 (silence) to 20; 0 leaves it as it is.
+            gain: dB, -60 (silence) to 20; 0 leaves it as it is, and then there must be a fade.
             fade_in: seconds from silence at its start.
             fade_out: seconds to silence at its end.
 
@@ -260,6 +261,8 @@ class SoundEdits:
         """
 
         def edit(audio: tuple[Tensor, int], *_: Any, **__: Any) -> Tensor:
+            if not (gain or fade_in or fade_out):
+                raise ArgumentError("nothing is set, so nothing would change: choose a level or a fade")
             return shape_region(*audio, start, end, gain=gain, fade_in=fade_in, fade_out=fade_out)
 
         return (await self.run(sound, request, progress, edit))[0]

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import torch
 
 from ..core.audio import resample
+from ..core.errors import ArgumentError
 from ..core.slug import slug
 from ..evaluation.scorer import ClassifierScorer
 from ..gen.generated_audio import GeneratedAudio, join_chunks
@@ -24,9 +25,11 @@ from .input import read_upload
 from .live import LiveSound, LiveSounds
 from .made_sound import MadeSound
 from .temporary_files import Shelf
-from .tickets import Ticket
+from .tickets import MAX_SECONDS, Ticket
 
 MAX_UPLOAD = 30.0  # seconds of a sound to go on from
+# Seconds of a sound: even a model that works on each of them for ten ends within the time of a ticket.
+MAX_DURATION = MAX_SECONDS / 10
 MAX_VARIATIONS = 4
 POLL_SECONDS = 0.3  # from one report of what was made to the next
 
@@ -42,12 +45,14 @@ class Making:
         heard: whether they can be heard while they are made.
         share: of the work that is done, 0 to 1.
         seconds_left: about; None: not known yet.
+        stopping: it was called off, and is about to end.
     """
 
     names: list[str]
     heard: bool
     share: float = 0.0
     seconds_left: float | None = None
+    stopping: bool = False
 
 
 @dataclass
@@ -81,6 +86,12 @@ def chosen_settings(values: Mapping[str, Any]) -> GenerationSettings:
         ValueError: a value is out of range.
     """
     filled = {name: value for name, value in values.items() if value not in (None, "")}
+    duration = float(filled.get("duration", 1.0))
+    if not 0 < duration <= MAX_DURATION:
+        raise ArgumentError(
+            f"duration is {duration:g}; allowed are 0 to {MAX_DURATION:g} (seconds, at least one frame of "
+            "the codec); the command line makes longer ones"
+        )
     return GenerationSettings(**{name: OPTIONS[name].kind(value) for name, value in filled.items()})
 
 
@@ -205,7 +216,13 @@ class SoundMaker:
             yield Making(names=names, heard=heard)
             while not wait_for([future], POLL_SECONDS).done:
                 share = work.done / work.total if work.total else 0.0
-                yield Making(names=names, heard=heard, share=share, seconds_left=work.seconds_left())
+                yield Making(
+                    names=names,
+                    heard=heard,
+                    share=share,
+                    seconds_left=work.seconds_left(),
+                    stopping=ticket.ended(),
+                )
             audio, cut_short = future.result()
             yield self._keep(audio, names, work, dict(values), source, cut_short)
         except GenerationCancelled:
@@ -240,7 +257,7 @@ class SoundMaker:
         cut_short: bool,
     ) -> list[MadeSound]:
         """Write the sounds to files, and give these to their players."""
-        found = []
+        found, made = [], time.time()
         for row, (name, sound) in enumerate(zip(names, work.sounds, strict=True)):
             prompt, seed = audio.prompts[row], audio.seeds[row]
             file = self.shelf.place(f"{slug(prompt)}-seed{seed}{'-cut-short' if cut_short else ''}.wav")
@@ -259,6 +276,7 @@ class SoundMaker:
                     model=self._name(),
                     cut_short=cut_short,
                     score=None if audio.scores is None else audio.scores[row],
+                    made=made,
                 )
             )
         return found

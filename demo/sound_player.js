@@ -3,7 +3,7 @@ const part = name => element.querySelector('.' + name);
 const canvas = element.querySelector('canvas'), button = part('play'), position = part('position');
 const BINS = 480;  // of the drawn wave
 // What all players of the page share. Browsers allow no sound before a gesture of the user.
-const page = window.soundloom ??= {contexts: new Map(), volume: 1};
+const page = window.soundloom ??= {contexts: new Map(), volume: 1, asked: Promise.resolve()};
 if (!page.listens) {
   page.listens = true;
   for (const gesture of ['pointerdown', 'pointerup', 'keydown'])
@@ -13,6 +13,12 @@ let sound = null;  // {name, rate, total, have, done, channels: [Float32Array], 
 let run = null;  // what plays: {context, gain, sources, zero: frame of the context at the sound's first, end}
 let at = 0;  // frame at which it stands while nothing plays
 
+// One question of the page after the other: side by side they would take up the browser's connections.
+function ask(question) {
+  const answer = page.asked.then(() => server.listen(question));
+  page.asked = answer.catch(() => {});
+  return answer;
+}
 function contextOf(rate) {
   if (!page.contexts.has(rate)) page.contexts.set(rate, new AudioContext({sampleRate: rate}));
   const context = page.contexts.get(rate);
@@ -132,7 +138,7 @@ async function load(value) {
   sound = mine;
   do {
     let answer = null;
-    try { answer = await server.listen([name, mine.have]); } catch { /* the server is gone */ }
+    try { answer = await ask([name, mine.have]); } catch { /* the server is gone */ }
     if (sound !== mine) return;
     if (!answer?.total) {
       pause();
@@ -146,6 +152,7 @@ async function load(value) {
     if (first && begin) play();
     more();
     show();
+    if (!answer.samples && !mine.done) await new Promise(after => setTimeout(after, 150));
   } while (!mine.done);
   // Cut short: what was made is all. The wave is drawn over the whole width.
   if (mine.have < mine.total) {

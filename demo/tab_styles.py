@@ -12,6 +12,10 @@ TABS_CSS = """
 }
 #to-edit-spectrogram img { cursor: crosshair; }
 .dark button.primary:hover { background: var(--primary-800) !important; }  /* white on it can be read */
+/* Times and buttons of Gradio's player are a grey that is too pale to be read. */
+:is(#time, #duration, .playback, .text-button, .action, .rewind, .skip, .play-pause-button)[class*=svelte] {
+  color: var(--body-text-color) !important;
+}
 .working { min-height: 6.5rem; }
 #edit-row { display: grid; grid-template: auto 1fr / minmax(0, 9fr) minmax(0, 5fr); }
 #edit-row > #edit-controls { grid-column: 2; grid-row: 1 / 3; }

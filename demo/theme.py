@@ -28,7 +28,9 @@ CSS = """
 .icon-button-wrapper:not(:has(button, a)) { display: none; }
 #history h2 { font-size: 1.15rem; font-weight: 650; margin: 0.6rem 0 0 0; }
 #history > .row > :first-child { flex: 1 1 260px; min-width: 260px; }
-.made .do button { padding-inline: 0.3rem; }
+/* What is to be done with a sound, in one line also where four are side by side. */
+.do { flex-wrap: nowrap !important; gap: 0.4rem !important; }
+.do > * { min-width: 0 !important; padding-inline: 0.2rem !important; white-space: nowrap; }
 .made { border-top: 1px solid var(--border-color-primary); padding: 0.4rem 0; align-items: center; }
 #about, #about-compress {
   margin-top: 0.5rem; border-top: 1px solid var(--border-color-primary); padding-top: 0.8rem;
@@ -95,4 +97,12 @@ def theme() -> gr.themes.Base:
         checkbox_label_background_fill_selected_dark="*primary_700",
         checkbox_label_text_color_selected="white",
         slider_color="*primary_600",
+        link_text_color="*primary_700",
+        link_text_color_dark="*primary_300",
+        link_text_color_visited="*primary_700",
+        link_text_color_visited_dark="*primary_300",
+        link_text_color_hover="*primary_800",
+        link_text_color_hover_dark="*primary_200",
+        link_text_color_active="*primary_800",
+        link_text_color_active_dark="*primary_200",
     )

@@ -8,6 +8,8 @@ from typing import Any
 import gradio as gr
 from gradio.blocks import Block
 
+from .in_browser import IN_BROWSER, stop_hidden, stop_pressed, stop_shown, values
+
 
 def while_working(
     triggers: Sequence[Any],
@@ -33,25 +35,23 @@ def while_working(
     Returns:
         The event of the work.
     """
-    shown = [*shown, *([] if stop is None else [stop])]
+    every = [*shown, *hidden, *cleared, *([] if stop is None else [stop])]
 
-    def show(working: bool) -> dict[Block, Any]:
-        return (
-            {block: gr.update(visible=working) for block in shown}
-            | {block: gr.update(visible=not working) for block in hidden}
-            | ({block: gr.update(visible=False) for block in cleared} if working else {})
-        )
+    def show(working: bool) -> dict[str, Any]:
+        updates: dict[Block, Any] = {block: gr.update(visible=working) for block in shown}
+        updates |= {block: gr.update(visible=not working) for block in hidden}
+        if working:
+            updates |= {block: gr.update(visible=False) for block in cleared}
+        if stop is not None:
+            updates[stop] = stop_shown() if working else stop_hidden()
+        return {"outputs": every, "js": f"() => {values(every, updates)}", **IN_BROWSER}
 
-    swap: dict[str, Any] = {
-        "outputs": [*shown, *hidden, *cleared],
-        "queue": False,
-        "show_progress": "hidden",
-        "api_visibility": "private",
-    }
     # One after the other: else an error that comes at once could be overtaken by what announces the work.
-    done = gr.on(triggers, lambda: show(True), **swap).then(work, concurrency_limit=1, **event)
+    done = gr.on(triggers, **show(True)).then(work, concurrency_limit=1, **event)
     for ended in (done.success, done.failure):  # done.then does not come after an error
-        ended(lambda: show(False), **swap)
+        ended(**show(False))
     if stop is not None:
-        stop.click(lambda: show(False), cancels=[done], **swap)
+        pressed = values([stop], {stop: stop_pressed()})
+        # Once the work has ended, the page hears of it as of a failure.
+        stop.click(outputs=[stop], js=f"() => {pressed}", cancels=[done], **IN_BROWSER)
     return done

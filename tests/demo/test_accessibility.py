@@ -13,6 +13,10 @@ OUTLINE = """() => {
   const style = getComputedStyle(document.activeElement);
   return style.outlineStyle !== 'none' && parseFloat(style.outlineWidth) >= 2 ? style.outlineColor : '';
 }"""
+# Rows of buttons that do not stand in one line.
+WRAPPED = """() => [...document.querySelectorAll('.do')].filter(row => row.offsetParent).filter(
+  row => new Set([...row.children].map(each => Math.round(each.getBoundingClientRect().top))).size > 1
+).map(row => 'wraps: ' + row.innerText)"""
 
 
 def violations(page: Page) -> list[str]:
@@ -26,33 +30,87 @@ def violations(page: Page) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize(("width", "dark"), [(1280, False), (1280, True), (390, False)])
-def test_the_make_tab_has_no_serious_fault(served: str, open_page: Any, width: int, dark: bool) -> None:
-    with open_page(served, width) as page:
+TABS = {
+    "Make": "#generate",
+    "Edit": "#edit",
+    "Compress": "#compress",
+    "Look inside": "#look-inside",
+}
+
+
+def open_tab(page: Page, name: str) -> None:
+    page.get_by_role("tab", name=name, exact=True).click()
+    page.wait_for_selector(TABS[name], state="visible")
+
+
+def use_every_tab(page: Page) -> None:
+    """Make a sound, and take it to all other tabs; open what is folded away."""
+    page.fill("#duration input[type=number]", "0.5")
+    page.fill("#prompt textarea", "a dog barks")
+    page.click("#variations label:nth-of-type(4)")
+    page.press("#prompt textarea", "Enter")
+    page.wait_for_selector("#keep-1", state="visible")
+    page.wait_for_selector(".made", state="visible")
+    assert page.evaluate("document.activeElement.tagName") == "TEXTAREA"  # the focus stays
+    page.click("#more button")
+    page.wait_for_selector("#temperature", state="visible")
+    for name, result in (("Edit", "#get-edited"), ("Compress", "#get-loom"), ("Look inside", "#hear-inside")):
+        open_tab(page, name)
+        page.locator("button:visible", has_text="Take the sound that was made last").click()
+        if name == "Edit":
+            page.wait_for_selector("#to-edit-spectrogram img")
+        page.click(TABS[name])
+        page.wait_for_selector(result, state="visible")
+    page.click("#hear-inside")
+    page.wait_for_selector("#changed", state="visible")
+    open_tab(page, "Compress")
+    for folded in ("#blind", "#all-codecs"):
+        page.locator(f"{folded} button").first.click()
+    page.wait_for_selector("#try-all", state="visible")
+
+
+def test_no_tab_has_a_serious_fault_in_light_or_dark_on_a_large_or_a_small_screen(
+    served: str, open_page: Any
+) -> None:
+    found: dict[str, list[str]] = {}
+    with open_page(served) as page:
+        use_every_tab(page)
+        for dark in (False, True):
+            page.emulate_media(color_scheme="dark" if dark else "light")
+            page.wait_for_function("dark => document.body.classList.contains('dark') === dark", arg=dark)
+            for width in (1280, 390):
+                page.set_viewport_size({"width": width, "height": 900})
+                for name in TABS:
+                    open_tab(page, name)
+                    where = f"{name}, {width}, {'dark' if dark else 'light'}"
+                    found[where] = violations(page)
+                    if page.evaluate("document.documentElement.scrollWidth") > width:
+                        found[where].append("something sticks out")
+                    found[where] += page.evaluate(WRAPPED)
+    faults = [f"{where}: {fault}" for where, each in found.items() for fault in each]
+    assert not faults, "\n".join(faults)
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_what_has_the_focus_is_seen_and_what_belongs_to_a_sound_too(
+    served: str, open_page: Any, dark: bool
+) -> None:
+    with open_page(served) as page:
         page.emulate_media(color_scheme="dark" if dark else "light")
-        page.reload()
-        page.wait_for_selector("#generate")
+        page.wait_for_function("dark => document.body.classList.contains('dark') === dark", arg=dark)
         page.fill("#duration input[type=number]", "0.5")
-        page.fill("#prompt textarea", "a dog barks")
         page.press("#prompt textarea", "Enter")
         page.wait_for_selector("#keep-1", state="visible")
-        page.wait_for_selector(".made", state="visible")
-        assert page.evaluate("document.activeElement.tagName") == "TEXTAREA"  # the focus stays
-        page.click("#more button")
-        page.wait_for_selector("#temperature", state="visible")
-        assert not violations(page)
-        assert page.evaluate("document.documentElement.scrollWidth") <= width
-        # What has the focus is seen, on fields and on sliders.
+        # On fields and on sliders.
         for name in ("#prompt textarea", "#generate", "#player-1 .position", "#duration input[type=range]"):
             page.focus("#listen input")
             page.focus(name)
             page.keyboard.press("Shift")  # so that it counts as the keyboard's focus
             assert page.evaluate(OUTLINE), name
-        if width > 1000:
-            # Above the fold of a small notebook: all that belongs to the sound.
-            page.set_viewport_size({"width": 1280, "height": 800})
-            page.evaluate("window.scrollTo(0, 0)")
-            for name in ("#status", "#facts-1", "#keep-1", "#download-1"):
-                box = page.locator(name).bounding_box()
-                assert box is not None
-                assert box["y"] + box["height"] < 800, name
+        # Above the fold of a small notebook: all that belongs to the sound.
+        page.set_viewport_size({"width": 1280, "height": 800})
+        page.evaluate("window.scrollTo(0, 0)")
+        for name in ("#status", "#facts-1", "#keep-1", "#download-1"):
+            box = page.locator(name).bounding_box()
+            assert box is not None
+            assert box["y"] + box["height"] < 800, name

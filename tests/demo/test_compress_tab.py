@@ -163,8 +163,11 @@ def test_what_is_damaged_is_recovered_as_far_as_it_is_intact(
     sound = client.predict(handle_file(path), recover=True, api_name="/decompress")
     samples, rate = soundfile.read(sound)
     assert (len(samples), rate) == (48000, 16000)
+    assert re.fullmatch(r"x-(1|2)(-\d+)?-s-of-3-s-recovered\.wav", Path(sound).name)
     path.write_bytes(whole)
-    intact, _ = soundfile.read(client.predict(handle_file(path), api_name="/decompress"))
+    opened = client.predict(handle_file(path), api_name="/decompress")
+    assert Path(opened).name == "x.wav"
+    intact, _ = soundfile.read(opened)
     assert 0.2 < np.mean(samples == intact) < 0.9  # a chunk of a second or so is silent
     path.write_bytes(whole[:10])
     with pytest.raises(AppError, match=r"(?i)x\.loom"):
@@ -179,18 +182,30 @@ def test_the_page_offers_recovery_and_refuses_what_is_no_sound_at_once(
     damaged.write_bytes(whole[: len(whole) * 3 // 4])
     words = tmp_path / "words.wav"
     words.write_text("this is no sound")
+    nothing = tmp_path / "nothing.wav"
+    soundfile.write(nothing, np.zeros(0), 16000)
     with open_page(served) as page:
         page.get_by_role("tab", name="Compress").click()
         page.set_input_files("#to-compress input[type=file]", words)
         page.get_by_text("cannot read sound from words.wav").wait_for()
         page.wait_for_selector("#to-compress input[type=file]", state="attached")  # taken out again
+        page.set_input_files("#to-compress input[type=file]", nothing)
+        page.get_by_text("nothing.wav holds 0 samples").wait_for()
+        page.wait_for_selector("#to-compress input[type=file]", state="attached")
         page.set_input_files("#to-open input[type=file]", damaged)
         page.wait_for_selector("#recover")
         said = page.inner_text("#damage").lower()
         assert said.startswith("this file is damaged. damaged.loom")
         assert "recover" not in said
         page.click("#recover")
-        assert wait_for_sound(page, "opened-sound") > 1
+        seconds = wait_for_sound(page, "opened-sound")
+        assert 1 < seconds < 3
+        said = page.inner_text("#opened-status")
+        assert said.startswith(f"Not the whole sound: {seconds:.4g} s of 3 s could be recovered.")
+        with page.expect_download() as expected:
+            page.click("#get-wav")
+        assert expected.value.suggested_filename.startswith("damaged-2-")
+        assert expected.value.suggested_filename.endswith("-s-of-3-s-recovered.wav")
         assert "codec tiny" in page.inner_text("#opened-status")
         assert not page.is_visible("#recover")
 

@@ -20,14 +20,15 @@ import soundfile
 import torch
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
-from playwright.sync_api import Page, expect
+from playwright.sync_api import APIResponse, Page, Route, expect
 
 from soundloom.core.audio import write_audio
 from soundloom.demo import page as app
 from soundloom.demo.codecs import Codecs
 from soundloom.demo.presets import presets
 from soundloom.demo.sound_api import SoundApi
-from soundloom.demo.sound_maker import make_sounds
+from soundloom.demo.sound_maker import MAX_DURATION, make_sounds
+from soundloom.demo.tickets import MAX_SECONDS
 from soundloom.gen.generated_audio import GeneratedAudio
 from soundloom.gen.generation import GenerationCancelled
 from soundloom.gen.pipeline import AudioGen
@@ -103,9 +104,9 @@ def test_variations_are_kept_made_again_gone_on_from_and_downloaded(
         )
         page.fill("#duration input[type=number]", "1")
         page.click("#variations label:nth-of-type(2)")
-        page.click("#generate")
+        page.dblclick("#generate")  # which asks once
         wait_until_made(page)
-        assert page.inner_text("#status") == "2 sounds are ready."
+        page.wait_for_function("() => document.querySelector('#status').innerText === '2 sounds are ready.'")
         first, second = sound_of(page, tmp_path, 1), sound_of(page, tmp_path, 2)
         assert first.tobytes() != second.tobytes()
         expect(page.locator(".made")).to_have_count(2)
@@ -268,6 +269,37 @@ def test_stopping_works_while_the_work_waits_in_the_queue(open_page: Any, codecs
         assert endless.begun == 1
 
 
+def test_a_sound_that_is_asked_for_while_another_is_still_being_stopped_is_made(
+    open_page: Any, codecs: Codecs
+) -> None:
+    """Stop appears and answers at once, and what the server says of it late disturbs nothing."""
+    endless = Stubborn(endless=True)
+    held: list[tuple[Route, APIResponse]] = []
+    with open_page(app.build_demo(endless, codecs=codecs)) as page, open_page(page.url) as other:
+        page.click("#generate")
+        page.wait_for_selector("#card-1", state="visible")
+        other.route("**/cancel", lambda route: held.append((route, route.fetch())))
+        other.click("#generate")
+        other.click("#stop-waiting", timeout=5000)
+        assert other.inner_text("#status").endswith("Stopped before it began.")  # nobody was asked
+        other.wait_for_timeout(300)
+        other.click("#generate")
+        assert other.inner_text("#status").endswith("Waiting for its turn …")
+        while not held:
+            other.wait_for_timeout(50)
+        page.evaluate("document.querySelector('#stop').click()")
+        assert page.inner_text("#stop") == "Stopping …"
+        other.wait_for_selector("#card-1", state="visible")
+        for route, response in held:
+            route.fulfill(response=response)
+        other.wait_for_timeout(500)
+        assert other.is_visible("#stop")
+        assert other.inner_text("#stop") == "Stop"
+        other.click("#stop")
+        other.wait_for_selector("#status:has-text('Cut short')")
+        assert endless.begun == 2
+
+
 def test_a_job_of_a_program_is_cancelled(codecs: Codecs) -> None:
     endless = Stubborn(endless=True)
     demo = app.build_demo(endless, codecs=codecs)
@@ -336,6 +368,9 @@ def test_programs_call_one_function_by_the_names_that_python_has(
 
     (tmp_path / "words.wav").write_text("this is no sound")
     write_audio(tmp_path / "long.wav", torch.zeros(31 * 8000), 8000)
+    # One bound, which the documentation says and which can be kept.
+    assert f"seconds, at most {MAX_DURATION:g};" in str(SoundApi.generate.__doc__)
+    assert MAX_DURATION <= MAX_SECONDS / 10
     for changes, message in (
         ({"continue_from": handle_file(tmp_path / "words.wav")}, "cannot read sound from words.wav"),
         (
@@ -343,7 +378,8 @@ def test_programs_call_one_function_by_the_names_that_python_has(
             "long.wav lasts 31 s; here at most 30 s are allowed",
         ),
         ({"negative_prompt": "wind", "guidance_scale": 1.0}, "guidance_scale is 1"),
-        ({"duration": -1}, "duration is -1"),
+        ({"duration": -1}, r"^duration is -1; allowed are 0 to 60 \(seconds, "),
+        ({"duration": 3600}, r"^duration is 3600; allowed are 0 to 60 \(seconds, "),
     ):
         with pytest.raises(AppError, match=message):
             ask(**changes)

@@ -12,7 +12,7 @@ import soundfile
 import torch
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 
 from soundloom.codecs.base import Codec
 from soundloom.core.audio import write_audio
@@ -50,6 +50,13 @@ def test_codes_are_shown_and_a_codebook_is_muted(
         page.click("#hear-inside")
         assert wait_for_sound(page, "changed") == pytest.approx(1.0, abs=0.01)
         assert page.get_by_text("Mute: 1, 3").is_visible()
+        # What needs a second sound says so before it is pressed.
+        page.get_by_label(SWAP).check()
+        page.wait_for_selector("#second-missing", state="visible")
+        expect(page.locator("#hear-inside")).to_be_disabled()
+        page.set_input_files("#second-sound input[type=file]", sounds[1])
+        page.wait_for_selector("#second-missing", state="hidden")
+        expect(page.locator("#hear-inside")).to_be_enabled()
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         assert not complaints
 

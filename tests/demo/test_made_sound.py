@@ -41,7 +41,9 @@ def test_the_oldest_that_nobody_keeps_go_first(monkeypatch: pytest.MonkeyPatch, 
 
 
 def test_a_zip_holds_what_is_kept_and_tells_how_it_was_made(tmp_path: Path) -> None:
-    a, b, c = (sound(name, tmp_path) for name in "abc")
+    a, b, c = (
+        replace(sound(name, tmp_path), made=made) for name, made in (("a", 1.0), ("b", 2.0), ("c", 3.0))
+    )
     assert wanted([b, a]) == [b, a]
     assert wanted([replace(b, kept=True), a]) == [replace(b, kept=True)]
     c.file.unlink()  # its hour is over
@@ -55,7 +57,14 @@ def test_a_zip_holds_what_is_kept_and_tells_how_it_was_made(tmp_path: Path) -> N
         ("02-b.wav", "<b>b</b>", 7),
     ]
     assert str(tmp_path) not in json.dumps(told)
-    assert "name" not in told[0]
+    assert not {"name", "made"} & {*told[0]}
+
+
+def test_variations_lie_in_a_zip_as_they_stand_side_by_side(tmp_path: Path) -> None:
+    first = replace(sound("first", tmp_path), made=1.0)
+    one, two = (replace(sound(name, tmp_path), made=2.0) for name in ("one", "two"))
+    with zipfile.ZipFile(write_zip(added([first], [one, two]), tmp_path / "all.zip")) as archive:
+        assert archive.namelist() == ["01-first.wav", "02-one.wav", "03-two.wav", "sounds.json"]
 
 
 def test_what_is_said_of_a_sound(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from soundloom.demo import page
 from soundloom.demo import temporary_files as shelves
 from soundloom.demo.codecs import Codecs
 from soundloom.demo.temporary_files import Shelf, failure, page_words
+from soundloom.gen.pipeline import AudioGen
 
 
 class Idle:
@@ -171,3 +172,19 @@ def test_python_app_py_works_from_the_clone() -> None:
         [sys.executable, "app.py", "--help"], cwd=root, capture_output=True, text=True, check=True
     )
     assert "--no-browser" in result.stdout
+
+
+def test_a_late_answer_to_an_upload_hides_no_result(tiny_model: AudioGen, codecs: Codecs) -> None:
+    """On a busy machine the check of a sound can end after what somebody had done with it."""
+    demo = page.build_demo(tiny_model, codecs=codecs)
+    results = {"edited-results", "edited-status", "compressed", "inside-results"}
+    hidden = set()
+    for function in demo.fns.values():
+        if not any(event == "upload" for _, event in function.targets):
+            continue
+        found = results & {block.elem_id for block in function.outputs}
+        if function.fn is None:
+            hidden |= found
+        else:
+            assert not found, found
+    assert hidden == results
