@@ -22,7 +22,8 @@ from torch import Tensor
 from torchmetrics.functional.audio import scale_invariant_signal_distortion_ratio
 
 from ...core.example import AudioFormat, Example
-from ...core.exports_model import EXPORT_KEY, ExportsModel, float_only, part_of
+from ...core.exports_model import EXPORT_KEY, ExportsModel, part_of
+from ...core.int8_storage import INT8, save_int8
 from ...core.learning_rate_schedule import LearningRateSchedule
 from ...core.spectra import log_spectral_distance
 from ..codec_to_train import codec_to_train, codec_usage
@@ -389,8 +390,10 @@ class Music2Latent2Module(ExportsModel):
 
     def export(self, folder: Path, *, weights: str = "float") -> None:
         """Write a folder for `Music2Latent2.from_pretrained`."""
-        float_only(weights)
-        self.save_pretrained(folder)
+        if weights == INT8:
+            save_int8(self.codec, folder)
+        else:
+            self.save_pretrained(folder)
 
     def save_pretrained(self, folder: str | Path, *, dtype: torch.dtype = torch.float32) -> None:
         """Write the model for `Music2Latent2.from_pretrained`, weights as `dtype`."""
