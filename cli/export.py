@@ -22,7 +22,8 @@ def add_export_arguments(parser: argparse.ArgumentParser) -> None:
         "--weights",
         choices=["float", "int8"],
         default="float",
-        help="float32, or int8 for language models and SEANet codecs, a quarter of the size (default: float)",
+        help="float32, or int8 for language models, SEANet codecs and Music2Latent2, a quarter of the size "
+        "(default: float)",
     )
     parser.add_argument(
         "--ema",

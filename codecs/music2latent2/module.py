@@ -22,7 +22,8 @@ from torch import Tensor
 from torchmetrics.functional.audio import scale_invariant_signal_distortion_ratio
 
 from ...core.example import AudioFormat, Example
-from ...core.exports_model import EXPORT_KEY, ExportsModel, float_only, part_of
+from ...core.exports_model import EXPORT_KEY, ExportsModel, part_of
+from ...core.int8_storage import INT8, save_int8
 from ...core.learning_rate_schedule import LearningRateSchedule
 from ...core.spectra import log_spectral_distance
 from ..codec_to_train import codec_to_train, codec_usage
@@ -33,11 +34,13 @@ from .consistency import ConsistencyLoss, ConsistencyObjective, NoiseLevels
 from .envelope import envelope_loss, fit_principal_components, log_modulus
 from .model import Music2Latent2
 from .music2latent2_config import Music2Latent2Config
+from .refinement import Refinement, RefinementLoss
 
 logger = logging.getLogger(__name__)
 
 SCHEDULE = LearningRateSchedule(warmup_steps=10_000, min_lr_ratio=0.01)
 LEVELS = NoiseLevels()
+NO_REFINEMENT = Refinement()
 # Upper ends of the ranges of noise levels whose losses are logged apart.
 SIGMA_RANGES = {"lowest": 0.05, "low": 0.5, "high": 5.0, "highest": math.inf}
 
@@ -81,6 +84,7 @@ class Music2Latent2Module(ExportsModel):
         scheduler: of its learning rate, over the whole training.
         noise: which noise levels are compared and how far apart they are; a run that goes on keeps the stages
             of easy consistency tuning where they were, whatever its new length.
+        refinement: from when on decodings are compared with the original in place of the consistency loss.
         mix: probability that another item of the batch is added to an item (CoDiCodec), or how that is done.
         fsq_dropout: share of chunks that go on unrounded, where the model has FSQ (CoDiCodec).
         envelope_weight: of the likelihood of the spectrogram under the envelope, where the model has one.
@@ -101,6 +105,7 @@ class Music2Latent2Module(ExportsModel):
         optimizer: OptimizerCallable = radam,
         scheduler: LearningRateSchedule = SCHEDULE,
         noise: NoiseLevels = LEVELS,
+        refinement: Refinement = NO_REFINEMENT,
         mix: float | Mixing = 0.5,
         fsq_dropout: float = 0.75,
         envelope_weight: float = 30.0,
@@ -124,6 +129,13 @@ class Music2Latent2Module(ExportsModel):
         # A function: weight averaging copies the module, and what a recipe makes of a class_path has no copy.
         self.optimizer = lambda parameters: optimizer(parameters)
         self.scheduler, self.noise = scheduler, noise
+        longest = self.codec.settings.chunk_samples - self.codec.settings.edge
+        if refinement.start < 1 and max(refinement.windows) > longest:
+            raise ValueError(
+                f"refinement.windows has {max(refinement.windows)}; a chunk gives {longest} samples to "
+                "compare"
+            )
+        self.refinement = RefinementLoss(refinement)
         self.mixing = mix if isinstance(mix, Mixing) else Mixing(mix)
         self.fsq_dropout, self.envelope_weight = fsq_dropout, envelope_weight
         self.envelope_examples = envelope_examples
@@ -183,6 +195,8 @@ class Music2Latent2Module(ExportsModel):
         """Loss, and the latents `[2B, S, D]` for callbacks to look at."""
         audio = self.mixed(self.crop(batch))
         assert self.objective is not None
+        if self.refinement.refinement.begins(self.global_step, self._total_steps()):
+            return self._refining_step(audio)
         latents, result = self.consistency_loss(audio, self.objective, self.global_step, self.fsq_dropout)
         self.log("train/loss", result.loss, prog_bar=True)
         if result.stage is None:
@@ -200,6 +214,24 @@ class Music2Latent2Module(ExportsModel):
                 self.log(f"train_by_noise/{name}", result.items[inside].mean(), batch_size=int(inside.sum()))
             lower = upper
         return {"loss": result.loss, "latents": latents.detach()}
+
+    def _refining_step(self, audio: Tensor) -> dict[str, Tensor]:
+        """A training step by the decodings."""
+        codec = self.codec
+        chunks = codec.representation.to_chunks(codec.representation.analyse(audio))
+        latents = codec.bottleneck(codec.encoder(chunks).float(), self.fsq_dropout)
+        context = codec.context(latents)
+        told = replace(context, envelope=context.detach().envelope)
+        distance = self.refinement(codec, audio, told)
+        loss = self.refinement.refinement.weight * distance
+        self.log("train/refinement", distance)
+        if context.envelope is not None:
+            envelope = envelope_loss(context.envelope, chunks)
+            self.log("train/envelope", envelope)
+            loss = loss + self.envelope_weight * envelope
+        self.log("train/loss", loss, prog_bar=True)
+        self._log_latents("train", latents)
+        return {"loss": loss, "latents": latents.detach()}
 
     def crop(self, batch: Tensor | dict[str, Tensor]) -> Tensor:
         """The samples of a pair of chunks, `[B, C, 2 * chunk_samples + edge]`, in the model's channels.
@@ -358,8 +390,10 @@ class Music2Latent2Module(ExportsModel):
 
     def export(self, folder: Path, *, weights: str = "float") -> None:
         """Write a folder for `Music2Latent2.from_pretrained`."""
-        float_only(weights)
-        self.save_pretrained(folder)
+        if weights == INT8:
+            save_int8(self.codec, folder)
+        else:
+            self.save_pretrained(folder)
 
     def save_pretrained(self, folder: str | Path, *, dtype: torch.dtype = torch.float32) -> None:
         """Write the model for `Music2Latent2.from_pretrained`, weights as `dtype`."""

@@ -54,6 +54,14 @@ class Context:
             envelope=torch.cat(envelopes) if envelopes else None,
         )
 
+    def take(self, chunks: Tensor) -> Context:
+        """The contexts of some of the chunks, by their numbers `[n]`; a chunk may be taken several times."""
+        return Context(
+            features=[feature[chunks] for feature in self.features],
+            tokens=None if self.tokens is None else self.tokens[chunks],
+            envelope=None if self.envelope is None else self.envelope[chunks],
+        )
+
     def detach(self) -> Context:
         """The same values without gradient."""
         return Context(

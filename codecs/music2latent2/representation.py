@@ -35,7 +35,8 @@ def expand(spectrum: Tensor, *, scale: float, power: float, kind: str) -> Tensor
     """Undo `compand`; same shapes."""
     if kind == "parts":
         return spectrum.sign() * (spectrum.abs() / scale) ** (1 / power)
-    modulus = spectrum.norm(dim=2, keepdim=True) / scale
+    # The root of zero has no slope.
+    modulus = spectrum.norm(dim=2, keepdim=True).clamp_min(_TINY) / scale
     return spectrum / scale * modulus ** (1 / power - 1)
 
 

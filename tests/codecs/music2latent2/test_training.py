@@ -306,3 +306,20 @@ def test_ema_forgets_the_start() -> None:
     assert float(average(torch.tensor(0.0), torch.tensor(1.0), 10**6)) == pytest.approx(0.1)
     with pytest.raises(ValueError, match="decay is 1"):
         WarmupEMA(decay=1.0)
+
+
+def test_the_export_in_int8_loads_as_the_values_that_were_stored(tmp_path: Path) -> None:
+    part = module(replace(TINY, envelope=True))
+    with torch.no_grad():
+        for parameter in part.codec.parameters():
+            parameter.normal_()
+    for weights in ("float", "int8"):
+        (tmp_path / weights).mkdir()
+        part.export(tmp_path / weights, weights=weights)
+    loaded, exact = (Music2Latent2.from_pretrained(tmp_path / weights) for weights in ("int8", "float"))
+    assert loaded.dtype == torch.float32
+    for (name, value), other in zip(loaded.named_parameters(), exact.parameters(), strict=True):
+        rows = other.flatten(1) if other.ndim > 1 else other
+        step = rows.abs().amax(dim=-1, keepdim=True) / 127 if other.ndim > 1 else torch.zeros(1)
+        difference = (value - other).flatten(1) if other.ndim > 1 else value - other
+        assert (difference.abs() <= 0.51 * step).all(), name
