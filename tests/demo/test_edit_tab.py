@@ -146,14 +146,9 @@ def test_bad_regions_are_one_sentence(client: Client, street: Path) -> None:
     refused("the region 1..0.5 s is empty", 1.0, 0.5, name="/inpaint")
     refused("the region 1..9 s is outside", 1.0, 9.0, name="/inpaint")
     refused("strength is 2.0", 2.0, name="/variation")
-<<<<<<< HEAD
     refused("seconds is 99.0; allowed are 0 to 30", 99.0, name="/extend")
-    refused("the region 1..9 s is no part", 1.0, 9.0, name="/shape")
-=======
-    refused("at most 30 are added", 99.0, name="/extend")
     refused("the region 1..9 s is no part", 1.0, 9.0, -6.0, name="/shape")
     refused("nothing is set, so nothing would change", 0.5, 1.0, name="/shape")
->>>>>>> demo2
 
 
 def test_places_in_the_picture() -> None:
