@@ -16,7 +16,7 @@ import json
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -127,7 +127,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.embedder:
         listeners["tagger"] = YAMNet.from_pretrained(options.embedder.removeprefix("yamnet:"))
     trained = bool(model.lm.infill_frames)
-    ways = {TRAINED: nullcontext()} if trained else {}
+    ways: dict[str, AbstractContextManager[None]] = {TRAINED: nullcontext()} if trained else {}
     if not (trained and options.no_drafts):
         ways[DRAFTS] = by_drafts(model)
     result: dict[str, Any] = {"model": options.model, "unprompted": options.unprompted, "ways": {}}
