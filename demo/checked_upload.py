@@ -44,26 +44,29 @@ def checked_upload(
         hidden: what belongs to the sound before; hidden at once, as a late answer could hide what somebody
             has had done meanwhile.
     """
-    rest = then or (lambda _: [])
 
-    def check(path: str | None) -> tuple[Any, ...]:
+    def answer(sound: Any, path: str | None) -> Any:
+        """Values of all outputs; Gradio wants that of a single one bare."""
+        return sound if then is None else (sound, *then(path))
+
+    def check(path: str | None) -> Any:
         if path is None:
-            return (gr.skip(), *rest(None))
+            return answer(gr.skip(), None)
         try:
             check_upload(path, limit=limit)
-            return (gr.skip(), *rest(path))
+            return answer(gr.skip(), path)
         except (ValueError, OSError) as error:
             gr.Warning(failure(error, path).message, title=PROBLEM, duration=15)
-            return (None, *rest(None))
+            return answer(None, None)
 
-    def take(path: str | None) -> tuple[Any, ...]:
+    def take(path: str | None) -> Any:
         if not path:
             raise failure("no sound was made yet: make one first, or drop a file here")
         try:
             check_upload(path, limit=limit)
         except (ValueError, OSError) as error:
             raise failure(error, path) from error
-        return (path, *rest(path))
+        return answer(path, path)
 
     event: dict[str, Any] = {
         "outputs": [audio, *(outputs or [])],
