@@ -27,11 +27,12 @@ class ClassifierScorer:
 
     A prompt is cut into parts ("a dog barks, then rain": two), and each part names the class whose name is
     nearest in meaning, by the cosine of averaged word vectors; a part that is near none names none. On
-    held-out captions of the Foley corpus this finds exactly the right class for 87 % of those that name one.
+    held-out captions of the Foley corpus this finds exactly the right one of 102 classes for 83 % of those
+    that name one.
 
     It can tell that a dog was asked for and a bell came out. It can't tell how natural a sound is, in which
-    order two come, how often, how loud or how near. It knows its classifier's classes only, which learned
-    them from synthesised sounds. Prompts that name none of them score 0, so that the first candidate stays.
+    order two come, how often, how loud or how near. It knows its classifier's classes only. Prompts that name
+    none of them score 0, so that the first candidate stays.
 
     Args:
         classifier: the classifier; None: the one that ships, "foley-classifier".
@@ -44,7 +45,7 @@ class ClassifierScorer:
         classifier: SoundClassifier | None = None,
         text_encoder: EmbeddedTextEncoder | None = None,
         *,
-        threshold: float = 0.25,
+        threshold: float = 0.3,
     ) -> None:
         if text_encoder is None:
             text_encoder = EmbeddedTextEncoder.from_pretrained("foley")
@@ -107,6 +108,6 @@ class JudgeScorer(ClassifierScorer):
         judge: SoundClassifier | None = None,
         text_encoder: EmbeddedTextEncoder | None = None,
         *,
-        threshold: float = 0.25,
+        threshold: float = 0.3,
     ) -> None:
         super().__init__(judge, text_encoder, threshold=threshold)

@@ -42,14 +42,16 @@ def fixed_sound(rate: int = 16000, seconds: float = 0.75) -> Tensor:
 def compute() -> dict[str, dict[str, Tensor]]:
     """Everything that is remembered, by kind and name."""
     audio = fixed_sound()
-    seanet, summary = load_codec("seanet-16khz"), load_codec("music2latent2")
-    audiogen = AudioGen.from_pretrained("foley", codec=seanet)
-    codes, latents = seanet.encode(audio), summary.encode(audio)
+    seanet, spoken = load_codec("seanet-16khz"), load_codec("seanet-12hz")
+    summary = load_codec("music2latent2")
+    audiogen = AudioGen.from_pretrained("foley", codec=spoken)
+    codes, spoken_codes, latents = seanet.encode(audio), spoken.encode(audio), summary.encode(audio)
     text = audiogen.text_encoder(PROMPTS)
-    logits = audiogen.lm(codes.repeat(2, 1, 1), text.states, text.mask).logits
+    logits = audiogen.lm(spoken_codes.repeat(2, 1, 1), text.states, text.mask).logits
     made = audiogen.generate(PROMPTS, duration=1.0, seed=SEED)
     numbers = {
         "seanet_codes": codes,
+        "seanet_12hz_codes": spoken_codes,
         "music2latent2_latents": latents,
         "foley_text_states": text.states,
         "foley_logits": logits[:, :, ::8, ::32],
@@ -58,6 +60,7 @@ def compute() -> dict[str, dict[str, Tensor]]:
     }
     sound = {
         "seanet": seanet.decode(codes, audio.shape[-1]),
+        "seanet_12hz": spoken.decode(spoken_codes, audio.shape[-1]),
         "music2latent2": summary.decode(latents, audio.shape[-1]),
         "foley": made.samples[..., ::2],
     }

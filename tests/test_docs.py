@@ -79,7 +79,7 @@ def test_the_page_on_latents_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     found = run_page("latents.md")
     assert getattr(found["sound"], "shape", None) == (1, 1, 16000)
     assert getattr(found["features"], "shape", None) == (1, 3, 8, 128)
-    assert getattr(found["vectors"], "shape", None) == (1, 2, 2, 64)
+    assert getattr(found["vectors"], "shape", None) == (1, 3, 2, 64)
     torch.testing.assert_close(found["restored"], found["a"])
 
 
@@ -87,4 +87,4 @@ def test_the_page_on_the_language_model_runs(tmp_path: Path, monkeypatch: pytest
     monkeypatch.chdir(tmp_path)
     found = run_page("language_model.md")
     assert getattr(found["made"], "shape", None) == (8, 4, 50)
-    assert getattr(found["audio"], "shape", None) == (2, 1, 16000)
+    assert getattr(found["audio"], "shape", None) == (2, 1, 15360)

@@ -26,7 +26,8 @@ def scorer() -> ClassifierScorer:
         ("typing on a laptop", ["keyboard_typing"]),
         ("An owl hoots, then a church bell rings.", ["owl", "church_bell"]),
         ("rain while thunder rumbles, and rain", ["rain", "thunder"]),
-        ("a man speaks", []),
+        ("a man speaks", ["speech"]),
+        ("a leaking faucet", []),
         ("", []),
         (" ,; then", []),
         ("🐕", []),
@@ -53,7 +54,7 @@ def test_the_sound_that_was_asked_for_scores_highest(scorer: ClassifierScorer) -
         assert scores.shape == (4,)
         assert int(scores.argmax()) == wanted
         assert 0.0 <= float(scores.min()) <= float(scores.max()) <= 1.0 + 1e-6
-    both = scorer(audio[:2], 16000, ["a church bell, then wind"] * 2)
+    both = scorer(audio[[1, 3]], 16000, ["wind, then a siren"] * 2)
     assert float(both.min()) > 0.5
 
 
@@ -67,10 +68,10 @@ def test_a_prompt_without_a_known_sound_scores_nothing_and_says_so(
     scorer: ClassifierScorer, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.WARNING):
-        scores = scorer(torch.randn(2, 1, 16000), 16000, ["a man speaks", "rain"])
+        scores = scorer(torch.randn(2, 1, 16000), 16000, ["a leaking faucet", "rain"])
     assert float(scores[0]) == 0.0
     assert float(scores[1]) > 0.0
-    assert caplog.text.count("knows no sound that 'a man speaks' names") == 1
+    assert caplog.text.count("knows no sound that 'a leaking faucet' names") == 1
 
 
 def test_it_chooses_between_candidates(scorer: ClassifierScorer, tiny_model: AudioGen) -> None:

@@ -108,13 +108,14 @@ def make_models() -> None:
     """Make the models that `overrides` names: a codec, and an AudioGen to start from."""
     size = SMALL_MODEL["codebook_size"]
     spectral = {"ratios": [2], "transform": "spectral", "transform_hop": 160, "causal": True, "norm": "none"}
-    codec = SEANetCodec(
-        num_codebooks=4, codebook_size=size, n_filters=2, dimension=8, lstm=0, **spectral
-    ).eval()
-    codec.save_pretrained("data/codec")
+    few, many = (
+        SEANetCodec(num_codebooks=k, codebook_size=size, n_filters=2, dimension=8, lstm=0, **spectral).eval()
+        for k in (4, 8)
+    )
+    few.save_pretrained("data/codec")
     text_encoder = load_text_encoder(TINY_T5)
-    lm = AudioLM(codebook_size=size, dim=16, num_layers=1, num_heads=2, text_dim=text_encoder.dim)
-    AudioGen(lm, text_encoder, codec).save_pretrained("data/start")
+    sizes = {"codebook_size": size, "dim": 16, "num_layers": 1, "num_heads": 2, "text_dim": text_encoder.dim}
+    AudioGen(AudioLM(num_codebooks=8, **sizes), text_encoder, many).save_pretrained("data/start")
 
 
 def as_list(value: Any) -> list[str]:
