@@ -1,4 +1,4 @@
-"""An LSTM that runs a few long sounds on a CPU by one product a step.
+"""An LSTM that runs a long sound on a CPU by one product a step.
 
 Source: Hochreiter and Schmidhuber 1997; gates as in `nn.LSTM`. Letters: T steps, B sounds, H width.
 """
@@ -9,15 +9,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-# Sounds up to which it is the reading of the recurrent weights that takes the time.
-MOST_SOUNDS = 8
 BLOCK = 1024  # steps whose gates are kept at once
 
 
 class StepwiseLSTM(nn.LSTM):
-    """`nn.LSTM` with its weights and, up to rounding, its results; quicker for few sounds without gradients.
+    """`nn.LSTM` with its weights and, up to rounding, its results; quicker for one sound without gradients.
 
-    On a CPU oneDNN reads the recurrent weights more slowly than a product of each step does.
+    On a CPU oneDNN reads the recurrent weights more slowly than a product of each step does. Several sounds
+    are left to it: it gives each the same bits however many are beside it, which products do not.
     """
 
     def forward(  # type: ignore[override]
@@ -37,8 +36,8 @@ class StepwiseLSTM(nn.LSTM):
 
     def _takes(self, x: Tensor) -> bool:
         plain = not (self.bidirectional or self.proj_size or self.training) and self.bias
-        few = x.ndim == 3 and 0 < x.shape[0 if self.batch_first else 1] <= MOST_SOUNDS and x.numel() > 0
-        return plain and few and x.is_cpu and x.dtype == torch.float32 and not torch.is_grad_enabled()
+        alone = x.ndim == 3 and x.shape[0 if self.batch_first else 1] == 1 and x.numel() > 0
+        return plain and alone and x.is_cpu and x.dtype == torch.float32 and not torch.is_grad_enabled()
 
     def _run(self, layer: int, x: Tensor, hidden: Tensor, cell: Tensor) -> Tensor:
         """A layer: `[T, B, C]`, output and cell of the step before `[B, H]` -> `[T, B, H]`; changes cell."""

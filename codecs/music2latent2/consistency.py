@@ -104,6 +104,40 @@ class ConsistencyLoss:
 
 
 @dataclass(frozen=True)
+class Refinement:
+    """When and how decodings are compared with the original; see refinement.py.
+
+    Args:
+        start: share of the training steps after which this loss takes the place of the consistency loss; 1:
+            never.
+        weight: of the loss beside that of the envelope.
+        repulsion: 1 keeps all texture (the energy distance); 0 asks for the nearest sound, and makes one
+            decoding where there would be two.
+        windows: of the spectra that are compared, samples.
+
+    Raises:
+        ValueError: a start or a repulsion outside 0 to 1, or no windows.
+    """
+
+    start: float = 1.0
+    weight: float = 30.0
+    repulsion: float = 0.5
+    windows: tuple[int, ...] = (256, 1024, 4096)
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.start <= 1:
+            raise ValueError(f"noise.refinement.start is {self.start}; it is a share of the steps, 0 to 1")
+        if not 0 <= self.repulsion <= 1:
+            raise ValueError(f"noise.refinement.repulsion is {self.repulsion}; it lies between 0 and 1")
+        if not self.windows:
+            raise ValueError("noise.refinement.windows is empty; give at least one size in samples")
+
+    def begins(self, step: int, total_steps: int) -> bool:
+        """Whether this loss is used at a training step."""
+        return self.start < 1 and step >= self.start * total_steps
+
+
+@dataclass(frozen=True)
 class NoiseLevels:
     """Which pairs of noise levels consistency training compares.
 
@@ -119,6 +153,7 @@ class NoiseLevels:
             in CoDiCodec).
         mean, std: training visits a place t with the weight that a normal distribution of these parameters
             gives to ln sigma(t).
+        refinement: from when on decodings are compared with the original instead.
         min_gap: least difference of the two noise levels that the weight 1 / difference sees.
         cells: resolution of that weighting.
 
@@ -133,6 +168,7 @@ class NoiseLevels:
     step_exponent: float = 3.0
     mean: float = -1.1
     std: float = 2.0
+    refinement: Refinement = Refinement()
     min_gap: float = 0.001
     cells: int = 9999
 

@@ -34,13 +34,12 @@ from .consistency import ConsistencyLoss, ConsistencyObjective, NoiseLevels
 from .envelope import envelope_loss, fit_principal_components, log_modulus
 from .model import Music2Latent2
 from .music2latent2_config import Music2Latent2Config
-from .refinement import Refinement, RefinementLoss
+from .refinement import RefinementLoss
 
 logger = logging.getLogger(__name__)
 
 SCHEDULE = LearningRateSchedule(warmup_steps=10_000, min_lr_ratio=0.01)
 LEVELS = NoiseLevels()
-NO_REFINEMENT = Refinement()
 # Upper ends of the ranges of noise levels whose losses are logged apart.
 SIGMA_RANGES = {"lowest": 0.05, "low": 0.5, "high": 5.0, "highest": math.inf}
 
@@ -84,7 +83,6 @@ class Music2Latent2Module(ExportsModel):
         scheduler: of its learning rate, over the whole training.
         noise: which noise levels are compared and how far apart they are; a run that goes on keeps the stages
             of easy consistency tuning where they were, whatever its new length.
-        refinement: from when on decodings are compared with the original in place of the consistency loss.
         mix: probability that another item of the batch is added to an item (CoDiCodec), or how that is done.
         fsq_dropout: share of chunks that go on unrounded, where the model has FSQ (CoDiCodec).
         envelope_weight: of the likelihood of the spectrogram under the envelope, where the model has one.
@@ -105,7 +103,6 @@ class Music2Latent2Module(ExportsModel):
         optimizer: OptimizerCallable = radam,
         scheduler: LearningRateSchedule = SCHEDULE,
         noise: NoiseLevels = LEVELS,
-        refinement: Refinement = NO_REFINEMENT,
         mix: float | Mixing = 0.5,
         fsq_dropout: float = 0.75,
         envelope_weight: float = 30.0,
@@ -129,13 +126,8 @@ class Music2Latent2Module(ExportsModel):
         # A function: weight averaging copies the module, and what a recipe makes of a class_path has no copy.
         self.optimizer = lambda parameters: optimizer(parameters)
         self.scheduler, self.noise = scheduler, noise
-        longest = self.codec.settings.chunk_samples - self.codec.settings.edge
-        if refinement.start < 1 and max(refinement.windows) > longest:
-            raise ValueError(
-                f"refinement.windows has {max(refinement.windows)}; a chunk gives {longest} samples to "
-                "compare"
-            )
-        self.refinement = RefinementLoss(refinement)
+        sizes = self.codec.settings
+        self.refinement = RefinementLoss(noise.refinement, sizes.chunk_samples - sizes.edge)
         self.mixing = mix if isinstance(mix, Mixing) else Mixing(mix)
         self.fsq_dropout, self.envelope_weight = fsq_dropout, envelope_weight
         self.envelope_examples = envelope_examples

@@ -12,50 +12,16 @@ Letters: B pairs of chunks, C channels, N samples, P parts, F bins, M frames of 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from ...core.spectra import decibels, stft
+from .consistency import Refinement
 from .consistency_autoencoder import ConsistencyAutoencoder
 from .networks import Context
 
 _FLOOR_DB = -80.0
-
-
-@dataclass(frozen=True)
-class Refinement:
-    """When and how decodings are compared with the original.
-
-    Args:
-        start: share of the training steps after which this loss takes the place of the consistency loss; 1:
-            never.
-        weight: of the loss beside that of the envelope.
-        repulsion: 1 keeps all texture (the energy distance); 0 asks for the nearest sound, and makes one
-            decoding where there would be two.
-        windows: of the spectra that are compared, samples.
-
-    Raises:
-        ValueError: a start or a repulsion outside 0 to 1, or no windows.
-    """
-
-    start: float = 1.0
-    weight: float = 30.0
-    repulsion: float = 0.5
-    windows: tuple[int, ...] = (256, 1024, 4096)
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.start <= 1:
-            raise ValueError(f"refinement.start is {self.start}; it is a share of the steps, 0 to 1")
-        if not 0 <= self.repulsion <= 1:
-            raise ValueError(f"refinement.repulsion is {self.repulsion}; it lies between 0 and 1")
-        if not self.windows:
-            raise ValueError("refinement.windows is empty; give at least one size in samples")
-
-    def begins(self, step: int, total_steps: int) -> bool:
-        """Whether this loss is used at a training step."""
-        return self.start < 1 and step >= self.start * total_steps
 
 
 class SpectralDistance(nn.Module):
@@ -90,10 +56,19 @@ class RefinementLoss(nn.Module):
 
     Args:
         refinement: how they are compared.
+        longest: samples of a chunk that can be compared.
+
+    Raises:
+        ValueError: a window that is longer.
     """
 
-    def __init__(self, refinement: Refinement) -> None:
+    def __init__(self, refinement: Refinement, longest: int) -> None:
         super().__init__()
+        if refinement.start < 1 and max(refinement.windows) > longest:
+            raise ValueError(
+                f"noise.refinement.windows has {max(refinement.windows)}; a chunk gives {longest} samples to "
+                "compare"
+            )
         self.refinement = refinement
         self.distance = SpectralDistance(refinement.windows)
 

@@ -44,7 +44,7 @@ def application(arguments: dict[str, str]) -> Any:
     """What `serve run` starts: `replicas` (1), `cpus` of each (1) and the arguments of `build_replica`."""
     from ray import serve
 
-    chosen = dict(arguments)
+    chosen: dict[str, Any] = dict(arguments)
     replicas, cpus = int(chosen.pop("replicas", 1)), float(chosen.pop("cpus", 1))
 
     @serve.deployment(name="soundloom", num_replicas=replicas, ray_actor_options={"num_cpus": cpus})
@@ -52,4 +52,5 @@ def application(arguments: dict[str, str]) -> Any:
     class Replica:
         pass
 
-    return Replica.bind()
+    deployment: Any = Replica
+    return deployment.bind()

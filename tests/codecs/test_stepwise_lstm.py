@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from soundloom.codecs import stepwise_lstm
-from soundloom.codecs.stepwise_lstm import MOST_SOUNDS, StepwiseLSTM
+from soundloom.codecs.stepwise_lstm import StepwiseLSTM
 
 
 def pair(batch_first: bool = True) -> tuple[nn.LSTM, StepwiseLSTM]:
@@ -18,7 +18,7 @@ def pair(batch_first: bool = True) -> tuple[nn.LSTM, StepwiseLSTM]:
     return theirs, ours
 
 
-@pytest.mark.parametrize("batch", [1, 3, MOST_SOUNDS + 1])
+@pytest.mark.parametrize("batch", [1, 3])
 @pytest.mark.parametrize("batch_first", [True, False])
 @torch.no_grad()
 def test_outputs_and_states_are_those_of_torch(
@@ -38,6 +38,15 @@ def test_outputs_and_states_are_those_of_torch(
     assert all(
         torch.equal(part, before) for part, before in zip(state, kept, strict=True)
     )  # the caller's own
+
+
+@torch.no_grad()
+def test_several_sounds_are_torchs_to_the_bit() -> None:
+    """It gives each sound the same bits however many are beside it."""
+    theirs, ours = pair()
+    x = torch.randn(5, 20, 12)
+    assert torch.equal(ours(x)[0], theirs(x)[0])
+    assert torch.equal(ours(x[:2])[0], ours(x)[0][:2])
 
 
 @torch.no_grad()

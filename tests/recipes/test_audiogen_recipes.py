@@ -65,9 +65,11 @@ def test_optimisation_is_that_of_audiogen(name: str) -> None:
 def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder of sounds as a user has it, and a small model to start from."""
     torch.manual_seed(0)
-    codec = SEANetCodec(num_codebooks=4, codebook_size=16, n_filters=2, dimension=8, lstm=0).eval()
+    codec = SEANetCodec(num_codebooks=8, codebook_size=16, n_filters=2, dimension=8, lstm=0).eval()
     text_encoder = load_text_encoder(TINY_T5)
-    lm = AudioLM(codebook_size=16, dim=32, num_layers=2, num_heads=2, text_dim=text_encoder.dim)
+    lm = AudioLM(
+        num_codebooks=8, codebook_size=16, dim=32, num_layers=2, num_heads=2, text_dim=text_encoder.dim
+    )
     AudioGen(lm, text_encoder, codec, max_seconds=1.0).save_pretrained(tmp_path / "start")
     rng = np.random.default_rng(0)
     sounds = tmp_path / "mysounds"

@@ -15,8 +15,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from soundloom.codecs.music2latent2.chunk_decoders import TwoStepDecoder
+from soundloom.codecs.music2latent2.consistency import NoiseLevels, Refinement
 from soundloom.codecs.music2latent2.refinement import (
-    Refinement,
     RefinementLoss,
     SpectralDistance,
     decode_pairs,
@@ -54,7 +54,7 @@ class Absolute(torch.nn.Module):
 
 def test_the_energy_distance_wants_noise_where_the_plain_distance_wants_its_mean() -> None:
     """Normal values: E|x - y| is 2 / sqrt(pi), and sqrt(2 / pi) where y is always zero."""
-    plain, energy = (RefinementLoss(Refinement(repulsion=r, windows=(256,))) for r in (0.0, 1.0))
+    plain, energy = (RefinementLoss(Refinement(repulsion=r, windows=(256,)), 256) for r in (0.0, 1.0))
     plain.distance = energy.distance = Absolute()  # type: ignore[assignment]
     original, fresh = 10 * noise(64), 10 * torch.stack((noise(64, seed=1), noise(64, seed=2)))
     mean = torch.zeros_like(fresh)
@@ -105,7 +105,7 @@ def test_several_decodings_of_a_pair_differ_by_their_noise_alone() -> None:
 def test_every_part_of_the_model_learns_of_it_also_from_silence(repulsion: float, silent: bool) -> None:
     torch.manual_seed(0)
     codec = build(replace(TINY, envelope=True)).train()
-    loss = RefinementLoss(Refinement(repulsion=repulsion, windows=WINDOWS))
+    loss = RefinementLoss(Refinement(repulsion=repulsion, windows=WINDOWS), 224)
     audio = tones(2) * (0.0 if silent else 1.0)
     chunks = codec.representation.to_chunks(codec.representation.analyse(audio))
     value = loss(codec, audio, codec.context(codec.bottleneck(codec.encoder(chunks).float())))
@@ -131,11 +131,11 @@ def test_settings_that_make_no_refinement_are_refused(settings: dict[str, Any], 
 
 def test_a_window_longer_than_a_chunk_is_refused() -> None:
     with pytest.raises(ValueError, match=r"refinement.windows has 4096; a chunk gives 224 samples"):
-        module(refinement=Refinement(start=0.5))
+        module(noise=NoiseLevels(refinement=Refinement(start=0.5)))
 
 
 def test_it_takes_the_place_of_the_consistency_loss_from_its_start_on(tmp_path: Path) -> None:
-    part = module(refinement=Refinement(start=0.5, windows=WINDOWS))
+    part = module(noise=NoiseLevels(refinement=Refinement(start=0.5, windows=WINDOWS)))
     trainer = lightning.Trainer(
         max_steps=4,
         accelerator="cpu",
