@@ -133,7 +133,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     result: dict[str, Any] = {"model": options.model, "unprompted": options.unprompted, "ways": {}}
     for way, filling in ways.items():
         print(way, file=sys.stderr)
-        found = result["ways"][way] = {}
+        found: dict[str, Any] = {}
+        result["ways"][way] = found
         started = time.perf_counter()
         with filling:
             if options.edits:

@@ -54,9 +54,14 @@ def use_every_tab(page: Page) -> None:
     assert page.evaluate("document.activeElement.tagName") == "TEXTAREA"  # the focus stays
     page.click("#more button")
     page.wait_for_selector("#temperature", state="visible")
-    for name, result in (("Edit", "#get-edited"), ("Compress", "#get-loom"), ("Look inside", "#hear-inside")):
+    for name, sound, result in (
+        ("Edit", "#to-edit", "#get-edited"),
+        ("Compress", "#to-compress", "#get-loom"),
+        ("Look inside", "#to-look-into", "#hear-inside"),
+    ):
         open_tab(page, name)
         page.locator("button:visible", has_text="Take the sound that was made last").click()
+        page.wait_for_selector(f"{sound} input[type=file]", state="detached")  # the sound is there
         if name == "Edit":
             page.wait_for_selector("#to-edit-spectrogram img")
         page.click(TABS[name])

@@ -157,7 +157,7 @@ from soundloom.codecs.music2latent2 import Music2Latent2
 Music2Latent2.from_pretrained()
 for _ in range(3):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-    maps = [torch.ones(2**21) for _ in range(6)]
+    maps = [torch.ones(2**21) for _ in range(4)]  # of the 64 MB that are kept, what loading freed takes its share
     del maps
     faults = resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 print(faults)
@@ -167,7 +167,7 @@ print(faults)
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="about glibc's allocator")
 def test_freed_maps_do_not_fault_in_new_pages() -> None:
     run = subprocess.run([sys.executable, "-c", PAGES], capture_output=True, text=True, check=True)
-    assert int(run.stdout) < 1000  # 48 MiB are 12,288 pages
+    assert int(run.stdout) < 1000  # 32 MiB are 8,192 pages
 
 
 def test_save_and_load(tmp_path: Path) -> None:
