@@ -157,7 +157,7 @@ from soundloom.codecs.music2latent2 import Music2Latent2
 Music2Latent2.from_pretrained()
 for _ in range(3):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-    maps = [torch.ones(2**21) for _ in range(4)]  # of the 64 MB that are kept, what loading freed takes its share
+    maps = [torch.ones(2**21) for _ in range(4)]  # of 64 MB that are kept, loading has its share
     del maps
     faults = resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 print(faults)
