@@ -91,6 +91,7 @@ class RefinementLoss(nn.Module):
         return total
 
     def _energy(self, made: Tensor, original: Tensor) -> Tensor:
+        """Scalar, of decodings `[copies, B, C, N]` and what they stand for, `[B, C, N]`."""
         near = torch.stack([self.distance(one, original) for one in made]).mean()
         if len(made) == 1:
             return near
@@ -101,6 +102,12 @@ def decode_pairs(
     codec: ConsistencyAutoencoder, context: Context, pairs: int, copies: int
 ) -> tuple[Tensor, Tensor]:
     """Begin to decode pairs of chunks by the two-step procedure, each `copies` times from noise of its own.
+
+    Args:
+        codec: the model.
+        context: of the B left chunks, then of the B right ones.
+        pairs: B.
+        copies: decodings of each pair.
 
     Returns:
         The first estimates of the left chunks `[copies * B, P, F, M]`; and the left chunks refined with the
