@@ -8,8 +8,8 @@ Run once, beside `distil_token_table`::
 writes into the folder of the table
 
     sentences.txt           one phrase a line, see phrases.py
-    sentences.safetensors   vectors float16 [N, D]: the encoder's vectors, centred, turned to their D strongest
-                            directions and scaled to length 1
+    sentences.safetensors   vectors float16 [N, D]: the encoder's, centred, in their D strongest directions,
+                            scaled to length 1
 
 A core embeds about 550 phrases a second.
 """

@@ -1,9 +1,9 @@
 """Phrases from which a small text encoder learns what a large one makes of words: captions, and WordNet.
 
-The captions of a corpus say little of what people type. WordNet (Miller 1995, "WordNet: A Lexical Database for
-English"; in Debian the package `wordnet-base`, in `/usr/share/wordnet`) knows the words: its nouns, verbs and
-adjectives are put together at random to phrases like those of prompts, and its definitions and examples are
-taken as they are. That many of them make no sense is no fault: what is learned is what words add up to.
+The captions of a corpus say little of what people type. WordNet (Miller 1995, "WordNet: A Lexical Database
+for English"; in Debian the package `wordnet-base`, in `/usr/share/wordnet`) knows the words: its nouns, verbs
+and adjectives are put together at random to phrases like those of prompts, and its definitions and examples
+are taken as they are. That many of them make no sense is no fault: what is learned is what words add up to.
 """
 
 from __future__ import annotations
@@ -59,7 +59,8 @@ def read_wordnet(folder: str | Path = WORDNET) -> Lexicon:
         file = folder / f"data.{part}"
         if not file.is_file():
             raise FileNotFoundError(
-                f"{file} is missing; name the folder of a WordNet 3 database (Debian: apt install wordnet-base)"
+                f"{file} is missing; name the folder of a WordNet 3 database "
+                "(Debian: apt install wordnet-base)"
             )
         for kind, words, sentences in _entries(file):
             lexicon.sentences.extend(sentences)

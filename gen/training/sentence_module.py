@@ -1,11 +1,11 @@
 """Training of a text encoder on what a large sentence encoder makes of phrases: recipes/text_sentences.yaml.
 
 Captions of a corpus do not teach what they do not say: an encoder trained on them alone, with the language
-model or before it, takes "car passing by" for a sneeze. Here the mean of a phrase's states learns to point where
-the vector of a sentence encoder of many millions of parameters points (Hinton et al. 2015, "Distilling the
-Knowledge in a Neural Network", arXiv 1503.02531; of sentence vectors, Reimers and Gurevych 2020, arXiv
-2004.09813), and phrases to lie as near to each other as theirs do. A language model then takes the encoder as it
-is (`text.train: false`).
+model or before it, takes "car passing by" for a sneeze. Here the mean of a phrase's states learns to point
+where the vector of a sentence encoder of many millions of parameters points (Hinton et al. 2015, "Distilling
+the Knowledge in a Neural Network", arXiv 1503.02531; of sentence vectors, Reimers and Gurevych 2020, arXiv
+2004.09813), and phrases to lie as near to each other as theirs do. A language model then takes the encoder
+as it is (`text.train: false`).
 Letters: B phrases, D text width.
 """
 
@@ -39,10 +39,10 @@ class SentenceBatch(TypedDict):
 
 
 class SentenceModule(ExportsModel):
-    """Trains an EmbeddedTextEncoder so that the mean of its states points where a sentence encoder's vector does.
+    """Trains an EmbeddedTextEncoder: the mean of its states is to point where a sentence vector does.
 
-    Logged are the loss, the `cosine` of the two, and in validation `nearest`: for how many phrases the nearest
-    other one of the batch is among the five nearest of the sentence encoder.
+    Logged are the loss, the `cosine` of the two, and in validation `nearest`: the share of phrases whose
+    nearest other one of the batch is among the five nearest of the sentence encoder.
 
     Args:
         text: which text encoder; one with a token table.

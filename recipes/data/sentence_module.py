@@ -1,4 +1,4 @@
-"""Phrases and their vectors, as `soundloom distil-text --phrases` writes them: data of recipes/text_sentences.yaml."""
+"""Phrases and their vectors, as `soundloom distil-text --phrases` writes them, for a text encoder."""
 
 from __future__ import annotations
 
@@ -84,12 +84,13 @@ class SentenceDataModule(lightning.LightningDataModule):
         vectors = load_safetensors(self.folder / VECTORS_FILE)["vectors"]
         if len(phrases) != len(vectors):
             raise ValueError(
-                f"{self.folder} holds {len(phrases)} phrases and {len(vectors)} vectors; make both again with "
-                "soundloom distil-text"
+                f"{self.folder} holds {len(phrases)} phrases and {len(vectors)} vectors; make both again "
+                "with soundloom distil-text"
             )
         held_out = min(self.held_out, len(phrases) // 2)
         if not held_out:
-            raise ValueError(f"{self.folder / SENTENCES_FILE} holds {len(phrases)} phrases; two are the least")
+            path = self.folder / SENTENCES_FILE
+            raise ValueError(f"{path} holds {len(phrases)} phrases; two are the least")
         self.val_set = SentenceDataset(phrases[:held_out], vectors[:held_out])
         self.train_set = SentenceDataset(phrases[held_out:], vectors[held_out:])
 

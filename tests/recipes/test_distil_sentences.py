@@ -59,7 +59,15 @@ def make_sentences(folder: Path) -> None:
     """Phrases whose vectors tell what they are about, however it is said."""
     generator = torch.Generator().manual_seed(0)
     known = torch.nn.functional.normalize(torch.randn(len(THINGS), 16, generator=generator), dim=-1)
-    patterns = ("a {}", "the {} again", "sound of {}", "{} far away", "one old {}", "{}", "{} and nothing else")
+    patterns = (
+        "a {}",
+        "the {} again",
+        "sound of {}",
+        "{} far away",
+        "one old {}",
+        "{}",
+        "{} alone",
+    )
     rows = [(pattern.format(thing), known[n]) for pattern in patterns for n, thing in enumerate(THINGS)]
     folder.mkdir(parents=True, exist_ok=True)
     (folder / SENTENCES_FILE).write_text("".join(f"{phrase}\n" for phrase, _ in rows), encoding="utf-8")
@@ -94,7 +102,7 @@ def test_an_encoder_learns_the_vectors_of_phrases_it_has_not_seen(tmp_path: Path
     checkpoint = tmp_path / "text.ckpt"
     trainer.save_checkpoint(checkpoint)
     made = export_checkpoint(checkpoint, tmp_path / "encoder")
-    encoder = EmbeddedTextEncoder.from_pretrained(made)
+    encoder = EmbeddedTextEncoder.from_pretrained(made.folder)
     expected = module.eval().encoder(["a dog far away"]).mean()
     torch.testing.assert_close(encoder(["a dog far away"]).mean(), expected)
 

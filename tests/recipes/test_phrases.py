@@ -10,10 +10,12 @@ from soundloom.recipes.phrases import LONGEST, PhraseMaker, present_participle, 
 
 NOUNS = """\
   1 This line is of the licence.
-00015388 05 n 02 dog 0 domestic_dog 0 001 @ 00004475 n 0000 | a member of the genus Canis (with teeth); "the dog barked all night"
+00015388 05 n 02 dog 0 domestic_dog 0 001 @ 00004475 n 0000 | a member of the genus Canis (with teeth); \
+"the dog barked all night"
 00021265 06 n 01 kettle 0 001 @ 00004475 n 0000 | a metal pot for boiling water
 00007846 17 n 01 hill 0 001 @ 00004475 n 0000 | a local elevation of the land
-00002137 09 n 01 abstraction 0 001 @ 00001740 n 0000 | a general concept formed by extracting common features from very many specific examples of it
+00002137 09 n 01 abstraction 0 001 @ 00001740 n 0000 | a general concept formed by extracting common \
+features from very many specific examples of it
 """
 VERBS = """\
 01885845 38 v 01 run_up 0 001 @ 01831531 v 0000 01 + 02 00 | move upward fast; "he ran up the hill"
