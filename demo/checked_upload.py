@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import gradio as gr
@@ -11,6 +12,7 @@ from gradio.blocks import Block
 from .in_browser import IN_BROWSER, values
 from .input import check_upload
 from .temporary_files import failure
+from .working import answered_first
 
 PROBLEM = "That sound cannot be used"
 # What holds the file of the sound that was made last, in the tab that makes sounds.
@@ -26,6 +28,7 @@ def take_button(demo: gr.Blocks) -> dict[gr.Button, Block]:
 
 def checked_upload(
     audio: gr.Audio,
+    button: gr.Button | None = None,
     *,
     limit: float,
     outputs: list[Any] | None = None,
@@ -37,6 +40,8 @@ def checked_upload(
 
     Args:
         audio: where sounds are put.
+        button: what does something with the sound; it cannot be pressed before the answer is there. None: any
+            may be.
         limit: seconds of the longest sound that is taken.
         outputs: what else changes.
         then: gives their values for the path of a sound, or for None.
@@ -78,8 +83,9 @@ def checked_upload(
     put_in = [audio.upload, audio.clear, audio.stop_recording]
     if hidden:
         gr.on(put_in, **hide)
-    gr.on(put_in, check, inputs=[audio], **event)
-    for button, source in (taken or {}).items():
-        found = button.click(take, inputs=[source], **event)
+    on = gr.on if button is None else partial(answered_first, button)
+    on(put_in, check, inputs=[audio], **event)
+    for takes, source in (taken or {}).items():
+        found = on([takes.click], take, inputs=[source], **event)
         if hidden:
             found.success(**hide)

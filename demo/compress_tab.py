@@ -22,7 +22,7 @@ from .roundtrip import MAX_SECONDS, RoundTrip, figures, round_trip, say_number, 
 from .spectrogram_images import draw
 from .stoppable import Cancel, Stoppable
 from .temporary_files import Shelf, failure
-from .working import while_working
+from .working import answered_first, while_working
 
 ABOUT = f"""\
 **What happens.** A neural codec turns the sound into a file (`{SUFFIX}`) of very few numbers, and this file
@@ -59,8 +59,9 @@ def _compress_half(demo: gr.Blocks, codecs: Codecs, shelf: Shelf, running: Stopp
             )
             taken = take_button(demo)
         with gr.Column(scale=5, min_width=280):
-            codec, rate = _choice(codecs)
-            button = gr.Button("Compress", variant="primary", size="lg", elem_id="compress")
+            button = gr.Button("Compress", variant="primary", size="lg", elem_id="compress", render=False)
+            codec, rate = _choice(codecs, button)
+            button.render()
             stop = gr.Button("Stop", size="lg", visible=False, elem_id="stop-compress")
     working = gr.Markdown(visible=False, elem_id="working")
     with gr.Column(visible=False, elem_id="compressed") as results:
@@ -77,7 +78,7 @@ def _compress_half(demo: gr.Blocks, codecs: Codecs, shelf: Shelf, running: Stopp
                 table = gr.Markdown(elem_id="figures")
             with gr.Column(scale=5, min_width=280):
                 download = gr.DownloadButton(f"Download the compressed file ({SUFFIX})", elem_id="get-loom")
-    checked_upload(upload, limit=MAX_SECONDS, taken=taken, hidden=[results])
+    checked_upload(upload, button, limit=MAX_SECONDS, taken=taken, hidden=[results])
 
     async def compress_and_show(
         upload: str | None,
@@ -117,8 +118,8 @@ def _compress_half(demo: gr.Blocks, codecs: Codecs, shelf: Shelf, running: Stopp
     return upload
 
 
-def _choice(codecs: Codecs) -> tuple[gr.Dropdown, gr.Slider]:
-    """Add what chooses a codec and, by its number from 1 on, one of its rates."""
+def _choice(codecs: Codecs, button: gr.Button) -> tuple[gr.Dropdown, gr.Slider]:
+    """Add what chooses a codec and, by its number from 1 on, one of its rates; `button` takes both."""
 
     def chosen(name: str) -> tuple[Any, str]:
         try:
@@ -149,7 +150,7 @@ def _choice(codecs: Codecs) -> tuple[gr.Dropdown, gr.Slider]:
     )
     label = gr.Markdown(said(first, number), elem_id="rate-said")
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-    codec.input(chosen, [codec], [rate, label], **quiet)
+    answered_first(button, [codec.input], chosen, inputs=[codec], outputs=[rate, label], **quiet)
     rate.change(said, [codec, rate], [label], trigger_mode="always_last", **quiet)
     return codec, rate
 

@@ -33,7 +33,7 @@ from .sound_edits import (
 from .spectrogram_images import RegionPicture
 from .stoppable import Stoppable
 from .temporary_files import Shelf
-from .working import while_working
+from .working import answered_first, press, while_working
 
 WHAT = {
     REPLACE: "The part is filled anew: it goes on from what is before and leads to what is after.",
@@ -128,7 +128,7 @@ def edit_tab(demo: gr.Blocks, model: object) -> None:
         return gr.update(visible=True), file, image, file, gr.update(visible=True, value=" · ".join(facts))
 
     while_working(
-        [page.button.click, page.controls.prompt.submit],
+        [page.button.click],
         edit,
         shown=[page.working],
         hidden=[page.button],
@@ -139,6 +139,7 @@ def edit_tab(demo: gr.Blocks, model: object) -> None:
         show_progress_on=[page.working],
         api_visibility="private",
     )
+    page.controls.prompt.submit(None, js=press("edit"))
     demo.unload(running.leave)
     edit_endpoints(edits)
 
@@ -196,7 +197,8 @@ def _choose_parts(page: EditPage, edits: SoundEdits) -> None:
     opens: list[Any] = [shown, controls.start, controls.end, page.view]
     taken = {**page.taken, page.further: page.edited}
     before = [page.results, page.status]
-    checked_upload(page.sound, limit=MAX_SECONDS, outputs=opens, then=opened, taken=taken, hidden=before)
+    settings: dict[str, Any] = {"outputs": opens, "then": opened, "taken": taken, "hidden": before}
+    checked_upload(page.sound, page.button, limit=MAX_SECONDS, **settings)
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
     parts = [each for name, each in vars(controls).items() if name != "what"]
     controls.what.change(controls.shown_for, [controls.what], parts, queue=False, **quiet)
@@ -209,7 +211,8 @@ def _choose_parts(page: EditPage, edits: SoundEdits) -> None:
         trigger_mode="always_last",
         **quiet,
     )
-    page.view.select(_clicked, [shown, *edges], edges, **quiet)
+    moved = {"inputs": [shown, *edges], "outputs": edges, **quiet}
+    answered_first(page.button, [page.view.select], _clicked, **moved)
 
 
 def _controls() -> Controls:

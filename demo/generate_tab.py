@@ -25,9 +25,9 @@ from .sound_maker import MAX_UPLOAD, Making, SoundMaker
 from .sound_player import HUSH
 from .temporary_files import page_words
 from .tickets import Tickets
+from .working import answered_first, press
 
 FOCUS = "() => { if (document.activeElement === document.body) document.querySelector('#generate').focus(); }"
-PRESS = "() => document.querySelector('#generate').click()"
 QUIET: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
 
 
@@ -59,7 +59,7 @@ class GenerateTab:
                 min_width=260,
                 elem_id="prompt",
             )
-            button = gr.Button(
+            self.button = gr.Button(
                 "Make", variant="primary", size="lg", scale=1, min_width=140, elem_id="generate"
             )
         heard = gr.HTML(elem_id="hint")
@@ -91,11 +91,12 @@ class GenerateTab:
             self.maker.live,
             self.maker.shelf,
             self.history,
+            self.button,
             again=self.again,
             start=self.start_from,
             controls=self.controls,
         )
-        self._wire(demo, button, examples, heard)
+        self._wire(demo, examples, heard)
         sound_api(self.maker, self.tickets, at_once(model))
 
     @property
@@ -109,9 +110,10 @@ class GenerateTab:
         settings = [self.duration, self.variations, *self.more.values()]
         return [self.prompt, *settings, self.source, self.go_on, self.status]
 
-    def _wire(self, demo: gr.Blocks, button: gr.Button, examples: Any, heard: gr.HTML) -> None:
+    def _wire(self, demo: gr.Blocks, examples: Any, heard: gr.HTML) -> None:
         cards = [block for card in self.cards for block in card.blocks]
-        asked = self._ask([button.click, self.prompt.submit], cards)
+        asked = self._ask([self.button.click], cards)
+        self.prompt.submit(None, js=press("generate"))
         settings = {"duration": self.duration, VARIATIONS: self.variations, **self.more}
         job = asked.success(
             self.make,
@@ -132,10 +134,11 @@ class GenerateTab:
         )
         job.success(None, js=FOCUS)
         self._stop(job)
-        examples.load_input_event.success(None, js=PRESS)
+        examples.load_input_event.success(None, js=press("generate"))
         typed: dict[str, Any] = {"trigger_mode": "always_last", **QUIET}
         self.prompt.change(self.say_what_is_heard, [self.prompt], [heard], **typed)
-        self.source.upload(self.check_source, [self.source], [self.source, self.status], **QUIET)
+        checked = {"inputs": [self.source], "outputs": [self.source, self.status], **QUIET}
+        answered_first(self.button, [self.source.upload], self.check_source, **checked)
         for number, card in enumerate(self.cards):
             self._wire_card(number, card)
         demo.unload(self.leave_page)
@@ -201,7 +204,8 @@ class GenerateTab:
 
         both = [self.history, self.shown]
         card.keep.click(keep_it, both, [self.history, card.keep], **CHANGES_HISTORY)
-        card.start.click(use_it, both, self.controls, **QUIET)
+        used = {"inputs": both, "outputs": self.controls, **QUIET}
+        answered_first(self.button, [card.start.click], use_it, **used)
 
     # --- what the buttons do -----------------------------------------------------------------------------
 

@@ -47,7 +47,7 @@ def inside_tab(demo: gr.Blocks, codecs: Codecs) -> None:
     with gr.Column(visible=False, elem_id="inside-results") as results:
         view = picture("codes or embeddings over time", "inside")
         change, parts, heard = _changes(inside, sound, second, codec)
-    checked_upload(sound, limit=MAX_SECONDS, taken=taken, hidden=[results])
+    checked_upload(sound, look, limit=MAX_SECONDS, taken=taken, hidden=[results])
     codec.input(
         lambda: gr.update(visible=False),
         None,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections import defaultdict
 from collections.abc import Callable
 from typing import TypeVar
@@ -19,6 +20,9 @@ from ..gen.generation import GenerationCancelled
 from .temporary_files import failure
 
 TIME_LIMIT = 900.0  # seconds that one request may take
+# Work that waited may begin while the server hears that its page is gone; it then has this many seconds to be
+# known. Not for good: a page whose connection was lost for a moment comes back as the same session.
+LEFT_SECONDS = 10.0
 Cancel = Callable[[], bool]
 Result = TypeVar("Result")
 
@@ -43,6 +47,7 @@ class Stoppable:
     def __init__(self, time_limit: float = TIME_LIMIT) -> None:
         self.time_limit = time_limit
         self._running: dict[str, set[threading.Event]] = defaultdict(set)
+        self._left: dict[str, float] = {}  # when each session was left
 
     async def run(self, request: gr.Request | None, work: Callable[[Cancel], Result]) -> Result:
         """Do the work in a thread, and return its result.
@@ -53,9 +58,11 @@ class Stoppable:
 
         Raises:
             ValueError: the work takes longer than the time limit.
-            gr.Error: it was stopped.
+            gr.Error: it was stopped, or its page is gone.
         """
         stop, session = threading.Event(), (request and request.session_hash) or ""
+        if self._was_left(session):
+            raise failure("this was stopped before it began")
         if session:  # a request without one shares nothing with others
             self._running[session].add(stop)
         thread = asyncio.ensure_future(asyncio.to_thread(work, stop.is_set))
@@ -76,6 +83,14 @@ class Stoppable:
             await asyncio.gather(thread, return_exceptions=True)
 
     def leave(self, request: gr.Request) -> None:
-        """A page was closed: end what it has running."""
+        """A page was closed: end what it has running, and what is just about to begin."""
+        if request.session_hash:
+            self._left[request.session_hash] = time.monotonic()
         for stop in list(self._running.get(request.session_hash or "", ())):
             stop.set()
+
+    def _was_left(self, session: str) -> bool:
+        """Whether a session was left a moment ago."""
+        before = time.monotonic() - LEFT_SECONDS
+        self._left = {each: left for each, left in self._left.items() if left > before}
+        return session in self._left

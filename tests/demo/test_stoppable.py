@@ -12,11 +12,12 @@ import gradio as gr
 import pytest
 from gradio_client import Client
 
+from soundloom.demo import stoppable as module
 from soundloom.demo.endpoint import endpoint
 from soundloom.demo.page import serve
 from soundloom.demo.stoppable import Cancel, Stoppable, check
 from soundloom.gen.generation import GenerationCancelled
-from tests.demo.jobs import until_processing
+from tests.demo.waiting import until_processing
 
 
 def page(session: str | None) -> Any:
@@ -82,6 +83,22 @@ def test_leaving_a_page_ends_its_work_alone(session: str | None) -> None:
 
     asyncio.run(leave())
     assert left.is_set()
+
+
+def test_work_that_begins_while_its_page_is_being_left_does_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was taken out of the queue before the server heard that the page is gone, and is known only now."""
+    running = Stoppable()
+    running.leave(page("a"))
+    running.leave(page(None))
+    with pytest.raises(gr.Error, match="(?i)stopped before it began"):
+        asyncio.run(running.run(page("a"), lambda cancel: pytest.fail("it began")))
+    for other in ("b", None):
+        assert asyncio.run(running.run(page(other), lambda cancel: 7)) == 7
+    # A page whose connection was lost for a moment works again.
+    later = time.monotonic() + module.LEFT_SECONDS
+    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: later))
+    assert asyncio.run(running.run(page("a"), lambda cancel: 7)) == 7
+    assert not running._left
 
 
 def test_what_takes_too_long_is_ended_with_a_sentence() -> None:
