@@ -15,6 +15,7 @@ from .generator import Generator
 from .history_view import CHANGES_HISTORY, history_view
 from .in_browser import IN_BROWSER, STOP, STOPPING, stop_hidden, stop_pressed, stop_shown, values
 from .input import read_upload
+from .left_pages import LeftPages
 from .made_sound import History, MadeSound, added, keep
 from .model_choice import ChosenModel
 from .presets import presets
@@ -41,7 +42,7 @@ class GenerateTab:
     def __init__(self, chosen: ChosenModel) -> None:
         self.chosen = chosen
         self.maker = SoundMaker(lambda: chosen.model, lambda: chosen.name)
-        self.tickets = Tickets()
+        self.tickets, self.left = Tickets(), LeftPages()
 
     def build(self, demo: gr.Blocks) -> None:
         """Add the tab's content to the page."""
@@ -220,6 +221,7 @@ class GenerateTab:
 
     def leave_page(self, request: gr.Request) -> None:
         """The page was closed: nobody waits for what it asked for."""
+        self.left.leave(request)
         self.tickets.leave(request.session_hash)
 
     def make(
@@ -237,6 +239,8 @@ class GenerateTab:
         if ticket is None:
             yield {self.status: gr.skip()}  # without any answer Gradio would empty everything
             return
+        if self.left.unwanted(request):
+            ticket.call_off()
         heard = True
         try:
             for number, state in enumerate(self.maker.make(prompt, values, source, ticket)):

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
 from collections import defaultdict
 from collections.abc import Callable
 from typing import TypeVar
@@ -17,12 +16,10 @@ import gradio as gr
 
 from ..core.errors import SoundloomError
 from ..gen.generation import GenerationCancelled
+from .left_pages import LeftPages
 from .temporary_files import failure
 
 TIME_LIMIT = 900.0  # seconds that one request may take
-# Work that waited may begin while the server hears that its page is gone; it then has this many seconds to be
-# known. Not for good: a page whose connection was lost for a moment comes back as the same session.
-LEFT_SECONDS = 10.0
 Cancel = Callable[[], bool]
 Result = TypeVar("Result")
 
@@ -47,7 +44,7 @@ class Stoppable:
     def __init__(self, time_limit: float = TIME_LIMIT) -> None:
         self.time_limit = time_limit
         self._running: dict[str, set[threading.Event]] = defaultdict(set)
-        self._left: dict[str, float] = {}  # when each session was left
+        self._left = LeftPages()
 
     async def run(self, request: gr.Request | None, work: Callable[[Cancel], Result]) -> Result:
         """Do the work in a thread, and return its result.
@@ -61,13 +58,14 @@ class Stoppable:
             gr.Error: it was stopped, or its page is gone.
         """
         stop, session = threading.Event(), (request and request.session_hash) or ""
-        if self._was_left(session):
-            raise failure("this was stopped before it began")
         if session:  # a request without one shares nothing with others
             self._running[session].add(stop)
-        thread = asyncio.ensure_future(asyncio.to_thread(work, stop.is_set))
+        threads = []
         try:
-            return await asyncio.wait_for(asyncio.shield(thread), self.time_limit)
+            if self._left.unwanted(request):
+                raise Stopped
+            threads = [asyncio.ensure_future(asyncio.to_thread(work, stop.is_set))]
+            return await asyncio.wait_for(asyncio.shield(threads[0]), self.time_limit)
         except (Stopped, GenerationCancelled) as error:
             raise failure("this was stopped before it was done") from error
         except TimeoutError:
@@ -80,17 +78,10 @@ class Stoppable:
             self._running[session].discard(stop)
             if not self._running[session]:
                 self._running.pop(session, None)
-            await asyncio.gather(thread, return_exceptions=True)
+            await asyncio.gather(*threads, return_exceptions=True)
 
     def leave(self, request: gr.Request) -> None:
-        """A page was closed: end what it has running, and what is just about to begin."""
-        if request.session_hash:
-            self._left[request.session_hash] = time.monotonic()
+        """A page was closed: end what it has running, and let nothing begin that it has asked for."""
+        self._left.leave(request)
         for stop in list(self._running.get(request.session_hash or "", ())):
             stop.set()
-
-    def _was_left(self, session: str) -> bool:
-        """Whether a session was left a moment ago."""
-        before = time.monotonic() - LEFT_SECONDS
-        self._left = {each: left for each, left in self._left.items() if left > before}
-        return session in self._left

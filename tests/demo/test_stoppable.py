@@ -12,8 +12,8 @@ import gradio as gr
 import pytest
 from gradio_client import Client
 
-from soundloom.demo import stoppable as module
 from soundloom.demo.endpoint import endpoint
+from soundloom.demo.left_pages import stamp
 from soundloom.demo.page import serve
 from soundloom.demo.stoppable import Cancel, Stoppable, check
 from soundloom.gen.generation import GenerationCancelled
@@ -22,6 +22,13 @@ from tests.demo.waiting import until_processing
 
 def page(session: str | None) -> Any:
     return SimpleNamespace(session_hash=session)
+
+
+def asked_by(session: str | None) -> Any:
+    """A request that comes now."""
+    scope: dict[str, Any] = {}
+    stamp(scope)
+    return SimpleNamespace(session_hash=session, request=SimpleNamespace(scope=scope))
 
 
 def until_stopped(ended: threading.Event) -> Any:
@@ -85,20 +92,17 @@ def test_leaving_a_page_ends_its_work_alone(session: str | None) -> None:
     assert left.is_set()
 
 
-def test_work_that_begins_while_its_page_is_being_left_does_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It was taken out of the queue before the server heard that the page is gone, and is known only now."""
+def test_what_a_page_asked_for_before_it_was_left_does_not_begin() -> None:
+    """It waited meanwhile; a page whose connection was lost for a moment goes on."""
     running = Stoppable()
+    before, other, program = asked_by("a"), asked_by("b"), asked_by(None)
     running.leave(page("a"))
     running.leave(page(None))
-    with pytest.raises(gr.Error, match="(?i)stopped before it began"):
-        asyncio.run(running.run(page("a"), lambda cancel: pytest.fail("it began")))
-    for other in ("b", None):
-        assert asyncio.run(running.run(page(other), lambda cancel: 7)) == 7
-    # A page whose connection was lost for a moment works again.
-    later = time.monotonic() + module.LEFT_SECONDS
-    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: later))
-    assert asyncio.run(running.run(page("a"), lambda cancel: 7)) == 7
-    assert not running._left
+    with pytest.raises(gr.Error, match="(?i)stopped before it was done"):
+        asyncio.run(running.run(before, lambda cancel: pytest.fail("it began")))
+    for request in (other, program, None, asked_by("a")):
+        assert asyncio.run(running.run(request, lambda cancel: 7)) == 7
+    assert not running._running
 
 
 def test_what_takes_too_long_is_ended_with_a_sentence() -> None:

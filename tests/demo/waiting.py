@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import time
 from typing import Any
-from urllib.request import urlopen
 
 from gradio_client.client import Job
 from gradio_client.utils import Status
@@ -21,18 +19,6 @@ def until_processing(job: Job, seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds
     while job.status().code not in (Status.PROCESSING, Status.ITERATING):
         assert time.monotonic() < deadline, f"the job is still {job.status().code}"
-        time.sleep(0.02)
-
-
-def until_waiting(address: str, jobs: int, seconds: float = 60) -> None:
-    """Wait until the demo at this address has so many jobs in its queue that have not begun."""
-    deadline = time.monotonic() + seconds
-    while True:
-        with urlopen(f"{address.rstrip('/')}/gradio_api/queue/status", timeout=seconds) as answer:
-            waiting = json.load(answer)["queue_size"]
-        if waiting == jobs:
-            return
-        assert time.monotonic() < deadline, f"{waiting} jobs wait, not {jobs}"
         time.sleep(0.02)
 
 
