@@ -18,7 +18,7 @@ from .compress_endpoints import compress_endpoints
 from .input import say_seconds
 from .open_compressed import open_compressed
 from .players import picture, player
-from .roundtrip import MAX_SECONDS, RoundTrip, figures, round_trip, say_number, spectrograms
+from .roundtrip import MAX_SECONDS, RoundTrip, figures, how_small, round_trip, say_number, spectrograms
 from .spectrogram_images import draw
 from .stoppable import Cancel, Stoppable
 from .temporary_files import Shelf, failure
@@ -65,6 +65,12 @@ def _compress_half(demo: gr.Blocks, codecs: Codecs, shelf: Shelf, running: Stopp
             stop = gr.Button("Stop", size="lg", visible=False, elem_id="stop-compress")
     working = gr.Markdown(visible=False, elem_id="working")
     with gr.Column(visible=False, elem_id="compressed") as results:
+        with gr.Row(equal_height=True):
+            with gr.Column(min_width=280):
+                small = gr.Markdown(elem_id="how-small")
+            download = gr.DownloadButton(
+                f"Download the {SUFFIX} file", size="md", scale=0, min_width=250, elem_id="get-loom"
+            )
         switched = comparison(shelf)
         with gr.Row():
             with gr.Column(min_width=300):
@@ -73,11 +79,7 @@ def _compress_half(demo: gr.Blocks, codecs: Codecs, shelf: Shelf, running: Stopp
             with gr.Column(min_width=300):
                 after = player("Restored", "restored")
                 after_picture = picture("Restored", "restored")
-        with gr.Row(equal_height=False):
-            with gr.Column(scale=9, min_width=300):
-                table = gr.Markdown(elem_id="figures")
-            with gr.Column(scale=5, min_width=280):
-                download = gr.DownloadButton(f"Download the compressed file ({SUFFIX})", elem_id="get-loom")
+        table = gr.Markdown(elem_id="figures")
     checked_upload(upload, button, limit=MAX_SECONDS, taken=taken, hidden=[results])
 
     async def compress_and_show(
@@ -111,7 +113,7 @@ def _compress_half(demo: gr.Blocks, codecs: Codecs, shelf: Shelf, running: Stopp
         cleared=[results],
         stop=stop,
         inputs=[upload, codec, rate],
-        outputs=[results, before, after, before_picture, after_picture, table, download, *switched],
+        outputs=[results, before, after, before_picture, after_picture, small, table, download, *switched],
         show_progress_on=[working],
         api_visibility="private",
     )
@@ -176,6 +178,7 @@ def _found(trip: RoundTrip, compressed: Path) -> tuple[Any, ...]:
         str(trip.original),
         after,
         *pictures,
+        how_small(trip),
         figures(trip),
         str(compressed),
         *ready(trip.original, trip.restored),

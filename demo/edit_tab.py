@@ -35,12 +35,14 @@ from .stoppable import Stoppable
 from .temporary_files import Shelf
 from .working import answered_first, press, while_working
 
+WHERE_PART = "A click into the picture moves its nearer edge."
 WHAT = {
-    REPLACE: "The part is filled anew: it goes on from what is before and leads to what is after.",
+    REPLACE: "The part is filled anew: it goes on from what is before and leads to what is after. "
+    f"{WHERE_PART}",
     LOOP: "The end is filled anew so that it leads to the beginning.",
     EXTEND: "The sound goes on. What is there stays as it is.",
     VARY: "A share of the sound is drawn again, the fine details first.",
-    SHAPE: "The part becomes louder or quieter, or is faded. No model takes part.",
+    SHAPE: f"The part becomes louder or quieter, or is faded. No model takes part. {WHERE_PART}",
 }
 
 
@@ -156,7 +158,8 @@ def _lay_out(demo: gr.Blocks) -> EditPage:
                 elem_id="to-edit",
             )
             taken = take_button(demo)
-            view = picture("the sound, the part marked; a click moves its nearer edge", "to-edit")
+            about = "the sound, the part marked; a click moves its nearer edge"
+            view = picture(about, "to-edit", visible=False)
         with gr.Column(min_width=280, elem_id="edit-controls"):
             controls = _controls()
             button = gr.Button("Edit", variant="primary", size="lg", elem_id="edit")
@@ -263,13 +266,13 @@ def _controls() -> Controls:
 def _opened(edits: SoundEdits, path: str | None) -> list[Any]:
     """What the page shows of a sound that was opened: its picture, and sliders that fit."""
     if path is None:
-        return [None, gr.skip(), gr.skip(), None]
+        return [None, gr.skip(), gr.skip(), gr.update(value=None, visible=False)]
     samples, rate = read_upload(path, limit=MAX_SECONDS)
     view = RegionPicture(Spectrogram(samples.mean(0), rate))
     length = min(1.0, view.seconds / 3, longest_gap(edits.editor))
     part = round((view.seconds - length) / 2, 2), round((view.seconds + length) / 2, 2)
     edges = [gr.update(maximum=round(view.seconds, 2), value=edge) for edge in part]
-    return [view, *edges, view.marked([part])]
+    return [view, *edges, gr.update(value=view.marked([part]), visible=True)]
 
 
 def _marked(view: RegionPicture | None, what: str, start: float, end: float) -> Any:

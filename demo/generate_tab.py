@@ -29,6 +29,7 @@ from .tickets import Tickets
 from .working import answered_first, press
 
 FOCUS = "() => { if (document.activeElement === document.body) document.querySelector('#generate').focus(); }"
+WHERE_KEPT = "<p>Kept: it is in the list below, and in its zip, for an hour. Download keeps it for good.</p>"
 QUIET: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
 
 
@@ -196,15 +197,17 @@ class GenerateTab:
         ).success(None, js=FOCUS)
 
     def _wire_card(self, number: int, card: Card) -> None:
-        def keep_it(history: History, shown: list[str]) -> tuple[Any, Any]:
+        def keep_it(history: History, shown: list[str]) -> tuple[Any, Any, Any]:
             made = keep(history, shown[number])
-            return made, KEPT if any(each.kept and each.name == shown[number] for each in made) else KEEP
+            if any(each.kept and each.name == shown[number] for each in made):
+                return made, KEPT, WHERE_KEPT
+            return made, KEEP, ""
 
         def use_it(history: History, shown: list[str]) -> Updates:
             return self.start_from(next(each for each in history if each.name == shown[number]))
 
         both = [self.history, self.shown]
-        card.keep.click(keep_it, both, [self.history, card.keep], **CHANGES_HISTORY)
+        card.keep.click(keep_it, both, [self.history, card.keep, self.status], **CHANGES_HISTORY)
         used = {"inputs": both, "outputs": self.controls, **QUIET}
         answered_first(self.button, [card.start.click], use_it, **used)
 

@@ -62,7 +62,8 @@ def history_view(
 
     def label(made: History) -> tuple[Any, Any]:
         kept = sum(sound.kept for sound in made)
-        text = f"Download the {kept} kept as zip" if kept else f"Download all {len(made)} as zip"
+        every = f"Download all {len(made)} as zip" if len(made) > 1 else "Download it as zip"
+        text = f"Download the {kept} kept as zip" if kept else every
         return gr.update(visible=bool(made)), gr.update(value=text)
 
     history.change(label, [history], [section, everything], queue=False, api_visibility="private")

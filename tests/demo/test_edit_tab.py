@@ -95,7 +95,7 @@ def test_edit_cannot_be_pressed_before_the_part_is_that_of_the_sound(
         assert len(wait_for_requests(page, held)) == 1, "Enter has edited something"
         held.pop().continue_()
         page.unroute("**/queue/join*")
-        expect(page.locator("#edit")).to_be_enabled(timeout=60_000)
+        expect(page.locator("#edit")).to_be_enabled()
         assert [page.input_value(each) for each in (start, end)] == ["0.67", "1.33"]
 
         picture = page.locator("#to-edit-spectrogram img")
@@ -108,7 +108,7 @@ def test_edit_cannot_be_pressed_before_the_part_is_that_of_the_sound(
         for route in wait_for_requests(page, held):
             route.continue_()
         page.unroute("**/queue/join*")
-        expect(page.locator("#edit")).to_be_enabled(timeout=60_000)
+        expect(page.locator("#edit")).to_be_enabled()
         assert float(page.input_value(end)) > 1.6
         page.press("#edit-prompt textarea", "Enter")
         wait_for_sound(page, "edited")

@@ -119,6 +119,7 @@ def test_variations_are_kept_made_again_gone_on_from_and_downloaded(
         page.wait_for_selector("#zip:has-text('Download the 1 kept as zip')")
         assert not page.is_visible("#zip-file"), "only its link is used"
         assert page.inner_text("#keep-2") == "★ Kept"
+        expect(page.locator("#status")).to_contain_text("it is in the list below")
         with page.expect_download() as expected:
             page.click("#zip")
         expected.value.save_as(tmp_path / "all.zip")
@@ -283,7 +284,7 @@ def test_a_sound_that_is_asked_for_while_another_is_still_being_stopped_is_made(
         page.wait_for_selector("#card-1", state="visible")
         other.route("**/cancel", lambda route: held.append((route, route.fetch())))
         other.click("#generate")
-        other.click("#stop-waiting", timeout=5000)
+        other.click("#stop-waiting")
         expect(other.locator("#status")).to_contain_text("Stopped before it began.")  # nobody was asked
         other.wait_for_timeout(300)
         other.click("#generate")
