@@ -15,15 +15,22 @@ from .temporary_files import failure
 from .working import answered_first
 
 PROBLEM = "That sound cannot be used"
-# What holds the file of the sound that was made last, in the tab that makes sounds.
-MADE = ("download-1", "player")
+# Buttons by what they say, and the ids of what may hold the file that each takes.
+TAKES = {
+    "Take the sound that was made last": ("download-1", "player"),
+    "Take the edited sound": ("edited",),
+}
 
 
-def take_button(demo: gr.Blocks) -> dict[gr.Button, Block]:
-    """Add a button that takes the sound made last, where the page can make some; for `checked_upload`."""
-    made = next((block for block in demo.blocks.values() if getattr(block, "elem_id", None) in MADE), None)
-    button = gr.Button("Take the sound that was made last", size="sm", visible=made is not None)
-    return {} if made is None else {button: made}
+def take_buttons(demo: gr.Blocks) -> dict[gr.Button, Block]:
+    """Add buttons that take a sound of the tabs before this one; for `checked_upload`."""
+    holders = {getattr(block, "elem_id", None): block for block in demo.blocks.values()}
+    taken: dict[gr.Button, Block] = {}
+    with gr.Row():
+        for says, names in TAKES.items():
+            if holder := next((holders[name] for name in names if name in holders), None):
+                taken[gr.Button(says, size="sm", min_width=220)] = holder
+    return taken
 
 
 def checked_upload(
@@ -66,7 +73,7 @@ def checked_upload(
 
     def take(path: str | None) -> Any:
         if not path:
-            raise failure("no sound was made yet: make one first, or drop a file here")
+            raise failure("there is none yet: make one first, or drop a file here")
         try:
             check_upload(path, limit=limit)
         except (ValueError, OSError) as error:

@@ -12,7 +12,7 @@ from ..codecs.frames.storage import Storage
 from ..core.slug import slug
 from .all_codecs import all_codecs
 from .blind_test import comparison, ready
-from .checked_upload import checked_upload, take_button
+from .checked_upload import checked_upload, take_buttons
 from .codecs import Codecs
 from .compress_endpoints import compress_endpoints
 from .input import say_seconds
@@ -57,7 +57,7 @@ def _compress_half(demo: gr.Blocks, codecs: Codecs, shelf: Shelf, running: Stopp
                 buttons=[],
                 elem_id="to-compress",
             )
-            taken = take_button(demo)
+            taken = take_buttons(demo)
         with gr.Column(scale=5, min_width=280):
             button = gr.Button("Compress", variant="primary", size="lg", elem_id="compress", render=False)
             codec, rate = _choice(codecs, button)

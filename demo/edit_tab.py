@@ -13,8 +13,9 @@ from gradio.blocks import Block
 from ..core.audio import read_audio
 from ..core.pictures import Spectrogram
 from ..gen.editing.fill_gap import longest_gap
-from .checked_upload import checked_upload, take_button
+from .checked_upload import checked_upload, take_buttons
 from .edit_endpoints import edit_endpoints
+from .in_browser import IN_BROWSER
 from .input import read_upload, say_seconds
 from .players import picture, player
 from .shape_region import LEAST_DB, MOST_DB
@@ -141,7 +142,7 @@ def edit_tab(demo: gr.Blocks, model: object) -> None:
         show_progress_on=[page.working],
         api_visibility="private",
     )
-    page.controls.prompt.submit(None, js=press("edit"))
+    page.controls.prompt.submit(js=press("edit"), **IN_BROWSER)
     demo.unload(running.leave)
     edit_endpoints(edits)
 
@@ -157,7 +158,7 @@ def _lay_out(demo: gr.Blocks) -> EditPage:
                 buttons=[],
                 elem_id="to-edit",
             )
-            taken = take_button(demo)
+            taken = take_buttons(demo)
             about = "the sound, the part marked; a click moves its nearer edge"
             view = picture(about, "to-edit", visible=False)
         with gr.Column(min_width=280, elem_id="edit-controls"):

@@ -115,7 +115,7 @@ class GenerateTab:
     def _wire(self, demo: gr.Blocks, examples: Any, heard: gr.HTML) -> None:
         cards = [block for card in self.cards for block in card.blocks]
         asked = self._ask([self.button.click], cards)
-        self.prompt.submit(None, js=press("generate"))
+        self.prompt.submit(js=press("generate"), **IN_BROWSER)
         settings = {"duration": self.duration, VARIATIONS: self.variations, **self.more}
         job = asked.success(
             self.make,
