@@ -38,8 +38,12 @@ def add_compare_models_arguments(parser: argparse.ArgumentParser) -> None:
     add_quiet(parser, "no progress bar")
 
 
-def run_compare_models(options: argparse.Namespace) -> None:
-    """Generate from all captions by both models, print the figures, write report and picture."""
+def run_compare_models(options: argparse.Namespace) -> int:
+    """Generate from all captions by both models, print the figures, write report and picture.
+
+    Returns:
+        0, or 130 where Ctrl+C ended it: then there is no picture.
+    """
     if not 0 < options.duration < math.inf:
         raise CommandError(f"--duration is {options.duration:g}; it must be a number of seconds above 0")
     if bool(options.known) != bool(options.groups):
@@ -70,16 +74,18 @@ def run_compare_models(options: argparse.Namespace) -> None:
             progress=progress,
             **settings,
         )
-    print("\n".join(table(found.figures)))
+    print("\n".join(table(found)))
     if options.json is not None:
         subject = {name: getattr(options, name) for name in ("before", "after", "sounds", "known")}
         about = {"classifier": classifier.name, "captions": len(examples)}
-        write_report(options.json, {"subject": subject, **settings, **about, "figures": found.figures})
-    if options.output is not None:
+        end = {"figures": found.figures, "stopped": found.stopped, "notes": found.notes}
+        write_report(options.json, {"subject": subject, **settings, **about, **end})
+    if options.output is not None and not found.stopped:
         picture = io.BytesIO()
         figure = found.draw(options.groups, options.columns)
         figure.savefig(picture, dpi=80, format=options.output.suffix[1:])
         write_report(options.output, picture.getvalue())
+    return 130 if found.stopped else 0
 
 
 COMMANDS = (
@@ -88,7 +94,8 @@ COMMANDS = (
         summary="measure what a fine-tuning changed",
         description="""\
 Let two models generate from the captions of recordings that were kept out of the training, and print
-FAD, KL and, with --groups, how many sounds are nearest to the recordings that were asked for.""",
+FAD, KL and, with --groups, how many sounds are nearest to the recordings that were asked for.
+Ctrl+C ends it with the figures of what was made so far (exit status 130), and without the picture.""",
         examples="""\
   soundloom compare-models foley runs/audiogen_finetune/model heldout/ -o picture.png --json figures.json
   soundloom compare-models foley mymodel heldout/ --known mysounds/ --groups tabla hi-hat

@@ -21,8 +21,8 @@ def add_probe_arguments(parser: argparse.ArgumentParser) -> None:
     add_quiet(parser, "no progress bar")
 
 
-def run_probe(options: argparse.Namespace) -> None:
-    """Describe all recordings, train the classifiers, and print the table."""
+def run_probe(options: argparse.Namespace) -> int:
+    """Describe all recordings, train the classifiers, and print the table; 130: Ctrl+C ended it."""
     from ..codecs import load_codec
     from ..core.files import check_file_destination
     from ..evaluation.linear_probe import probe_codecs, probe_table
@@ -38,6 +38,7 @@ def run_probe(options: argparse.Namespace) -> None:
     print(probe_table(report))
     if options.output is not None:
         write_report(options.output, report)
+    return 130 if report["stopped"] else 0
 
 
 COMMANDS = (
@@ -47,7 +48,8 @@ COMMANDS = (
         description="""\
 Train a linear classifier on the latents of recordings (their means and deviations over time), and test it on
 others: for each CODEC, and for a log-mel spectrogram to compare with. FOLDER has a metadata.csv with
-file_name, split (train or test) and sound_class.""",
+file_name, split (train or test) and sound_class.
+Ctrl+C ends it with the rows that are complete (exit status 130).""",
         examples="""\
   soundloom probe recordings/ music2latent2 seanet-16khz -o probe.json
 """,

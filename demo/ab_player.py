@@ -37,7 +37,7 @@ TEMPLATE = """<div class="ab" role="group" aria-label="Switch between the two so
 <button type="button" data-which="x" aria-pressed="false" hidden>X: which is it?</button>
 <input type="range" min="0" max="1" step="0.001" value="0" aria-label="Place in the sound">
 <output class="time">0.0 s</output>
-<label><input type="checkbox" class="again" checked> again and again</label>
+<label><input type="checkbox" class="again" checked> repeat</label>
 </div>"""
 STYLE = """
 .ab { display: flex; flex-wrap: wrap; gap: 0.6em; align-items: center; }

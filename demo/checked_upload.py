@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import gradio as gr
@@ -11,21 +12,30 @@ from gradio.blocks import Block
 from .in_browser import IN_BROWSER, values
 from .input import check_upload
 from .temporary_files import failure
+from .working import answered_first
 
 PROBLEM = "That sound cannot be used"
-# What holds the file of the sound that was made last, in the tab that makes sounds.
-MADE = ("download-1", "player")
+# Buttons by what they say, and the ids of what may hold the file that each takes.
+TAKES = {
+    "Take the sound that was made last": ("download-1", "player"),
+    "Take the edited sound": ("edited",),
+}
 
 
-def take_button(demo: gr.Blocks) -> dict[gr.Button, Block]:
-    """Add a button that takes the sound made last, where the page can make some; for `checked_upload`."""
-    made = next((block for block in demo.blocks.values() if getattr(block, "elem_id", None) in MADE), None)
-    button = gr.Button("Take the sound that was made last", size="sm", visible=made is not None)
-    return {} if made is None else {button: made}
+def take_buttons(demo: gr.Blocks) -> dict[gr.Button, Block]:
+    """Add buttons that take a sound of the tabs before this one; for `checked_upload`."""
+    holders = {getattr(block, "elem_id", None): block for block in demo.blocks.values()}
+    taken: dict[gr.Button, Block] = {}
+    with gr.Row():
+        for says, names in TAKES.items():
+            if holder := next((holders[name] for name in names if name in holders), None):
+                taken[gr.Button(says, size="sm", min_width=220)] = holder
+    return taken
 
 
 def checked_upload(
     audio: gr.Audio,
+    button: gr.Button | None = None,
     *,
     limit: float,
     outputs: list[Any] | None = None,
@@ -37,6 +47,8 @@ def checked_upload(
 
     Args:
         audio: where sounds are put.
+        button: what does something with the sound; it cannot be pressed before the answer is there. None: any
+            may be.
         limit: seconds of the longest sound that is taken.
         outputs: what else changes.
         then: gives their values for the path of a sound, or for None.
@@ -61,7 +73,7 @@ def checked_upload(
 
     def take(path: str | None) -> Any:
         if not path:
-            raise failure("no sound was made yet: make one first, or drop a file here")
+            raise failure("there is none yet: make one first, or drop a file here")
         try:
             check_upload(path, limit=limit)
         except (ValueError, OSError) as error:
@@ -78,8 +90,9 @@ def checked_upload(
     put_in = [audio.upload, audio.clear, audio.stop_recording]
     if hidden:
         gr.on(put_in, **hide)
-    gr.on(put_in, check, inputs=[audio], **event)
-    for button, source in (taken or {}).items():
-        found = button.click(take, inputs=[source], **event)
+    on = gr.on if button is None else partial(answered_first, button)
+    on(put_in, check, inputs=[audio], **event)
+    for takes, source in (taken or {}).items():
+        found = on([takes.click], take, inputs=[source], **event)
         if hidden:
             found.success(**hide)

@@ -12,17 +12,17 @@ from ..codecs.frames.storage import Storage
 from ..core.slug import slug
 from .all_codecs import all_codecs
 from .blind_test import comparison, ready
-from .checked_upload import checked_upload, take_button
+from .checked_upload import checked_upload, take_buttons
 from .codecs import Codecs
 from .compress_endpoints import compress_endpoints
 from .input import say_seconds
 from .open_compressed import open_compressed
 from .players import picture, player
-from .roundtrip import MAX_SECONDS, RoundTrip, figures, round_trip, say_number, spectrograms
+from .roundtrip import MAX_SECONDS, RoundTrip, figures, how_small, round_trip, say_number, spectrograms
 from .spectrogram_images import draw
 from .stoppable import Cancel, Stoppable
 from .temporary_files import Shelf, failure
-from .working import while_working
+from .working import answered_first, while_working
 
 ABOUT = f"""\
 **What happens.** A neural codec turns the sound into a file (`{SUFFIX}`) of very few numbers, and this file
@@ -57,13 +57,20 @@ def _compress_half(demo: gr.Blocks, codecs: Codecs, shelf: Shelf, running: Stopp
                 buttons=[],
                 elem_id="to-compress",
             )
-            taken = take_button(demo)
+            taken = take_buttons(demo)
         with gr.Column(scale=5, min_width=280):
-            codec, rate = _choice(codecs)
-            button = gr.Button("Compress", variant="primary", size="lg", elem_id="compress")
+            button = gr.Button("Compress", variant="primary", size="lg", elem_id="compress", render=False)
+            codec, rate = _choice(codecs, button)
+            button.render()
             stop = gr.Button("Stop", size="lg", visible=False, elem_id="stop-compress")
     working = gr.Markdown(visible=False, elem_id="working")
     with gr.Column(visible=False, elem_id="compressed") as results:
+        with gr.Row(equal_height=True):
+            with gr.Column(min_width=280):
+                small = gr.Markdown(elem_id="how-small")
+            download = gr.DownloadButton(
+                f"Download the {SUFFIX} file", size="md", scale=0, min_width=250, elem_id="get-loom"
+            )
         switched = comparison(shelf)
         with gr.Row():
             with gr.Column(min_width=300):
@@ -72,12 +79,8 @@ def _compress_half(demo: gr.Blocks, codecs: Codecs, shelf: Shelf, running: Stopp
             with gr.Column(min_width=300):
                 after = player("Restored", "restored")
                 after_picture = picture("Restored", "restored")
-        with gr.Row(equal_height=False):
-            with gr.Column(scale=9, min_width=300):
-                table = gr.Markdown(elem_id="figures")
-            with gr.Column(scale=5, min_width=280):
-                download = gr.DownloadButton(f"Download the compressed file ({SUFFIX})", elem_id="get-loom")
-    checked_upload(upload, limit=MAX_SECONDS, taken=taken, hidden=[results])
+        table = gr.Markdown(elem_id="figures")
+    checked_upload(upload, button, limit=MAX_SECONDS, taken=taken, hidden=[results])
 
     async def compress_and_show(
         upload: str | None,
@@ -110,15 +113,15 @@ def _compress_half(demo: gr.Blocks, codecs: Codecs, shelf: Shelf, running: Stopp
         cleared=[results],
         stop=stop,
         inputs=[upload, codec, rate],
-        outputs=[results, before, after, before_picture, after_picture, table, download, *switched],
+        outputs=[results, before, after, before_picture, after_picture, small, table, download, *switched],
         show_progress_on=[working],
         api_visibility="private",
     )
     return upload
 
 
-def _choice(codecs: Codecs) -> tuple[gr.Dropdown, gr.Slider]:
-    """Add what chooses a codec and, by its number from 1 on, one of its rates."""
+def _choice(codecs: Codecs, button: gr.Button) -> tuple[gr.Dropdown, gr.Slider]:
+    """Add what chooses a codec and, by its number from 1 on, one of its rates; `button` takes both."""
 
     def chosen(name: str) -> tuple[Any, str]:
         try:
@@ -149,7 +152,7 @@ def _choice(codecs: Codecs) -> tuple[gr.Dropdown, gr.Slider]:
     )
     label = gr.Markdown(said(first, number), elem_id="rate-said")
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-    codec.input(chosen, [codec], [rate, label], **quiet)
+    answered_first(button, [codec.input], chosen, inputs=[codec], outputs=[rate, label], **quiet)
     rate.change(said, [codec, rate], [label], trigger_mode="always_last", **quiet)
     return codec, rate
 
@@ -175,6 +178,7 @@ def _found(trip: RoundTrip, compressed: Path) -> tuple[Any, ...]:
         str(trip.original),
         after,
         *pictures,
+        how_small(trip),
         figures(trip),
         str(compressed),
         *ready(trip.original, trip.restored),

@@ -13,8 +13,9 @@ from gradio.blocks import Block
 from ..core.audio import read_audio
 from ..core.pictures import Spectrogram
 from ..gen.editing.fill_gap import longest_gap
-from .checked_upload import checked_upload, take_button
+from .checked_upload import checked_upload, take_buttons
 from .edit_endpoints import edit_endpoints
+from .in_browser import IN_BROWSER
 from .input import read_upload, say_seconds
 from .players import picture, player
 from .shape_region import LEAST_DB, MOST_DB
@@ -33,14 +34,16 @@ from .sound_edits import (
 from .spectrogram_images import RegionPicture
 from .stoppable import Stoppable
 from .temporary_files import Shelf
-from .working import while_working
+from .working import answered_first, press, while_working
 
+WHERE_PART = "A click into the picture moves its nearer edge."
 WHAT = {
-    REPLACE: "The part is filled anew: it goes on from what is before and leads to what is after.",
+    REPLACE: "The part is filled anew: it goes on from what is before and leads to what is after. "
+    f"{WHERE_PART}",
     LOOP: "The end is filled anew so that it leads to the beginning.",
     EXTEND: "The sound goes on. What is there stays as it is.",
     VARY: "A share of the sound is drawn again, the fine details first.",
-    SHAPE: "The part becomes louder or quieter, or is faded. No model takes part.",
+    SHAPE: f"The part becomes louder or quieter, or is faded. No model takes part. {WHERE_PART}",
 }
 
 
@@ -128,7 +131,7 @@ def edit_tab(demo: gr.Blocks, model: object) -> None:
         return gr.update(visible=True), file, image, file, gr.update(visible=True, value=" · ".join(facts))
 
     while_working(
-        [page.button.click, page.controls.prompt.submit],
+        [page.button.click],
         edit,
         shown=[page.working],
         hidden=[page.button],
@@ -139,6 +142,7 @@ def edit_tab(demo: gr.Blocks, model: object) -> None:
         show_progress_on=[page.working],
         api_visibility="private",
     )
+    page.controls.prompt.submit(js=press("edit"), **IN_BROWSER)
     demo.unload(running.leave)
     edit_endpoints(edits)
 
@@ -154,8 +158,9 @@ def _lay_out(demo: gr.Blocks) -> EditPage:
                 buttons=[],
                 elem_id="to-edit",
             )
-            taken = take_button(demo)
-            view = picture("the sound, the part marked; a click moves its nearer edge", "to-edit")
+            taken = take_buttons(demo)
+            about = "the sound, the part marked; a click moves its nearer edge"
+            view = picture(about, "to-edit", visible=False)
         with gr.Column(min_width=280, elem_id="edit-controls"):
             controls = _controls()
             button = gr.Button("Edit", variant="primary", size="lg", elem_id="edit")
@@ -196,7 +201,8 @@ def _choose_parts(page: EditPage, edits: SoundEdits) -> None:
     opens: list[Any] = [shown, controls.start, controls.end, page.view]
     taken = {**page.taken, page.further: page.edited}
     before = [page.results, page.status]
-    checked_upload(page.sound, limit=MAX_SECONDS, outputs=opens, then=opened, taken=taken, hidden=before)
+    settings: dict[str, Any] = {"outputs": opens, "then": opened, "taken": taken, "hidden": before}
+    checked_upload(page.sound, page.button, limit=MAX_SECONDS, **settings)
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
     parts = [each for name, each in vars(controls).items() if name != "what"]
     controls.what.change(controls.shown_for, [controls.what], parts, queue=False, **quiet)
@@ -209,7 +215,8 @@ def _choose_parts(page: EditPage, edits: SoundEdits) -> None:
         trigger_mode="always_last",
         **quiet,
     )
-    page.view.select(_clicked, [shown, *edges], edges, **quiet)
+    moved = {"inputs": [shown, *edges], "outputs": edges, **quiet}
+    answered_first(page.button, [page.view.select], _clicked, **moved)
 
 
 def _controls() -> Controls:
@@ -260,13 +267,13 @@ def _controls() -> Controls:
 def _opened(edits: SoundEdits, path: str | None) -> list[Any]:
     """What the page shows of a sound that was opened: its picture, and sliders that fit."""
     if path is None:
-        return [None, gr.skip(), gr.skip(), None]
+        return [None, gr.skip(), gr.skip(), gr.update(value=None, visible=False)]
     samples, rate = read_upload(path, limit=MAX_SECONDS)
     view = RegionPicture(Spectrogram(samples.mean(0), rate))
     length = min(1.0, view.seconds / 3, longest_gap(edits.editor))
     part = round((view.seconds - length) / 2, 2), round((view.seconds + length) / 2, 2)
     edges = [gr.update(maximum=round(view.seconds, 2), value=edge) for edge in part]
-    return [view, *edges, view.marked([part])]
+    return [view, *edges, gr.update(value=view.marked([part]), visible=True)]
 
 
 def _marked(view: RegionPicture | None, what: str, start: float, end: float) -> Any:

@@ -15,6 +15,7 @@ from .generator import Generator
 from .history_view import CHANGES_HISTORY, history_view
 from .in_browser import IN_BROWSER, STOP, STOPPING, stop_hidden, stop_pressed, stop_shown, values
 from .input import read_upload
+from .left_pages import LeftPages
 from .made_sound import History, MadeSound, added, keep
 from .model_choice import ChosenModel
 from .presets import presets
@@ -25,9 +26,10 @@ from .sound_maker import MAX_UPLOAD, Making, SoundMaker
 from .sound_player import HUSH
 from .temporary_files import page_words
 from .tickets import Tickets
+from .working import answered_first, press
 
 FOCUS = "() => { if (document.activeElement === document.body) document.querySelector('#generate').focus(); }"
-PRESS = "() => document.querySelector('#generate').click()"
+WHERE_KEPT = "<p>Kept: it is in the list below, and in its zip, for an hour. Download keeps it for good.</p>"
 QUIET: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
 
 
@@ -41,7 +43,7 @@ class GenerateTab:
     def __init__(self, chosen: ChosenModel) -> None:
         self.chosen = chosen
         self.maker = SoundMaker(lambda: chosen.model, lambda: chosen.name)
-        self.tickets = Tickets()
+        self.tickets, self.left = Tickets(), LeftPages()
 
     def build(self, demo: gr.Blocks) -> None:
         """Add the tab's content to the page."""
@@ -59,7 +61,7 @@ class GenerateTab:
                 min_width=260,
                 elem_id="prompt",
             )
-            button = gr.Button(
+            self.button = gr.Button(
                 "Make", variant="primary", size="lg", scale=1, min_width=140, elem_id="generate"
             )
         heard = gr.HTML(elem_id="hint")
@@ -91,11 +93,12 @@ class GenerateTab:
             self.maker.live,
             self.maker.shelf,
             self.history,
+            self.button,
             again=self.again,
             start=self.start_from,
             controls=self.controls,
         )
-        self._wire(demo, button, examples, heard)
+        self._wire(demo, examples, heard)
         sound_api(self.maker, self.tickets, at_once(model))
 
     @property
@@ -109,9 +112,10 @@ class GenerateTab:
         settings = [self.duration, self.variations, *self.more.values()]
         return [self.prompt, *settings, self.source, self.go_on, self.status]
 
-    def _wire(self, demo: gr.Blocks, button: gr.Button, examples: Any, heard: gr.HTML) -> None:
+    def _wire(self, demo: gr.Blocks, examples: Any, heard: gr.HTML) -> None:
         cards = [block for card in self.cards for block in card.blocks]
-        asked = self._ask([button.click, self.prompt.submit], cards)
+        asked = self._ask([self.button.click], cards)
+        self.prompt.submit(js=press("generate"), **IN_BROWSER)
         settings = {"duration": self.duration, VARIATIONS: self.variations, **self.more}
         job = asked.success(
             self.make,
@@ -132,10 +136,11 @@ class GenerateTab:
         )
         job.success(None, js=FOCUS)
         self._stop(job)
-        examples.load_input_event.success(None, js=PRESS)
+        examples.load_input_event.success(None, js=press("generate"))
         typed: dict[str, Any] = {"trigger_mode": "always_last", **QUIET}
         self.prompt.change(self.say_what_is_heard, [self.prompt], [heard], **typed)
-        self.source.upload(self.check_source, [self.source], [self.source, self.status], **QUIET)
+        checked = {"inputs": [self.source], "outputs": [self.source, self.status], **QUIET}
+        answered_first(self.button, [self.source.upload], self.check_source, **checked)
         for number, card in enumerate(self.cards):
             self._wire_card(number, card)
         demo.unload(self.leave_page)
@@ -192,16 +197,19 @@ class GenerateTab:
         ).success(None, js=FOCUS)
 
     def _wire_card(self, number: int, card: Card) -> None:
-        def keep_it(history: History, shown: list[str]) -> tuple[Any, Any]:
+        def keep_it(history: History, shown: list[str]) -> tuple[Any, Any, Any]:
             made = keep(history, shown[number])
-            return made, KEPT if any(each.kept and each.name == shown[number] for each in made) else KEEP
+            if any(each.kept and each.name == shown[number] for each in made):
+                return made, KEPT, WHERE_KEPT
+            return made, KEEP, ""
 
         def use_it(history: History, shown: list[str]) -> Updates:
             return self.start_from(next(each for each in history if each.name == shown[number]))
 
         both = [self.history, self.shown]
-        card.keep.click(keep_it, both, [self.history, card.keep], **CHANGES_HISTORY)
-        card.start.click(use_it, both, self.controls, **QUIET)
+        card.keep.click(keep_it, both, [self.history, card.keep, self.status], **CHANGES_HISTORY)
+        used = {"inputs": both, "outputs": self.controls, **QUIET}
+        answered_first(self.button, [card.start.click], use_it, **used)
 
     # --- what the buttons do -----------------------------------------------------------------------------
 
@@ -216,6 +224,7 @@ class GenerateTab:
 
     def leave_page(self, request: gr.Request) -> None:
         """The page was closed: nobody waits for what it asked for."""
+        self.left.leave(request)
         self.tickets.leave(request.session_hash)
 
     def make(
@@ -233,6 +242,8 @@ class GenerateTab:
         if ticket is None:
             yield {self.status: gr.skip()}  # without any answer Gradio would empty everything
             return
+        if self.left.unwanted(request):
+            ticket.call_off()
         heard = True
         try:
             for number, state in enumerate(self.maker.make(prompt, values, source, ticket)):

@@ -13,6 +13,7 @@ from .made_sound import History, MadeSound, keep, wanted, write_zip
 from .sound_cards import KEEP, KEPT, START
 from .sound_player import sound_player
 from .temporary_files import Shelf
+from .working import answered_first
 
 # What the page does with a sound: returns updates of the page's controls.
 Use = Callable[[MadeSound], dict[Any, Any]]
@@ -28,7 +29,14 @@ ZIP_CLICK = "() => setTimeout(() => document.querySelector('#zip-file')?.click()
 
 
 def history_view(
-    sounds: LiveSounds, shelf: Shelf, history: gr.State, *, again: Use, start: Use, controls: list[Any]
+    sounds: LiveSounds,
+    shelf: Shelf,
+    history: gr.State,
+    button: gr.Button,
+    *,
+    again: Use,
+    start: Use,
+    controls: list[Any],
 ) -> None:
     """Add the history to the page.
 
@@ -36,6 +44,7 @@ def history_view(
         sounds: where players ask for samples.
         shelf: for zip files.
         history: the session's sounds, a `History`.
+        button: makes a sound.
         again, start: fill the page's controls to make a sound again, or to go on from it.
         controls: all that these two change.
     """
@@ -49,11 +58,12 @@ def history_view(
         @gr.render(inputs=[history], triggers=[history.change])
         def show(made: History) -> None:
             for sound in made:
-                _row(sounds, sound, history, again=again, start=start, controls=controls)
+                _row(sounds, sound, history, button, again=again, start=start, controls=controls)
 
     def label(made: History) -> tuple[Any, Any]:
         kept = sum(sound.kept for sound in made)
-        text = f"Download the {kept} kept as zip" if kept else f"Download all {len(made)} as zip"
+        every = f"Download all {len(made)} as zip" if len(made) > 1 else "Download it as zip"
+        text = f"Download the {kept} kept as zip" if kept else every
         return gr.update(visible=bool(made)), gr.update(value=text)
 
     history.change(label, [history], [section, everything], queue=False, api_visibility="private")
@@ -67,7 +77,14 @@ def history_view(
 
 
 def _row(
-    sounds: LiveSounds, sound: MadeSound, history: gr.State, *, again: Use, start: Use, controls: list[Any]
+    sounds: LiveSounds,
+    sound: MadeSound,
+    history: gr.State,
+    button: gr.Button,
+    *,
+    again: Use,
+    start: Use,
+    controls: list[Any],
 ) -> None:
     """One sound of the history."""
     key = sound.name
@@ -92,7 +109,12 @@ def _row(
             repeat = gr.Button("Again", key=f"again-{key}", **common)
             begin = gr.Button(START, key=f"start-{key}", **common)
             gr.DownloadButton("Download", str(sound.file), key=f"download-{key}", **common)
-    event: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
     kept.click(lambda made: keep(made, key), [history], [history], **CHANGES_HISTORY)
-    repeat.click(lambda: again(sound), outputs=controls, queue=False, **event)
-    begin.click(lambda: start(sound), outputs=controls, queue=False, **event)
+    event: dict[str, Any] = {
+        "outputs": controls,
+        "queue": False,
+        "show_progress": "hidden",
+        "api_visibility": "private",
+    }
+    answered_first(button, [repeat.click], lambda: again(sound), **event)
+    answered_first(button, [begin.click], lambda: start(sound), **event)

@@ -7,7 +7,7 @@ from typing import Any
 import gradio as gr
 
 from ..codecs.code_arithmetic import can_mute
-from .checked_upload import checked_upload, take_button
+from .checked_upload import checked_upload, take_buttons
 from .codecs import Codecs
 from .endpoint import endpoint
 from .input import say_seconds
@@ -37,7 +37,7 @@ def inside_tab(demo: gr.Blocks, codecs: Codecs) -> None:
     with gr.Row(equal_height=False):
         with gr.Column(scale=9, min_width=300):
             sound = _sound("Sound", "to-look-into")
-            taken = take_button(demo)
+            taken = take_buttons(demo)
             second = _sound("Second sound", "second-sound", visible=False)
         with gr.Column(scale=5, min_width=300):
             codec = gr.Dropdown(codecs.names, value=codecs.names[0], label="Codec", elem_id="inside-codec")
@@ -47,7 +47,7 @@ def inside_tab(demo: gr.Blocks, codecs: Codecs) -> None:
     with gr.Column(visible=False, elem_id="inside-results") as results:
         view = picture("codes or embeddings over time", "inside")
         change, parts, heard = _changes(inside, sound, second, codec)
-    checked_upload(sound, limit=MAX_SECONDS, taken=taken, hidden=[results])
+    checked_upload(sound, look, limit=MAX_SECONDS, taken=taken, hidden=[results])
     codec.input(
         lambda: gr.update(visible=False),
         None,

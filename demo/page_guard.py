@@ -15,6 +15,7 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..core.own_hosts import is_own_host
+from .left_pages import stamp
 
 QUOTA = 4 << 30  # bytes that all pages together may have on the disk of this machine
 UPLOAD = "/upload"
@@ -41,6 +42,7 @@ class PageGuard:
         if scope["type"] not in ("http", "websocket"):
             await self.app(scope, receive, send)
             return
+        stamp(scope)
         host = Headers(scope=scope).get("host", "")
         if not is_own_host(host, self.hosts):
             if scope["type"] == "websocket":

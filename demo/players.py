@@ -10,7 +10,7 @@ def player(label: str, name: str) -> gr.Audio:
     return gr.Audio(label=label, type="filepath", interactive=False, buttons=["download"], elem_id=name)
 
 
-def picture(label: str, name: str) -> gr.Image:
+def picture(label: str, name: str, *, visible: bool = True) -> gr.Image:
     """Shows the spectrogram of the sound `name`."""
     return gr.Image(
         show_label=False,
@@ -18,5 +18,6 @@ def picture(label: str, name: str) -> gr.Image:
         interactive=False,
         format="png",
         buttons=[],
+        visible=visible,
         elem_id=f"{name}-spectrogram",
     )

@@ -38,7 +38,7 @@ def hint(prompt: str, encoder: TextEncoder | None, scorer: Callable[[], NamesSou
     if prompt.strip() and scorer is not None:
         heard = [name.replace("_", " ") for name in scorer().classes_of(prompt)]
         said.append(
-            f"Sounds that the model knows in this: <b>{escape(', '.join(heard))}</b>."
+            f"The nearest sounds that the model knows: <b>{escape(', '.join(heard))}</b>."
             if heard
             else "<b>None of the sounds that the model was taught is named here</b>, so it has to guess. "
             "The examples below are those that it does best."

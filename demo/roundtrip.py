@@ -89,11 +89,6 @@ class RoundTrip:
         """Bit rate of the whole compressed file, header and index included, in kbit/s."""
         return 8 * self.compressed_bytes / self.seconds / 1000
 
-    @property
-    def what(self) -> str:
-        """Codec and rate, in words."""
-        return f"{self.codec} at {say_number(self.kbps)} kbit/s"
-
 
 def round_trip(
     source: Path,
@@ -200,7 +195,7 @@ def read_beginning(path: Path, seconds: float, sample_rate: int, channels: int) 
 def spectrograms(trip: RoundTrip) -> tuple[Spectrogram, Spectrogram]:
     """The pictures of the original and of what came back, one after the other."""
     original = Spectrogram(*read_mono(trip.original), "original")
-    return original, Spectrogram(*read_mono(trip.restored), trip.what)
+    return original, Spectrogram(*read_mono(trip.restored), "restored")
 
 
 def add_up(
@@ -245,6 +240,15 @@ def measure(trip: RoundTrip, codec: Codec) -> None:
     trip.compared_rate = rate
 
 
+def how_small(trip: RoundTrip) -> str:
+    """One line in Markdown of what compressing gave."""
+    times = say_number(trip.pcm_bytes / trip.compressed_bytes)
+    return (
+        f"**{say_bytes(trip.compressed_bytes)}** in place of {say_bytes(trip.pcm_bytes)} as 16 bit samples: "
+        f"{times} times smaller."
+    )
+
+
 def figures(trip: RoundTrip) -> str:
     """What there is to know about a round trip, as a Markdown table and a line below it."""
     channels = say_channels(trip.source_channels)
@@ -256,7 +260,6 @@ def figures(trip: RoundTrip) -> str:
         ("File as it came", say_bytes(trip.source_bytes)),
         ("What comes back, as 16 bit samples", say_bytes(trip.pcm_bytes)),
         ("**Compressed file**", f"**{say_bytes(trip.compressed_bytes)}**"),
-        ("Smaller than these samples", f"{say_number(trip.pcm_bytes / trip.compressed_bytes)} times"),
         (
             "Bit rate really stored",
             f"{say_number(trip.kbps)} kbit/s (nominal {say_number(trip.storage.bitrate / 1000)})",

@@ -16,6 +16,7 @@ import gradio as gr
 
 from ..core.errors import SoundloomError
 from ..gen.generation import GenerationCancelled
+from .left_pages import LeftPages
 from .temporary_files import failure
 
 TIME_LIMIT = 900.0  # seconds that one request may take
@@ -43,6 +44,7 @@ class Stoppable:
     def __init__(self, time_limit: float = TIME_LIMIT) -> None:
         self.time_limit = time_limit
         self._running: dict[str, set[threading.Event]] = defaultdict(set)
+        self._left = LeftPages()
 
     async def run(self, request: gr.Request | None, work: Callable[[Cancel], Result]) -> Result:
         """Do the work in a thread, and return its result.
@@ -53,14 +55,17 @@ class Stoppable:
 
         Raises:
             ValueError: the work takes longer than the time limit.
-            gr.Error: it was stopped.
+            gr.Error: it was stopped, or its page is gone.
         """
         stop, session = threading.Event(), (request and request.session_hash) or ""
         if session:  # a request without one shares nothing with others
             self._running[session].add(stop)
-        thread = asyncio.ensure_future(asyncio.to_thread(work, stop.is_set))
+        threads = []
         try:
-            return await asyncio.wait_for(asyncio.shield(thread), self.time_limit)
+            if self._left.unwanted(request):
+                raise Stopped
+            threads = [asyncio.ensure_future(asyncio.to_thread(work, stop.is_set))]
+            return await asyncio.wait_for(asyncio.shield(threads[0]), self.time_limit)
         except (Stopped, GenerationCancelled) as error:
             raise failure("this was stopped before it was done") from error
         except TimeoutError:
@@ -73,9 +78,10 @@ class Stoppable:
             self._running[session].discard(stop)
             if not self._running[session]:
                 self._running.pop(session, None)
-            await asyncio.gather(thread, return_exceptions=True)
+            await asyncio.gather(*threads, return_exceptions=True)
 
     def leave(self, request: gr.Request) -> None:
-        """A page was closed: end what it has running."""
+        """A page was closed: end what it has running, and let nothing begin that it has asked for."""
+        self._left.leave(request)
         for stop in list(self._running.get(request.session_hash or "", ())):
             stop.set()

@@ -37,7 +37,7 @@ CSS = """
 }
 #about p, #about-compress p { font-size: 0.9rem; max-width: 100ch; }
 #working, #opening { min-height: 6.5rem; }
-#figures table { width: 100%; margin: 0; }
+#figures table { width: 100%; max-width: 46rem; margin: 0; }
 #figures thead { display: none; }
 #figures :is(table, tbody, tr, td) { border: none !important; }
 #figures tr { border-bottom: 1px solid var(--border-color-primary) !important; }

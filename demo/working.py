@@ -1,4 +1,4 @@
-"""Show and hide parts of the page while something is being computed."""
+"""Show, hide and lock parts of the page while something is being computed."""
 
 from __future__ import annotations
 
@@ -55,3 +55,32 @@ def while_working(
         # Once the work has ended, the page hears of it as of a failure.
         stop.click(outputs=[stop], js=f"() => {pressed}", cancels=[done], **IN_BROWSER)
     return done
+
+
+def answered_first(button: gr.Button, triggers: Sequence[Any], work: Callable[..., Any], **event: Any) -> Any:
+    """Let events change what a button sends; until the answer is there the button cannot be pressed.
+
+    Args:
+        button: would send what was set before.
+        triggers: the events, for example `[picture.select]`.
+        work: computes the outputs.
+        event: what else `gr.on` takes.
+
+    Returns:
+        The event of the work.
+    """
+
+    def lock(locked: bool) -> dict[str, Any]:
+        update = values([button], {button: gr.update(interactive=not locked)})
+        return {"outputs": [button], "js": f"() => {update}", **IN_BROWSER}
+
+    gr.on(triggers, **lock(True))
+    answer = gr.on(triggers, work, **event)
+    for ended in (answer.success, answer.failure):
+        ended(**lock(False))
+    return answer
+
+
+def press(button: str) -> str:
+    """JavaScript that presses a button, given its id, unless that is hidden or locked."""
+    return f"() => document.getElementById({button!r})?.click()"

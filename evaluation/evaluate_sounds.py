@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any, ParamSpec, TypeVar
@@ -28,6 +28,7 @@ from ..recipes.data.folder import UNREADABLE, list_folder
 from .bench.run import BenchSound
 from .embedders import Embedder, NamedClassifier
 from .evaluation import Evaluation, named_class
+from .interruption import Interruption
 from .prompt_accuracy import PromptAccuracy
 from .reconstruction import Reconstruction
 from .scorer import ClassifierScorer
@@ -316,13 +317,17 @@ class Work:
     Attributes:
         done: examples that were measured.
         failures: those that were not.
-        stopped: whether the user ended it before all was done.
     """
 
     def __init__(self, progress: Progress | None, total: int, failures: list[Failure] | None = None) -> None:
         self.failures = [] if failures is None else failures
-        self.done, self.stopped = 0, False
+        self.done, self._interruption = 0, Interruption()
         self._progress, self._total, self._steps = progress, total, 0
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the user ended it before all was done."""
+        return self._interruption.stopped
 
     def step(self) -> None:
         """Report one example more, measured or not."""
@@ -358,15 +363,9 @@ class Work:
                 self.step()
         return self.done - before
 
-    @contextmanager
-    def until_stopped(self) -> Iterator[None]:
-        """Let an interruption (Ctrl+C) end the work, not lose what was measured so far."""
-        try:
-            yield
-        except KeyboardInterrupt:
-            if not self.done:
-                raise
-            self.stopped = True
+    def until_stopped(self) -> AbstractContextManager[None]:
+        """Let Ctrl+C end the work, not lose what was measured so far."""
+        return self._interruption.until_stopped(lambda: self.done)
 
     def check(self) -> None:
         """Raise `ValueError` if nothing could be measured."""
@@ -383,7 +382,7 @@ class Work:
     def outcome(self) -> dict[str, Any]:
         """Whether it was "stopped", with a note if so, and "failed": what was not measured, with reasons."""
         return {
-            "notes": [f"stopped after {self._steps} of {self._total} sounds"] if self.stopped else [],
+            "notes": self._interruption.notes(self._steps, self._total, "sounds"),
             "failed": [{"file": failure.file, "reason": failure.reason} for failure in self.failures],
             "stopped": self.stopped,
         }

@@ -28,6 +28,7 @@ from ..recipes.data.folder import Recording, read_folder, read_part
 from ..recipes.data.recordings import group_of
 from .classifier import LogMel
 from .evaluate_sounds import spread
+from .interruption import Interruption
 from .report import markdown_table
 
 CLASS = "sound_class"
@@ -214,22 +215,26 @@ def probe_codecs(
 
     Returns:
         "rows", one for each representation: its name, number of values F and the figures of `probe`; and what
-        they rest on.
+        they rest on. Ctrl+C ends it with the rows that are complete: "stopped" is true, and "notes" says it.
+
+    Raises:
+        KeyboardInterrupt: Ctrl+C, before the first row.
     """
     clips, names = probe_clips(folder, per_class=per_class)
     probed = [log_mel(), *(one for name, codec in codecs.items() for one in representations(name, codec))]
-    rows, done = [], 0
-    for representation in probed:
-        vectors = []
-        for clip in clips:
-            vectors.append(clip_vector(representation, clip.recording, seconds))
-            done += 1
-            if progress is not None:
-                progress(done, len(clips) * len(probed))
-        stacked = torch.stack(vectors)
-        rows.append(
-            {"name": representation.name, "values": stacked.shape[1], **probe(stacked, clips, len(names))}
-        )
+    rows: list[dict[str, Any]] = []
+    interruption = Interruption()
+    with interruption.until_stopped(lambda: rows):
+        for representation in probed:
+            vectors = []
+            for clip in clips:
+                vectors.append(clip_vector(representation, clip.recording, seconds))
+                if progress is not None:
+                    progress(len(rows) * len(clips) + len(vectors), len(clips) * len(probed))
+            stacked = torch.stack(vectors)
+            rows.append(
+                {"name": representation.name, "values": stacked.shape[1], **probe(stacked, clips, len(names))}
+            )
     splits = Counter("test" if clip.test else "train" for clip in clips)
     return {
         "rows": rows,
@@ -237,6 +242,8 @@ def probe_codecs(
         "train": splits["train"],
         "test": splits["test"],
         "seconds": seconds,
+        "stopped": interruption.stopped,
+        "notes": interruption.notes(len(rows), len(probed), "rows"),
     }
 
 
@@ -251,4 +258,5 @@ def probe_table(report: Mapping[str, Any]) -> str:
         f"{classes} classes, {report['train']} recordings to train and {report['test']} to test; chance "
         f"has a balanced accuracy of {1 / classes:.1%}"
     )
-    return f"{based}:\n\n" + markdown_table(["", "values", "balanced accuracy", "accuracy"], rows)
+    table = markdown_table(["", "values", "balanced accuracy", "accuracy"], rows)
+    return "\n".join([f"{based}:\n", table, *(f"note: {note}" for note in report["notes"])])

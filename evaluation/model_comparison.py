@@ -11,7 +11,7 @@ expected to do better.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,10 +28,11 @@ from .embedders import LogMelStatistics, NamedClassifier
 from .evaluate_sounds import Example, spread
 from .evaluation import Evaluation
 from .frechet import FrechetAudioDistance
+from .interruption import Interruption
 from .mono import mono
 
 BATCH = 16
-Step = Callable[[int], None]  # the number of sounds done since the last call
+BEFORE, AFTER, CODED, REAL = "before", "after", "recordings through the codec", "recordings"
 
 
 @dataclass(frozen=True)
@@ -53,17 +54,13 @@ def recorded(examples: Sequence[Example], duration: float, sample_rate: int) -> 
     return Sounds(torch.stack(rows), sample_rate)
 
 
-def coded(sounds: Sounds, codec: Codec, progress: Step | None = None) -> Sounds:
-    """What a codec leaves of sounds."""
-    rows = []
+def coded(sounds: Sounds, codec: Codec) -> Iterator[Tensor]:
+    """Yield what a codec leaves of each sound, `[N]`."""
     for row in sounds.audio:
         prepared = codec.prepare(row[None], sounds.sample_rate)
         with torch.inference_mode():
             decoded = codec.decode(codec.encode(prepared), length=prepared.shape[-1])
-        rows.append(mono(decoded.float(), codec.sample_rate, sounds.sample_rate)[0])
-        if progress is not None:
-            progress(1)
-    return Sounds(torch.stack(rows), sounds.sample_rate)
+        yield mono(decoded.float(), codec.sample_rate, sounds.sample_rate)[0]
 
 
 def generated(
@@ -74,19 +71,18 @@ def generated(
     *,
     seed: int = 0,
     samples: int = 1,
-    progress: Step | None = None,
-) -> Sounds:
-    """Sounds made from all captions, `samples` times in turn, with default settings; the seed counts up."""
-    rows = []
+) -> Iterator[Tensor]:
+    """Make sounds from all captions, `samples` times in turn, with default settings; the seed counts up.
+
+    Yields:
+        Mono sounds `[N]`.
+    """
     captions = [example.caption for example in examples] * samples
     for start in range(0, len(captions), BATCH):
         prompts = captions[start : start + BATCH]
         seeds = [seed + start + i for i in range(len(prompts))]
         audio = model.generate(prompts, duration=duration, seed=seeds)
-        rows += list(mono(audio.samples, audio.sample_rate, sample_rate))
-        if progress is not None:
-            progress(len(prompts))
-    return Sounds(torch.stack(rows), sample_rate)
+        yield from mono(audio.samples, audio.sample_rate, sample_rate)
 
 
 def group_of(caption: str, groups: Sequence[str]) -> int | None:
@@ -194,19 +190,6 @@ def measure(
     }
 
 
-def table(report: dict[str, dict[str, Any]]) -> list[str]:
-    """The figures as a Markdown table, a row for each set of sounds."""
-    lines = ["| sounds | FAD, classifier | FAD, log-mel | KL | group |", "|---|---|---|---|---|"]
-    for name, row in report.items():
-        group = row["nearest_group"]
-        share = "" if group is None else f"{100 * group['accuracy']:.0f} %"
-        lines.append(
-            f"| {name} | {row['fad']['value']:.1f} | {row['fad_log_mel']['value']:.2f} | "
-            f"{row['kl']['value']:.2f} | {share} |"
-        )
-    return lines
-
-
 def _rows_to_draw(captions: Sequence[str], groups: Sequence[str], most: int) -> list[int]:
     """Examples for the picture: the first of each group, or some spread over all."""
     if not groups:
@@ -222,26 +205,41 @@ class ModelComparison:
     Attributes:
         figures: of each set of sounds, see `measure`.
         captions: of the recordings that the models were asked for.
-        recordings, before, after: the sounds.
+        sounds: the sets: "recordings", "recordings through the codec", "before", "after".
+        stopped: whether Ctrl+C ended it; then sets are missing, or smaller.
+        notes: what to say of that.
     """
 
     figures: dict[str, dict[str, Any]]
     captions: list[str]
-    recordings: Sounds
-    before: Sounds
-    after: Sounds
+    sounds: dict[str, Sounds]
+    stopped: bool
+    notes: list[str]
 
     def draw(self, groups: Sequence[str] = (), columns: int = 5) -> Figure:
         """Spectrograms of at most `columns` recordings and of what both models make of their captions."""
         rows = _rows_to_draw(self.captions, groups, columns)
-        shown = {"recording": self.recordings, "before": self.before, "after": self.after}
-        rate = self.recordings.sample_rate
+        shown = {"recording": REAL, "before": BEFORE, "after": AFTER}
         sheet = [
-            Spectrogram(sounds.audio[row], rate, f"{name}: {self.captions[row]}")
-            for name, sounds in shown.items()
+            Spectrogram(sounds.audio[row], sounds.sample_rate, f"{title}: {self.captions[row]}")
+            for title, sounds in ((title, self.sounds[name]) for title, name in shown.items())
             for row in rows
         ]
         return spectrogram_figure(sheet, columns=len(rows), range_db=70, style=SHEET)
+
+
+def table(found: ModelComparison) -> list[str]:
+    """The figures as a Markdown table, a row for each set of sounds; what was stopped says so."""
+    lines = ["| sounds | FAD, classifier | FAD, log-mel | KL | group |", "|---|---|---|---|---|"]
+    for name, row in found.figures.items():
+        group = row["nearest_group"]
+        share = "" if group is None else f"{100 * group['accuracy']:.0f} %"
+        called = f"{name} ({len(found.sounds[name].audio)} sounds)" if found.stopped else name
+        lines.append(
+            f"| {called} | {row['fad']['value']:.1f} | {row['fad_log_mel']['value']:.2f} | "
+            f"{row['kl']['value']:.2f} | {share} |"
+        )
+    return lines + [f"note: {note}" for note in found.notes]
 
 
 def compare_models(
@@ -272,6 +270,7 @@ def compare_models(
 
     Raises:
         ValueError: groups that cannot be told apart, see `NearestGroup`.
+        KeyboardInterrupt: Ctrl+C, before the first sound; later ones end it with what was measured so far.
     """
     rate = classifier.sample_rate
     captions = [example.caption for example in examples]
@@ -279,20 +278,29 @@ def compare_models(
     if groups:
         texts = [example.caption for example in known]
         nearest = NearestGroup(groups, recorded(known, duration, rate), texts, classifier)
-    done, total = 0, (1 + 2 * samples) * len(examples)
-
-    def step(more: int) -> None:
-        nonlocal done
-        done += more
-        if progress is not None:
-            progress(done, total)
-
     real = recorded(examples, duration, rate)
-    through = coded(real, after.codec, step)
-    made = [
-        generated(model, examples, duration, rate, seed=seed, samples=samples, progress=step)
-        for model in (before, after)
-    ]
-    sets = {"before": made[0], "after": made[1], "recordings through the codec": through, "recordings": real}
-    figures = {name: measure(sounds, real, captions, classifier, nearest) for name, sounds in sets.items()}
-    return ModelComparison(figures, captions, real, *made)
+    how = {"seed": seed, "samples": samples}
+    making = {
+        BEFORE: generated(before, examples, duration, rate, **how),
+        AFTER: generated(after, examples, duration, rate, **how),
+        CODED: coded(real, after.codec),
+    }
+    rows: dict[str, list[Tensor]] = {name: [] for name in making}
+    done, total = 0, (1 + 2 * samples) * len(examples)
+    interruption = Interruption()
+    with interruption.until_stopped(lambda: done):
+        for name in (CODED, BEFORE, AFTER):
+            for row in making[name]:
+                rows[name].append(row)
+                done += 1
+                if progress is not None:
+                    progress(done, total)
+    # Every caption as often as any other, or the figures would be those of other captions.
+    whole = {name: made[: len(made) // len(examples) * len(examples)] for name, made in rows.items()}
+    sets = {name: Sounds(torch.stack(made), rate) for name, made in whole.items() if made} | {REAL: real}
+    figures: dict[str, dict[str, Any]] = {}
+    with interruption.until_stopped(lambda: figures):
+        for name, sounds in sets.items():
+            figures[name] = measure(sounds, real, captions, classifier, nearest)
+    notes = interruption.notes(done, total, "sounds")
+    return ModelComparison(figures, captions, sets, interruption.stopped, notes)

@@ -1,4 +1,7 @@
-"""One edit at a time, beside the engine: an edit runs the same model in a thread of its own."""
+"""One sound at a time beside the engine, which runs the same model: what the engine does not make in batches.
+
+That is edits, loops, and sounds whose prompt changes on the way.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +45,8 @@ class EditQueue:
         """
         if self.open >= self.most:
             raise QueueFullError(
-                f"{self.open} sounds are being edited or wait, of at most {self.most}; try again later",
+                f"{self.open} edits, loops and sounds with changing prompts are being made or wait, of at "
+                f"most {self.most}; try again later",
                 max(1, math.ceil(self._seconds)),
             )
         self.open += 1

@@ -23,7 +23,7 @@ from ..gen.generated_audio import GeneratedAudio
 from ..gen.generation import Cancel
 from .edit_queue import EditQueue
 from .edit_request import EditRequest, read_upload
-from .generation_request import GenerationRequest, explain, field_of
+from .generation_request import FORMATS, GenerationRequest, explain, field_of
 from .guard import EDITS, refusal
 from .reference_page import reference_page
 from .sound_response import ClientGone, SoundStream, file_response, sound_headers, until_disconnected
@@ -82,26 +82,38 @@ def build_api(
         title="soundloom", version=__version__, description=DESCRIPTION, docs_url=None, redoc_url=None
     )
     scorers: list[Any] = []
+    queue = EditQueue()
 
     @api.post("/v1/audio/generations", response_class=Response, responses=ANSWERS, tags=["sounds"])
     async def generate(body: GenerationRequest, request: Request) -> Response:
         """Make the sound of a sentence.
 
-        With `stream` the sound comes in chunks while it is being made. Closing the connection ends the work.
+        With `stream` the sound comes in chunks while it is being made. Loops and sounds with `prompts_at` are
+        made whole, one at a time. Closing the connection ends the work.
         """
         if body.model not in (None, name):
             return _no_model(body.model, name)
 
-        def submit() -> GenerationHandle:
-            settings = body.settings()
-            rerank = None
-            if settings.candidates > 1:
-                scorers[:] = scorers or [scorer()]
-                rerank = scorers[0]
-            return engine.submit(
-                body.prompt, settings, client=_client(request), stream=body.stream, rerank=rerank
-            )
+        def chooser() -> Any:
+            if body.candidates == 1:
+                return None
+            scorers[:] = scorers or [scorer()]
+            return scorers[0]
 
+        def submit() -> GenerationHandle:
+            settings, client = body.settings(), _client(request)
+            return engine.submit(body.prompt, settings, client=client, stream=body.stream, rerank=chooser())
+
+        if body.is_whole:
+            _check_open(engine)
+            settings = body.settings()  # what can be refused without waiting
+            engine.check_size(settings.candidates, settings.duration)
+            body.sequence(engine.codec.frame_rate)
+
+            def make(cancel: Cancel) -> GeneratedAudio:
+                return body.make(engine.model, rerank=chooser(), cancel=cancel)
+
+            return await _made_alone(queue, make, request, name, body.response_format)
         handle = await asyncio.to_thread(submit)  # which encodes the text
         try:
             if body.stream:
@@ -116,7 +128,7 @@ def build_api(
         headers = sound_headers(audio, name)
         return await asyncio.to_thread(file_response, audio, body.response_format, headers)
 
-    _add_edits(api, engine, name)
+    _add_edits(api, engine, queue, name)
 
     @api.get("/v1/models", tags=["server"])
     async def models() -> dict[str, Any]:
@@ -158,9 +170,25 @@ def build_api(
     return api
 
 
-def _add_edits(api: FastAPI, engine: Engine, name: str) -> None:
-    """The address of edits, which run one at a time beside the engine."""
-    queue = EditQueue()
+def _check_open(engine: Engine) -> None:
+    """Raise EngineClosedError where nothing new is begun."""
+    if not engine.alive:
+        raise EngineClosedError("the server is being stopped")
+
+
+async def _made_alone(
+    queue: EditQueue, work: Callable[[Cancel], GeneratedAudio], request: Request, name: str, kind: FORMATS
+) -> Response:
+    """The sound that some work gives when its turn in the queue comes; ends with the client."""
+    try:
+        audio = await until_disconnected(request.receive, queue.run(work))
+    except ClientGone:
+        return Response(status_code=CLIENT_CLOSED)
+    return await asyncio.to_thread(file_response, audio, kind, sound_headers(audio, name))
+
+
+def _add_edits(api: FastAPI, engine: Engine, queue: EditQueue, name: str) -> None:
+    """The address of edits."""
 
     @api.post(EDITS, response_class=Response, responses=ANSWERS, tags=["sounds"])
     async def edit(
@@ -172,8 +200,7 @@ def _add_edits(api: FastAPI, engine: Engine, name: str) -> None:
         """
         if body.model not in (None, name):
             return _no_model(body.model, name)
-        if not engine.alive:
-            raise EngineClosedError("the server is being stopped")
+        _check_open(engine)
         body.settings()  # what can be refused without waiting
         body.spans()
         content = await body.file.read()
@@ -182,12 +209,7 @@ def _add_edits(api: FastAPI, engine: Engine, name: str) -> None:
             most = engine.max_seconds
             return body.edit(engine.model, read_upload(content, most), max_seconds=most, cancel=cancel)
 
-        try:
-            audio = await until_disconnected(request.receive, queue.run(work))
-        except ClientGone:
-            return Response(status_code=CLIENT_CLOSED)
-        headers = sound_headers(audio, name)
-        return await asyncio.to_thread(file_response, audio, body.response_format, headers)
+        return await _made_alone(queue, work, request, name, body.response_format)
 
 
 def _no_model(asked: str | None, name: str) -> Response:

@@ -17,6 +17,7 @@ from typing import Protocol
 from torch import Tensor
 
 from ...core.audio import check_finite, check_rate
+from ..interruption import Interruption
 from ..spectral_distance import LogSpectralDistance, MultiResolutionMelDistance, align, si_sdr
 from .contenders import Contender
 from .result import BenchResult, BenchRow
@@ -80,8 +81,8 @@ def run_bench(
     if not names or len(set(names)) != len(names):
         raise ValueError(f"contenders are {names}; give at least one, each once")
     tallies = [_Tally(contender, sample_rate, scorer() if scorer else None) for contender in contenders]
-    count, length, channels, stopped = 0, 0, 1, False
-    try:
+    count, length, channels, interruption = 0, 0, 1, Interruption()
+    with interruption.until_stopped(lambda: count):
         for sound in sounds:
             check_finite(sound.samples, sound.name)
             stored = [_store(tally.contender, sound, sample_rate, count == 0) for tally in tallies]
@@ -92,17 +93,13 @@ def run_bench(
             count, length = count + 1, length + sound.samples.shape[-1]
             if progress is not None:
                 progress(sound.name)
-    except KeyboardInterrupt:
-        if not count:
-            raise
-        stopped = True
     if not count:
         raise ValueError("there are no sounds to try the codecs on; give a folder with at least one")
     seconds = length / sample_rate
     rows = tuple(tally.row(seconds) for tally in tallies)
     first = tallies[0].scorer
-    every = (*notes, *(first.notes() if first is not None else ()), *[STOPPED] * stopped)
-    return BenchResult(rows, sample_rate, channels, count, seconds, every, stopped)
+    every = (*notes, *(first.notes() if first is not None else ()), *[STOPPED] * interruption.stopped)
+    return BenchResult(rows, sample_rate, channels, count, seconds, every, interruption.stopped)
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,6 @@ from ..generation import Batch, Cancel, CodeGenerator, plan_windows
 from ..origin import Origin
 from ..sampling import row_seeds
 from ..settings import ROUNDING, GenerationSettings
-from ..text.check_prompts import check_prompts
 from ..text_to_codes import TextToCodes
 from .fill_gap import CHANGE, Filling, longest_gap, part_seed
 
@@ -54,7 +53,8 @@ def plan_prompts(prompts_at: PromptsAt, frames: int, frame_rate: float) -> list[
         if not isinstance(entry, Sequence) or isinstance(entry, str) or len(entry) != 2:
             raise TypeError(f'prompts_at holds {entry!r}; every entry must be (seconds, prompt), (2, "rain")')
         seconds, text = entry
-        check_prompts([text])
+        if not isinstance(text, str):
+            raise TypeError(f"prompts_at holds {entry!r}; its second part must be a prompt, a string")
         if isinstance(seconds, bool) or not isinstance(seconds, Real):
             raise TypeError(f"prompts_at holds {entry!r}; its first part must be a number of seconds")
         if not math.isfinite(seconds) or not 0 <= seconds < duration:

@@ -201,7 +201,7 @@ class Engine:
             frames=frames,
             on_cancel=self._cancel,
         )
-        self._check_size(handle, chosen.duration)
+        self.check_size(handle.sounds, chosen.duration)
         self._reserve(handle)  # before any work: a full engine should refuse at once
         try:
             with torch.inference_mode():
@@ -255,21 +255,26 @@ class Engine:
 
     # --- places ------------------------------------------------------------------------------------------
 
-    def _check_size(self, handle: GenerationHandle, duration: float) -> None:
-        """Refuse what would never get a place."""
+    def check_size(self, sounds: int, duration: float) -> None:
+        """Raise ValueError for what is never made here.
+
+        Args:
+            sounds: that are asked for at once.
+            duration: of each, in seconds.
+        """
         if duration > self.max_seconds:
             raise ArgumentError(
                 f"duration is {duration:g} s; at most {self.max_seconds:g} s are made here at once"
             )
-        if handle.sounds > self.max_batch:
+        if sounds > self.max_batch:
             raise ArgumentError(
-                f"{handle.sounds} sounds are asked for at once (prompts x num_samples x candidates); at most "
+                f"{sounds} sounds are asked for at once (prompts x num_samples x candidates); at most "
                 f"{self.max_batch} are made here"
             )
-        if handle.seconds > self.max_total_seconds:
+        seconds, most = sounds * duration, self.max_total_seconds
+        if seconds > most:
             raise ArgumentError(
-                f"{handle.seconds:g} s of sound are asked for at once; at most {self.max_total_seconds:g} s "
-                "are made here"
+                f"{seconds:g} s of sound are asked for at once; at most {most:g} s are made here"
             )
 
     def _reserve(self, handle: GenerationHandle) -> None:

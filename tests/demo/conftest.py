@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager, contextmanager
 import gradio as gr
 import pytest
 import torch
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from soundloom.codecs.seanet.model import SEANetCodec
 from soundloom.demo import page as app
@@ -17,6 +17,9 @@ from soundloom.demo.codecs import Codecs
 from soundloom.gen.pipeline import AudioGen
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+# Milliseconds that a page may take to show what is waited for; a busy machine is no defect.
+PATIENCE = 300_000
+expect.set_options(timeout=PATIENCE)  # else 5 s
 # The page's players sit in shadow roots.
 FIND_DURATIONS = """id => {
   const find = root => [...root.querySelectorAll('*')].flatMap(
@@ -81,7 +84,7 @@ def open_page(browser: Browser) -> OpenPage:
         address = target if demo is None else app.serve(demo, open_browser=False, block=False)
         page = browser.new_page(viewport={"width": width, "height": 900}, accept_downloads=True)
         try:
-            page.set_default_timeout(90_000)
+            page.set_default_timeout(PATIENCE)
             page.goto(address)
             page.wait_for_selector("#generate")
             yield page

@@ -54,13 +54,13 @@ def use_every_tab(page: Page) -> None:
     assert page.evaluate("document.activeElement.tagName") == "TEXTAREA"  # the focus stays
     page.click("#more button")
     page.wait_for_selector("#temperature", state="visible")
-    for name, sound, result in (
-        ("Edit", "#to-edit", "#get-edited"),
-        ("Compress", "#to-compress", "#get-loom"),
-        ("Look inside", "#to-look-into", "#hear-inside"),
+    for name, taken, sound, result in (
+        ("Edit", "Take the sound that was made last", "#to-edit", "#get-edited"),
+        ("Compress", "Take the edited sound", "#to-compress", "#get-loom"),
+        ("Look inside", "Take the sound that was made last", "#to-look-into", "#hear-inside"),
     ):
         open_tab(page, name)
-        page.locator("button:visible", has_text="Take the sound that was made last").click()
+        page.locator("button:visible", has_text=taken).click()
         page.wait_for_selector(f"{sound} input[type=file]", state="detached")  # the sound is there
         if name == "Edit":
             page.wait_for_selector("#to-edit-spectrogram img")

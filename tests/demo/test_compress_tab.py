@@ -62,6 +62,7 @@ def test_a_sound_is_compressed_saved_and_opened_again(
         assert page.get_by_text("Restored: tiny, 6.4 kbit/s").is_visible()
         assert f"{source.stat().st_size:,} bytes".replace(",", " ") in table
         assert "nominal 6.4" in table
+        assert " times smaller." in page.inner_text("#how-small")
         assert "Mel distance" in table
         assert "nothing above 8 kHz" in table
 
@@ -243,12 +244,12 @@ def test_the_switch_keeps_the_place_and_the_blind_test_ends_with_a_verdict(
         page.wait_for_selector("#restored-spectrogram img")
         page.click("#ab .play")
         page.wait_for_function(f"() => ({state})().playing === 'true'")
-        page.wait_for_timeout(300)
+        page.wait_for_function(f"() => Number(({state})().place) > 0")
         before = page.evaluate(state)
         page.click("#ab [data-which=b]")
         after = page.evaluate(state)
         assert (before["chosen"], after["chosen"], after["playing"]) == ("a", "b", "true")
-        assert after["place"] != before["place"]  # it goes on
+        page.wait_for_function(f"place => ({state})().place !== place", arg=before["place"])  # it goes on
         page.click("#ab .play")
         paused = page.evaluate(state)
         page.click("#ab [data-which=a]")

@@ -13,7 +13,7 @@ import soundfile
 import torch
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
-from playwright.sync_api import Page
+from playwright.sync_api import Page, Route, expect
 
 from soundloom.core.audio import write_audio
 from soundloom.core.loop_points import LoopPoints, read_loop_points
@@ -23,6 +23,7 @@ from soundloom.demo.spectrogram_images import RegionPicture
 from soundloom.demo.stoppable import Stoppable
 from soundloom.demo.temporary_files import Shelf
 from soundloom.gen.pipeline import AudioGen
+from tests.demo.waiting import wait_for_requests
 
 WaitForSound = Callable[[Page, str], float]
 
@@ -74,6 +75,43 @@ def test_a_part_is_chosen_and_filled_anew(
         assert not page.is_visible("#edit-prompt")
         assert page.evaluate("document.documentElement.scrollWidth") <= width  # nothing sticks out
         assert not complaints
+
+
+def test_edit_cannot_be_pressed_before_the_part_is_that_of_the_sound(
+    served: str, open_page: Any, wait_for_sound: WaitForSound, street: Path
+) -> None:
+    """However slow the server is: its answers to the upload and to the click are held back."""
+    held: list[Route] = []
+    start, end = "#edit-start input[type=number]", "#edit-end input[type=number]"
+    with open_page(served) as page:
+        page.get_by_role("tab", name="Edit").click()
+        expect(page.locator("#edit")).to_be_enabled()
+        page.route("**/queue/join*", lambda route: held.append(route))
+        page.set_input_files("#to-edit input[type=file]", street)
+        expect(page.locator("#edit")).to_be_disabled()
+        page.press("#edit-prompt textarea", "Enter")
+        assert page.input_value(end) == "1"
+        expect(page.locator("#edit")).to_be_disabled()
+        assert len(wait_for_requests(page, held)) == 1, "Enter has edited something"
+        held.pop().continue_()
+        page.unroute("**/queue/join*")
+        expect(page.locator("#edit")).to_be_enabled()
+        assert [page.input_value(each) for each in (start, end)] == ["0.67", "1.33"]
+
+        picture = page.locator("#to-edit-spectrogram img")
+        picture.wait_for()
+        page.route("**/queue/join*", lambda route: held.append(route))
+        box = picture.bounding_box()
+        assert box is not None
+        picture.click(position={"x": 0.9 * box["width"], "y": box["height"] / 2})
+        expect(page.locator("#edit")).to_be_disabled()
+        for route in wait_for_requests(page, held):
+            route.continue_()
+        page.unroute("**/queue/join*")
+        expect(page.locator("#edit")).to_be_enabled()
+        assert float(page.input_value(end)) > 1.6
+        page.press("#edit-prompt textarea", "Enter")
+        wait_for_sound(page, "edited")
 
 
 def test_what_is_no_sound_is_said_at_the_upload(served: str, open_page: Any, tmp_path: Path) -> None:

@@ -13,14 +13,22 @@ import pytest
 from gradio_client import Client
 
 from soundloom.demo.endpoint import endpoint
+from soundloom.demo.left_pages import stamp
 from soundloom.demo.page import serve
 from soundloom.demo.stoppable import Cancel, Stoppable, check
 from soundloom.gen.generation import GenerationCancelled
-from tests.demo.jobs import until_processing
+from tests.demo.waiting import until_processing
 
 
 def page(session: str | None) -> Any:
     return SimpleNamespace(session_hash=session)
+
+
+def asked_by(session: str | None) -> Any:
+    """A request that comes now."""
+    scope: dict[str, Any] = {}
+    stamp(scope)
+    return SimpleNamespace(session_hash=session, request=SimpleNamespace(scope=scope))
 
 
 def until_stopped(ended: threading.Event) -> Any:
@@ -82,6 +90,19 @@ def test_leaving_a_page_ends_its_work_alone(session: str | None) -> None:
 
     asyncio.run(leave())
     assert left.is_set()
+
+
+def test_what_a_page_asked_for_before_it_was_left_does_not_begin() -> None:
+    """It waited meanwhile; a page whose connection was lost for a moment goes on."""
+    running = Stoppable()
+    before, other, program = asked_by("a"), asked_by("b"), asked_by(None)
+    running.leave(page("a"))
+    running.leave(page(None))
+    with pytest.raises(gr.Error, match="(?i)stopped before it was done"):
+        asyncio.run(running.run(before, lambda cancel: pytest.fail("it began")))
+    for request in (other, program, None, asked_by("a")):
+        assert asyncio.run(running.run(request, lambda cancel: 7)) == 7
+    assert not running._running
 
 
 def test_what_takes_too_long_is_ended_with_a_sentence() -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import copy
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
 from soundloom.cli import main
+from soundloom.cli import probe as command
 from soundloom.core.audio import write_audio
 from soundloom.evaluation.linear_probe import (
     balanced_accuracy,
@@ -19,6 +21,8 @@ from soundloom.evaluation.linear_probe import (
     log_mel,
     probe,
     probe_clips,
+    probe_codecs,
+    probe_table,
     representations,
 )
 from tests.tiny_codecs import music2latent2, seanet, sound
@@ -104,6 +108,41 @@ def test_the_balance_is_over_classes() -> None:
     labels = torch.tensor([0, 0, 0, 1])
     assert balanced_accuracy(torch.tensor([0, 0, 0, 0]), labels) == 0.5
     assert balanced_accuracy(torch.tensor([0, 0, 1, 1]), labels) == pytest.approx((2 / 3 + 1) / 2)
+
+
+def test_ctrl_c_keeps_the_rows_that_are_complete(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopping(after: int) -> Any:
+        def progress(done: int, total: int) -> None:
+            if done == after:
+                raise KeyboardInterrupt
+
+        return progress
+
+    codecs = {"tiny": music2latent2()}
+    whole = probe_codecs(codecs, folder, seconds=0.2)
+    assert not whole["stopped"]
+    assert whole["notes"] == []
+    count, rows = whole["train"] + whole["test"], len(whole["rows"])
+    report = probe_codecs(codecs, folder, seconds=0.2, progress=stopping(count + 1))
+    assert report["stopped"]
+    assert report["rows"] == whole["rows"][:1]  # the second had only begun
+    assert probe_table(report).endswith(f"note: stopped after 1 of {rows} rows")
+    assert "note" not in probe_table(whole)
+    with pytest.raises(KeyboardInterrupt):
+        probe_codecs(codecs, folder, seconds=0.2, progress=stopping(count - 1))
+
+    class Bar:
+        def __enter__(self) -> Any:
+            return stopping(count + 1)
+
+        def __exit__(self, *_: object) -> None: ...
+
+    monkeypatch.setattr(command, "progress_bar", lambda **_: Bar())
+    copy.deepcopy(music2latent2()).save_pretrained(tmp_path / "model")
+    assert main(["probe", str(folder), str(tmp_path / "model"), "--seconds", "0.2"]) == 130
+    assert "note: stopped after 1 of" in capsys.readouterr().out
 
 
 def test_the_command(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -12,10 +14,19 @@ from torch import Tensor
 
 from soundloom.cli import main
 from soundloom.core.audio import write_audio
+from soundloom.evaluation import model_comparison as module
 from soundloom.evaluation.classifier import SoundClassifier
 from soundloom.evaluation.embedders import NamedClassifier
-from soundloom.evaluation.evaluate_sounds import Example
-from soundloom.evaluation.model_comparison import NearestGroup, Sounds, group_of, recorded
+from soundloom.evaluation.evaluate_sounds import Example, folder_examples
+from soundloom.evaluation.model_comparison import (
+    NearestGroup,
+    Sounds,
+    compare_models,
+    group_of,
+    recorded,
+    table,
+)
+from tests.tiny_codecs import seanet
 
 RATE = 16000
 GROUPS = ["hum", "hiss"]
@@ -125,6 +136,74 @@ def test_two_models_beside_recordings(
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("| sounds |")
     assert lines[-1].startswith("| recordings | 0.0 | 0.00 | 0.00 | 100 %")
+
+
+class Ending:
+    """Ends after so many sounds, as Ctrl+C does; a model that makes the tone of a caption at once."""
+
+    def __init__(self, after: int) -> None:
+        self.left, self.codec = after, seanet()
+
+    def progress(self, done: int, total: int) -> None:
+        if done == self.left:
+            raise KeyboardInterrupt
+
+    def generate(self, prompts: list[str], *, duration: float, seed: list[int]) -> Any:
+        rows = [tone(200 + each, duration) for each in seed]
+        return SimpleNamespace(samples=torch.stack(rows), sample_rate=RATE)
+
+
+@pytest.mark.parametrize(
+    ("sounds", "sets"),
+    [
+        (2, {"recordings": 3}),
+        (3 + 2, {"recordings through the codec": 3, "recordings": 3}),
+        (3 + 4, {"before": 3, "recordings through the codec": 3, "recordings": 3}),
+        (3 + 6 + 4, {"before": 6, "after": 3, "recordings through the codec": 3, "recordings": 3}),
+    ],
+)
+def test_ctrl_c_keeps_what_was_measured_and_never_looks_complete(
+    sounds: int, sets: dict[str, int], folder: Path, classifier: NamedClassifier
+) -> None:
+    examples = folder_examples(str(folder), captions=True)
+    ending: Any = Ending(sounds)
+    settings: dict[str, Any] = {"duration": 0.2, "samples": 2, "progress": ending.progress}
+    found = compare_models(ending, ending, examples, classifier, **settings)
+    assert found.stopped
+    assert {name: row["fad"]["sounds"] for name, row in found.figures.items()} == sets
+    assert found.notes == [f"stopped after {sounds} of 15 sounds"]
+    lines = table(found)
+    assert lines[-1] == f"note: {found.notes[0]}"
+    for line, (name, number) in zip(lines[2:], sets.items(), strict=False):
+        assert line.startswith(f"| {name} ({number} sounds) |")
+
+
+def test_ctrl_c_before_the_first_sound_measures_nothing(
+    folder: Path, classifier: NamedClassifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*_: Any) -> Any:
+        raise KeyboardInterrupt
+
+    model: Any = Ending(0)
+    monkeypatch.setattr(model.codec, "encode", stop)
+    with pytest.raises(KeyboardInterrupt):
+        compare_models(model, model, folder_examples(str(folder), captions=True), classifier, duration=0.2)
+
+
+def test_a_command_that_was_stopped_says_so(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def coded(*_: Any) -> Any:
+        yield from torch.zeros(2, 4800)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, "coded", coded)
+    picture, report = tmp_path / "p.png", tmp_path / "r.json"
+    words = ["foley", "foley", str(folder), "--duration", "0.3", "-o", str(picture), "--json", str(report)]
+    assert main(["compare-models", *words, "-q"]) == 130
+    assert capsys.readouterr().out.endswith("note: stopped after 2 of 27 sounds\n")
+    assert json.loads(report.read_text())["stopped"] is True
+    assert not picture.exists()
 
 
 @pytest.mark.parametrize(

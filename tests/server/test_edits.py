@@ -217,7 +217,7 @@ def test_one_at_a_time_and_few_wait() -> None:
     assert max(most) == 1
     assert isinstance(refused, QueueFullError)
     assert refused.retry_after >= 1
-    assert "3 sounds are being edited or wait, of at most 3" in str(refused)
+    assert "3 edits, loops and sounds with changing prompts are being made" in str(refused)
 
 
 def test_the_page_shows_commands_that_work(server: RunningServer) -> None:

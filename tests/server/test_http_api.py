@@ -18,6 +18,7 @@ import torch
 
 from soundloom.core.audio import read_audio
 from soundloom.core.audio_blocks import to_pcm
+from soundloom.core.loop_points import LoopPoints, read_loop_points
 from soundloom.gen.engine.engine import Engine
 from soundloom.gen.generated_audio import join_chunks
 from soundloom.gen.pipeline import AudioGen
@@ -60,13 +61,48 @@ def test_settings_are_those_of_python(server: RunningServer, tiny_model: AudioGe
     answer = server.make(prompt="rain", guidance_scale=[4, 2], **settings)
     expected = tiny_model.generate("rain", guidance_scale=(4.0, 2.0), **settings)
     assert pcm(answer) == to_pcm(expected.samples[0])
-    # An answer is one sound, whatever else is in the batch, and an engine makes no loops.
-    left_out = {"num_samples", "reference_padding", "loop"}
+    left_out = {"num_samples", "reference_padding"}  # an answer is one sound, whatever else is in the batch
     assert set(OPTIONS) - left_out <= set(GenerationRequest.model_fields)
     for name, field in GenerationRequest.model_fields.items():
         if name in OPTIONS:
             assert field.default == OPTIONS[name].default
             assert field.description == OPTIONS[name].help
+
+
+@pytest.mark.parametrize("kind", ["wav", "flac"])
+def test_a_loop_is_what_python_makes(
+    server: RunningServer, tiny_model: AudioGen, tmp_path: Path, kind: str
+) -> None:
+    answer = server.make(prompt="rain", duration=0.6, seed=4, loop=True, response_format=kind)
+    assert answer.status_code == 200, answer.text
+    expected = tiny_model.generate("rain", 0.6, seed=4, loop=True)
+    written = expected.save(tmp_path / f"sound.{kind}")
+    assert torch.equal(read_audio(answer.content)[0], read_audio(written)[0])
+    assert pcm(answer) != pcm(server.make(prompt="rain", duration=0.6, seed=4))
+    if kind == "wav":
+        (tmp_path / "loop.wav").write_bytes(answer.content)
+        assert read_loop_points(tmp_path / "loop.wav") == LoopPoints(0, expected.samples.shape[-1] - 1)
+    assert answer.headers["x-seed"] == "4"
+
+
+@pytest.mark.parametrize("loop", [False, True])
+def test_the_prompt_changes_on_the_way_as_in_python(
+    server: RunningServer, tiny_model: AudioGen, loop: bool
+) -> None:
+    changing: list[tuple[float, str]] = [(0, "rain"), (0.5, "a dog")]
+    settings = {"duration": 0.8, "seed": 4, "guidance_scale": 2.0, "loop": loop}
+    answer = server.make(prompts_at=changing, **settings)
+    assert answer.status_code == 200, answer.text
+    assert pcm(answer) == to_pcm(tiny_model.generate(prompts_at=changing, **settings).samples[0])
+    assert pcm(answer) != pcm(server.make(prompts_at=[(0, "rain")], **settings))
+
+
+def test_a_loop_of_which_nobody_waits_ends(server: RunningServer) -> None:
+    with server.client(timeout=0.7) as client, pytest.raises(httpx.ReadTimeout):
+        client.post(GENERATIONS, json=LONG | {"loop": True})
+    # The next one has to wait for it.
+    assert server.make(prompt="rain", duration=0.2, loop=True).status_code == 200
+    server.wait_until_idle()
 
 
 def test_a_random_seed_is_told_and_makes_the_sound_again(server: RunningServer) -> None:
@@ -124,7 +160,7 @@ def test_the_best_of_several(tiny_model: AudioGen) -> None:
         ("", 422, "the body must be a JSON object, such as"),
         ("[1]", 422, "the body must be a JSON object, such as"),
         ('{"promt": "a dog"}', 422, "there is no field 'promt'; did you mean prompt?"),
-        ('{"zzz": 1}', 422, "there is no field 'zzz'; there are prompt, model, response_format"),
+        ('{"zzz": 1}', 422, "there is no field 'zzz'; there are prompt, prompts_at, model"),
         ('{"prompt": 3}', 422, "prompt is 3; it should be a valid string"),
         ('{"duration": "5"}', 422, "duration is '5'; it should be a valid number"),
         ('{"duration": true}', 422, "duration is True; it should be a valid number"),
@@ -138,6 +174,23 @@ def test_the_best_of_several(tiny_model: AudioGen) -> None:
         ('{"seed": 1.5}', 422, "seed is 1.5; it should be a valid integer"),
         ('{"top_k": 65}', 422, "top_k is 65; it must be an integer from 0 to 64"),
         ('{"candidates": 5}', 422, "5 sounds are asked for at once"),
+        ('{"candidates": 5, "loop": true}', 422, "5 sounds are asked for at once"),
+        ('{"loop": "yes"}', 422, "loop is 'yes'; it should be a valid boolean"),
+        ('{"loop": true, "duration": 31}', 422, "duration is 31 s; at most 30 s are made here at once"),
+        ('{"loop": true, "duration": 0.021}', 422, "a loop needs at least 3 frames"),
+        ('{"loop": true, "stream": true}', 422, "loop is True, but stream has no whole sounds"),
+        ('{"prompts_at": []}', 422, "prompts_at is empty; give at least one (seconds, prompt)"),
+        ('{"prompts_at": "rain"}', 422, "prompts_at is 'rain'; it should be a valid list"),
+        ('{"prompts_at": [[0]]}', 422, "prompts_at holds [0.0]; every entry must be (seconds, prompt)"),
+        ('{"prompts_at": [["a", "b"]]}', 422, "its first part must be a number of seconds"),
+        ('{"prompts_at": [[0, 5]]}', 422, "its second part must be a prompt, a string"),
+        ('{"prompts_at": [[1, "rain"]]}', 422, "the first prompt, 'rain', begins at 1 s; it must begin at 0"),
+        ('{"prompts_at": [[0, "a"], [9, "b"]]}', 422, "the prompt 'b' begins at 9 s, but the sound lasts"),
+        ('{"prompts_at": [[0, "a"], [0, "b"]]}', 422, "the prompt 'b' begins at 0 s, not after 'a'"),
+        ('{"prompts_at": [[0, "a"]], "prompt": "b"}', 422, "prompt is 'b' beside prompts_at; give the one"),
+        ('{"prompts_at": [[0, "a"]], "stream": true}', 422, "stream is true, but a sound whose prompt"),
+        (json.dumps({"prompts_at": [[0, "a"]] * 33}), 422, "prompts_at has 33 prompts; at most 32"),
+        (json.dumps({"prompts_at": [[0, "a" * 3000]]}), 422, "prompts_at has 3000 characters; at most 2000"),
         ('{"candidates": 2, "stream": true}', 422, "candidates is 2, but stream has no whole sounds"),
         ('{"response_format": "mp3"}', 422, "response_format is 'mp3'; it should be 'wav', 'flac' or 'pcm'"),
         (
@@ -159,6 +212,8 @@ def test_what_is_impossible_gets_a_sentence(
     error = answer.json()["error"]
     assert message in error["message"]
     assert error["field"] in {None, *GenerationRequest.model_fields, "promt", "zzz"}
+    if body.startswith('{"prompts_at": ') and body.endswith("]}"):  # nothing else is in it
+        assert error["field"] == "prompts_at"
     assert server.engine.load.running == 0
 
 
