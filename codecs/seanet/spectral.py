@@ -32,6 +32,7 @@ GATE = 3 * FLOOR  # taken off every amplitude
 MAX_LOG = 6.0  # natural logarithm of the largest magnitude
 FLATTEST = 0.5  # bend of log amplitudes at a peak, nepers, that still is a tone's; a Hann window's is above 1
 SILENT = 1e-3  # power of a frame below which a difference of levels hardly counts
+PIECE = 256  # frames that are synthesised at once, which bounds the memory of their spectra
 LOUDEST = 0.5  # mean square of a frame's magnitudes for a sine of full scale
 
 
@@ -244,7 +245,8 @@ class SpectralTransform(nn.Module):
 
     def audio(self, described: Tensor) -> Tensor:
         """The decoder's output `[B, 2 bins, T]` -> waveform `[B, 1, (T - extra_frames) * hop]`."""
-        return self.stream_synthesis().push(described)
+        stream = self.stream_synthesis()
+        return torch.cat([stream.push(part) for part in described.split(PIECE, dim=-1)], dim=-1)
 
     def stream_analysis(self, multiple: int | None = None) -> AnalysisStream:
         """Features chunk by chunk; the end is filled up to a multiple of so many samples (one hop)."""
