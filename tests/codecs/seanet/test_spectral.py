@@ -211,7 +211,7 @@ def test_streamed_synthesis_equals_that_of_the_whole(sizes):
 
 
 def test_long_sounds_are_synthesised_piece_by_piece(monkeypatch):
-    transform = SpectralTransform(4, 8000, rounds=2)
+    transform = SpectralTransform(16, 8000, rounds=2)
     described = torch.randn(2, 2 * transform.bins, 2 * PIECE + 5, generator=torch.Generator().manual_seed(1))
     whole = transform.stream_synthesis().push(described)
     pushed, push = [], SynthesisStream.push
