@@ -211,14 +211,14 @@ def test_streamed_synthesis_equals_that_of_the_whole(sizes):
 
 
 def test_long_sounds_are_synthesised_piece_by_piece(monkeypatch):
-    transform = SpectralTransform(16, 8000, rounds=2)
+    transform = SpectralTransform(4, 8000, rounds=2)
     described = torch.randn(2, 2 * transform.bins, 2 * PIECE + 5, generator=torch.Generator().manual_seed(1))
     whole = transform.stream_synthesis().push(described)
     pushed, push = [], SynthesisStream.push
     monkeypatch.setattr(
         SynthesisStream, "push", lambda self, part: (pushed.append(part.shape[-1]), push(self, part))[1]
     )
-    assert torch.equal(transform.audio(described), whole)
+    torch.testing.assert_close(transform.audio(described), whole, atol=1e-6, rtol=0)
     assert pushed == [PIECE, PIECE, 5]
 
 
