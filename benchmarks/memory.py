@@ -20,6 +20,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -56,8 +57,10 @@ class Watch:
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # the peak begins anew
         result = work()
         status = Path("/proc/self/status").read_text(encoding="ascii")
-        values = [_megabytes(status, key) for key in ("VmHWM", "VmRSS", "RssAnon", "RssFile")]
-        self.stages.append(Stage(name, *values, time.process_time()))
+        peak, resident, anonymous, files = (
+            _megabytes(status, key) for key in ("VmHWM", "VmRSS", "RssAnon", "RssFile")
+        )
+        self.stages.append(Stage(name, peak, resident, anonymous, files, time.process_time()))
         return result
 
 
@@ -119,7 +122,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     for number, prompt in enumerate(PROMPTS, 1):
         watch.run(
             f"{options.seconds:g} s of sound, {number}",
-            lambda prompt=prompt, seed=number: model.generate(prompt, duration=options.seconds, seed=seed),
+            partial(model.generate, prompt, duration=options.seconds, seed=number),
         )
     parts = {"language model": model.lm, "text encoder": model.text_encoder, "codec": model.codec}
     weights = {
