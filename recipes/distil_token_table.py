@@ -102,6 +102,26 @@ def embed_tokens(model: nn.Module, tokenizer: Tokenizer, *, batch_size: int = 51
     return torch.cat(rows).clone()
 
 
+def principal_directions(vectors: Tensor, dim: int) -> tuple[Tensor, float]:
+    """The `dim` strongest directions of centred `[V, H]` vectors.
+
+    Returns:
+        Directions float64 `[H, dim]`, strongest first, and the share of variance they keep (0..1).
+
+    Raises:
+        ValueError: dim is not in 1..H.
+    """
+    if not 1 <= dim <= vectors.shape[1]:
+        raise ValueError(f"dim is {dim}, must be 1..{vectors.shape[1]}, the width of the distilled model")
+    variances, directions = torch.linalg.eigh(vectors.double().T @ vectors.double())  # ascending
+    directions = directions.flip(1)[:, :dim]
+    # An eigenvector's sign is arbitrary; fix it, so that another machine gives the same table.
+    largest = directions.abs().argmax(dim=0)
+    directions = directions * directions[largest, torch.arange(dim)].sign()
+    kept = variances.flip(0)[:dim].sum() / variances.sum()
+    return directions, float(kept)
+
+
 def principal_components(vectors: Tensor, dim: int) -> tuple[Tensor, float]:
     """Centre `[V, H]` vectors and keep their `dim` strongest directions.
 
@@ -111,16 +131,9 @@ def principal_components(vectors: Tensor, dim: int) -> tuple[Tensor, float]:
     Raises:
         ValueError: dim is not in 1..H.
     """
-    if not 1 <= dim <= vectors.shape[1]:
-        raise ValueError(f"dim is {dim}, must be 1..{vectors.shape[1]}, the width of the distilled model")
     centred = vectors.double() - vectors.double().mean(dim=0)
-    variances, directions = torch.linalg.eigh(centred.T @ centred)  # ascending
-    directions = directions.flip(1)[:, :dim]
-    # An eigenvector's sign is arbitrary; fix it, so that another machine gives the same table.
-    largest = directions.abs().argmax(dim=0)
-    directions = directions * directions[largest, torch.arange(dim)].sign()
-    kept = variances.flip(0)[:dim].sum() / variances.sum()
-    return centred @ directions, float(kept)
+    directions, kept = principal_directions(centred, dim)
+    return centred @ directions, kept
 
 
 def zipf_weights(size: int, a: float) -> Tensor:

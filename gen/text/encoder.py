@@ -34,6 +34,10 @@ class TextStates:
         """The rows from `start` to before `stop`, padded as they are."""
         return TextStates(self.states[start:stop], self.mask[start:stop])
 
+    def mean(self) -> Tensor:
+        """Mean of the states of each prompt's tokens, `[B, D]`; zeros for no prompt."""
+        return self.states.sum(dim=1) / self.mask.sum(dim=1, keepdim=True).clamp(min=1)
+
     def null(self) -> TextStates:
         """States of the same shape that stand for no prompt at all."""
         return TextStates(torch.zeros_like(self.states), torch.zeros_like(self.mask))

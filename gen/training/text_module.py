@@ -90,9 +90,7 @@ class TextEncoderModule(ExportsModel):
 
     def forward(self, text: TextStates) -> Tensor:
         """Log probabilities of the codes of each prompt's sound, `[B, K, V]`."""
-        seen = text.mask.unsqueeze(-1)  # [B, L, 1]
-        mean = (text.states * seen).sum(1) / seen.sum(1).clamp_min(1)  # [B, D]
-        logits = self.head(mean).unflatten(-1, (self.num_codebooks, self.codebook_size))
+        logits = self.head(text.mean()).unflatten(-1, (self.num_codebooks, self.codebook_size))
         return (logits + self.frequencies()).log_softmax(-1)
 
     def frequencies(self) -> Tensor:

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from safetensors.torch import save_file
 
 from soundloom import cli
 from soundloom.cli import recipe as recipe_command
@@ -23,6 +24,7 @@ from soundloom.codecs.seanet.model import SEANetCodec
 from soundloom.gen.model.lm import AudioLM
 from soundloom.gen.pipeline import AudioGen
 from soundloom.gen.text.loader import load_text_encoder
+from soundloom.recipes.distil_sentences import SENTENCES_FILE, VECTORS_FILE
 from soundloom.recipes.foley.render_dataset import render_dataset
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -96,6 +98,8 @@ def overrides(config: dict[str, Any]) -> list[str]:
     settings = config["model"].get("init_args", {})
     if "encoder" in settings.get("text", {}) and "AudioGen" in config["model"]["class_path"]:
         words += [f"--model.text.encoder={TINY_T5}", "--model.text.settings=null"]
+    if config["model"]["class_path"].endswith("SentenceModule"):  # its table is made by a command
+        words.append("--model.text.encoder=foley")
     if "codec" in settings and isinstance(settings["codec"], str):  # of a language model: a name
         words.append("--model.codec=data/codec")
     if "init_from" in settings:
@@ -148,6 +152,9 @@ def make_data(config: dict[str, Any]) -> None:
                 compositions={"single": 1.0},
             )
     model = config["model"]["init_args"]
+    if config["model"]["class_path"].endswith("SentenceModule"):
+        make_sentences(Path(data["folder"]))
+        return
     if data.get("render", {}).get("codec"):
         num_codebooks = model["lm"]["num_codebooks"]
     elif config["model"]["class_path"].endswith("TextEncoderModule"):
@@ -156,6 +163,12 @@ def make_data(config: dict[str, Any]) -> None:
         return
     for name in (*data["folders"], *data["val_folders"]):  # of codes
         make_codes(Path(name), num_codebooks)
+
+
+def make_sentences(folder: Path) -> None:
+    folder.mkdir(parents=True)
+    (folder / SENTENCES_FILE).write_text("".join(f"sound {n}\n" for n in range(12)), encoding="utf-8")
+    save_file({"vectors": torch.eye(12, 256).half()}, folder / VECTORS_FILE)
 
 
 def make_codes(folder: Path, num_codebooks: int) -> None:
