@@ -132,12 +132,14 @@ class Table:
     """
 
     def __init__(self, options: argparse.Namespace, model: AudioGen, folder: Path) -> None:
+        from ..gen.model.schemes import scheme_of
         from ..gen.origin import weights_of
         from ..gen.table_manifest import Manifest
 
         self._options, self._model, self._folder = options, model, folder
         self._manifest: Manifest = Manifest(folder)
         self._output: dict[str, Any] = {"model": model.name, "weights": weights_of(model)()}
+        self._output["quantization"] = scheme_of(model.lm)  # the hash of weights in bf16 is that of float32
         self._output |= {
             name: getattr(options, name)
             for name in ("sample_rate", "loudness", "watermark", "subtype", "metadata")

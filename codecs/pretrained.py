@@ -94,6 +94,10 @@ class PretrainedCodec(PushToHub, SharedWeights, ModelMixin, Codec, ConfigMixin):
                 f"{', '.join(sorted(unknown))}; a newer version of soundloom made it: install that one"
             )
         codec = cls(**{key: value for key, value in config.items() if key in known - {"self", STORAGE_KEY}})
+        # The random weights of the new codec go before those of the folder come.
+        codec.load_state_dict(
+            {name: tensor.to("meta") for name, tensor in codec.state_dict().items()}, assign=True
+        )
         if is_int8(config):
             load_int8(codec, folder)
         else:

@@ -7,14 +7,14 @@ are. On load the rows are multiplied out to float32, so a shipped model is heard
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from .checkpoint import MAX_SHARD_BYTES, fill, read_weights, write_weights
+from .checkpoint import MAX_SHARD_BYTES, each_weight, fill, write_weights
 from .diffusers_classes import ConfigMixin, ModelMixin
 from .errors import ModelError
 
@@ -68,19 +68,28 @@ def dequantize(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Undo `quantize_int8`: int8 tensors that have a scale become float32, all others stay.
 
     Raises:
-        ValueError: an int8 tensor and its scale do not fit, or a scale has no tensor.
+        ValueError: an int8 tensor and its scale do not fit.
     """
-    result: dict[str, Tensor] = {}
-    for name, tensor in state.items():
+    return dict(dequantize_each(state.items()))
+
+
+def dequantize_each(weights: Iterable[tuple[str, Tensor]]) -> Iterator[tuple[str, Tensor]]:
+    """As `dequantize`, of tensors as they come: none that has become float32 is held beside that.
+
+    An int8 tensor waits for its scale, and a scale for its tensor; those that wait in vain come last.
+    """
+    levels: dict[str, Tensor] = {}
+    scales: dict[str, Tensor] = {}
+    for name, tensor in weights:
         owner = name.removesuffix(SCALE_SUFFIX)
-        if owner != name and owner in state and state[owner].dtype == torch.int8:
+        if owner == name and tensor.dtype != torch.int8:
+            yield name, tensor
             continue
-        scale = state.get(name + SCALE_SUFFIX)
-        if tensor.dtype != torch.int8 or scale is None:
-            result[name] = tensor
-            continue
-        result[name] = dequantize_matrix(name, tensor, scale)
-    return result
+        (levels if owner == name else scales)[owner] = tensor
+        if owner in levels and owner in scales:
+            yield owner, dequantize_matrix(owner, levels.pop(owner), scales.pop(owner))
+    yield from levels.items()
+    yield from ((owner + SCALE_SUFFIX, tensor) for owner, tensor in scales.items())
 
 
 def dequantize_matrix(name: str, tensor: Tensor, scale: Tensor) -> Tensor:
@@ -124,20 +133,18 @@ def load_int8(model: ModelMixin, folder: str | Path) -> None:
         FileNotFoundError, ValueError: a weight file is missing, damaged, or not this model's; the message
             names it, or the weights or scales that are missing.
     """
-    state, own = read_weights(Path(folder)), model.state_dict()
+    own = {name: tensor.is_floating_point() for name, tensor in model.state_dict().items()}
+    state = dict(dequantize_each(each_weight(Path(folder))))
     if lacking := [
         f"{name}{SCALE_SUFFIX}"
         for name, tensor in state.items()
-        if tensor.dtype == torch.int8
-        and f"{name}{SCALE_SUFFIX}" not in state
-        and name in own
-        and own[name].is_floating_point()
+        if tensor.dtype == torch.int8 and own.get(name, False)
     ]:
         raise ModelError(
             f"the weights in {folder} lack {', '.join(sorted(lacking)[:5])}, without which int8 is no "
             "number; copy or download the model again"
         )
-    fill(model, dequantize(state), Path(folder))
+    fill(model, state, Path(folder))
 
 
 def is_int8(config: Mapping[str, Any]) -> bool:

@@ -5,6 +5,7 @@ Letters: B rows, C channels, K codebooks, N samples, T frames.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 
 import torch
@@ -62,15 +63,20 @@ def decode_codes(codec: Codec, codes: Tensor) -> Tensor:
     return torch.cat(rows)
 
 
-def plan_chunks(first_seconds: float, seconds: float, frame_rate: float) -> tuple[int, int]:
-    """Whole frames of a stream's first chunk and of the others.
+def plan_chunks(first_seconds: float, seconds: float, codec: Codec) -> tuple[int, int]:
+    """Whole frames after which a stream's first chunk is decoded, and those of every later chunk.
+
+    To the first chunk's own come those that its sound lags behind: else a player would have run out of it
+    before the second.
 
     Raises:
         TypeError, ValueError: a length is no number of seconds from one frame to 3600.
     """
-    first = count_frames("first_chunk_seconds", first_seconds, frame_rate)
-    size = count_frames("chunk_seconds", seconds, frame_rate)
-    return min(first, size), size
+    first = count_frames("first_chunk_seconds", first_seconds, codec.frame_rate)
+    size = count_frames("chunk_seconds", seconds, codec.frame_rate)
+    latency = LimitedDecoder(codec).latency
+    late = round(latency * codec.frame_rate) if math.isfinite(latency) else 0
+    return min(first, size) + late, size
 
 
 class ChunkedDecoder:

@@ -25,6 +25,7 @@ from ..core.checkpoint import BUNDLED_MODELS, CONFIG_FILE, MAX_SHARD_BYTES, MODE
 from ..core.errors import ModelError
 from ..core.hub import resolve_model
 from ..core.int8_storage import save_int8
+from ..core.memory import release_freed
 from ..core.safetensors_files import add_metadata, read_header
 from ..core.version import __version__
 from .model.lm import AudioLM
@@ -156,6 +157,7 @@ def other_parts(
     if not isinstance(text_encoder, TextEncoder):
         text_encoder = load_text_encoder(text_encoder, local_files_only=local_files_only)
     gc.collect()  # diffusers leaves files mapped in circles of references
+    release_freed()  # what was there on the way: random weights, integers, parts of files
     return Parts(lm, text_encoder, codec, settings)
 
 

@@ -262,7 +262,7 @@ class AudioGen(LoRALoader, PushToHub, SoundEditor):
         chosen = GenerationSettings.of(settings, overrides)
         chosen.refuse_candidates("stream")
         frames = chosen.frames(self.codec.frame_rate)
-        first, size = plan_chunks(first_chunk_seconds, chunk_seconds, self.codec.frame_rate)
+        first, size = plan_chunks(first_chunk_seconds, chunk_seconds, self.codec)
         with torch.inference_mode():
             known = encode_source(continue_from, self.codec, self.lm)
             batch = self._begin(prompts, prompts_at, frames, chosen, known, progress, cancel)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import runpy
+import subprocess
 import sys
 from pathlib import Path
 
@@ -50,6 +51,20 @@ def test_quantized_models_are_timed_and_their_bytes_counted(
     shown = capsys.readouterr().out
     assert "first sound of a stream, int4" in shown
     assert all(name in shown for name in models)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc tells of a process's memory on Linux only")
+def test_a_loaded_model_takes_its_weights_and_little_more(tmp_path: Path) -> None:
+    report = tmp_path / "report.json"
+    command = [sys.executable, str(BENCHMARKS / "memory.py"), "--seconds", "0.5", "--json", str(report)]
+    subprocess.run(command, check=True, capture_output=True)
+    values = json.loads(report.read_text(encoding="utf-8"))
+    stages = {stage["name"]: stage for stage in values["stages"]}
+    before, loaded = stages["import soundloom.gen.pipeline"], stages["from_pretrained"]
+    weights = sum(values["weights"].values())
+    assert 0.9 * weights < loaded["anonymous"] - before["anonymous"] < 1.15 * weights
+    # On the way: besides, the largest of the files that are read, and libraries.
+    assert loaded["peak"] - before["resident"] < 1.4 * weights
 
 
 def test_what_two_models_predict_is_compared_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:

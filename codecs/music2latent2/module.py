@@ -34,6 +34,7 @@ from .consistency import ConsistencyLoss, ConsistencyObjective, NoiseLevels
 from .envelope import envelope_loss, fit_principal_components, log_modulus
 from .model import Music2Latent2
 from .music2latent2_config import Music2Latent2Config
+from .networks import Context
 from .refinement import RefinementLoss
 
 logger = logging.getLogger(__name__)
@@ -209,16 +210,11 @@ class Music2Latent2Module(ExportsModel):
 
     def _refining_step(self, audio: Tensor) -> dict[str, Tensor]:
         """A training step by the decodings."""
-        codec = self.codec
-        chunks = codec.representation.to_chunks(codec.representation.analyse(audio))
-        latents = codec.bottleneck(codec.encoder(chunks).float(), self.fsq_dropout)
-        context = codec.context(latents)
-        told = replace(context, envelope=context.detach().envelope)
-        distance = self.refinement(codec, audio, told)
+        _, latents, told, envelope = self._encoded(audio, self.fsq_dropout)
+        distance = self.refinement(self.codec, audio, told)
         loss = self.refinement.refinement.weight * distance
         self.log("train/refinement", distance)
-        if context.envelope is not None:
-            envelope = envelope_loss(context.envelope, chunks)
+        if envelope is not None:
             self.log("train/envelope", envelope)
             loss = loss + self.envelope_weight * envelope
         self.log("train/loss", loss, prog_bar=True)
@@ -267,22 +263,28 @@ class Music2Latent2Module(ExportsModel):
         Encoder and upsampler run once; their gradient comes from the prediction at the higher noise level
         only.
         """
+        chunks, latents, told, envelope = self._encoded(audio, fsq_dropout)
+        known = told.detach()
+        result = objective(
+            lambda noisy, sigma: self.codec.denoise_pair(noisy, sigma, told),
+            lambda noisy, sigma: self.codec.denoise_pair(noisy, sigma, known),
+            chunks,
+            step,
+        )
+        if envelope is not None:
+            result.envelope = envelope
+            result.loss = result.loss + self.envelope_weight * envelope
+        return latents, result
+
+    def _encoded(self, audio: Tensor, fsq_dropout: float) -> tuple[Tensor, Tensor, Context, Tensor | None]:
+        """Chunks `[2B, P, F, M]`, latents, what a decoder is told, and the loss of the envelope, if any."""
         codec = self.codec
         chunks = codec.representation.to_chunks(codec.representation.analyse(audio))
         latents = codec.bottleneck(codec.encoder(chunks).float(), fsq_dropout)
         context = codec.context(latents)
-        known = context.detach()
-        told = replace(context, envelope=known.envelope)
-        result = objective(
-            lambda noisy, sigma: codec.denoise_pair(noisy, sigma, told),
-            lambda noisy, sigma: codec.denoise_pair(noisy, sigma, known),
-            chunks,
-            step,
-        )
-        if context.envelope is not None:
-            result.envelope = envelope_loss(context.envelope, chunks)
-            result.loss = result.loss + self.envelope_weight * result.envelope
-        return latents, result
+        told = replace(context, envelope=context.detach().envelope)
+        envelope = None if context.envelope is None else envelope_loss(context.envelope, chunks)
+        return chunks, latents, told, envelope
 
     def _log_latents(self, stage: str, latents: Tensor) -> None:
         values = latents.detach()

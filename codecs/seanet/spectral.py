@@ -32,6 +32,7 @@ GATE = 3 * FLOOR  # taken off every amplitude
 MAX_LOG = 6.0  # natural logarithm of the largest magnitude
 FLATTEST = 0.5  # bend of log amplitudes at a peak, nepers, that still is a tone's; a Hann window's is above 1
 SILENT = 1e-3  # power of a frame below which a difference of levels hardly counts
+PIECE = 256  # frames that are synthesised at once, which bounds the memory of their spectra
 LOUDEST = 0.5  # mean square of a frame's magnitudes for a sine of full scale
 
 
@@ -96,20 +97,20 @@ class PhaseTracker:
         """Log amplitudes `[B, bins, T]` of the next frames -> phases in radians, same shape."""
         peak, frequency = self._peaks(log_tone)
         heard = log_tone > math.log(GATE)
-        phases = torch.empty_like(log_tone)
-        phase = torch.zeros_like(log_tone[..., 0]) if self._phase is None else self._phase
-        last = frequency[..., 0] if self._frequency is None else self._frequency
         bins = torch.arange(log_tone.shape[1], device=log_tone.device, dtype=log_tone.dtype)
+        # Frame after frame, [T, B, bins] each.
+        peak, frequency, heard = (each.permute(2, 0, 1).contiguous() for each in (peak, frequency, heard))
+        kept = torch.where(heard, frequency, bins)  # what the next frame goes on from
+        last = torch.cat([frequency[:1] if self._frequency is None else self._frequency[None], kept[:-1]])
         # Each peak turns on by the mean of its frequencies in this frame and the last; its bins turn with it.
-        for t in range(log_tone.shape[-1]):
-            here = peak[..., t]
-            advance = 0.5 * (last.gather(1, here) + frequency[..., t])
-            phase = torch.remainder(phase.gather(1, here) + advance * self.turn_per_bin, 2 * math.pi)
-            phases[..., t] = phase
-            phase = torch.where(heard[..., t], phase, 0.0)
-            last = torch.where(heard[..., t], frequency[..., t], bins)
-        self._phase, self._frequency = phase, last
-        return phases
+        turn = 0.5 * (last.gather(2, peak) + frequency) * self.turn_per_bin
+        phase = torch.zeros_like(turn[0]) if self._phase is None else self._phase
+        phases = []
+        for here, advance, is_heard in zip(peak, turn, heard, strict=True):
+            phases.append(torch.remainder(phase.gather(1, here) + advance, 2 * math.pi))
+            phase = torch.where(is_heard, phases[-1], 0.0)
+        self._phase, self._frequency = phase, kept[-1].clone()
+        return torch.stack(phases, dim=-1)
 
     @staticmethod
     def _peaks(log_tone: Tensor) -> tuple[Tensor, Tensor]:
@@ -244,7 +245,8 @@ class SpectralTransform(nn.Module):
 
     def audio(self, described: Tensor) -> Tensor:
         """The decoder's output `[B, 2 bins, T]` -> waveform `[B, 1, (T - extra_frames) * hop]`."""
-        return self.stream_synthesis().push(described)
+        stream = self.stream_synthesis()
+        return torch.cat([stream.push(part) for part in described.split(PIECE, dim=-1)], dim=-1)
 
     def stream_analysis(self, multiple: int | None = None) -> AnalysisStream:
         """Features chunk by chunk; the end is filled up to a multiple of so many samples (one hop)."""

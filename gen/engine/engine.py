@@ -193,7 +193,7 @@ class Engine:
             raise ArgumentError("loop is not for an engine; ask AudioGen.generate for a loop")
         chosen.check_scorer(rerank)
         texts, frames = list_prompts(prompts), chosen.frames(self.codec.frame_rate)
-        cut = plan_chunks(first_chunk_seconds, chunk_seconds, self.codec.frame_rate) if stream else None
+        cut = plan_chunks(first_chunk_seconds, chunk_seconds, self.codec) if stream else None
         handle = GenerationHandle(
             client=client,
             sounds=len(texts) * chosen.num_samples * chosen.candidates,

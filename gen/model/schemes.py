@@ -273,8 +273,10 @@ def _float(name: str, weight: Tensor, scale: Tensor | None) -> Tensor:
         value = weight.detach().to(torch.float32)
     elif weight.dtype == torch.int8:
         value = dequantize_matrix(name, weight, scale)
-    else:
+    elif weight.dtype == torch.uint8:
         value = int4_values(weight, scale)
+    else:
+        raise ValueError(f"{name} is {weight.dtype}; known are torch.int8, and two of 4 bits in torch.uint8")
     return _finite(name, value)
 
 
@@ -299,6 +301,11 @@ def _place(
     if scales is not None:
         wanted = [outputs] if module.kind == "int8" else [inputs // 32, outputs, 2]
         _check_shape(name + SCALE_SUFFIX, scales, wanted)
+        if not scales.is_floating_point():
+            raise ValueError(f"{name + SCALE_SUFFIX} is {scales.dtype}, no floating type")
+        # In the type that the kernel takes.
+        scales = scales.to(torch.float32 if module.kind == "int8" else torch.bfloat16)
+        _finite(name + SCALE_SUFFIX, scales)
     module.set_weight(stored, scales)
 
 

@@ -98,6 +98,17 @@ def test_what_was_made_otherwise_is_named_and_kept(
     assert Path("out/dog.wav").read_bytes() != before
 
 
+def test_another_precision_is_another_sound(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ("--model", TINY, "--text-encoder", TINY / "t5", "-q")
+    table = "prompt,duration,seed,file\na dog,0.2,1,dog.wav\n"
+    assert batch(table, *words) == 0
+    assert batch(table, *words, "--quantization", "bf16") == 2
+    assert 'other settings (quantization was null and is "bf16")' in changed(capsys)
+    assert batch(table, *words, "--quantization", "bf16", "--force") == 0
+    assert batch(table, *words) == 2
+    assert 'other settings (quantization was "bf16" and is null)' in changed(capsys)
+
+
 def test_files_of_others_are_never_replaced(capsys: pytest.CaptureFixture[str]) -> None:
     Path("out").mkdir()
     Path("out/dog.wav").write_bytes(b"mine")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from safetensors.torch import load_file, save_file
 
 from soundloom.codecs.seanet.model import SEANetCodec
 from soundloom.core.errors import ModelError
-from soundloom.core.int8_storage import dequantize, is_int8, quantize_int8, save_int8
+from soundloom.core.int8_storage import dequantize, dequantize_each, is_int8, quantize_int8, save_int8
 from soundloom.gen.model.lm import AudioLM
 
 
@@ -53,6 +54,30 @@ def test_rows_of_zeros_and_tensors_that_are_no_matrices() -> None:
     assert torch.equal(back["table"], state["table"])
     assert back["bias"].tolist() == [1.5, -2.0]
     torch.testing.assert_close(back["kernel"], state["kernel"], atol=0.02, rtol=0.0)
+
+
+def test_weights_are_multiplied_out_as_they_come() -> None:
+    state = quantize_int8({"a": torch.randn(2, 3), "bias": torch.ones(3), "b": torch.randn(4, 5)})
+    expected, read = dequantize(state), []
+
+    def stored(*names: str) -> Iterator[tuple[str, torch.Tensor]]:
+        for name in names:
+            read.append(name)
+            yield name, state[name]
+
+    found = dequantize_each(stored("a_scale", "bias", "a", "b", "b_scale"))
+    assert next(found)[0] == "bias"
+    name, value = next(found)
+    assert read == ["a_scale", "bias", "a"]
+    assert name == "a"
+    assert torch.equal(value, expected["a"])
+    [(name, value)] = found
+    assert name == "b"
+    assert torch.equal(value, expected["b"])
+    # What waits in vain is given as it is.
+    [(_, level), (_, scale)] = dequantize_each(stored("b_scale", "a"))
+    assert level is state["a"]
+    assert scale is state["b_scale"]
 
 
 def test_what_cannot_be_quantized_is_named() -> None:

@@ -14,8 +14,10 @@ from soundloom.codecs.seanet.spectral import (
     FLOOR,
     GATE,
     LOUDEST,
+    PIECE,
     PhaseTracker,
     SpectralTransform,
+    SynthesisStream,
     rice_loss,
     split_description,
     within_full_scale,
@@ -206,6 +208,18 @@ def test_streamed_synthesis_equals_that_of_the_whole(sizes):
     # Rounding, which phases add up: see "Streams" in docs/compression.md.
     torch.testing.assert_close(torch.cat(parts, dim=2), transform.audio(described), atol=1e-5, rtol=0)
     assert transform.audio(described).shape == (2, 1, 28 * 8)
+
+
+def test_long_sounds_are_synthesised_piece_by_piece(monkeypatch):
+    transform = SpectralTransform(4, 8000, rounds=2)
+    described = torch.randn(2, 2 * transform.bins, 2 * PIECE + 5, generator=torch.Generator().manual_seed(1))
+    whole = transform.stream_synthesis().push(described)
+    pushed, push = [], SynthesisStream.push
+    monkeypatch.setattr(
+        SynthesisStream, "push", lambda self, part: (pushed.append(part.shape[-1]), push(self, part))[1]
+    )
+    torch.testing.assert_close(transform.audio(described), whole, atol=1e-6, rtol=0)
+    assert pushed == [PIECE, PIECE, 5]
 
 
 def test_flush_without_a_push_is_an_error():

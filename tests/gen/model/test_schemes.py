@@ -194,6 +194,18 @@ LINEAR = "transformer.layers.0.linear1.weight"
             damage(lambda state: state.update({"embedding.weight": torch.full((50, 64), torch.nan)})),
             "embedding.weight holds NaN",
         ),
+        (
+            damage(lambda state: state[LINEAR + "_scale"].fill_(torch.inf)),
+            "linear1.weight_scale holds NaN or infinite values",
+        ),
+        (
+            damage(lambda state: state.update({LINEAR + "_scale": state[LINEAR + "_scale"].int()})),
+            "linear1.weight_scale is torch.int32, no floating type",
+        ),
+        (
+            damage(lambda state: state.update({LINEAR: state[LINEAR].short()})),
+            "linear1.weight is torch.int16; known are torch.int8, and two of 4 bits in torch.uint8",
+        ),
     ],
 )
 def test_damaged_folders_are_named(break_it: Callable[[Path], None], message: str, tmp_path: Path) -> None:
@@ -201,6 +213,19 @@ def test_damaged_folders_are_named(break_it: Callable[[Path], None], message: st
     break_it(tmp_path)
     with pytest.raises(ModelError, match=message):
         AudioLM.from_pretrained(tmp_path)
+
+
+def test_scales_of_four_bits_are_what_the_kernel_takes_whatever_they_are_stored_in(tmp_path: Path) -> None:
+    saved(tmp_path, "int4")
+    damage(lambda state: state.update({LINEAR + "_scale": state[LINEAR + "_scale"].double()}))(tmp_path)
+    with torch.inference_mode():
+        found = AudioLM.from_pretrained(tmp_path)(*example()).logits
+        assert torch.equal(found, saved(tmp_path, "int4")(*example()).logits)
+    for value in (torch.nan, 1e39):  # the second is beyond bfloat16
+        scale = torch.full((2, 256, 2), value, dtype=torch.float64)
+        damage(lambda state, scale=scale: state.update({LINEAR + "_scale": scale}))(tmp_path)
+        with pytest.raises(ModelError, match=r"linear1\.weight_scale holds NaN or infinite values"):
+            AudioLM.from_pretrained(tmp_path)
 
 
 def test_what_is_asked_for_and_cannot_be(tmp_path: Path) -> None:
