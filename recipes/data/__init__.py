@@ -7,7 +7,7 @@ if TYPE_CHECKING:
     from .audiogen_module import AudioGenDataModule
     from .clip_module import ClipDataModule
     from .codec_module import AudioDataModule
-    from .sentence_module import SentenceDataModule
+    from .phrases_module import SentenceDataModule
     from .token_module import TokenDataModule
 
 __all__ = ["AudioDataModule", "AudioGenDataModule", "ClipDataModule", "SentenceDataModule", "TokenDataModule"]
@@ -16,7 +16,7 @@ _MODULES = {
     "AudioDataModule": "codec_module",
     "AudioGenDataModule": "audiogen_module",
     "ClipDataModule": "clip_module",
-    "SentenceDataModule": "sentence_module",
+    "SentenceDataModule": "phrases_module",
     "TokenDataModule": "token_module",
 }
 
