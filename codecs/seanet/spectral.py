@@ -28,7 +28,7 @@ from .griffin_lim import AROUND, GriffinLimRound
 from .short_time_spectrum import ShortTimeSpectrum, overlap_add
 
 FLOOR = 2e-4  # smallest magnitude told apart from silence
-GATE = 3 * FLOOR  # taken off every amplitude
+GATE = 1.6 * FLOOR  # amplitude of silence as it is described; its power is taken off every amplitude's
 MAX_LOG = 6.0  # natural logarithm of the largest magnitude
 FLATTEST = 0.5  # bend of log amplitudes at a peak, nepers, that still is a tone's; a Hann window's is above 1
 SILENT = 1e-3  # power of a frame below which a difference of levels hardly counts
@@ -239,8 +239,10 @@ class SpectralTransform(nn.Module):
         log_tone, log_noise = within_full_scale(*split_description(described))
         frames = torch.arange(first_frame, first_frame + described.shape[-1], device=described.device)
         noise = torch.view_as_complex(self.noise[:, frames % self.noise.shape[1]].contiguous())
-        # What was learned from silence is a little above it: make it silent again.
-        tone, loudness = ((level.exp() - GATE).clamp_min(0.0) for level in (log_tone, log_noise))
+        # What was learned from silence is a little above it: make it silent again, and keep what is quiet.
+        tone, loudness = (
+            ((2 * level).exp() - GATE**2).clamp_min(0.0).sqrt() for level in (log_tone, log_noise)
+        )
         return torch.polar(tone, tracker(log_tone)) + loudness * noise
 
     def audio(self, described: Tensor) -> Tensor:
