@@ -68,7 +68,7 @@ class AudioGenModule(ExportsModel):
 
     Args:
         lm: sizes of a new language model; its `text_dim` is that of the text encoder. With `init_from`, only
-            its dropout is used.
+            `dropout` and `token_dropout` are used.
         text: which text encoder, and whether it is trained.
         codec: what turns batches of sound into codes while training, a name or a codec; stays frozen and is
             not saved. None: the data brings codes.
@@ -148,7 +148,7 @@ class AudioGenModule(ExportsModel):
 
         # The language model, and what turns sound into its codes.
         if self.start is not None:
-            self.lm = self.start.language_model(text_dim=encoder.dim, dropout=lm.dropout)
+            self.lm = self.start.language_model(lm, text_dim=encoder.dim)
         else:
             self.lm = AudioLM(replace(lm, text_dim=encoder.dim))
         self.infilling = infilling_of(self.lm, objective.infill_share)

@@ -13,6 +13,7 @@ from ...codecs.base import Codec
 from ...codecs.registry import load_codec
 from ...core.hub import DEFAULT_CODEC
 from ..loading import load_parts
+from ..model.config import AudioLMConfig
 from ..model.lm import AudioLM
 from ..model.schemes import check_trainable
 from ..model.transformer import TransformerLayer
@@ -88,8 +89,8 @@ class Start:
     def __deepcopy__(self, memo: dict[int, Any]) -> Start:
         return self
 
-    def language_model(self, *, text_dim: int, dropout: float) -> AudioLM:
-        """Give away the language model, ready to train; once only.
+    def language_model(self, settings: AudioLMConfig, *, text_dim: int) -> AudioLM:
+        """Give away the language model, ready to train with the dropouts of `settings`; once only.
 
         Raises:
             ValueError: the text encoder has another width than the model wants, or the model is quantized.
@@ -107,7 +108,8 @@ class Start:
             parameter.data = parameter.data.to(torch.float32, copy=True)
         for layer in lm.transformer.layers:
             assert isinstance(layer, TransformerLayer)
-            layer.dropout = dropout
+            layer.dropout = settings.dropout
+        lm.token_dropout = settings.token_dropout
         return lm.requires_grad_(True).train()
 
 

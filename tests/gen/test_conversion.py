@@ -85,9 +85,10 @@ def test_what_cannot_be_converted_is_named(tmp_path: Path) -> None:
 
 
 def test_a_quantized_model_is_not_trained(tmp_path: Path) -> None:
+    from soundloom.gen.model.config import AudioLMConfig
     from soundloom.gen.training.parts import Start
 
     convert_model(TINY, tmp_path / "int4", quantization="int4", text_encoder=T5)
     start = Start(str(tmp_path / "int4"))
     with pytest.raises(ModelError, match="only floating weights can be trained"):
-        start.language_model(text_dim=start.text_encoder.dim, dropout=0.0)
+        start.language_model(AudioLMConfig(), text_dim=start.text_encoder.dim)

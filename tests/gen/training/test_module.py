@@ -319,3 +319,9 @@ def test_bad_settings_are_named(tmp_path: Path) -> None:
 
 def test_a_compiled_model_saves_under_the_same_names() -> None:
     assert make(compile=True).state_dict().keys() == make().state_dict().keys()
+
+
+def test_a_model_that_is_trained_further_gets_the_dropouts_of_the_settings() -> None:
+    module = AudioGenModule(init_from="foley", lm=AudioLMConfig(dropout=0.1, token_dropout=0.6))
+    assert module.lm.token_dropout == 0.6
+    assert {layer.dropout for layer in module.lm.transformer.layers} == {0.1}
