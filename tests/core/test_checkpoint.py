@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import json
 import zipfile
@@ -89,6 +90,7 @@ def test_what_torch_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert not Path("trapped").exists()
 
 
+@functools.cache  # the old format holds addresses in memory, and has as many digits as they
 def saved(*, zipped: bool) -> bytes:
     """A small checkpoint, as torch writes it."""
     stream = io.BytesIO()
