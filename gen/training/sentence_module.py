@@ -11,21 +11,17 @@ Letters: B phrases, D text width.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict
 from functools import partial
-from pathlib import Path
-from typing import Any, Self, TypedDict
+from typing import TypedDict
 
 import torch
 from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from ...core.exports_model import ExportsModel, float_only
 from ...core.learning_rate_schedule import LearningRateSchedule
-from ..text.embedded import EmbeddedTextEncoder
-from .parts import TextSettings, build_text_encoder, name_of, settings_of
+from .parts import TextSettings
+from .text_module import TrainsTextEncoder
 
 LIKENESS = 5.0  # weight of the squared error of the phrases' similarities
 NEAREST = 5
@@ -38,7 +34,7 @@ class SentenceBatch(TypedDict):
     vectors: Tensor
 
 
-class SentenceModule(ExportsModel):
+class SentenceModule(TrainsTextEncoder):
     """Trains an EmbeddedTextEncoder: the mean of its states is to point where a sentence vector does.
 
     Logged are the loss, the `cosine` of the two, and in validation `nearest`: the share of phrases whose
@@ -62,35 +58,7 @@ class SentenceModule(ExportsModel):
         scheduler: LearningRateSchedule = LearningRateSchedule(),
         export_to: str | None = None,
     ) -> None:
-        super().__init__()
-        text, scheduler = settings_of(TextSettings, text), settings_of(LearningRateSchedule, scheduler)
-        self.save_hyperparameters(
-            {
-                "text": {**vars(text), "encoder": name_of(text.encoder)},
-                "scheduler": asdict(scheduler),
-                "export_to": export_to,
-            }
-        )
-        encoder = build_text_encoder(text.encoder, text.settings)
-        if not isinstance(encoder, EmbeddedTextEncoder):
-            raise ValueError(
-                f"text.encoder is {name_of(text.encoder)!r}, which is used as it is; only an encoder over a "
-                'token table is trained: a folder of `soundloom distil-text`, or a model with one, as "foley"'
-            )
-        self.encoder = encoder.requires_grad_(True).train()
-        self.optimizer, self.scheduler, self.export_to = optimizer, scheduler, export_to
-
-    def training_step(self, batch: SentenceBatch, batch_idx: int) -> Tensor:
-        """Loss of a batch."""
-        return self._loss(batch, "train")
-
-    def validation_step(self, batch: SentenceBatch, batch_idx: int) -> Tensor:
-        """Loss of a batch."""
-        return self._loss(batch, "val")
-
-    def test_step(self, batch: SentenceBatch, batch_idx: int) -> Tensor:
-        """Loss of a batch."""
-        return self._loss(batch, "test")
+        super().__init__(text, optimizer, scheduler, export_to, {})
 
     def _loss(self, batch: SentenceBatch, stage: str) -> Tensor:
         wanted = normalize(batch["vectors"].float(), dim=-1)  # [B, D]
@@ -109,28 +77,9 @@ class SentenceModule(ExportsModel):
             self.log(f"{stage}/{name}", value, batch_size=size, sync_dist=spread, prog_bar=True)
         return loss
 
-    def configure_optimizers(self) -> Any:
-        """The optimiser of the encoder, with the schedule advanced every step."""
-        optimizer = self.optimizer(list(self.encoder.trainable_parameters()))
-        scheduler = self.scheduler.over(optimizer, self.trainer.estimated_stepping_batches)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
-
     def usage(self, folder: str) -> list[str]:
         """Train a language model with it."""
         return [
             f"lightning fit --config recipes/audiogen_12hz.yaml --model.text.encoder {folder} "
             "--model.text.settings null --model.text.train false"
         ]
-
-    @classmethod
-    def from_checkpoint(cls, checkpoint: Mapping[str, Any]) -> Self:
-        """Build the module of a checkpoint, ready to export."""
-        settings = checkpoint["hyper_parameters"]
-        module = cls(**{key: value for key, value in settings.items() if not key.startswith("_")})
-        module.load_state_dict(checkpoint["state_dict"])
-        return module.eval()
-
-    def export(self, folder: Path, *, weights: str = "float") -> None:
-        """Write the encoder, which `text.encoder` of a language model's recipe takes."""
-        float_only(weights)
-        self.encoder.save_pretrained(folder)

@@ -28,7 +28,84 @@ from .objective import CodeBatch, batch_codes, mean_entropy, share_weights
 from .parts import TextSettings, build_text_encoder, name_of, settings_of
 
 
-class TextEncoderModule(ExportsModel):
+class TrainsTextEncoder(ExportsModel):
+    """What the two trainings of a text encoder alone share: this one, and that of sentence_module.py.
+
+    Args:
+        text: which text encoder; one with a token table.
+        optimizer: makes the optimiser.
+        scheduler: the learning rate over the steps, as a share of the optimiser's.
+        export_to: folder for the trained encoder when training ends; None: not exported.
+        more: other settings of the training that a checkpoint keeps.
+
+    Raises:
+        ValueError: the text encoder has no token table.
+    """
+
+    def __init__(
+        self,
+        text: TextSettings,
+        optimizer: OptimizerCallable,
+        scheduler: LearningRateSchedule,
+        export_to: str | None,
+        more: Mapping[str, Any],
+    ) -> None:
+        super().__init__()
+        text, scheduler = settings_of(TextSettings, text), settings_of(LearningRateSchedule, scheduler)
+        self.save_hyperparameters(
+            {
+                "text": {**vars(text), "encoder": name_of(text.encoder)},
+                "scheduler": asdict(scheduler),
+                "export_to": export_to,
+                **more,
+            }
+        )
+        encoder = build_text_encoder(text.encoder, text.settings)
+        if not isinstance(encoder, EmbeddedTextEncoder):
+            raise ValueError(
+                f"text.encoder is {name_of(text.encoder)!r}, which is used as it is; only an encoder over a "
+                'token table is trained: a folder of `soundloom distil-text`, or a model with one, as "foley"'
+            )
+        self.encoder = encoder.requires_grad_(True).train()
+        self.optimizer, self.scheduler, self.export_to = optimizer, scheduler, export_to
+
+    def _loss(self, batch: Any, stage: str) -> Tensor:
+        """Loss of a batch, scalar, logged under the name of the stage."""
+        raise NotImplementedError(f"{type(self).__name__} has to say what it is trained for")
+
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+        """Loss of a batch."""
+        return self._loss(batch, "train")
+
+    def validation_step(self, batch: Any, batch_idx: int) -> Tensor:
+        """Loss of a batch."""
+        return self._loss(batch, "val")
+
+    def test_step(self, batch: Any, batch_idx: int) -> Tensor:
+        """Loss of a batch."""
+        return self._loss(batch, "test")
+
+    def configure_optimizers(self) -> Any:
+        """The optimiser of all that is trained, with the schedule advanced every step."""
+        optimizer = self.optimizer([value for value in self.parameters() if value.requires_grad])
+        scheduler = self.scheduler.over(optimizer, self.trainer.estimated_stepping_batches)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    @classmethod
+    def from_checkpoint(cls, checkpoint: Mapping[str, Any]) -> Self:
+        """Build the module of a checkpoint, ready to export."""
+        settings = checkpoint["hyper_parameters"]
+        module = cls(**{key: value for key, value in settings.items() if not key.startswith("_")})
+        module.load_state_dict(checkpoint["state_dict"])
+        return module.eval()
+
+    def export(self, folder: Path, *, weights: str = "float") -> None:
+        """Write the encoder, which `text.encoder` of a language model's recipe takes."""
+        float_only(weights)
+        self.encoder.save_pretrained(folder)
+
+
+class TextEncoderModule(TrainsTextEncoder):
     """Trains an EmbeddedTextEncoder to tell from captions which codes their sounds have.
 
     Logged beside the loss is `gain`: how many nats a code the caption saves, against the frequencies of the
@@ -60,33 +137,19 @@ class TextEncoderModule(ExportsModel):
         scheduler: LearningRateSchedule = LearningRateSchedule(),
         export_to: str | None = None,
     ) -> None:
-        super().__init__()
-        text, scheduler = settings_of(TextSettings, text), settings_of(LearningRateSchedule, scheduler)
-        self.save_hyperparameters(
-            {
-                "text": {**vars(text), "encoder": name_of(text.encoder)},
-                "num_codebooks": num_codebooks,
-                "codebook_size": codebook_size,
-                "codebook_weights": codebook_weights,
-                "scheduler": asdict(scheduler),
-                "export_to": export_to,
-            }
-        )
-        encoder = build_text_encoder(text.encoder, text.settings)
-        if not isinstance(encoder, EmbeddedTextEncoder):
-            raise ValueError(
-                f"text.encoder is {name_of(text.encoder)!r}, which is used as it is; only an encoder over a "
-                'token table is trained: a folder of `soundloom distil-text`, or a model with one, as "foley"'
-            )
-        self.encoder = encoder.requires_grad_(True).train()
+        sizes = {
+            "num_codebooks": num_codebooks,
+            "codebook_size": codebook_size,
+            "codebook_weights": codebook_weights,
+        }
+        super().__init__(text, optimizer, scheduler, export_to, sizes)
         self.num_codebooks, self.codebook_size = num_codebooks, codebook_size
         self.codebook_shares = share_weights(codebook_weights, num_codebooks)
-        self.head = nn.Linear(encoder.dim, num_codebooks * codebook_size)
+        self.head = nn.Linear(self.encoder.dim, num_codebooks * codebook_size)
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
         # How often each code was seen in training, and half a time more: the answer without a caption.
         self.register_buffer("counts", torch.full((num_codebooks, codebook_size), 0.5))
-        self.optimizer, self.scheduler, self.export_to = optimizer, scheduler, export_to
 
     def forward(self, text: TextStates) -> Tensor:
         """Log probabilities of the codes of each prompt's sound, `[B, K, V]`."""
@@ -103,14 +166,6 @@ class TextEncoderModule(ExportsModel):
         self.counts += _counted(codes, lengths, self.codebook_size).sum(0)
         return self._loss(batch, "train")
 
-    def validation_step(self, batch: CodeBatch, batch_idx: int) -> Tensor:
-        """Loss of a batch."""
-        return self._loss(batch, "val")
-
-    def test_step(self, batch: CodeBatch, batch_idx: int) -> Tensor:
-        """Loss of a batch."""
-        return self._loss(batch, "test")
-
     def _loss(self, batch: CodeBatch, stage: str) -> Tensor:
         codes, lengths = batch_codes(batch, None, self.num_codebooks)
         counted = _counted(codes, lengths, self.codebook_size)  # [B, K, V]
@@ -123,28 +178,9 @@ class TextEncoderModule(ExportsModel):
             self.log(f"{stage}/{name}", value, batch_size=size, sync_dist=spread, prog_bar=True)
         return mean_entropy(told, self.codebook_shares)
 
-    def configure_optimizers(self) -> Any:
-        """The optimiser of encoder and head, with the schedule advanced every step."""
-        optimizer = self.optimizer([value for value in self.parameters() if value.requires_grad])
-        scheduler = self.scheduler.over(optimizer, self.trainer.estimated_stepping_batches)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
-
     def usage(self, folder: str) -> list[str]:
         """Train a language model with it."""
         return [f"lightning fit --config recipes/audiogen_12hz.yaml --model.text.encoder {folder}"]
-
-    @classmethod
-    def from_checkpoint(cls, checkpoint: Mapping[str, Any]) -> Self:
-        """Build the module of a checkpoint, ready to export."""
-        settings = checkpoint["hyper_parameters"]
-        module = cls(**{key: value for key, value in settings.items() if not key.startswith("_")})
-        module.load_state_dict(checkpoint["state_dict"])
-        return module.eval()
-
-    def export(self, folder: Path, *, weights: str = "float") -> None:
-        """Write the encoder, which `text.encoder` of a language model's recipe takes."""
-        float_only(weights)
-        self.encoder.save_pretrained(folder)
 
 
 def _counted(codes: Tensor, lengths: Tensor | None, size: int) -> Tensor:
