@@ -17,9 +17,10 @@ from safetensors import SafetensorError
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
-from ...core.checkpoint import part_folder
+from ...core.checkpoint import CONFIG_FILE, part_folder, read_json
 from ...core.diffusers_classes import ConfigMixin, ModelMixin, register_to_config
 from ...core.errors import ModelError, ModelNotFoundError
+from ...core.int8_storage import INT8, is_int8, load_int8, save_int8
 from ...core.safetensors_files import SharedWeights, check_folder, load_safetensors
 from .check_prompts import as_utf8, check_prompts
 from .encoder import TextEncoder, TextStates, unread_end
@@ -162,15 +163,22 @@ class EmbeddedTextEncoder(TextEncoder, SharedWeights, ModelMixin, ConfigMixin): 
             ValueError: the tokenizer does not fit the table.
         """
         folder = part_folder(name, "text_encoder")
-        for file in ("config.json", TOKENIZER_FILE):
+        for file in (CONFIG_FILE, TOKENIZER_FILE):
             if not (folder / file).is_file():
                 raise ModelNotFoundError(
                     f"{folder / file} is missing; give a folder that save_pretrained wrote"
                 )
         options = {"low_cpu_mem_usage": False, "use_safetensors": True} | options | {"local_files_only": True}
+        config = read_json(folder / CONFIG_FILE)
         try:
             check_folder(folder)
-            loaded: Any = super().from_pretrained(folder, output_loading_info=True, **options)
+            loaded: Any
+            if is_int8(config):
+                encoder = cls(**{key: config[key] for key in cls._get_init_keys(cls) & config.keys()})
+                load_int8(encoder, folder)
+                loaded = encoder.eval(), {"missing_keys": []}
+            else:
+                loaded = super().from_pretrained(folder, output_loading_info=True, **options)
         except (OSError, ValueError, RuntimeError, SafetensorError) as error:
             raise ModelError(
                 f"the text encoder's weights in {folder} are missing, damaged or do not fit its config.json;"
@@ -187,14 +195,27 @@ class EmbeddedTextEncoder(TextEncoder, SharedWeights, ModelMixin, ConfigMixin): 
         encoder.tokenizer = _read_tokenizer(folder, encoder.table.shape[0])
         return encoder
 
-    def save_pretrained(self, save_directory: str | Path, **options: Any) -> None:  # type: ignore[override]
-        """Write config.json, safetensors (weights in the type they have now, table int8) and tokenizer.json.
+    def save_pretrained(  # type: ignore[override]
+        self, save_directory: str | Path, *, weights: str = "float", **options: Any
+    ) -> None:
+        """Write config.json, safetensors (table int8) and tokenizer.json.
+
+        Args:
+            save_directory: the folder.
+            weights: "float" stores the transformer in the type that it has now, "int8" with one scale a row.
+            **options: passed to diffusers' ModelMixin.save_pretrained; not with "int8".
 
         Raises:
+            ModelError: `weights` is another.
             RuntimeError: the encoder was built without a tokenizer.
         """
         tokenizer = self._tokenizer()
-        super().save_pretrained(save_directory, **options)
+        if weights == INT8:
+            save_int8(self, save_directory)
+        elif weights == "float":
+            super().save_pretrained(save_directory, **options)
+        else:
+            raise ModelError(f"weights is {weights!r}; use 'float' or 'int8'")
         (Path(save_directory) / TOKENIZER_FILE).write_text(tokenizer.to_str(), encoding="utf-8")
 
     def trainable_parameters(self) -> Iterator[nn.Parameter]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import logging
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 
+from soundloom.core.errors import ModelError
 from soundloom.gen.text.embedded import EmbeddedTextEncoder
 from soundloom.gen.text.encoder import TextEncoder, TextStates
 
@@ -214,6 +216,43 @@ def test_save_then_load(
     assert weights["project.weight"].dtype == dtype
 
 
+def test_int8_is_the_same_up_to_rounding_and_a_quarter_of_it(
+    make_encoder: Callable[..., EmbeddedTextEncoder], tmp_path: Path
+) -> None:
+    encoder = make_encoder(word_dropout=0.1)
+    encoder.save_pretrained(tmp_path / "int8", weights="int8")
+    loaded = EmbeddedTextEncoder.from_pretrained(tmp_path / "int8")
+    assert not loaded.training
+    assert loaded.config.word_dropout == 0.1
+    assert torch.equal(loaded.table, encoder.table)
+    assert torch.equal(loaded.scale, encoder.scale)
+    for name, weight in encoder.named_parameters():
+        assert loaded.get_parameter(name).dtype == torch.float32
+        step = weight.detach().abs().amax(dim=-1, keepdim=True) / 127 if weight.ndim > 1 else 0 * weight
+        assert ((loaded.get_parameter(name) - weight).abs() <= step / 2 + 1e-7).all(), name
+    weights = load_file(tmp_path / "int8" / "diffusion_pytorch_model.safetensors")
+    assert weights["project.weight"].dtype == torch.int8
+    # Saved again as it then is, it gives the same states without rounding anew.
+    loaded.save_pretrained(tmp_path / "float")
+    again = EmbeddedTextEncoder.from_pretrained(tmp_path / "float")
+    assert torch.equal(again(["a dog barks"]).states, loaded(["a dog barks"]).states)
+    with pytest.raises(ModelError, match="int4"):
+        encoder.save_pretrained(tmp_path / "other", weights="int4")
+
+
+@pytest.mark.parametrize("lost", ["norm.weight", "project.weight", "project.weight_scale"])
+def test_int8_weights_that_lack_a_tensor_are_refused(
+    make_encoder: Callable[..., EmbeddedTextEncoder], tmp_path: Path, lost: str
+) -> None:
+    folder = tmp_path / "saved"
+    make_encoder().save_pretrained(folder, weights="int8")
+    weights = load_file(folder / "diffusion_pytorch_model.safetensors")
+    del weights[lost]
+    save_file(weights, folder / "diffusion_pytorch_model.safetensors")
+    with pytest.raises(ModelError, match=re.escape(lost)):
+        EmbeddedTextEncoder.from_pretrained(folder)
+
+
 def test_bfloat16_runs_and_gives_float32_states(
     make_encoder: Callable[..., EmbeddedTextEncoder], tmp_path: Path
 ) -> None:
@@ -242,13 +281,14 @@ def test_deep_copy_gives_the_same_states(make_encoder: Callable[..., EmbeddedTex
     assert torch.equal(copy.deepcopy(encoder)(["a dog"]).states, encoder(["a dog"]).states)
 
 
+@pytest.mark.parametrize("weights", ["float", "int8"])
 @pytest.mark.parametrize("name", ["config.json", "tokenizer.json", "diffusion_pytorch_model.safetensors"])
 @pytest.mark.parametrize("damage", ["missing", "truncated"])
 def test_broken_folder_is_named(
-    make_encoder: Callable[..., EmbeddedTextEncoder], tmp_path: Path, name: str, damage: str
+    make_encoder: Callable[..., EmbeddedTextEncoder], tmp_path: Path, weights: str, name: str, damage: str
 ) -> None:
     folder = tmp_path / "saved"
-    make_encoder().save_pretrained(folder)
+    make_encoder().save_pretrained(folder, weights=weights)
     content = (folder / name).read_bytes()
     if damage == "missing":
         (folder / name).unlink()
