@@ -183,8 +183,11 @@ def _edit(
     if record.edits == "inpaint":
         prompts = [text for _, _, *own in how for text in own] or prompt
         return model.inpaint(audio, [(start, end) for start, end, *_ in how], prompts, **common)
-    edit = {"variation": model.variation, "loop": model.loop, "extend": model.extend}[record.edits]
-    return edit(audio, how, prompt, **common)
+    if record.edits == "variation":
+        return model.variation(audio, how, prompt, **common)
+    if record.edits == "loop":
+        return model.loop(audio, how, prompt, **common)
+    return model.extend(audio, how, prompt, **common)
 
 
 def _named(record: Record) -> str:
