@@ -76,7 +76,11 @@ def add_generate_arguments(parser: argparse.ArgumentParser) -> None:
         help="of the result (default: the model's, 16000 for foley)",
     )
     add_subtype(parser)
-    parser.add_argument("--continue-from", metavar="FILE", help="a recording to go on from")
+    parser.add_argument(
+        "--continue-from",
+        metavar="FILE",
+        help="a recording to go on from; with --again, the one that the sound goes on from or is an edit of",
+    )
     parser.add_argument(
         "--stream", action="store_true", help="with -o -: send the sound on while it is being made"
     )
@@ -321,6 +325,7 @@ Generate a sound for every prompt and write it to a file, whose tags tell that i
   soundloom generate "rain" --continue-from dog.wav -o more.wav --duration 9
   soundloom generate --batch prompts.csv -o sounds/                   (a sound for every line of a table)
   soundloom generate --again bell.wav -o same.wav                     (from its tags, to the last bit)
+  soundloom generate --again edit.wav --continue-from bell.wav        (an edit, from what was edited)
   {TO_A_PLAYER}                     (heard while it is made)
 """,
         add_arguments=add_generate_arguments,

@@ -24,13 +24,14 @@ def run_again(options: argparse.Namespace) -> None:
     from ..core.files import check_source
     from ..core.sound_description import stored_samples
     from ..core.sound_tags import printable
-    from ..gen.again import check_record, make_again
+    from ..gen.again import check_record, check_sound, make_again
     from ..gen.origin import Record
 
     _refuse_others(options)
     path = check_source(options.again, "sound file")
     tags = _tags(path)
     record = told = check_record(Record.read(tags, str(path)), str(path))
+    check_sound(record, str(path), given=options.continue_from is not None)
     if not record.samples:  # it was streamed: its own samples are what to compare with
         record = replace(record, samples=stored_samples(path) or "")
     target = _target(options.output, path, record.prompt or "")

@@ -51,7 +51,7 @@ def main(folder: Path, model: str | None = None) -> None:
         folder / "looped.png",
         {"a loop, twice": loop.samples[0, 0].repeat(2), "no loop, twice": plain.samples[0, 0].repeat(2)},
         loop.sample_rate,
-        [[1.5], [1.5]],
+        [[loop.duration], [plain.duration]],
     )
 
     # Variations draw a share of the codes again: finer ones first. Strength 0 is the codec's copy.

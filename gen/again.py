@@ -41,11 +41,6 @@ def check_record(record: Record | None, name: str) -> Record:
             f"{name} says that it was generated, but not of which prompt and seed: it was made with "
             "--no-metadata, or by something other than generate"
         )
-    if record.edit and "prompts_at" not in record.edit:
-        raise ArgumentError(
-            f"{name} is an edit ({next(iter(record.edit))}) of another sound, which is needed to make it "
-            "again and is not in the file: edit that sound again, with soundloom edit"
-        )
     if record.settings.get("guidance_scale") == "function":
         raise ArgumentError(
             f"{name} was made with a guidance that a function gave, which tags cannot hold: call "
@@ -81,8 +76,9 @@ def settings_of(record: Record, name: str) -> GenerationSettings:
         settings = GenerationSettings(**{**known, "seed": seed, "num_samples": rows})
     except (TypeError, ValueError) as error:
         raise ArgumentError(f"{name}: its tags tell of settings that cannot be: {error}") from None
-    if rows > MAX_ROWS or rows * settings.duration > MAX_ROW_SECONDS:
-        raise ArgumentError(f"{name}: its tags ask for {rows} sounds of {settings.duration:g} s, too many")
+    seconds = max(settings.duration, record.edit.get("extend", 0))
+    if rows > MAX_ROWS or rows * seconds > MAX_ROW_SECONDS:
+        raise ArgumentError(f"{name}: its tags ask for {rows} sounds of {seconds:g} s, too many")
     return settings
 
 
@@ -100,7 +96,7 @@ def make_again(
         record: from `check_record`.
         model: that made it.
         name: of the file, for messages.
-        continue_from: the sound that it went on from, if it did.
+        continue_from: the sound that it went on from, or that was edited, if there is one.
         progress: called with the number of frames done and the number to do.
 
     Returns:
@@ -114,12 +110,7 @@ def make_again(
         wanted = " ".join(f"--lora {adapter}.safetensors:{value:g}" for adapter, value in record.lora.items())
         how = f"made with LoRA: give {wanted}" if wanted else "made without LoRA: leave out --lora"
         raise ArgumentError(f"{name} was {how} (load_lora_weights, set_adapters)")
-    if bool(record.continues) != (continue_from is not None):
-        raise ArgumentError(
-            f"{name} goes on from another sound: give it with --continue-from FILE (continue_from=)"
-            if record.continues
-            else f"{name} goes on from no other sound; leave out --continue-from (continue_from=)"
-        )
+    check_sound(record, name, given=continue_from is not None)
     found = _generate(record, model, settings, continue_from, progress)
     told = found.record(0)
     if record.weights and told.weights != record.weights:
@@ -127,8 +118,9 @@ def make_again(
             f"{name} was made by {_named(record)}, and this is {_named(told)}: another model makes another "
             f"sound. {_anew(record)}"
         )
-    if told.continues != record.continues:
-        raise ArgumentError(f"{name} went on from another sound than the one given, or from a changed one")
+    if record.continues and told.continues != record.continues:
+        verb = "was made by editing" if record.edits else "went on from"
+        raise ArgumentError(f"{name} {verb} another sound than the one given, or a changed one")
     for change, value in record.changes.items():  # in the order in which they were made
         found = found.resampled(int(value)) if change == "sample_rate" else found.at_loudness(float(value))
     if record.samples and samples_digest(found.row(0), *record.samples.split()[:2]) != record.samples:
@@ -136,6 +128,16 @@ def make_again(
             f"{name} could not be made again to the last bit: {_differences(record, told)}. {_anew(record)}"
         )
     return found
+
+
+def check_sound(record: Record, name: str, *, given: bool) -> None:
+    """Raise ArgumentError if the sound that a record goes on from, or edits, is missing, or one too many."""
+    if record.wants_sound == given:
+        return
+    if given:
+        raise ArgumentError(f"{name} goes on from no other sound; leave out --continue-from (continue_from=)")
+    what = f"is an edit ({record.edits}) of" if record.edits else "goes on from"
+    raise ArgumentError(f"{name} {what} another sound: give it with --continue-from FILE (continue_from=)")
 
 
 def _generate(
@@ -146,8 +148,12 @@ def _generate(
     progress: Progress | None,
 ) -> GeneratedAudio:
     assert record.prompt is not None
-    common: dict[str, Any] = {"continue_from": continue_from, "progress": progress}
+    row = record.batch[2] if record.batch else 0
     prompt = record.prompt
+    if record.edits:
+        assert continue_from is not None
+        return _edit(record, model, prompt, settings, continue_from, progress).take([row])
+    common: dict[str, Any] = {"continue_from": continue_from, "progress": progress}
     if "prompts_at" in record.edit:
         prompt = ""
         common["prompts_at"] = [(seconds, text) for seconds, text in record.edit["prompts_at"]]
@@ -161,7 +167,27 @@ def _generate(
             samples=torch.cat([part.samples for part in parts], dim=-1),
             codes=torch.cat([part.codes for part in parts], dim=-1),
         )
-    return made.take([record.batch[2] if record.batch else 0])
+    return made.take([row])
+
+
+def _edit(
+    record: Record,
+    model: AudioGen,
+    prompt: str,
+    settings: GenerationSettings,
+    audio: AudioSource,
+    progress: Progress | None,
+) -> GeneratedAudio:
+    how = record.edit[record.edits]
+    common: dict[str, Any] = {"settings": settings, "progress": progress}
+    if record.edits == "inpaint":
+        prompts = [text for _, _, *own in how for text in own] or prompt
+        return model.inpaint(audio, [(start, end) for start, end, *_ in how], prompts, **common)
+    if record.edits == "variation":
+        return model.variation(audio, how, prompt, **common)
+    if record.edits == "loop":
+        return model.loop(audio, how, prompt, **common)
+    return model.extend(audio, how, prompt, **common)
 
 
 def _named(record: Record) -> str:
@@ -185,8 +211,20 @@ def _differences(record: Record, told: Record) -> str:
 
 def _anew(record: Record) -> str:
     """How to get a sound of the same prompt all the same."""
-    at = [
-        f"--at {shlex.quote(f'{seconds:.12g}:{text}')}" for seconds, text in record.edit.get("prompts_at", ())
-    ]
-    prompt = " ".join(at) or shlex.quote(record.prompt or "")
-    return f"For a sound like it: soundloom generate {prompt} --seed {record.seed}"
+    texts, words = [record.prompt or ""], ["generate"]
+    if record.edits == "inpaint":
+        how = record.edit["inpaint"]
+        texts = [text for _, _, *own in how for text in own] or texts
+        edges = (["" if edge is None else f"{edge:.12g}" for edge in span[:2]] for span in how)
+        words = ["edit", "SOUND", *(f"--replace {':'.join(span)}" for span in edges)]
+    elif record.edits:
+        flag = {"variation": "vary"}.get(record.edits, record.edits)
+        words = ["edit", "SOUND", f"--{flag} {record.edit[record.edits]:.12g}"]
+    if record.edits:
+        words += [f"--prompt {shlex.quote(text)}" for text in texts if any(texts)]
+    elif record.edit:
+        parts = (f"{seconds:.12g}:{text}" for seconds, text in record.edit["prompts_at"])
+        words += [f"--at {shlex.quote(part)}" for part in parts]
+    else:
+        words.append(shlex.quote(texts[0]))
+    return f"For a sound like it: soundloom {' '.join(words)} --seed {record.seed}"

@@ -59,13 +59,14 @@ class Origin:
         weights: gives 8 digits that tell trainings apart, or "" when the model is gone.
         settings: what the batch was made with, the model's own values filled in.
         seeds: of the first sound of each prompt.
-        continues: for each prompt, digits of the codes that its sounds go on from; empty for none.
+        continues: for each prompt, digits of the codes that its sounds go on from, or of the sound that was
+            edited; empty for none.
         streamed: of a stream, seconds of its first chunk and of the others.
         lora: strengths of the LoRA adapters in use, by name.
         runtime: what else rounding depends on.
         edit: what was done where a prompt is not all, ready for JSON: {"inpaint": [[start, end], …]} in
-            seconds, {"variation": strength}, {"loop": seconds}, {"extend": seconds} or
-            {"prompts_at": [[seconds, prompt], …]}.
+            seconds, each with its prompt behind if it has its own, {"variation": strength},
+            {"loop": seconds}, {"extend": seconds} or {"prompts_at": [[seconds, prompt], …]}.
     """
 
     model: str
@@ -140,7 +141,7 @@ class Record:
         batch: where several sounds were made of the prompt at once: the first one's seed, how many there
             were, and which one this is, from 0.
         beside: other prompts in the same batch, beside which sums may be rounded in another way.
-        continues: digits of the codes that it goes on from; "" for none.
+        continues: digits of the codes that it goes on from, or of the sound that was edited; "" for none.
         streamed, edit: as of an `Origin`.
         changes: what was done to the sound afterwards, in order: "sample_rate" in Hz, "loudness" in LUFS,
             "stopped" after so many seconds.
@@ -176,6 +177,16 @@ class Record:
         title = title if len(title) <= MAX_TITLE else f"{title[: MAX_TITLE - 1]}…"
         tags = {"title": title, "date": self.date, "software": self.by, "comment": comment}
         return {name: text for name, text in tags.items() if text}
+
+    @property
+    def edits(self) -> str:
+        """How another sound was edited, such as "inpaint"; "" if none was."""
+        return next((kind for kind in self.edit if kind != "prompts_at"), "")
+
+    @property
+    def wants_sound(self) -> bool:
+        """Whether it takes another sound to make it again, the one it goes on from or that was edited."""
+        return bool(self.continues or self.edits)
 
     def told(self) -> dict[str, Any]:
         """What is known, ready for JSON."""
@@ -226,7 +237,8 @@ class Record:
             rows["batch"] = f"{self.batch[2] + 1} of {self.batch[1]} made at once, seed {self.batch[0]}"
         rows["settings"] = _said(self.settings)
         rows["afterwards"] = _said(self.changes)
-        rows |= {"goes on from": self.continues and "another sound", "with": _said(self.runtime)}
+        rows["goes on from"] = "another sound" if self.continues and not self.edits else ""
+        rows["with"] = _said(self.runtime)
         return [f"  {name}  {value}" for name, value in rows.items() if value not in (None, "")]
 
 
@@ -243,9 +255,9 @@ def _edited(edit: Mapping[str, Any]) -> str:
     for kind in edit.keys() & NUMBER_EDITS:
         return f"{kind} {edit[kind]:.12g}"
     parts = [f"{seconds:.12g}:{text}" for seconds, text in edit.get("prompts_at", ())]
-    parts += [
-        ":".join("" if edge is None else f"{edge:.12g}" for edge in span) for span in edit.get("inpaint", ())
-    ]
+    for start, end, *text in edit.get("inpaint", ()):
+        edges = ("" if edge is None else f"{edge:.12g}" for edge in (start, end))
+        parts.append(":".join([*edges, *text]))
     return f"{next(iter(edit))} {', '.join(parts)}" if edit else ""
 
 
@@ -260,14 +272,21 @@ def _is_edit(value: Any) -> bool:
     for kind, what in value.items():
         if kind in NUMBER_EDITS:
             return _is_number(what)
-        if not isinstance(what, list) or not what:
-            return False
-        if not all(isinstance(pair, list) and len(pair) == 2 for pair in what):
+        if not isinstance(what, list) or not what or not all(isinstance(part, list) for part in what):
             return False
         if kind == "inpaint":
-            return all(edge is None or _is_number(edge) for pair in what for edge in pair)
-        return kind == "prompts_at" and all(_is_number(at) and isinstance(text, str) for at, text in what)
+            return len({len(part) for part in what}) == 1 and all(map(_is_region, what))
+        return kind == "prompts_at" and all(
+            len(part) == 2 and _is_number(part[0]) and isinstance(part[1], str) for part in what
+        )
     return True
+
+
+def _is_region(part: list[Any]) -> bool:
+    """Whether it is start and end, and perhaps a prompt."""
+    edges, prompt = part[:2], part[2:]
+    numbers = len(edges) == 2 and all(edge is None or _is_number(edge) for edge in edges)
+    return numbers and len(prompt) <= 1 and all(isinstance(text, str) for text in prompt)
 
 
 def _json(content: Mapping[str, Any]) -> str:

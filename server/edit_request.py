@@ -55,8 +55,10 @@ class EditRequest(BaseModel):
         description="in place of regions: make it so many seconds longer, and keep what is there",
         json_schema_extra={"exclusiveMinimum": 0},
     )
-    prompt: str = Field(
-        "", description=f"what is to be heard in it, at most {MAX_PROMPT} characters; empty: what fits"
+    prompt: list[str] = Field(
+        [],
+        description=f"what is to be heard in it, at most {MAX_PROMPT} characters; empty: what fits; may be "
+        "sent once for each of several regions",
     )
     model: str | None = Field(None, description="one of GET /v1/models; null: the one that is served")
     response_format: FORMATS = Field(
@@ -75,13 +77,18 @@ class EditRequest(BaseModel):
         Raises:
             TypeError, ValueError: a value is out of range, or two do not go together; the message names it.
         """
-        check_prompt_lengths({"prompt": self.prompt, "negative_prompt": self.negative_prompt})
+        for prompt in self.prompt or [""]:
+            check_prompt_lengths({"prompt": prompt, "negative_prompt": self.negative_prompt})
         lengths = {"loop": self.loop, "extend": self.extend}
         ways = [self.regions or None, self.vary, *lengths.values()]
         if sum(way is not None for way in ways) != 1:
             raise ArgumentError(
                 "send one of regions, such as 1.2:2.0, vary, such as 0.3, loop, such as 1, or extend, "
                 "such as 5"
+            )
+        if len(self.prompt) > max(1, len(self.regions)):
+            raise ArgumentError(
+                f"prompt has {len(self.prompt)} parts; send one for all, or one for each of several regions"
             )
         for name, seconds in lengths.items():
             if seconds is not None and not 0 < seconds < math.inf:
@@ -122,10 +129,11 @@ class EditRequest(BaseModel):
         """
         settings = self.settings()
         how: dict[str, Any] = {"progress": progress, "cancel": cancel}
+        prompt = self.prompt[0] if self.prompt else ""
         if self.vary is not None:
-            return model.variation(sound, self.vary, self.prompt, settings, **how)
+            return model.variation(sound, self.vary, prompt, settings, **how)
         if self.loop is not None:
-            return model.loop(sound, self.loop, self.prompt, settings, **how)
+            return model.loop(sound, self.loop, prompt, settings, **how)
         if self.extend is not None:
             longer = sound[0].shape[-1] / sound[1] + self.extend
             if longer > max_seconds:
@@ -133,8 +141,8 @@ class EditRequest(BaseModel):
                     f"extend is {self.extend:g}, which makes {longer:g} s of it; at most {max_seconds:g} s "
                     "are made here"
                 )
-            return model.extend(sound, self.extend, self.prompt, settings, **how)
-        return model.inpaint(sound, self.spans(), self.prompt, settings, **how)
+            return model.extend(sound, self.extend, prompt, settings, **how)
+        return model.inpaint(sound, self.spans(), self.prompt or "", settings, **how)
 
 
 def read_upload(content: bytes, max_seconds: float) -> tuple[Tensor, int]:

@@ -60,7 +60,8 @@ def extend_sound(
     replace_region(
         samples[..., begin:stop], made, length - begin, stop - begin, sample_rate, free=(0, stop - begin)
     )
-    origin = Origin.of(model, model.fill_settings(settings), batch.seeds, edit={"extend": float(seconds)})
+    edit = {"extend": float(seconds)}
+    origin = Origin.of(model, model.fill_settings(settings), batch.seeds, sound.codes, edit)
     found = GeneratedAudio(samples, sample_rate, codes.clone(), batch.seeds, batch.prompts, origin=origin)
     if rerank is None:
         return found

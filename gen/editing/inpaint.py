@@ -63,14 +63,13 @@ def inpaint(
         filling.fill(codes, region.first, region.last, [text] * rows, own)
         done += region.last - region.first
     samples = with_regions(sound, codes, planned, model)
-    edges = [[None if edge is None else float(edge) for edge in span] for span in regions]
     result = GeneratedAudio(
         samples,
         sound.sample_rate,
         codes,
         seeds,
         [", then ".join(dict.fromkeys(texts))] * rows,
-        origin=Origin.of(model, settings, seeds, edit={"inpaint": edges}),
+        origin=Origin.of(model, settings, seeds, sound.codes, {"inpaint": _told(regions, prompt)}),
     )
     if rerank is None:
         return result
@@ -97,6 +96,15 @@ def _texts(prompt: Prompts, count: int, regions: Sequence[Span]) -> list[str]:
             f"there are {len(texts)} prompts for {count} regions; give one for all, or one for each"
         )
     return [text for _, text in sorted(zip([span[0] or 0.0 for span in regions], texts, strict=True))]
+
+
+def _told(regions: Sequence[Span], prompt: Prompts) -> list[list[float | str | None]]:
+    """Start and end of each region, and its prompt where each has its own, as an `Origin` has them."""
+    spans = [[None if edge is None else float(edge) for edge in span] for span in regions]
+    texts = list_prompts(prompt, "prompt")
+    if len(texts) == 1:
+        return [[*span] for span in spans]
+    return [[*span, text] for span, text in zip(spans, texts, strict=True)]
 
 
 def with_regions(sound: SoundToEdit, codes: Tensor, regions: list[Region], model: TextToCodes) -> Tensor:

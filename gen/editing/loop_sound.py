@@ -45,7 +45,7 @@ def loop_sound(
     spans = [(first / sample_rate, (first + seam) / sample_rate)]
     turned = samples.roll(turn, dims=-1)
     found = inpaint(model, (turned, sample_rate), spans, prompt, settings, **how)
-    origin = found.origin and replace(found.origin, edit={"loop": seam / sample_rate})
+    origin = found.origin and replace(found.origin, edit={"loop": max(seam / sample_rate, 1 / rate)})
     return replace(
         found,
         samples=found.samples.roll(-turn, dims=-1),

@@ -54,7 +54,7 @@ def vary(
         with closing(generator):
             draw_again(generator, codes, drawn, stride, model.sampler(settings, seeds), progress)
     samples = sound.in_its_form(decode_codes(model.codec, codes), model.codec)
-    origin = Origin.of(model, settings, seeds, edit={"variation": float(strength)})
+    origin = Origin.of(model, settings, seeds, sound.codes, {"variation": float(strength)})
     found = GeneratedAudio(samples, sound.sample_rate, codes, seeds, [prompt] * len(seeds), origin=origin)
     return found if rerank is None else found.best(rerank, settings.candidates)
 

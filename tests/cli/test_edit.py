@@ -86,8 +86,10 @@ def test_tags_of_an_edit(street: Path, tmp_path: Path, capsys: pytest.CaptureFix
     said = capsys.readouterr().out
     assert "edit  variation 0.3" in said
     assert "prompt  a secret" in said
-    again = ("generate", "--again", tmp_path / "a.wav", "-o", tmp_path / "c.wav")
-    assert "is an edit (variation) of another sound" in refused(capsys, *again)
+    again = ("generate", "--model", "foley", "--again", tmp_path / "a.wav", "-o", tmp_path / "c.wav")
+    assert "is an edit (variation) of another sound: give it with" in refused(capsys, *again)
+    assert run(*again, "--continue-from", street) == 0
+    assert (tmp_path / "c.wav").read_bytes() == (tmp_path / "a.wav").read_bytes()
     assert run(*words, "--no-metadata", "-o", tmp_path / "b.wav") == 0
     assert b"secret" not in (tmp_path / "b.wav").read_bytes()
 

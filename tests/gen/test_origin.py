@@ -131,9 +131,11 @@ def test_again_of_a_stream_of_prompts_that_change(tiny_model: AudioGen) -> None:
 def test_edits_tell_what_was_done_and_want_their_sound(tiny_model: AudioGen, tmp_path: Path) -> None:
     sound = (torch.rand(1, 16000, generator=torch.Generator().manual_seed(0)) - 0.5, 16000)
     filled = tiny_model.inpaint(sound, [(0.2, 0.4), (0.9, None)], "a dog", seed=3)
+    each = tiny_model.inpaint(sound, [(0.9, None), (0.2, 0.4)], ["a dog", ""], seed=3)
     varied = tiny_model.variation(sound, 0.3, num_samples=2, seed=4)
     for made, edit, said in (
         (filled, {"inpaint": [[0.2, 0.4], [0.9, None]]}, "inpaint 0.2:0.4, 0.9:"),
+        (each, {"inpaint": [[0.9, None, "a dog"], [0.2, 0.4, ""]]}, "inpaint 0.9::a dog, 0.2:0.4:"),
         (varied, {"variation": 0.3}, "variation 0.3"),
     ):
         path = made.save(tmp_path / "a.wav", len(made.seeds) - 1, force=True)
@@ -143,10 +145,53 @@ def test_edits_tell_what_was_done_and_want_their_sound(tiny_model: AudioGen, tmp
         assert (record.edit, record.seed) == (edit, made.seeds[-1])
         assert "duration" not in record.settings
         assert f"  edit  {said}" in record.lines()
-        with pytest.raises(ArgumentError, match=r"a.wav is an edit \(.*\) of another sound, which is needed"):
-            record_of(path)
+        with pytest.raises(ArgumentError, match=r"a.wav is an edit \(.*\) of another sound: give it with"):
+            make_again(record_of(path), tiny_model, name="a.wav")
     varied.save(path, metadata=False, force=True)
     assert Record.read(read_tags(path), "a") == Record(model="audiogen_tiny")
+
+
+@pytest.mark.parametrize(("samples", "candidates"), [(5000, 1), (667, 2)])
+def test_again_of_edits(tiny_model: AudioGen, tmp_path: Path, samples: int, candidates: int) -> None:
+    generator = torch.Generator().manual_seed(0)
+    sound = (torch.rand(2, samples, generator=generator) - 0.5, 11025)
+    part = samples / 11025 / 4
+    last = lambda audio, rate, prompts: torch.arange(len(prompts)).float()  # noqa: E731
+    how: dict[str, Any] = {"seed": 3, "candidates": candidates, "rerank": last if candidates > 1 else None}
+    prompts = ["rain", "a dog"]
+    edits = [
+        tiny_model.inpaint(sound, [(2 * part, 3 * part), (None, part)], prompts, num_samples=2, **how),
+        tiny_model.inpaint(sound, [(2 * part, 3 * part), (None, part)], "rain", **how),
+        tiny_model.variation(sound, 0.6, "rain", temperature=0.8, **how),
+        tiny_model.loop(sound, 0.1, "rain", **how),
+        tiny_model.extend(sound, 0.1, "rain", **how),
+    ]
+    for made in edits:
+        path = made.save(tmp_path / "a.wav", len(made.seeds) - 1, force=True)
+        again = make_again(record_of(path), tiny_model, name="a.wav", continue_from=sound)
+        assert torch.equal(again.samples, made.samples[-1:])
+        assert again.loop == made.loop
+        with pytest.raises(ArgumentError, match="made by editing another sound than the one given"):
+            make_again(record_of(path), tiny_model, name="a", continue_from=(sound[0].flip(-1), 11025))
+
+
+@pytest.mark.parametrize(
+    ("edit", "command"),
+    [
+        ({"inpaint": [[1.2, 2.0], [None, 0.5]]}, "--replace 1.2:2 --replace :0.5 --prompt 'a dog'"),
+        ({"inpaint": [[3.0, None, "a bell"]]}, "--replace 3: --prompt 'a bell'"),
+        ({"variation": 0.3}, "--vary 0.3 --prompt 'a dog'"),
+        ({"loop": 1.0}, "--loop 1 --prompt 'a dog'"),
+    ],
+)
+def test_an_edit_by_another_model_names_the_command(
+    tiny_model: AudioGen, edit: dict[str, Any], command: str
+) -> None:
+    sound = (torch.rand(1, 16000 * 4, generator=torch.Generator().manual_seed(0)) - 0.5, 16000)
+    record = Record(prompt="a dog", seed=3, edit=edit, settings={"top_k": 9}, weights="00000000")
+    with pytest.raises(ArgumentError) as error:
+        make_again(record, tiny_model, name="a.wav", continue_from=sound)
+    assert str(error.value).endswith(f"For a sound like it: soundloom edit SOUND {command} --seed 3")
 
 
 def test_another_model_or_version_is_told(tiny_model: AudioGen, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -213,6 +258,10 @@ def told(**changes: Any) -> dict[str, str]:
         (told(streamed=[1]), "streamed is"),
         (told(edit={"rm": [[1, 2]]}), "edit is"),
         (told(edit={"inpaint": [[1, "x"]]}), "edit is"),
+        (told(edit={"inpaint": [[1]]}), "edit is"),
+        (told(edit={"inpaint": [[1, 2, 3]]}), "edit is"),
+        (told(edit={"inpaint": [[1, 2], [3, 4, "a"]]}), "edit is"),
+        (told(edit={"extend": 3600}, batch=[1, 4000, 0]), "too many"),
         (told(edit={"variation": True}), "edit is"),
         (told(edit={"variation": float("nan")}), "edit is"),
         (told(edit={"prompts_at": [[10**400, "a"]]}), "edit is"),

@@ -68,6 +68,15 @@ def test_regions_are_filled_as_in_python(server: RunningServer, tiny_model: Audi
     assert samples.astype("<i2").tobytes() == to_pcm(expected.samples[0])
 
 
+def test_each_region_has_its_own_prompt(server: RunningServer, tiny_model: AudioGen) -> None:
+    given, prompts = sound(), ["a bell", "a dog"]
+    answer = send(server, given, regions=["0.9:", "0.2:0.3"], prompt=prompts, seed=3)
+    assert answer.status_code == 200, answer.text
+    source = torch.from_numpy(soundfile.read(io.BytesIO(given), dtype="float32", always_2d=True)[0].T)
+    expected = tiny_model.inpaint((source, RATE), [(0.9, None), (0.2, 0.3)], prompts, seed=3)
+    assert read(answer.content)[0].astype("<i2").tobytes() == to_pcm(expected.samples[0])
+
+
 def test_variations_and_formats(server: RunningServer) -> None:
     copy, other = (send(server, vary=share, seed=1, response_format="pcm") for share in (0, 0.9))
     assert (copy.status_code, other.status_code) == (200, 200)
@@ -120,6 +129,9 @@ def test_errors_tell_their_field(message: str, field: str | None) -> None:
         ({"regions": "0.5:9"}, 422, "0.5..9 s is outside of the sound, which lasts 1 s"),
         ({"regions": ["0.1:0.5", "0.4:0.6"]}, 422, "overlap"),
         ({"regions": ["0.1:0.2"] * 17}, 422, "regions has 17 parts; at most 16"),
+        ({"regions": ["0:0.1", "0.3:0.4", "0.5:"], "prompt": ["a", "b"]}, 422, "2 prompts for 3 regions"),
+        ({"regions": "0.1:0.2", "prompt": ["a", "b"]}, 422, "prompt has 2 parts; send one for all"),
+        ({"vary": 0.3, "prompt": ["a", "b"]}, 422, "prompt has 2 parts"),
         ({"vary": 2}, 422, "vary is 2.0; allowed are 0 to 1"),
         ({"vary": "much"}, 422, "vary is 'much'; it should be a valid number"),
         ({"vary": "nan"}, 422, "vary is nan"),
