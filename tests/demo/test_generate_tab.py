@@ -249,6 +249,14 @@ def test_stopping_or_leaving_ends_the_work_and_keeps_what_was_made(
         assert endless.cancelled.wait(60)
 
 
+def wait_for_queue(page: Page, size: int) -> None:
+    """Wait until the server says that so many requests wait for their turn."""
+    until = time.monotonic() + 60
+    while (found := page.request.get(f"{page.url}gradio_api/queue/status").json()["queue_size"]) != size:
+        assert time.monotonic() < until, f"{found} requests wait, not {size}"
+        page.wait_for_timeout(100)
+
+
 def test_stopping_works_while_the_work_waits_in_the_queue(open_page: Any, codecs: Codecs) -> None:
     endless = Stubborn(endless=True)
     with open_page(app.build_demo(endless, codecs=codecs)) as page, open_page(page.url) as other:
@@ -260,10 +268,13 @@ def test_stopping_works_while_the_work_waits_in_the_queue(open_page: Any, codecs
             other.click("#stop-waiting")
             other.wait_for_selector("#status:has-text('Stopped before it began')")
             assert not endless.cancelled.is_set()  # the other page's goes on
+            wait_for_queue(page, 0)  # what was stopped takes nobody's place
         # Leaving the page takes its work out of the queue, too.
         with other.expect_response("**/queue/join*"):
             other.click("#generate")
+        wait_for_queue(page, 1)
         other.goto("about:blank")
+        wait_for_queue(page, 0)
         page.click("#stop")
         page.wait_for_selector("#status:has-text('Cut short')")
         # It begins only where the server has not heard of that yet, and then ends at once.
