@@ -157,7 +157,7 @@ class SoundClassifier(PushToHub, SharedWeights, ModelMixin, ConfigMixin):
             )
         model = cls.from_config(config)
         assert isinstance(model, cls)
-        fill(model, read_weights(folder), folder)
+        fill(model, read_weights(folder, torch.float32), folder)
         return model.eval()
 
     @property
