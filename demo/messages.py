@@ -15,7 +15,13 @@ MESSAGE = "message"  # CSS class; what is empty takes no room
 
 def message(name: str) -> gr.HTML:
     """Add a place for a message to the page; `name` becomes its id."""
-    return gr.HTML(elem_id=name, elem_classes=MESSAGE)
+    return gr.HTML(elem_id=name, elem_classes=MESSAGE, padding=False)
+
+
+def in_sight(place: gr.HTML) -> str:
+    """JavaScript that scrolls the page as far as it must for what is wrong to be seen."""
+    found = f"document.querySelector('#{place.elem_id} .wrong')"
+    return f"() => requestAnimationFrame(() => {found}?.scrollIntoView({{block: 'nearest'}}))"
 
 
 def wrong(said: str) -> str:

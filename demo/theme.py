@@ -14,8 +14,8 @@ CSS = """
 #status p { margin: 0; font-size: 1rem; }
 .wrong { color: #b91c1c !important; font-weight: 600; }
 .dark .wrong { color: #fca5a5 !important; }
-.message { padding: 0 !important; }
-.message p { margin: 0; }
+.message { padding: 0 !important; margin-top: -0.5rem; }
+.message p { margin: 0; font-size: 0.9rem; line-height: 1.35; }
 .message:not(:has(p)) { display: none; }
 #working-on { min-height: 2.6rem; align-items: center; margin: -0.4rem 0; }
 #status { padding: 0; }
@@ -57,9 +57,7 @@ CSS = """
 .dark .tab-container button.selected { color: var(--primary-300) !important; }
 /* What only Gradio can say, as that the server is gone, comes up where no button begins anything. Gradio
    heads it "Error", whatever the title of a gr.Error is. */
-@media (min-width: 769px) {
-  .toast-wrap { inset: auto auto var(--size-4) var(--size-4) !important; }
-}
+.toast-wrap { inset: auto auto var(--size-4) var(--size-4) !important; max-width: calc(100vw - var(--size-8)); }
 .toast-title.error { font-size: 0 !important; }
 .toast-title.error::before { content: "That did not work"; font-size: var(--text-md); }
 @media (prefers-reduced-motion: reduce) { * { animation: none !important; transition: none !important; } }

@@ -9,7 +9,7 @@ import gradio as gr
 from gradio.blocks import Block
 
 from .in_browser import IN_BROWSER, stop_hidden, stop_pressed, stop_shown, values
-from .messages import said_in_page
+from .messages import in_sight, said_in_page
 
 
 def while_working(
@@ -55,7 +55,7 @@ def while_working(
     event |= {"outputs": [*outputs, said], "concurrency_limit": 1}
     done = gr.on(triggers, **show(True)).then(said_in_page(work, outputs), **event)
     for ended in (done.success, done.failure):  # done.then does not come after an error
-        ended(**show(False))
+        ended(**show(False)).success(js=in_sight(said), **IN_BROWSER)
     if stop is not None:
         pressed = values([stop], {stop: stop_pressed()})
         # Once the work has ended, the page hears of it as of a failure.
