@@ -57,7 +57,9 @@ CSS = """
 .dark .tab-container button.selected { color: var(--primary-300) !important; }
 /* What only Gradio can say, as that the server is gone, comes up where no button begins anything. Gradio
    heads it "Error", whatever the title of a gr.Error is. */
-.toast-wrap { inset: auto auto var(--size-4) var(--size-4) !important; max-width: calc(100vw - var(--size-8)); }
+.toast-wrap {
+  inset: auto auto var(--size-4) var(--size-4) !important; max-width: calc(100vw - var(--size-8)) !important;
+}
 .toast-title.error { font-size: 0 !important; }
 .toast-title.error::before { content: "That did not work"; font-size: var(--text-md); }
 @media (prefers-reduced-motion: reduce) { * { animation: none !important; transition: none !important; } }

@@ -36,7 +36,7 @@ def test_name_and_strength_come_back(name: str, strength: float) -> None:
 
 
 def no_adapter(text: str) -> bool:
-    """Whether nothing but the whole text can be meant: neither a hub id, nor a file or folder that is there."""
+    """Whether nothing but the whole text can be meant: no hub id, nothing that is there."""
     return "/" not in text and not os.path.exists(text)
 
 
