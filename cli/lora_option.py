@@ -7,11 +7,14 @@ import os
 from typing import TYPE_CHECKING
 
 from ..core.errors import ArgumentError
+from ..core.hub import HUB_ID
 from ..gen.settings import check_strength
 from .command import CommandError
 
 if TYPE_CHECKING:
     from ..gen.pipeline import AudioGen
+
+SUFFIX = ".safetensors"  # that of gen/model/lora_file.py, which waits for torch
 
 
 def add_lora(parser: argparse.ArgumentParser) -> None:
@@ -30,8 +33,9 @@ def add_lora(parser: argparse.ArgumentParser) -> None:
 def lora_with_strength(text: str) -> tuple[str, float]:
     """FILE or FILE:STRENGTH as name and strength.
 
-    What is behind the last colon is the strength if it is a number. A file that is there under the whole text
-    as its name is taken as it is, at strength 1.
+    What is behind the last colon is the strength if it is a number; if not, the colon belongs to the name,
+    unless what is before it names an adapter by itself. A file that is there under the whole text as its
+    name is taken as it is, at strength 1.
     """
     name, colon, strength = text.rpartition(":")
     if not colon or os.path.exists(text):
@@ -43,6 +47,10 @@ def lora_with_strength(text: str) -> tuple[str, float]:
             raise argparse.ArgumentTypeError(
                 f"{text!r} ends with a colon: give a strength behind it, as in {text}0.8"
             ) from None
+        if _names_adapter(name) and not strength.endswith(SUFFIX):
+            raise argparse.ArgumentTypeError(
+                f"the strength of {name} is {strength!r}, which is no number; give it as in {name}:0.8"
+            ) from None
         name, value = text, 1.0
     if not name.strip():
         raise argparse.ArgumentTypeError(f"{text!r} names no file; give it as in bell.safetensors:0.8")
@@ -50,6 +58,11 @@ def lora_with_strength(text: str) -> tuple[str, float]:
         return name, check_strength(name, value)
     except ArgumentError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _names_adapter(text: str) -> bool:
+    """Whether a text can be all that names an adapter: its file or folder, or a hub id."""
+    return text.endswith(SUFFIX) or os.path.exists(text) or HUB_ID.fullmatch(text) is not None
 
 
 def load_adapters(model: AudioGen, options: argparse.Namespace) -> None:

@@ -7,8 +7,10 @@ from typing import Any
 
 import gradio as gr
 
+from .checked_upload import NO_SOUND
 from .codec_trials import HEADINGS, TRIED_SECONDS, curve, measure_codecs, table
 from .codecs import Codecs
+from .messages import message
 from .stoppable import Cancel, Stoppable
 from .temporary_files import failure
 from .working import while_working
@@ -31,6 +33,7 @@ def all_codecs(codecs: Codecs, upload: gr.Audio, running: Stoppable) -> None:
         gr.Markdown(ABOUT)
         button = gr.Button("Try all of them", elem_id="try-all")
         stop = gr.Button("Stop", visible=False, elem_id="stop-all")
+        said = message("all-wrong")
         working = gr.Markdown(visible=False, elem_classes="working")
         with gr.Column(visible=False, elem_id="all-results") as results:
             curves = gr.LinePlot(
@@ -49,7 +52,7 @@ def all_codecs(codecs: Codecs, upload: gr.Audio, running: Stoppable) -> None:
         progress: gr.Progress = gr.Progress(),  # noqa: B008  (how gradio finds out that progress is wanted)
     ) -> tuple[Any, ...]:
         if not path:
-            raise failure("there is no sound yet: drop a file above, or record something")
+            raise failure(NO_SOUND)
 
         def work(cancel: Cancel) -> list[Any]:
             return list(
@@ -69,6 +72,7 @@ def all_codecs(codecs: Codecs, upload: gr.Audio, running: Stoppable) -> None:
         hidden=[button],
         cleared=[results],
         stop=stop,
+        said=said,
         inputs=[upload],
         outputs=[results, curves, rows],
         show_progress_on=[working],

@@ -12,16 +12,17 @@ from ..codecs.frames.storage import Storage
 from ..core.slug import slug
 from .all_codecs import all_codecs
 from .blind_test import comparison, ready
-from .checked_upload import checked_upload, take_buttons
+from .checked_upload import NO_SOUND, checked_upload, take_buttons
 from .codecs import Codecs
 from .compress_endpoints import compress_endpoints
 from .input import say_seconds
+from .messages import message, wrong
 from .open_compressed import open_compressed
 from .players import picture, player
 from .roundtrip import MAX_SECONDS, RoundTrip, figures, how_small, round_trip, say_number, spectrograms
 from .spectrogram_images import draw
 from .stoppable import Cancel, Stoppable
-from .temporary_files import Shelf, failure
+from .temporary_files import Shelf, failure, page_words
 from .working import answered_first, while_working
 
 ABOUT = f"""\
@@ -60,9 +61,12 @@ def _compress_half(demo: gr.Blocks, codecs: Codecs, shelf: Shelf, running: Stopp
             taken = take_buttons(demo)
         with gr.Column(scale=5, min_width=280):
             button = gr.Button("Compress", variant="primary", size="lg", elem_id="compress", render=False)
-            codec, rate = _choice(codecs, button)
+            said = message("compress-wrong")
+            said.unrender()
+            codec, rate = _choice(codecs, button, said)
             button.render()
             stop = gr.Button("Stop", size="lg", visible=False, elem_id="stop-compress")
+            said.render()
     working = gr.Markdown(visible=False, elem_id="working")
     with gr.Column(visible=False, elem_id="compressed") as results:
         with gr.Row(equal_height=True):
@@ -80,7 +84,7 @@ def _compress_half(demo: gr.Blocks, codecs: Codecs, shelf: Shelf, running: Stopp
                 after = player("Restored", "restored")
                 after_picture = picture("Restored", "restored")
         table = gr.Markdown(elem_id="figures")
-    checked_upload(upload, button, limit=MAX_SECONDS, taken=taken, hidden=[results])
+    checked_upload(upload, button, limit=MAX_SECONDS, said=said, taken=taken, hidden=[results])
 
     async def compress_and_show(
         upload: str | None,
@@ -90,7 +94,7 @@ def _compress_half(demo: gr.Blocks, codecs: Codecs, shelf: Shelf, running: Stopp
         progress: gr.Progress = gr.Progress(),  # noqa: B008  (how gradio finds out that progress is wanted)
     ) -> tuple[Any, ...]:
         if not upload:
-            raise failure("there is no sound yet: drop a file, or record something, then press Compress")
+            raise failure(NO_SOUND)
         source, files = Path(upload), compressed_files(shelf, Path(upload), name)
 
         def work(cancel: Cancel) -> tuple[Any, ...]:
@@ -112,6 +116,7 @@ def _compress_half(demo: gr.Blocks, codecs: Codecs, shelf: Shelf, running: Stopp
         hidden=[button],
         cleared=[results],
         stop=stop,
+        said=said,
         inputs=[upload, codec, rate],
         outputs=[results, before, after, before_picture, after_picture, small, table, download, *switched],
         show_progress_on=[working],
@@ -120,19 +125,19 @@ def _compress_half(demo: gr.Blocks, codecs: Codecs, shelf: Shelf, running: Stopp
     return upload
 
 
-def _choice(codecs: Codecs, button: gr.Button) -> tuple[gr.Dropdown, gr.Slider]:
+def _choice(codecs: Codecs, button: gr.Button, said: gr.HTML) -> tuple[gr.Dropdown, gr.Slider]:
     """Add what chooses a codec and, by its number from 1 on, one of its rates; `button` takes both."""
 
-    def chosen(name: str) -> tuple[Any, str]:
+    def chosen(name: str) -> tuple[Any, Any, str]:
         try:
             offered, usual = list(codecs.storages(name)), codecs.usual_storage(name)
         except (ValueError, OSError, ImportError) as error:
-            raise failure(error) from error
+            return gr.skip(), gr.skip(), wrong(page_words(error))
         number = offered.index(usual) + 1
         update = gr.update(maximum=len(offered), value=number, visible=len(offered) > 1)
-        return update, said(name, number)
+        return update, in_words(name, number), ""
 
-    def said(name: str, number: float) -> str:
+    def in_words(name: str, number: float) -> str:
         offered = list(codecs.storages(name))
         return offered[min(max(round(number), 1), len(offered)) - 1]
 
@@ -150,10 +155,10 @@ def _choice(codecs: Codecs, button: gr.Button) -> tuple[gr.Dropdown, gr.Slider]:
         visible=len(offered) > 1,
         elem_id="rate",
     )
-    label = gr.Markdown(said(first, number), elem_id="rate-said")
+    label = gr.Markdown(in_words(first, number), elem_id="rate-said")
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-    answered_first(button, [codec.input], chosen, inputs=[codec], outputs=[rate, label], **quiet)
-    rate.change(said, [codec, rate], [label], trigger_mode="always_last", **quiet)
+    answered_first(button, [codec.input], chosen, inputs=[codec], outputs=[rate, label, said], **quiet)
+    rate.change(in_words, [codec, rate], [label], trigger_mode="always_last", **quiet)
     return codec, rate
 
 

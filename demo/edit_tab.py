@@ -17,6 +17,7 @@ from .checked_upload import checked_upload, take_buttons
 from .edit_endpoints import edit_endpoints
 from .in_browser import IN_BROWSER
 from .input import read_upload, say_seconds
+from .messages import message
 from .players import picture, player
 from .shape_region import LEAST_DB, MOST_DB
 from .sound_edits import (
@@ -93,6 +94,7 @@ class EditPage:
     controls: Controls
     button: gr.Button
     stop: gr.Button
+    said: gr.HTML
     status: gr.Markdown
     working: gr.Markdown
     results: gr.Column
@@ -137,6 +139,7 @@ def edit_tab(demo: gr.Blocks, model: object) -> None:
         hidden=[page.button],
         cleared=[page.results],
         stop=page.stop,
+        said=page.said,
         inputs_kwargs={"sound": page.sound, **controls},
         outputs=[page.results, page.edited, page.edited_view, page.download, page.status],
         show_progress_on=[page.working],
@@ -165,6 +168,7 @@ def _lay_out(demo: gr.Blocks) -> EditPage:
             controls = _controls()
             button = gr.Button("Edit", variant="primary", size="lg", elem_id="edit")
             stop = gr.Button("Stop", size="lg", visible=False, elem_id="stop-edit")
+            said = message("edit-wrong")
             status = gr.Markdown(elem_id="edited-status")
         with gr.Column(min_width=280):
             working = gr.Markdown(visible=False, elem_id="editing", elem_classes="working")
@@ -181,6 +185,7 @@ def _lay_out(demo: gr.Blocks) -> EditPage:
         controls,
         button,
         stop,
+        said,
         status,
         working,
         results,
@@ -202,7 +207,7 @@ def _choose_parts(page: EditPage, edits: SoundEdits) -> None:
     taken = {**page.taken, page.further: page.edited}
     before = [page.results, page.status]
     settings: dict[str, Any] = {"outputs": opens, "then": opened, "taken": taken, "hidden": before}
-    checked_upload(page.sound, page.button, limit=MAX_SECONDS, **settings)
+    checked_upload(page.sound, page.button, limit=MAX_SECONDS, said=page.said, **settings)
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
     parts = [each for name, each in vars(controls).items() if name != "what"]
     controls.what.change(controls.shown_for, [controls.what], parts, queue=False, **quiet)

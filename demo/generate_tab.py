@@ -17,6 +17,7 @@ from .in_browser import IN_BROWSER, STOP, STOPPING, stop_hidden, stop_pressed, s
 from .input import read_upload
 from .left_pages import LeftPages
 from .made_sound import History, MadeSound, added, keep
+from .messages import wrong
 from .model_choice import ChosenModel
 from .presets import presets
 from .prompt_hints import hint
@@ -323,11 +324,6 @@ def how_far(state: Making) -> str:
         return STOPPING
     left = "" if state.seconds_left is None else f", about {max(1, round(state.seconds_left))} s left"
     return f"Making: {state.share:.0%}{left}"
-
-
-def wrong(said: str) -> str:
-    """HTML of a message that something is wrong."""
-    return f"<p class='wrong' role='alert'>{escape(said)}</p>"
 
 
 def generate_tab(demo: gr.Blocks, chosen: ChosenModel) -> None:

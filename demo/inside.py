@@ -21,6 +21,7 @@ from ..core.audio import write_audio
 from ..core.errors import ArgumentError
 from ..core.limiter import limit
 from ..core.slug import slug
+from .checked_upload import NO_SOUND
 from .codecs import Codecs
 from .input import read_upload
 from .spectrogram_images import PAGE, as_image
@@ -125,7 +126,7 @@ class Inside:
     async def run(self, path: str, request: gr.Request | None, work: Callable[[Cancel], Result]) -> Result:
         """Do some work on the sound of a file; what is wrong becomes a gr.Error."""
         if not path:
-            raise failure("there is no sound yet: drop a file, or record something")
+            raise failure(NO_SOUND)
         try:
             return await self._running.run(request, work)
         except (ValueError, OSError, ImportError) as error:

@@ -12,6 +12,7 @@ from .codecs import Codecs
 from .endpoint import endpoint
 from .input import say_seconds
 from .inside import BETWEEN, MAX_SECONDS, MUTE, SHUFFLE, SWAP, Coded, Inside
+from .messages import message
 from .players import picture, player
 from .roundtrip import read_mono
 from .spectrogram_images import spectrogram
@@ -43,11 +44,13 @@ def inside_tab(demo: gr.Blocks, codecs: Codecs) -> None:
             codec = gr.Dropdown(codecs.names, value=codecs.names[0], label="Codec", elem_id="inside-codec")
             look = gr.Button("Look inside", variant="primary", size="lg", elem_id="look-inside")
             stop = gr.Button("Stop", size="lg", visible=False)
+            said = message("inside-wrong")
     looking = gr.Markdown(visible=False, elem_classes="working")
     with gr.Column(visible=False, elem_id="inside-results") as results:
         view = picture("codes or embeddings over time", "inside")
         change, parts, heard = _changes(inside, sound, second, codec)
-    checked_upload(sound, look, limit=MAX_SECONDS, taken=taken, hidden=[results])
+    checked_upload(second, limit=MAX_SECONDS, said=said)
+    checked_upload(sound, look, limit=MAX_SECONDS, said=said, taken=taken, hidden=[results])
     codec.input(
         lambda: gr.update(visible=False),
         None,
@@ -67,6 +70,7 @@ def inside_tab(demo: gr.Blocks, codecs: Codecs) -> None:
         hidden=[look],
         cleared=[results],
         stop=stop,
+        said=said,
         inputs=[sound, codec],
         outputs=[results, view, parts, change, heard],
         show_progress_on=[looking],
@@ -108,6 +112,7 @@ def _changes(
             missing = gr.Markdown(SECOND_MISSING, visible=False, elem_id="second-missing")
             hear = gr.Button("Hear it", variant="primary", elem_id="hear-inside")
             stop = gr.Button("Stop", visible=False)
+            said = message("hear-wrong")
         with gr.Column(scale=9, min_width=300):
             changing = gr.Markdown(visible=False, elem_classes="working")
             with gr.Column(visible=False) as heard:
@@ -143,7 +148,6 @@ def _changes(
 
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
     change.change(shown, [change, second], [second, parts, amount, hear, missing], queue=False, **quiet)
-    checked_upload(second, limit=MAX_SECONDS)
     second.change(can_hear, [change, second], [hear, missing], queue=False, **quiet)
     while_working(
         [hear.click],
@@ -152,6 +156,7 @@ def _changes(
         hidden=[hear],
         cleared=[heard],
         stop=stop,
+        said=said,
         inputs=[sound, second, codec, change, parts, amount],
         outputs=[heard, made, made_view],
         show_progress_on=[changing],

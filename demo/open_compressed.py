@@ -11,6 +11,7 @@ import gradio as gr
 from ..core.slug import slug
 from .codecs import Codecs
 from .input import say_seconds
+from .messages import message
 from .players import picture, player
 from .restore import SUFFIXES, Restored, can_recover, restore, without_remedy
 from .roundtrip import say_bytes, say_channels, say_number
@@ -30,6 +31,7 @@ def open_compressed(codecs: Codecs, shelf: Shelf, running: Stoppable) -> None:
         elem_id="to-open",
     )
     stop = gr.Button("Stop", visible=False, elem_id="stop-open")
+    said = message("open-wrong")
     opening = gr.Markdown(visible=False, elem_id="opening")
     with gr.Column(visible=False, elem_id="damaged") as damaged:
         problem = gr.Markdown(elem_id="damage", elem_classes="problem")
@@ -94,6 +96,7 @@ def open_compressed(codecs: Codecs, shelf: Shelf, running: Stoppable) -> None:
             shown=[opening],
             cleared=[results, damaged],
             stop=stop,
+            said=said,
             inputs=[upload],
             outputs=[results, sound, shown, status, download, damaged, problem],
             show_progress_on=[opening],

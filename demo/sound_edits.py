@@ -17,6 +17,7 @@ from ..core.sound_tags import read_tags
 from ..gen.editing.sound_editor import SoundEditor
 from ..gen.generated_audio import GeneratedAudio
 from ..gen.settings import GenerationSettings, check_number
+from .checked_upload import NO_SOUND
 from .input import read_upload
 from .shape_region import shape_region
 from .stoppable import Cancel, Stoppable
@@ -73,7 +74,7 @@ class SoundEdits:
             gr.Error: what is wrong.
         """
         if not sound:
-            raise failure("there is no sound yet: drop a file, or record something")
+            raise failure(NO_SOUND)
 
         def work(cancel: Cancel) -> tuple[str, int | None]:
             audio = read_upload(sound, limit=MAX_SECONDS)

@@ -12,8 +12,11 @@ CSS = """
 #prompt textarea { font-size: 1.1rem; }
 #hint { font-size: 0.9rem; min-height: 1.5rem; margin: -0.7rem 0; padding: 0; }
 #status p { margin: 0; font-size: 1rem; }
-#status .wrong { color: #b91c1c; font-weight: 600; }
-.dark #status .wrong { color: #fca5a5; }
+.wrong { color: #b91c1c !important; font-weight: 600; }
+.dark .wrong { color: #fca5a5 !important; }
+.message { padding: 0 !important; margin-top: -0.5rem; }
+.message p { margin: 0; font-size: 0.9rem; line-height: 1.35; }
+.message:not(:has(p)) { display: none; }
 #working-on { min-height: 2.6rem; align-items: center; margin: -0.4rem 0; }
 #status { padding: 0; }
 #main-settings > * { align-self: stretch; }
@@ -52,8 +55,13 @@ CSS = """
 /* The names of tabs, and what is small, in colours that can be read. */
 .tab-container button.selected { color: var(--primary-700) !important; }
 .dark .tab-container button.selected { color: var(--primary-300) !important; }
-/* Messages come up below, so that they cover no button. */
-.toast-wrap { top: auto !important; bottom: var(--size-4) !important; }
+/* What only Gradio can say, as that the server is gone, comes up where no button begins anything. Gradio
+   heads it "Error", whatever the title of a gr.Error is. */
+.toast-wrap {
+  inset: auto auto var(--size-4) var(--size-4) !important; max-width: calc(100vw - var(--size-8)) !important;
+}
+.toast-title.error { font-size: 0 !important; }
+.toast-title.error::before { content: "That did not work"; font-size: var(--text-md); }
 @media (prefers-reduced-motion: reduce) { * { animation: none !important; transition: none !important; } }
 """
 

@@ -2,54 +2,60 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import gradio as gr
 from gradio.blocks import Block
 
 from .in_browser import IN_BROWSER, stop_hidden, stop_pressed, stop_shown, values
+from .messages import in_sight, said_in_page
 
 
 def while_working(
     triggers: Sequence[Any],
-    work: Callable[..., Any],
+    work: Callable[..., Awaitable[tuple[Any, ...]]],
     *,
     shown: Sequence[Block],
     hidden: Sequence[Block] = (),
     cleared: Sequence[Block] = (),
     stop: gr.Button | None = None,
+    said: gr.HTML,
+    outputs: Sequence[Block],
     **event: Any,
 ) -> Any:
     """Do some work, one at a time, and change what is visible until it ends, well or badly.
 
     Args:
         triggers: events that start the work, for example `[button.click]`.
-        work: computes the outputs.
+        work: computes the outputs; raises gr.Error.
         shown: visible only meanwhile.
         hidden: visible only before and after.
         cleared: hidden when the work begins; showing them again is left to the work.
         stop: ends the work, also while it waits for its turn; visible only meanwhile.
-        event: what else `gr.on` takes: inputs, outputs, api_name and so on.
+        said: a `message`, where what is wrong is said; emptied when the work begins.
+        outputs: what else changes.
+        event: what else `gr.on` takes: inputs, api_name and so on.
 
     Returns:
         The event of the work.
     """
-    every = [*shown, *hidden, *cleared, *([] if stop is None else [stop])]
+    every = [*shown, *hidden, *cleared, said, *([] if stop is None else [stop])]
 
     def show(working: bool) -> dict[str, Any]:
         updates: dict[Block, Any] = {block: gr.update(visible=working) for block in shown}
         updates |= {block: gr.update(visible=not working) for block in hidden}
         if working:
-            updates |= {block: gr.update(visible=False) for block in cleared}
+            updates |= {block: gr.update(visible=False) for block in cleared} | {said: ""}
         if stop is not None:
             updates[stop] = stop_shown() if working else stop_hidden()
         return {"outputs": every, "js": f"() => {values(every, updates)}", **IN_BROWSER}
 
     # One after the other: else an error that comes at once could be overtaken by what announces the work.
-    done = gr.on(triggers, **show(True)).then(work, concurrency_limit=1, **event)
+    event |= {"outputs": [*outputs, said], "concurrency_limit": 1}
+    done = gr.on(triggers, **show(True)).then(said_in_page(work, outputs), **event)
     for ended in (done.success, done.failure):  # done.then does not come after an error
-        ended(**show(False))
+        ended(**show(False)).success(js=in_sight(said), **IN_BROWSER)
     if stop is not None:
         pressed = values([stop], {stop: stop_pressed()})
         # Once the work has ended, the page hears of it as of a failure.

@@ -35,7 +35,20 @@ def test_name_and_strength_come_back(name: str, strength: float) -> None:
     assert lora_with_strength(f"{name}:{strength!r}") == (name, strength)
 
 
-@given(name=NAMES.filter(lambda name: not name.endswith(":") and no_number(name.rpartition(":")[2])))
+def no_adapter(text: str) -> bool:
+    """Whether nothing but the whole text can be meant: no hub id, nothing that is there."""
+    return "/" not in text and not os.path.exists(text)
+
+
+@given(
+    name=NAMES.filter(
+        lambda name: (
+            not name.endswith(":")
+            and no_number(name.rpartition(":")[2])
+            and no_adapter(name.rpartition(":")[0])
+        )
+    )
+)
 def test_without_a_number_behind_the_last_colon_all_is_the_name(name: str) -> None:
     assert lora_with_strength(name) == (name, 1.0)
 
@@ -62,6 +75,7 @@ def test_any_text_is_read_or_refused(text: str) -> None:
         (r"C:\bell.safetensors:2e-1", (r"C:\bell.safetensors", 0.2)),
         ("me/bell-lora:0.8", ("me/bell-lora", 0.8)),
         ("a:1:0.5", ("a:1", 0.5)),
+        ("a.safetensors:b.safetensors", ("a.safetensors:b.safetensors", 1.0)),
     ],
 )
 def test_usual_forms(text: str, found: tuple[str, float]) -> None:
@@ -75,6 +89,12 @@ def test_usual_forms(text: str, found: tuple[str, float]) -> None:
         (":0.8", "names no file"),
         ("", "names no file"),
         ("bell.safetensors:11", "the strength of bell.safetensors is 11.0; allowed are -10 to 10"),
+        (
+            "bell.safetensors:x",
+            "the strength of bell.safetensors is 'x', which is no number; give it as in bell",
+        ),
+        (r"C:\bell.safetensors:0,8", "safetensors is '0,8', which is no number"),
+        ("me/bell-lora:half", "the strength of me/bell-lora is 'half', which is no number"),
         ("bell.safetensors:nan", "is nan; allowed are -10 to 10"),
         ("bell.safetensors:inf", "is inf; allowed are -10 to 10"),
     ],

@@ -18,6 +18,7 @@ from playwright.sync_api import Page, Route, expect
 from soundloom.core.audio import write_audio
 from soundloom.core.loop_points import LoopPoints, read_loop_points
 from soundloom.core.pictures import Spectrogram
+from soundloom.demo.checked_upload import LAST
 from soundloom.demo.sound_edits import SoundEdits
 from soundloom.demo.spectrogram_images import RegionPicture
 from soundloom.demo.stoppable import Stoppable
@@ -123,8 +124,24 @@ def test_what_is_no_sound_is_said_at_the_upload(served: str, open_page: Any, tmp
         page.get_by_text("cannot read sound from words.wav").wait_for()
         page.wait_for_selector("#to-edit input[type=file]", state="attached")
         page.click("#edit")
-        page.get_by_text("there is no sound yet").wait_for()
+        page.locator("#edit-wrong").get_by_text("There is no sound yet", exact=False).wait_for()
         page.wait_for_selector("#edit")
+        page.get_by_role("button", name=LAST).locator("visible=true").click()
+        page.get_by_text("No sound has been made yet: make one in the tab Make").wait_for()
+        assert page.locator(".toast-body").count() == 0  # nothing that covers the button
+        # What Gradio itself says covers none, either.
+        page.route("**/queue/join*", lambda route: route.fulfill(status=503, json={"detail": "too many"}))
+        page.click("#edit")
+        toast = page.locator(".toast-wrap")
+        toast.locator(".toast-body").wait_for()
+        heading = "document.querySelector('.toast-title')"
+        assert "did not work" in page.evaluate(f"getComputedStyle({heading}, '::before').content")
+        assert page.evaluate(f"getComputedStyle({heading}).fontSize") == "0px"
+        page.wait_for_selector("#edit")
+        said, button = toast.bounding_box(), page.locator("#edit").bounding_box()
+        assert said is not None
+        assert button is not None
+        assert said["x"] + said["width"] <= button["x"]
 
 
 @pytest.fixture(scope="module")
