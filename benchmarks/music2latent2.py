@@ -11,11 +11,13 @@ from __future__ import annotations
 
 import argparse
 import copy
+import json
 import statistics
 import time
 from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from soundloom.cli.sleep_while_waiting import sleep_while_waiting
@@ -23,7 +25,7 @@ from soundloom.cli.sleep_while_waiting import sleep_while_waiting
 sleep_while_waiting()  # before torch is imported
 
 import torch  # noqa: E402
-from machine import processor  # noqa: E402
+from machine import describe_machine, processor  # noqa: E402
 
 from soundloom.codecs.music2latent2 import Music2Latent2, Music2Latent2Config  # noqa: E402
 from soundloom.codecs.music2latent2.convert import config_from_published  # noqa: E402
@@ -67,6 +69,7 @@ def main() -> None:
     parser.add_argument("--columns", nargs="+", choices=COLUMNS, default=list(COLUMNS))
     parser.add_argument("--dtypes", nargs="+", choices=DTYPES, help="default: all; on a GPU all but int8")
     parser.add_argument("--compile", action="store_true", help="a row more for each: blocks compiled")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write all values to this file")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     dtypes = options.dtypes or [name for name in DTYPES if name != "int8" or options.device == "cpu"]
@@ -85,6 +88,7 @@ def main() -> None:
     print(f"{options.seconds:g} s of sound, {options.threads} threads, {place}, torch {torch.__version__}\n")
     print("| | " + " | ".join(options.columns) + " |")
     print("|---|" + "---|" * len(options.columns))
+    rows: dict[str, dict[str, float]] = {}
     with torch.inference_mode():
         latents = model.encode(audio, discrete=False)
         for name in dtypes:
@@ -105,7 +109,12 @@ def main() -> None:
                         work = partial(used.decode, latents, **settings)
                     factors.append(options.seconds / measure(work, options.repeats, device))
                 row = " | ".join(f"{factor:.2f}x" for factor in factors)
-                print(f"| {name}{', compiled' * compiled} | {row} |", flush=True)
+                title = f"{name}{', compiled' * compiled}"
+                rows[title] = dict(zip(options.columns, factors, strict=True))
+                print(f"| {title} | {row} |", flush=True)
+    if options.json is not None:
+        values = {"config": options.config, "machine": describe_machine(options.device), "rows": rows}
+        options.json.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

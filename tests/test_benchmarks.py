@@ -53,6 +53,57 @@ def test_quantized_models_are_timed_and_their_bytes_counted(
     assert all(name in shown for name in models)
 
 
+def test_goals_are_told_beside_what_was_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    found = runpy.run_path(str(BENCHMARKS / "goals.py"))
+    answers = {
+        "quantization.py": {
+            "machine": {"transformers": "5.0"},
+            "models": [
+                {"name": name, "steps_per_second": speed, "share": 50.0}
+                for name, speed in (("huggingface bf16", 4.0), ("bf16", 4.0), ("int8", 8.8), ("int4", 13.0))
+            ],
+            "first_sound_seconds": [2.0, 9.0, 2.4],
+        },
+        "busy.py": {"cells": [{"neighbours": 0, "ratio": 1.0}, {"neighbours": 1, "ratio": 0.4}]},
+        "memory.py": {"command_peak": 350.0},
+    }
+
+    def run(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
+        Path(command[-1]).write_text(json.dumps(answers[Path(command[1]).name]), encoding="utf-8")
+        return subprocess.CompletedProcess(command, 0, "", "")
+
+    monkeypatch.setattr(subprocess, "run", run)
+    report = tmp_path / "goals.json"
+    found["main"](["--only", "lm", "busy", "memory", "--json", str(report)])
+    told = {one["figure"]: one for one in json.loads(report.read_text(encoding="utf-8"))["goals"]}
+    reached = {figure: one["reached"] for figure, one in told.items()}
+    assert reached == {
+        "AudioGen-medium's sizes, bf16, of the bandwidth": False,
+        "AudioGen-medium's sizes, int8, 8.80 steps/s": True,
+        "AudioGen-medium's sizes, int8, of the bandwidth": False,
+        "AudioGen-medium's sizes, int4, 13.00 steps/s": False,
+        "AudioGen-medium's sizes, int4, of the bandwidth": True,
+        "the same in int4, first sound": True,
+        "foley beside a neighbour, of its idle speed": False,
+        "soundloom generate, memory at its peak": True,
+    }
+    assert told["AudioGen-medium's sizes, int4, 13.00 steps/s"]["value"] == pytest.approx(3.25)
+    shown = capsys.readouterr().out
+    assert "transformers 5.0, bf16: 4.00 steps/s" in shown
+    assert "40 %" in shown
+
+    def fail(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
+        return subprocess.CompletedProcess(command, 3, "", "no such model")
+
+    monkeypatch.setattr(subprocess, "run", fail)
+    with pytest.raises(SystemExit, match="no such model"):
+        found["main"](["--only", "memory", "--json", str(report)])
+    assert len(json.loads(report.read_text(encoding="utf-8"))["goals"]) == 8  # not replaced by a part
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc tells of a process's memory on Linux only")
 def test_a_loaded_model_takes_its_weights_and_little_more(tmp_path: Path) -> None:
     report = tmp_path / "report.json"
