@@ -21,7 +21,7 @@ import torch
 from torch import nn
 
 # Parameters, or parameters times rows where rows share a product, below which one thread is used.
-SMALL_NETWORK = 10_000_000
+SMALL_NETWORK = 30_000_000
 SMALL_STEP = 100_000_000
 
 _VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")

@@ -36,8 +36,8 @@ class ClassifierScorer:
 
     Args:
         classifier: the classifier; None: the one that ships, "foley-classifier".
-        text_encoder: whose mean states tell what a phrase means (see recipes/text_sentences.yaml); None: that of
-            the model that ships.
+        text_encoder: whose mean states tell what a phrase means (see recipes/text_sentences.yaml); None: that
+            of the model that ships.
         threshold: least cosine, -1 to 1, at which a part names a class.
     """
 

@@ -106,7 +106,7 @@ def test_what_is_small() -> None:
     assert not is_small(torch.nn.Linear(2, 2, device="meta"))
 
 
-@pytest.fixture(params=["seanet-16khz", "music2latent2"])
+@pytest.fixture(params=["seanet-16khz", "seanet-12hz", "music2latent2"])
 def codec(request: pytest.FixtureRequest) -> Codec:
     return load_codec(request.param)
 
