@@ -18,24 +18,26 @@ from torch import Tensor
 LARGE_WEIGHTS = 1_250_000
 
 
-def convolve(x: Tensor, weight: Tensor, bias: Tensor | None, stride: int = 1, dilation: int = 1) -> Tensor:
+def convolve(
+    x: Tensor, weight: Tensor, bias: Tensor | None, stride: int = 1, dilation: int = 1, groups: int = 1
+) -> Tensor:
     """Convolve without padding.
 
     Args:
         x: `[B, N, C_in]`.
-        weight: `[C_out, C_in, kernel]`.
+        weight: `[C_out, C_in / groups, kernel]`.
         bias: `[C_out]`.
 
     Returns:
         `[B, (N - reach) // stride + 1, C_out]`, reach = (kernel - 1) * dilation + 1.
     """
-    kernel = weight.shape[2]
-    if dilation == 1 and _as_product(x, weight, (x.shape[1] - kernel) // stride + 1, len(weight)):
+    kernel, plain = weight.shape[2], dilation == groups == 1
+    if plain and _as_product(x, weight, (x.shape[1] - kernel) // stride + 1, len(weight)):
         windows = x.unfold(1, kernel, stride)  # a view [B, frames, C_in, kernel]
         return _each(windows, lambda item: F.linear(item.flatten(1), weight.flatten(1), bias))
     # A view [B, C, 1, N] whose strides say channels_last; no data moves.
     image = x.transpose(1, 2).unsqueeze(2)
-    y = F.conv2d(image, weight.unsqueeze(2), bias, stride=(1, stride), dilation=(1, dilation))
+    y = F.conv2d(image, weight.unsqueeze(2), bias, stride=(1, stride), dilation=(1, dilation), groups=groups)
     return y.squeeze(2).transpose(1, 2)
 
 

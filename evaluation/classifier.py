@@ -192,3 +192,26 @@ class SoundClassifier(PushToHub, SharedWeights, ModelMixin, ConfigMixin):
     def forward(self, audio: Tensor) -> Tensor:
         """Audio `[B, N]` at `sample_rate` -> logits `[B, classes]`."""
         return self.head(self.drop(self.features(audio)))
+
+
+class ClassifierFeatures(nn.Module):
+    """What a classifier makes of a sound on the way, for losses that compare sounds as they are heard.
+
+    Args:
+        name: of the classifier, see `SoundClassifier.from_pretrained`.
+        first_stage: stages before it are too close to the spectrogram to count.
+    """
+
+    def __init__(self, name: str = "foley-classifier", *, first_stage: int = 1) -> None:
+        super().__init__()
+        self.classifier = SoundClassifier.from_pretrained(name)
+        self.first_stage = first_stage
+
+    def forward(self, audio: Tensor) -> list[Tensor]:
+        """Audio `[B, N]` at its rate -> activations of its stages, `[B, C, bands, frames]` each."""
+        x = self.classifier.stem(self.classifier.log_mel(audio))
+        features = []
+        for stage in self.classifier.stages:
+            x = stage(x)
+            features.append(x)
+        return features[self.first_stage :]

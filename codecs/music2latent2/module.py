@@ -378,7 +378,7 @@ class Music2Latent2Module(ExportsModel):
     @classmethod
     def from_checkpoint(cls, checkpoint: Mapping[str, Any]) -> Self:
         """Build the module of a checkpoint."""
-        module = cls(Music2Latent2Config(**checkpoint[EXPORT_KEY]["settings"]))
+        module = cls(settings=Music2Latent2Config(**checkpoint[EXPORT_KEY]["settings"]))
         module.codec.load_state_dict(part_of(checkpoint["state_dict"], "codec"))
         return module.eval()
 

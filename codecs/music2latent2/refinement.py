@@ -80,15 +80,29 @@ class RefinementLoss(nn.Module):
             audio: what was analysed, `[B, C, 2 * chunk_samples + edge]`.
             context: of its chunks, all left ones, then all right ones.
         """
+        return self.of(self.decodings(codec, audio, context))
+
+    def decodings(
+        self, codec: ConsistencyAutoencoder, audio: Tensor, context: Context
+    ) -> list[tuple[float, Tensor, Tensor]]:
+        """Decode pairs of chunks as `forward`, whose arguments these are, does.
+
+        Returns:
+            Of pairs of chunks, then of the left chunks alone: how much they count, the decodings `[copies, B,
+            C, N]`, and what they stand for `[B, C, N]`.
+        """
         edge, size, pairs = codec.settings.edge, codec.settings.chunk_samples, len(audio)
         copies = 1 if self.refinement.repulsion == 0 else 2
         first, both = decode_pairs(codec, context, pairs, copies)
-        total = audio.new_zeros(())
+        found = []
         for spectrogram, end, share in ((both, 2 * size, 2 / 3), (first, size, 1 / 3)):
             made = codec.representation.synthesise(spectrogram)[..., edge:-edge]
-            original = audio[..., edge:end]
-            total = total + share * self._energy(made.unflatten(0, (copies, pairs)), original)
-        return total
+            found.append((share, made.unflatten(0, (copies, pairs)), audio[..., edge:end]))
+        return found
+
+    def of(self, decodings: list[tuple[float, Tensor, Tensor]]) -> Tensor:
+        """How far decodings are from what they stand for, scalar."""
+        return torch.stack([share * self._energy(made, real) for share, made, real in decodings]).sum()
 
     def _energy(self, made: Tensor, original: Tensor) -> Tensor:
         """Scalar, of decodings `[copies, B, C, N]` and what they stand for, `[B, C, N]`."""

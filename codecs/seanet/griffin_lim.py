@@ -17,6 +17,7 @@ from torch import Tensor
 from .short_time_spectrum import ShortTimeSpectrum, overlap_add
 
 AROUND = 3  # frames before and after one that overlap it
+SILENT = 1e-20  # magnitude below which a bin has no phase
 
 
 class GriffinLimRound:
@@ -24,10 +25,13 @@ class GriffinLimRound:
 
     Args:
         spectrum: the transform that the frames belong to.
+        keep_magnitudes: give the wanted magnitudes the new phases; or else what comes out is the spectrum of
+            the sound as it is.
     """
 
-    def __init__(self, spectrum: ShortTimeSpectrum) -> None:
+    def __init__(self, spectrum: ShortTimeSpectrum, *, keep_magnitudes: bool = True) -> None:
         self._spectrum = spectrum
+        self._keep_magnitudes = keep_magnitudes
         self._wanted: Tensor | None = None  # the last 2 * AROUND frames as they came
         self._frames = 0
 
@@ -49,5 +53,9 @@ class GriffinLimRound:
         if whole.shape[1] < self._spectrum.size:
             return wanted[..., :0]
         heard = self._spectrum.frames(whole)  # [B, bins, count], beginning with frame first + AROUND
-        given = torch.polar(wanted[..., AROUND : AROUND + heard.shape[-1]].abs(), heard.angle())
+        given = heard
+        if self._keep_magnitudes:
+            size, magnitude = heard.abs(), wanted[..., AROUND : AROUND + heard.shape[-1]].abs()
+            # As `polar` of `heard.angle()`, in a third of its time; what is silent has phase 0.
+            given = torch.where(size > SILENT, heard * (magnitude / size.clamp_min(SILENT)), magnitude)
         return given[..., max(0, -(first + AROUND)) :]

@@ -90,8 +90,9 @@ class Conv(nn.Module):
     """1-d convolution `[B, N, C_in] -> [B, ceil(N / stride), C_out]`.
 
     Args:
-        in_channels, out_channels, kernel_size, stride, dilation: as in `nn.Conv1d`.
-        causal: pad only on the left.
+        in_channels, out_channels, kernel_size, stride, dilation, groups: as in `nn.Conv1d`.
+        causal: pad only on the left, but for the look-ahead.
+        look_ahead: steps after one that a causal convolution sees.
         norm: "weight_norm" or "none".
         pad_mode: "constant" (zeros) or "reflect".
     """
@@ -104,20 +105,24 @@ class Conv(nn.Module):
         *,
         stride: int = 1,
         dilation: int = 1,
+        groups: int = 1,
         causal: bool = False,
+        look_ahead: int = 0,
         norm: str = "weight_norm",
         pad_mode: str = "constant",
     ) -> None:
         super().__init__()
-        self.conv: Any = _weight_norm(
-            nn.Conv1d(in_channels, out_channels, kernel_size, stride=stride, dilation=dilation), norm
+        inner = nn.Conv1d(
+            in_channels, out_channels, kernel_size, stride=stride, dilation=dilation, groups=groups
         )
+        self.conv: Any = _weight_norm(inner, norm)
         self.out_channels = out_channels
         self.stride = stride
         self.dilation = dilation
+        self.groups = groups
         self.reach = (kernel_size - 1) * dilation + 1
         padding = self.reach - stride
-        self.right = 0 if causal else padding // 2
+        self.right = look_ahead if causal else padding // 2
         self.left = padding - self.right
         self.pad_mode = pad_mode
 
@@ -127,7 +132,7 @@ class Conv(nn.Module):
         return self._convolve(_pad(x, self.left, self.right + -x.shape[1] % self.stride, self.pad_mode))
 
     def _convolve(self, x: Tensor) -> Tensor:
-        return convolve(x, self.conv.weight, self.conv.bias, self.stride, self.dilation)
+        return convolve(x, self.conv.weight, self.conv.bias, self.stride, self.dilation, self.groups)
 
     def _stream(self, x: Tensor, state: StreamState) -> Tensor:
         memory = state.get(self) or _ConvMemory()

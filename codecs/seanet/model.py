@@ -31,7 +31,12 @@ class SEANetCodec(SEANetAutoencoder):
 
     config_class = SEANetConfig
     trainer = "soundloom.codecs.seanet.module.SEANetModule"
-    LATER_SETTINGS: ClassVar = {"look_ahead": 0, "griffin_lim_rounds": 0}
+    LATER_SETTINGS: ClassVar = {
+        "look_ahead": 0,
+        "griffin_lim_rounds": 0,
+        "texture_blocks": 0,
+        "texture_width": 384,
+    }
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(SEANetConfig(**settings))

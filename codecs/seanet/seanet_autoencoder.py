@@ -21,6 +21,7 @@ from .quantizer import ResidualVectorQuantizer
 from .seanet import SEANetDecoder, SEANetEncoder
 from .seanet_config import SEANetConfig
 from .spectral import SpectralTransform
+from .texture import TextureNetwork
 
 
 @dataclass
@@ -69,11 +70,17 @@ class SEANetAutoencoder(PretrainedCodec):
         super().__init__(settings)
         self.spectral: SpectralTransform | None = None
         if settings.transform == "spectral":
+            texture = None
+            if settings.texture_blocks:
+                texture = TextureNetwork(
+                    2 * settings.transform_hop, width=settings.texture_width, blocks=settings.texture_blocks
+                )
             self.spectral = SpectralTransform(
                 settings.transform_hop,
                 settings.sample_rate,
                 ahead=settings.look_ahead * settings.hop,
                 rounds=settings.griffin_lim_rounds,
+                texture=texture,
             )
             bins = self.spectral.bins
             self.encoder = SEANetEncoder(settings.encoder_network(bins), init_gain=1.0)
@@ -187,14 +194,15 @@ class SEANetAutoencoder(PretrainedCodec):
         with torch.autocast(audio.device.type, enabled=False):
             return self.spectral.features(self.spectral.magnitude(self._whole(audio.float())))
 
-    def decode_latent(self, latent: Tensor) -> Tensor:
-        """Latent `[B, dimension, T]` -> waveform `[B, C, T * hop]`."""
+    def decode_latent(self, latent: Tensor, *, texture: bool = True) -> Tensor:
+        """Latent `[B, dimension, T]` -> waveform `[B, C, T * hop]`; perhaps without the texture network."""
         if self.spectral is None:
             return self.decoder(latent)
         # The last blocks of samples overlap with frames that were never coded: let the last one stand in.
         described = self.decoder(torch.cat([latent, *[latent[..., -1:]] * self.extra_frames], dim=-1))
         with torch.autocast(latent.device.type, enabled=False):
-            return self.spectral.audio(described.float())[..., : latent.shape[-1] * self.hop_length]
+            audio = self.spectral.audio(described.float(), texture=texture)
+            return audio[..., : latent.shape[-1] * self.hop_length]
 
     @property
     def extra_frames(self) -> int:

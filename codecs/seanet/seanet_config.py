@@ -56,7 +56,8 @@ class NetworkConfig:
         object.__setattr__(self, "ratios", tuple(self.ratios))  # JSON and YAML know lists only
         if not self.ratios or min(self.ratios) < 1:
             raise ValueError(f"ratios are {list(self.ratios)}; give strides of at least 1, such as [8, 5]")
-        may_be_none = ("lstm", "n_residual_layers", "look_ahead", "griffin_lim_rounds", "kmeans_iterations")
+        may_be_none = {"lstm", "n_residual_layers", "look_ahead", "griffin_lim_rounds", "kmeans_iterations"}
+        may_be_none.add("texture_blocks")
         for one in fields(self):
             value, least = getattr(self, one.name), 0 if one.name in may_be_none else 1
             if one.type == "int" and value < least:
@@ -92,6 +93,9 @@ class SEANetConfig(NetworkConfig):
             "spectral" only.
         griffin_lim_rounds: rounds that make the phases of a spectral transform agree; each adds 3 frames of
             the transform to the latency.
+        texture_blocks: blocks of the network that adds texture (see texture.py), 0 for none; each adds a
+            frame of the transform to the latency. With transform "spectral" only.
+        texture_width: its width.
         threshold_dead, kmeans_iterations, codebook_decay: see EuclideanCodebook; used in training only.
 
     Raises:
@@ -107,6 +111,8 @@ class SEANetConfig(NetworkConfig):
     transform_hop: int = 160
     look_ahead: int = 0
     griffin_lim_rounds: int = 0
+    texture_blocks: int = 0
+    texture_width: int = 384
     threshold_dead: float = 2.0
     kmeans_iterations: int = 50
     codebook_decay: float = 0.99
@@ -121,9 +127,12 @@ class SEANetConfig(NetworkConfig):
             raise ValueError(f"transform 'spectral' is for 1 channel, not {self.channels}; use 'none'")
         if self.linear_path and self.transform != "spectral":
             raise ValueError("linear_path starts from components of magnitudes: set transform='spectral' too")
-        if self.transform != "spectral" and (self.look_ahead or self.griffin_lim_rounds):
+        if self.transform != "spectral" and (
+            self.look_ahead or self.griffin_lim_rounds or self.texture_blocks
+        ):
             raise ValueError(
-                "look_ahead and griffin_lim_rounds need transform='spectral'; set it, or both to 0"
+                "look_ahead, griffin_lim_rounds and texture_blocks need transform='spectral'; set it, or all "
+                "of them to 0"
             )
         self.encoder_network(), self.decoder_network()  # which check themselves
 

@@ -52,6 +52,13 @@ class ShortTimeSpectrum(nn.Module):
         scaled = F.pad(spectrum.transpose(1, 2) * self.window.square().sum().sqrt(), (0, 1))
         return torch.fft.irfft(scaled, n=self.size).roll(self.size // 2, dims=-1) * self.window
 
+    def inverse(self, spectrum: Tensor) -> Tensor:
+        """The sound whose spectrum is nearest to a complex `[B, bins, T]`: `[B, T * hop]`; differentiable."""
+        frames, count = self.windowed(spectrum), spectrum.shape[-1]
+        weights = overlap_add(self.window.square().expand(1, count, -1), self.hop).clamp_min(1e-4)
+        sound = overlap_add(frames, self.hop) / weights
+        return sound[:, self.before : self.before + count * self.hop]
+
 
 def overlap_add(frames: Tensor, hop: int) -> Tensor:
     """Sum of frames `[B, T, 4 * hop]` laid `hop` apart: `[B, (T + 3) * hop]`.

@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from ...core.spectra import mel_filters
 from .griffin_lim import AROUND, GriffinLimRound
 from .short_time_spectrum import ShortTimeSpectrum, overlap_add
+from .texture import TextureNetwork, TextureStream
 
 FLOOR = 2e-4  # smallest magnitude told apart from silence
 GATE = 1.6 * FLOOR  # amplitude of silence as it is described; its power is taken off every amplitude's
@@ -141,6 +142,7 @@ class SpectralTransform(nn.Module):
         ahead: frames by which the decoder's output is late, so that it has seen what follows a frame when it
             describes it.
         rounds: rounds of Griffin and Lim's algorithm that make the phases agree; each looks 3 frames ahead.
+        texture: a network that gives the sound the texture that codes do not hold, if there is one.
         period: frames after which the noise repeats. It is one fixed piece of white noise, placed by the
             frame's number, so that the same codes always give the same sound.
     """
@@ -149,13 +151,21 @@ class SpectralTransform(nn.Module):
     filters: Tensor
 
     def __init__(
-        self, hop: int, sample_rate: int, *, ahead: int = 0, rounds: int = 0, period: int = 997
+        self,
+        hop: int,
+        sample_rate: int,
+        *,
+        ahead: int = 0,
+        rounds: int = 0,
+        texture: TextureNetwork | None = None,
+        period: int = 997,
     ) -> None:
         super().__init__()
         if ahead < 0 or rounds < 0:
             raise ValueError(f"ahead is {ahead} and rounds {rounds}; both must be 0 or more")
         self.ahead = ahead
         self.rounds = rounds
+        self.texture = texture
         self.spectrum = ShortTimeSpectrum(hop)
         self.hop = hop
         self.bins = self.spectrum.bins
@@ -169,7 +179,8 @@ class SpectralTransform(nn.Module):
     @property
     def extra_frames(self) -> int:
         """Frames of the decoder's output after a block that still reach into it."""
-        return self.ahead + AROUND * self.rounds + 2
+        late = self.ahead + AROUND * self.rounds + 2
+        return late if self.texture is None else late + AROUND + self.texture.look_ahead
 
     def magnitude(self, audio: Tensor) -> Tensor:
         """Waveform `[B, 1, N]` -> magnitudes `[B, bins, ceil(N / hop)]`, at least FLOOR."""
@@ -245,18 +256,21 @@ class SpectralTransform(nn.Module):
         )
         return torch.polar(tone, tracker(log_tone)) + loudness * noise
 
-    def audio(self, described: Tensor) -> Tensor:
-        """The decoder's output `[B, 2 bins, T]` -> waveform `[B, 1, (T - extra_frames) * hop]`."""
-        stream = self.stream_synthesis()
+    def audio(self, described: Tensor, *, texture: bool = True) -> Tensor:
+        """The decoder's output `[B, 2 bins, T]` -> waveform `[B, 1, (T - extra_frames) * hop]`.
+
+        Without its texture network, if it has one, there is a little more of it.
+        """
+        stream = self.stream_synthesis(texture=texture)
         return torch.cat([stream.push(part) for part in described.split(PIECE, dim=-1)], dim=-1)
 
     def stream_analysis(self, multiple: int | None = None) -> AnalysisStream:
         """Features chunk by chunk; the end is filled up to a multiple of so many samples (one hop)."""
         return AnalysisStream(self, multiple or self.hop)
 
-    def stream_synthesis(self) -> SynthesisStream:
-        """Waveform chunk by chunk from the decoder's output."""
-        return SynthesisStream(self)
+    def stream_synthesis(self, *, texture: bool = True) -> SynthesisStream:
+        """Waveform chunk by chunk from the decoder's output; perhaps without the texture network."""
+        return SynthesisStream(self, self.texture if texture else None)
 
 
 class AnalysisStream:
@@ -292,10 +306,15 @@ class AnalysisStream:
 class SynthesisStream:
     """The decoder's output in, waveform out; what it gives lags `extra_frames` behind what it gets."""
 
-    def __init__(self, transform: SpectralTransform) -> None:
+    def __init__(self, transform: SpectralTransform, texture: TextureNetwork | None) -> None:
         self._transform = transform
         self._tracker = PhaseTracker(transform.hop)
-        self._rounds = [GriffinLimRound(transform.spectrum) for _ in range(transform.rounds)]
+        self._stages: list[GriffinLimRound | TextureStream] = [
+            GriffinLimRound(transform.spectrum) for _ in range(transform.rounds)
+        ]
+        if texture is not None:
+            self._stages.append(GriffinLimRound(transform.spectrum, keep_magnitudes=False))
+            self._stages.append(TextureStream(texture))
         self._late = transform.ahead  # frames of the decoder's output that describe nothing, still to come
         self._described = 0
         self._recent: Tensor | None = None  # the last three frames, which later ones overlap
@@ -312,8 +331,8 @@ class SynthesisStream:
         if described.shape[-1]:
             spectrum = self._transform.synthesise(described, self._tracker, self._described)
         self._described += described.shape[-1]
-        for phase_round in self._rounds:
-            spectrum = phase_round.push(spectrum)
+        for stage in self._stages:
+            spectrum = stage.push(spectrum)
         return self._overlap(spectrum)
 
     def _overlap(self, spectrum: Tensor) -> Tensor:

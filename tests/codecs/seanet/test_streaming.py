@@ -25,7 +25,10 @@ TINY = {
 
 def build(**changes: object) -> SEANetCodec:
     torch.manual_seed(0)
-    return SEANetCodec(**{**TINY, **changes}).eval()
+    codec = SEANetCodec(**{**TINY, **changes}).eval()
+    if codec.spectral is not None and codec.spectral.texture is not None:
+        torch.nn.init.normal_(codec.spectral.texture.output.weight, std=0.1)  # one that changes something
+    return codec
 
 
 # Published checkpoints are not causal and have an LSTM; AudioGen's pads with zeros, EnCodec's reflects.
@@ -41,6 +44,7 @@ KINDS["trimmed on both sides"] = {"causal": True, "decoder_overrides": {"trim_ri
 KINDS["spectral"] = {"causal": True, "lstm": 0, "transform": "spectral", "transform_hop": 8}
 KINDS["look ahead"] = {**KINDS["spectral"], "look_ahead": 1}
 KINDS["rounds"] = {**KINDS["spectral"], "look_ahead": 2, "griffin_lim_rounds": 3}
+KINDS["texture"] = {**KINDS["spectral"], "griffin_lim_rounds": 1, "texture_blocks": 3, "texture_width": 12}
 CODECS = {name: build(**settings) for name, settings in KINDS.items()}
 every_codec = pytest.mark.parametrize("kind", CODECS)
 
