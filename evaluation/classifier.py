@@ -85,10 +85,17 @@ class SoundClassifier(PushToHub, SharedWeights, ModelMixin, ConfigMixin):
         hop: samples between its frames.
         n_mels: its bands.
         dropout: share of features dropped in training.
+        text_dim: width of a text encoder's states, where the model also tells how near a sound is to a
+            caption (`caption_vectors`); 0: it does not.
+
+    Attributes:
+        text_mean: `[text_dim]`, the mean of the training captions' vectors, where there is a `text_dim`.
 
     Raises:
         ValueError: no class names, or doubled ones.
     """
+
+    text_mean: Tensor
 
     config_name = "config.json"
     card_kind = "classifier"
@@ -104,6 +111,7 @@ class SoundClassifier(PushToHub, SharedWeights, ModelMixin, ConfigMixin):
         hop: int = 320,
         n_mels: int = 64,
         dropout: float = 0.1,
+        text_dim: int = 0,
     ) -> None:
         super().__init__()
         if not class_names or len(set(class_names)) != len(class_names):
@@ -121,6 +129,10 @@ class SoundClassifier(PushToHub, SharedWeights, ModelMixin, ConfigMixin):
         )
         self.drop = nn.Dropout(dropout)
         self.head = nn.Linear(2 * widths[-1], len(class_names))
+        self.to_text = None
+        if text_dim:
+            self.to_text = nn.Linear(2 * widths[-1], text_dim)
+            self.register_buffer("text_mean", torch.zeros(text_dim))
 
     @classmethod
     def from_pretrained(  # type: ignore[override]
@@ -188,6 +200,18 @@ class SoundClassifier(PushToHub, SharedWeights, ModelMixin, ConfigMixin):
         """Log-mel spectrogram `[B, 1, n_mels, frames]` -> features `[B, F]`."""
         x = self.stages(self.stem(log_mel))
         return torch.cat([x.mean((2, 3)), x.amax((2, 3))], dim=1)
+
+    def caption_vectors(self, features: Tensor) -> Tensor:
+        """Features `[B, F]` -> unit vectors `[B, text_dim]`, near those of captions of such sounds.
+
+        A caption's is the text encoder's mean state less `text_mean`, of unit length; see AudioTextScorer.
+
+        Raises:
+            ValueError: the model was trained without captions.
+        """
+        if self.to_text is None:
+            raise ValueError("this classifier knows no captions (its text_dim is 0); take foley-clap")
+        return F.normalize(self.to_text(features), dim=-1)
 
     def forward(self, audio: Tensor) -> Tensor:
         """Audio `[B, N]` at `sample_rate` -> logits `[B, classes]`."""
