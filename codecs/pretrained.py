@@ -99,10 +99,13 @@ class PretrainedCodec(PushToHub, SharedWeights, ModelMixin, Codec, ConfigMixin):
             {name: tensor.to("meta") for name, tensor in codec.state_dict().items()}, assign=True
         )
         if is_int8(config):
-            load_int8(codec, folder)
+            load_int8(codec, folder, codec.complete)
         else:
             fill(codec, read_weights(folder), folder)
         return nn.Module.to(codec, dtype).eval()  # that of diffusers warns of every change of type
+
+    def complete(self, state: dict[str, Tensor]) -> None:
+        """Add to weights that were read what was not stored since it can be worked out."""
 
     @classmethod
     def load_state(

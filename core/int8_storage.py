@@ -7,7 +7,7 @@ are. On load the rows are multiplied out to float32, so a shipped model is heard
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -108,15 +108,28 @@ def dequantize_matrix(name: str, tensor: Tensor, scale: Tensor) -> Tensor:
     return tensor.to(torch.float32) * scale.to(torch.float32).view(-1, *[1] * (tensor.ndim - 1))
 
 
-def save_int8(model: ModelMixin, folder: str | Path, max_shard_bytes: int = MAX_SHARD_BYTES) -> list[Path]:
+def save_int8(
+    model: ModelMixin,
+    folder: str | Path,
+    max_shard_bytes: int = MAX_SHARD_BYTES,
+    *,
+    leave_out: Sequence[str] = (),
+) -> list[Path]:
     """Write a model's config.json (marked `"weights": "int8"`) and its weights as int8, in small shards.
+
+    Args:
+        model: the model.
+        folder: where to.
+        max_shard_bytes: of a file.
+        leave_out: last parts of the names of tensors that the model's class can work out when it loads.
 
     Returns:
         The weight files written.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    written = write_weights(quantize_int8(model.state_dict()), folder, max_shard_bytes)
+    state = {n: tensor for n, tensor in model.state_dict().items() if n.rpartition(".")[2] not in leave_out}
+    written = write_weights(quantize_int8(state), folder, max_shard_bytes)
     assert isinstance(model, ConfigMixin)
     model.save_config(folder)
     config_file = folder / "config.json"
@@ -126,8 +139,15 @@ def save_int8(model: ModelMixin, folder: str | Path, max_shard_bytes: int = MAX_
     return written
 
 
-def load_int8(model: ModelMixin, folder: str | Path) -> None:
+def load_int8(
+    model: ModelMixin, folder: str | Path, complete: Callable[[dict[str, Tensor]], None] | None = None
+) -> None:
     """Fill a model, on whatever device, from a folder that `save_int8` wrote: float32 on the CPU.
+
+    Args:
+        model: the model.
+        folder: of the weights.
+        complete: adds what was left out to the state dict.
 
     Raises:
         FileNotFoundError, ValueError: a weight file is missing, damaged, or not this model's; the message
@@ -144,6 +164,8 @@ def load_int8(model: ModelMixin, folder: str | Path) -> None:
             f"the weights in {folder} lack {', '.join(sorted(lacking)[:5])}, without which int8 is no "
             "number; copy or download the model again"
         )
+    if complete is not None:
+        complete(state)
     fill(model, state, Path(folder))
 
 

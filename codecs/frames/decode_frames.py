@@ -20,6 +20,7 @@ from ..streams import CodecStream
 from ..weights_hash import weights_hash
 from .encode_frames import BLOCK_SECONDS, checked_resampler
 from .span import RESAMPLER_SETTLES, Span, plan_span
+from .succession import succeeds
 
 # From a frame on: its number and frames `[K, T]` or `[T, S, D]`, then further ones; the first may come
 # earlier.
@@ -37,7 +38,7 @@ def check_codec(codec: FrameCodec, header: Header, source: str, *, any_weights: 
     """
     own = config_hash(codec)
     called = codec.name or type(codec).__name__
-    if own != header.config_hash:
+    if own != header.config_hash and not succeeds(codec, header):
         raise ContainerError(
             f"{source} was made with the codec {header.codec!r} of configuration {header.config_hash}, but "
             f"{called!r} has configuration {own}; decode with the codec that made it"
@@ -63,8 +64,12 @@ def check_codec(codec: FrameCodec, header: Header, source: str, *, any_weights: 
 
 
 def other_weights(codec: FrameCodec, header: Header) -> bool:
-    """Whether a header tells of other weights than a codec has; those of older files tell of none."""
-    return header.weights is not None and header.weights != weights_hash(codec)
+    """Whether a header tells of other weights than a codec has; those of older files tell of none.
+
+    Weights that ship in their place are no others, see succession.py.
+    """
+    same = header.weights is None or header.weights == weights_hash(codec)
+    return not same and not succeeds(codec, header)
 
 
 def decode_blocks(

@@ -42,6 +42,7 @@ logger = logging.getLogger(__name__)
 WAVEFORM_WEIGHTS = {"adversarial": 4.0, "features": 4.0, "waveform": 0.1, "mel": 2.0}
 SPECTRAL_WEIGHTS = {"likelihood": 1.0, "mel": 3.0, "level": 0.0, "adversarial": 3.0, "features": 8.0}
 SCHEDULE = LearningRateSchedule(warmup_steps=0, min_lr_ratio=0.1)
+AVERAGES = ("embed_avg",)  # of codebooks: int8 files do without, see SEANetAutoencoder.complete
 LINEAR_SHARE = 0.1  # of the learning rate, for linear paths
 
 
@@ -368,7 +369,7 @@ class SEANetModule(ExportsModel):
     def export(self, folder: Path, *, weights: str = "float") -> None:
         """Write a folder for `SEANetCodec.from_pretrained`."""
         if weights == INT8:
-            save_int8(self._stored(), folder)
+            save_int8(self._stored(), folder, leave_out=AVERAGES)
         else:
             self.save_pretrained(folder)
 

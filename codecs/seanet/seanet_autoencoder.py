@@ -73,7 +73,10 @@ class SEANetAutoencoder(PretrainedCodec):
             texture = None
             if settings.texture_blocks:
                 texture = TextureNetwork(
-                    2 * settings.transform_hop, width=settings.texture_width, blocks=settings.texture_blocks
+                    2 * settings.transform_hop,
+                    settings.dimension,
+                    width=settings.texture_width,
+                    blocks=settings.texture_blocks,
                 )
             self.spectral = SpectralTransform(
                 settings.transform_hop,
@@ -98,6 +101,13 @@ class SEANetAutoencoder(PretrainedCodec):
             threshold_dead=settings.threshold_dead,
             kmeans_iterations=settings.kmeans_iterations,
         )
+
+    def complete(self, state: dict[str, Tensor]) -> None:
+        """Add the moving averages of codebooks, which only training uses: what they are at rest."""
+        for name in [key for key in state if key.endswith("._codebook.embed")]:
+            size = state.get(name.removesuffix("embed") + "cluster_size")
+            if size is not None:
+                state.setdefault(name + "_avg", state[name] * size[:, None])
 
     # --- what kind of codec this is ---------------------------------------------------------------------
 
@@ -199,9 +209,10 @@ class SEANetAutoencoder(PretrainedCodec):
         if self.spectral is None:
             return self.decoder(latent)
         # The last blocks of samples overlap with frames that were never coded: let the last one stand in.
-        described = self.decoder(torch.cat([latent, *[latent[..., -1:]] * self.extra_frames], dim=-1))
+        ended = torch.cat([latent, *[latent[..., -1:]] * self.extra_frames], dim=-1)
+        described = self.decoder(ended)
         with torch.autocast(latent.device.type, enabled=False):
-            audio = self.spectral.audio(described.float(), texture=texture)
+            audio = self.spectral.audio(described.float(), ended.float(), texture=texture)
             return audio[..., : latent.shape[-1] * self.hop_length]
 
     @property

@@ -256,13 +256,21 @@ class SpectralTransform(nn.Module):
         )
         return torch.polar(tone, tracker(log_tone)) + loudness * noise
 
-    def audio(self, described: Tensor, *, texture: bool = True) -> Tensor:
+    def audio(self, described: Tensor, latent: Tensor | None = None, *, texture: bool = True) -> Tensor:
         """The decoder's output `[B, 2 bins, T]` -> waveform `[B, 1, (T - extra_frames) * hop]`.
 
-        Without its texture network, if it has one, there is a little more of it.
+        Args:
+            described: the decoder's output.
+            latent: what it was made of, `[B, L, t]`, each for T / t frames, where a texture network sees it.
+            texture: off goes without that network, which gives a little more of the sound.
         """
         stream = self.stream_synthesis(texture=texture)
-        return torch.cat([stream.push(part) for part in described.split(PIECE, dim=-1)], dim=-1)
+        parts = described.split(PIECE, dim=-1)
+        if latent is None:
+            return torch.cat([stream.push(part) for part in parts], dim=-1)
+        held = latent.repeat_interleave(described.shape[-1] // latent.shape[-1], dim=-1)
+        pairs = zip(parts, held.split(PIECE, dim=-1), strict=True)
+        return torch.cat([stream.push(*pair) for pair in pairs], dim=-1)
 
     def stream_analysis(self, multiple: int | None = None) -> AnalysisStream:
         """Features chunk by chunk; the end is filled up to a multiple of so many samples (one hop)."""
@@ -309,12 +317,10 @@ class SynthesisStream:
     def __init__(self, transform: SpectralTransform, texture: TextureNetwork | None) -> None:
         self._transform = transform
         self._tracker = PhaseTracker(transform.hop)
-        self._stages: list[GriffinLimRound | TextureStream] = [
-            GriffinLimRound(transform.spectrum) for _ in range(transform.rounds)
-        ]
-        if texture is not None:
-            self._stages.append(GriffinLimRound(transform.spectrum, keep_magnitudes=False))
-            self._stages.append(TextureStream(texture))
+        self._rounds = [GriffinLimRound(transform.spectrum) for _ in range(transform.rounds)]
+        self._texture = None if texture is None else TextureStream(texture)
+        if texture is not None:  # it hears the sound as it would be
+            self._rounds.append(GriffinLimRound(transform.spectrum, keep_magnitudes=False))
         self._late = transform.ahead  # frames of the decoder's output that describe nothing, still to come
         self._described = 0
         self._recent: Tensor | None = None  # the last three frames, which later ones overlap
@@ -322,8 +328,17 @@ class SynthesisStream:
         self._frames = 0
         self._skip = transform.spectrum.before  # what lies before the sound
 
-    def push(self, described: Tensor) -> Tensor:
-        """`[B, 2 bins, t]` -> samples `[B, 1, n]`: all blocks that no later frame reaches; n may be 0."""
+    def push(self, described: Tensor, latent: Tensor | None = None) -> Tensor:
+        """Push the decoder's output and the latents that it was made of.
+
+        Args:
+            described: `[B, 2 bins, t]`.
+            latent: `[B, L, t]`, repeated for every frame of the transform that it describes; a texture
+                network wants it.
+
+        Returns:
+            Samples `[B, 1, N]`: all blocks that no later frame reaches; N may be 0.
+        """
         late = min(self._late, described.shape[-1])
         self._late -= late
         described = described[..., late:]
@@ -331,8 +346,11 @@ class SynthesisStream:
         if described.shape[-1]:
             spectrum = self._transform.synthesise(described, self._tracker, self._described)
         self._described += described.shape[-1]
-        for stage in self._stages:
-            spectrum = stage.push(spectrum)
+        for phase_round in self._rounds:
+            spectrum = phase_round.push(spectrum)
+        if self._texture is not None:
+            assert latent is not None
+            spectrum = self._texture.push(spectrum, latent)
         return self._overlap(spectrum)
 
     def _overlap(self, spectrum: Tensor) -> Tensor:

@@ -191,7 +191,10 @@ class SEANetStreamDecoder:
     def _audio(self, latent: Tensor) -> Tensor:
         with one_thread(self._small):
             audio = self.codec.decoder(latent, self._state)
-            return audio if self._synthesis is None else self._synthesis.push(audio.float())
+            if self._synthesis is None:
+                return audio
+            held = latent.repeat_interleave(self.codec.settings.hop, dim=-1)
+            return self._synthesis.push(audio.float(), held.float())
 
     def _nothing(self, batch: int) -> Tensor:
         return torch.zeros(batch, self.codec.channels, 0, device=self.codec.device)

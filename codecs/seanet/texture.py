@@ -2,17 +2,18 @@
 
 A decoder that is trained to describe magnitudes says the mean of all sounds that its codes could stand for,
 and between the few numbers that a frame has, every sound could have many textures: what comes out is smooth.
-This network hears the sound and says, for every bin of its short-time spectrum, by how much to turn it up or
-down and what to add. It is trained against discriminators and the features of a classifier (see
-texture_module.py), which ask whether a sound could be real, not whether it is the very same.
+This network hears the sound, sees the latents that it was made of, and says, for every bin of its short-time
+spectrum, by how much to turn it up or down and what to add. It is trained against discriminators and the
+features of listeners (texture_module.py), which ask whether a sound could be real, not whether it is the very
+same.
 
 Bins are log magnitudes beside companded real and imaginary parts, so a frame's network is a few products of
 matrices: ConvNeXt blocks over time, as Vocos has. From zero weights on the network leaves every sound as it
 is.
 
-Letters: B sounds, F bins, T frames, D width. Sources: Kaneko et al., "Generative adversarial network-based
-postfilter for statistical parametric speech synthesis" (2017); ConvNeXt (Liu et al. 2022, arXiv 2201.03545);
-Vocos (Siuzdak 2023, arXiv 2306.00814).
+Letters: B sounds, F bins, T frames, D width, L width of a latent. Sources: Kaneko et al., "Generative
+adversarial network-based postfilter for statistical parametric speech synthesis" (2017); ConvNeXt (Liu et al.
+2022, arXiv 2201.03545); Vocos (Siuzdak 2023, arXiv 2306.00814).
 """
 
 from __future__ import annotations
@@ -57,18 +58,22 @@ class TextureBlock(nn.Module):
 
 
 class TextureNetwork(nn.Module):
-    """Complex spectrum `[B, F, T]` -> that of a sound with texture, same shape.
+    """Complex spectrum `[B, F, T]` and latents `[B, L, T]` -> that of a sound with texture, `[B, F, T]`.
 
     Args:
         bins: F.
+        latent_dim: L.
         width: D.
         blocks: how many; each looks one frame ahead.
     """
 
-    def __init__(self, bins: int, *, width: int = 384, blocks: int = 8) -> None:
+    def __init__(self, bins: int, latent_dim: int, *, width: int = 384, blocks: int = 8) -> None:
         super().__init__()
         self.input = nn.Linear(3 * bins, width)
         self.input_norm = nn.LayerNorm(width)
+        self.latent = nn.Linear(latent_dim, width)
+        nn.init.zeros_(self.latent.weight)
+        nn.init.zeros_(self.latent.bias)
         self.blocks = nn.ModuleList(TextureBlock(width) for _ in range(blocks))
         self.output_norm = nn.LayerNorm(width)
         self.output = nn.Linear(width, 3 * bins)
@@ -80,10 +85,10 @@ class TextureNetwork(nn.Module):
         """Frames after one that it depends on."""
         return max(AROUND, len(self.blocks))
 
-    def forward(self, spectrum: Tensor) -> Tensor:
-        return apply_changes(spectrum, padded_power(spectrum), self.changes(spectrum))
+    def forward(self, spectrum: Tensor, latent: Tensor) -> Tensor:
+        return apply_changes(spectrum, padded_power(spectrum), self.changes(spectrum, latent))
 
-    def changes(self, spectrum: Tensor, state: StreamState | None = None) -> Tensor:
+    def changes(self, spectrum: Tensor, latent: Tensor, state: StreamState | None = None) -> Tensor:
         """What is to become of the bins of a complex spectrum `[B, F, T]`: `[B, 3 F, T]`.
 
         With a state fewer frames come out than go in, those that see all that they look ahead to.
@@ -92,7 +97,7 @@ class TextureNetwork(nn.Module):
         companded = spectrum * magnitude ** (COMPANDING - 1)
         level = 0.5 * (torch.log10(magnitude) + 2)
         features = torch.cat([level, companded.real, companded.imag], dim=1).transpose(1, 2)  # [B, T, 3 F]
-        x = self.input_norm(self.input(features))
+        x = self.input_norm(self.input(features)) + self.latent(latent.transpose(1, 2))
         for block in self.blocks:
             x = block(x, state)
         return self.output(self.output_norm(x)).float().transpose(1, 2)
@@ -111,13 +116,26 @@ class TextureStream:
     def __init__(self, network: TextureNetwork) -> None:
         self._network = network
         self._state = StreamState()
+        self._latent: Tensor | None = None  # frames whose spectrum is still to come
         self._waiting: list[Tensor] | None = None  # spectrum, its power and changes that are not used up yet
 
-    def push(self, spectrum: Tensor) -> Tensor:
-        """Complex frames `[B, F, t]` -> the frames that are complete by now, `[B, F, t']`, t' >= 0."""
-        if not spectrum.shape[-1]:
+    def push(self, spectrum: Tensor, latent: Tensor) -> Tensor:
+        """Push frames that follow those before.
+
+        Args:
+            spectrum: complex `[B, F, t]`.
+            latent: `[B, L, n]`; it may be ahead of the spectrum, never behind.
+
+        Returns:
+            The frames that are complete by now, `[B, F, t']`, t' >= 0.
+        """
+        if self._latent is not None:
+            latent = torch.cat([self._latent, latent], dim=-1)
+        count = spectrum.shape[-1]
+        latent, self._latent = latent[..., :count], latent[..., count:].clone()
+        if not count:
             return spectrum
-        changes = self._network.changes(spectrum, self._state)
+        changes = self._network.changes(spectrum, latent, self._state)
         first = AROUND if self._waiting is None else 0
         new = [spectrum, padded_power(spectrum, before=first, after=0), changes]
         if self._waiting is not None:

@@ -27,6 +27,7 @@ from ..adversary import ADVERSARY, Adversary, AdversarySettings, take_step, weig
 from ..adversary import adam as discriminator_adam
 from ..codec_to_train import codec_to_train, codec_usage
 from .model import SEANetCodec
+from .module import AVERAGES
 from .spectral import SpectralTransform
 from .texture import TextureNetwork
 
@@ -137,8 +138,7 @@ class TextureModule(ExportsModel):
 
     def training_step(self, batch: Tensor | dict[str, Tensor], batch_idx: int) -> None:
         real = self._audio(batch)[:, 0]
-        plain = self.plain(real[:, None], self._drawn_codebooks())
-        made = self.with_network(plain)
+        made = self.with_network(*self.plain(real[:, None], self._drawn_codebooks()))
         optimizers: Any = self.optimizers()
         judged = self.adversary.judgement(real, made)
         take_step(self, optimizers[1], judged, self.gradient_clip)
@@ -154,23 +154,24 @@ class TextureModule(ExportsModel):
         return choices[int(torch.randint(len(choices), ()))]
 
     @torch.no_grad()
-    def plain(self, audio: Tensor, codebooks: int) -> Tensor:
-        """What the codec makes of sounds `[B, 1, N]` without the network: `[B, N]`."""
+    def plain(self, audio: Tensor, codebooks: int) -> tuple[Tensor, Tensor]:
+        """What the codec makes of sounds `[B, 1, N]` without the network, `[B, N]`, and of which latents."""
         latent = self.codec.quantizer.decode(self.codec.encode(audio)[:, :codebooks])
-        return self.codec.decode_latent(latent, texture=False)[:, 0, : audio.shape[-1]].float()
+        return self.codec.decode_latent(latent, texture=False)[:, 0, : audio.shape[-1]].float(), latent
 
-    def with_network(self, plain: Tensor) -> Tensor:
-        """Sounds `[B, N]` with texture, same shape."""
+    def with_network(self, plain: Tensor, latent: Tensor) -> Tensor:
+        """Sounds `[B, N]`, made of latents `[B, L, T]`, with texture: `[B, N]`."""
         with torch.autocast(plain.device.type, enabled=False):
             spectrum = self.spectral.spectrum(plain[:, None])
-        changed = self.texture(spectrum)
+        held = latent.repeat_interleave(self.codec.settings.hop, dim=-1)[..., : spectrum.shape[-1]]
+        changed = self.texture(spectrum, held)
         with torch.autocast(plain.device.type, enabled=False):
             return self.spectral.spectrum.inverse(changed)[:, : plain.shape[-1]]
 
     def validation_step(self, batch: Tensor | dict[str, Tensor], batch_idx: int) -> None:
         real = self._audio(batch)[:, 0]
-        plain = self.plain(real[:, None], self.codec.num_codebooks)
-        for name, made in (("", self.with_network(plain)), ("_without", plain)):
+        plain, latent = self.plain(real[:, None], self.codec.num_codebooks)
+        for name, made in (("", self.with_network(plain, latent)), ("_without", plain)):
             figures = {f"val/mel{name}": self.mel_loss(made, real)}
             if self.adversary.listener is not None:
                 figures[f"val/listener{name}"] = self.adversary.heard_distance(real, made)
@@ -184,8 +185,8 @@ class TextureModule(ExportsModel):
     def examples(self, batch: Tensor | dict[str, Tensor], *, seed: int = 0) -> list[Example]:
         """Sounds, and what comes back from their codes without and with the network."""
         audio = self._audio(batch).float()
-        plain = self.plain(audio, self.codec.num_codebooks)
-        made = self.with_network(plain)
+        plain, latent = self.plain(audio, self.codec.num_codebooks)
+        made = self.with_network(plain, latent)
         rate = self.codec.sample_rate
         return [
             Example({"original": original, "decoded_without": without[None], "decoded": one[None]}, rate)
@@ -229,7 +230,7 @@ class TextureModule(ExportsModel):
         """Write a folder for `SEANetCodec.from_pretrained`."""
         stored = copy.deepcopy(self.codec)
         if weights == INT8:
-            save_int8(stored, folder)
+            save_int8(stored, folder, leave_out=AVERAGES)
         else:
             stored.save_pretrained(folder)
 

@@ -216,7 +216,7 @@ def test_long_sounds_are_synthesised_piece_by_piece(monkeypatch):
     whole = transform.stream_synthesis().push(described)
     pushed, push = [], SynthesisStream.push
     monkeypatch.setattr(
-        SynthesisStream, "push", lambda self, part: (pushed.append(part.shape[-1]), push(self, part))[1]
+        SynthesisStream, "push", lambda self, *part: (pushed.append(part[0].shape[-1]), push(self, *part))[1]
     )
     torch.testing.assert_close(transform.audio(described), whole, atol=1e-6, rtol=0)
     assert pushed == [PIECE, PIECE, 5]

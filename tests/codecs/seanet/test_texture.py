@@ -21,14 +21,20 @@ from soundloom.core.int8_storage import save_int8
 from tests.codecs.seanet.tiny import TINY
 
 SPECTRUM = ShortTimeSpectrum(8)
+LATENT = 5
 
 
 def network(blocks: int = 3, *, changes: bool = True) -> TextureNetwork:
     torch.manual_seed(0)
-    made = TextureNetwork(SPECTRUM.bins, width=12, blocks=blocks).eval()
+    made = TextureNetwork(SPECTRUM.bins, LATENT, width=12, blocks=blocks).eval()
     if changes:
         torch.nn.init.normal_(made.output.weight, std=0.2)
+        torch.nn.init.normal_(made.latent.weight, std=0.2)
     return made
+
+
+def latents(frames: int = 40, count: int = 2) -> torch.Tensor:
+    return torch.randn(count, LATENT, frames, generator=torch.Generator().manual_seed(2))
 
 
 def sounds(samples: int = 320, count: int = 2) -> torch.Tensor:
@@ -38,7 +44,7 @@ def sounds(samples: int = 320, count: int = 2) -> torch.Tensor:
 @torch.no_grad()
 def test_a_new_network_leaves_every_sound_as_it_is():
     spectrum = SPECTRUM(sounds())
-    torch.testing.assert_close(network(changes=False)(spectrum), spectrum)
+    torch.testing.assert_close(network(changes=False)(spectrum, latents()), spectrum)
 
 
 @torch.no_grad()
@@ -47,12 +53,13 @@ def test_a_new_network_leaves_every_sound_as_it_is():
 @given(sizes=st.lists(st.integers(0, 12), min_size=1, max_size=6).filter(any))
 def test_a_stream_gives_what_the_whole_gives_as_many_frames_later_as_it_looks_ahead(blocks, sizes):
     made, spectrum = network(blocks), SPECTRUM(sounds())
-    whole, frames, start, parts = made(spectrum), spectrum.shape[-1], 0, []
-    stream = TextureStream(made)
+    whole, frames, start, parts = made(spectrum, latents()), spectrum.shape[-1], 0, []
+    stream, sent = TextureStream(made), 0
     while start < frames:
         for size in sizes:
-            parts.append(stream.push(spectrum[..., start : start + size]))
-            start += size
+            known = latents()[..., sent : start + size + 3]  # latents may come before their spectrum
+            parts.append(stream.push(spectrum[..., start : start + size], known))
+            start, sent = start + size, start + size + 3
     given_out = torch.cat(parts, dim=-1)
     assert given_out.shape[-1] == frames - made.look_ahead
     torch.testing.assert_close(given_out, whole[..., : given_out.shape[-1]], atol=1e-5, rtol=1e-4)
@@ -65,7 +72,7 @@ def test_frames_depend_on_as_many_later_ones_as_it_says_and_no_more():
         nn.init.ones_(block.scale)
     other = spectrum.clone()
     other[..., 20:] = 0
-    same = (made(spectrum) - made(other)).abs().amax((0, 1)) < 1e-7
+    same = (made(spectrum, latents()) - made(other, latents())).abs().amax((0, 1)) < 1e-7
     assert made.look_ahead == 4
     assert same[: 20 - 4].all()
     assert not same[20 - 4]
@@ -83,7 +90,9 @@ def test_gains_are_bounded_and_what_is_added_is_as_loud_as_its_neighbours():
 
 @torch.no_grad()
 def test_silence_stays_finite():
-    assert torch.isfinite(torch.view_as_real(network()(torch.zeros(1, SPECTRUM.bins, 12) + 0j))).all()
+    assert torch.isfinite(
+        torch.view_as_real(network()(torch.zeros(1, SPECTRUM.bins, 12) + 0j, latents(12, 1)))
+    ).all()
 
 
 @torch.no_grad()
