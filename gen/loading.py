@@ -17,6 +17,7 @@ from typing import Any
 import torch
 
 from ..codecs.base import Codec
+from ..codecs.frames.succession import understands
 from ..codecs.registry import CODECS, load_codec
 from ..codecs.weights_hash import weights_hash
 from ..core.atomic import atomic_write
@@ -173,7 +174,7 @@ def _check_fingerprint(lm: Path, codec: Codec) -> None:
     """Warn where a language model was trained over codes of other weights than those of its codec here."""
     file = next(iter(sorted(lm.glob("*.safetensors"))), None)
     wanted = None if file is None else read_header(file)[1].get(CODEC_FINGERPRINT)
-    if wanted and wanted != weights_hash(codec):
+    if wanted and not understands(codec, wanted):
         logger.warning(
             "%s was trained with other weights of its codec (%s) than those of %s here (%s): what it makes "
             "may be noise; give the codec that it was trained with",

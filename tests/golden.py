@@ -47,7 +47,8 @@ def compute() -> dict[str, dict[str, Tensor]]:
     audiogen = AudioGen.from_pretrained("foley", codec=spoken)
     codes, spoken_codes, latents = seanet.encode(audio), spoken.encode(audio), summary.encode(audio)
     text = audiogen.text_encoder(PROMPTS)
-    logits = audiogen.lm(spoken_codes.repeat(2, 1, 1), text.states, text.mask).logits
+    known = spoken_codes[:, : audiogen.lm.num_codebooks].repeat(2, 1, 1)
+    logits = audiogen.lm(known, text.states, text.mask).logits
     made = audiogen.generate(PROMPTS, duration=1.0, seed=SEED)
     numbers = {
         "seanet_codes": codes,

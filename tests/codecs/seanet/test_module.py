@@ -131,6 +131,19 @@ def test_the_export_in_int8_loads_as_the_values_that_were_stored(tmp_path):
     torch.testing.assert_close(SEANetCodec.from_pretrained(again).decode(codes), loaded.decode(codes))
 
 
+def test_an_int8_export_does_without_the_averages_of_codebooks_and_trains_on(tmp_path):
+    make_module().export(tmp_path, weights="int8")
+    names = load_file(tmp_path / "diffusion_pytorch_model.safetensors")
+    assert not any("embed_avg" in name for name in names)
+    codec = SEANetCodec.from_pretrained(tmp_path)
+    for codebook in codec.quantizer.codebooks:
+        wanted = codebook.embed * codebook.cluster_size[:, None]
+        torch.testing.assert_close(codebook.embed_avg, wanted)
+    module = SEANetModule(init_from=str(tmp_path), discriminator=NO_DISCRIMINATOR)
+    trainer(tmp_path, max_steps=2).fit(module, DataLoader(tones(8), batch_size=4))
+    assert all(torch.isfinite(codebook.embed).all() for codebook in module.codec.quantizer.codebooks)
+
+
 def test_a_tampered_int8_export_is_refused(tmp_path):
     make_module().export(tmp_path, weights="int8")
     config = json.loads((tmp_path / "config.json").read_text())
