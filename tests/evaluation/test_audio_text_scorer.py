@@ -13,6 +13,7 @@ from soundloom import AudioTextScorer, ClassifierScorer
 from soundloom.evaluation.classifier import SoundClassifier
 from soundloom.gen.pipeline import AudioGen
 from soundloom.gen.text.embedded import EmbeddedTextEncoder
+from soundloom.recipes.foley import FoleyCorpus
 
 CLASSES = {"class_names": ["a", "b"], "widths": (4, 4, 4, 4)}
 
@@ -97,3 +98,13 @@ def test_it_chooses_between_candidates(scorer: AudioTextScorer, tiny_model: Audi
     scores = scorer(rows.samples, rows.sample_rate, rows.prompts)
     assert found.scores == pytest.approx([float(scores.max())], abs=1e-5)
     assert found.seeds == [rows.seeds[int(scores.argmax())]]
+
+
+def test_what_ships_finds_the_sound_that_was_asked_for() -> None:
+    scorer = AudioTextScorer()
+    names = ["church_bell", "wind", "telephone_ring", "siren"]
+    clips = [FoleyCorpus(classes=[name], compositions={"single": 1.0})[0] for name in names]
+    audio = torch.stack([torch.from_numpy(clip.audio) for clip in clips]).unsqueeze(1)
+    for wanted, prompt in enumerate(["a church bell tolls", "wind blows", "a telephone rings", "a siren"]):
+        scores = scorer(audio, 16000, [prompt] * len(names))
+        assert int(scores.argmax()) == wanted
