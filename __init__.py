@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         resample,
         write_audio,
     )
+    from .evaluation.audio_text_scorer import AudioTextScorer
     from .evaluation.scorer import ClassifierScorer
     from .gen import AudioGen, Engine, GeneratedAudio, GenerationCancelled, GenerationSettings
 
@@ -34,6 +35,7 @@ _LAZY = {
     "Audio": ".codecs",
     "AudioError": ".codecs",
     "AudioGen": ".gen",
+    "AudioTextScorer": ".evaluation.audio_text_scorer",
     "ClassifierScorer": ".evaluation.scorer",
     "Codec": ".codecs",
     "Compressed": ".codecs",
@@ -58,6 +60,7 @@ __all__ = [
     "Audio",
     "AudioError",
     "AudioGen",
+    "AudioTextScorer",
     "ClassifierScorer",
     "Codec",
     "Compressed",

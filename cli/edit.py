@@ -116,9 +116,9 @@ def run_edit(options: argparse.Namespace) -> None:
     with progress_bar(enabled=not options.quiet, desc="editing", unit="frames") as progress:
         common: dict[str, Any] = {"settings": settings, "progress": progress}
         if settings.candidates > 1:
-            from ..evaluation.scorer import ClassifierScorer
+            from ..evaluation.audio_text_scorer import AudioTextScorer
 
-            common["rerank"] = ClassifierScorer()
+            common["rerank"] = AudioTextScorer()
         found = _edit(model, source, options, prompts, common)
     for index, file in enumerate(files):
         found.save(file, index=index, force=options.force, subtype=subtype, metadata=options.metadata)

@@ -138,9 +138,9 @@ def run_generate(options: argparse.Namespace) -> None:
             print(f"(standard output)  {summary}", file=sys.stderr)
         return
     if settings.candidates > 1:
-        from ..evaluation.scorer import ClassifierScorer
+        from ..evaluation.audio_text_scorer import AudioTextScorer
 
-        common["rerank"] = ClassifierScorer()
+        common["rerank"] = AudioTextScorer()
     done = 0
     with progress_bar(enabled=not options.quiet, desc="generating", unit="frames") as bar:
         # One prompt after the other, so that each sound can be made again without the others, to the bit.

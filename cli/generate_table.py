@@ -203,7 +203,7 @@ class Table:
     def _rerank(self, row: TableRow) -> Any:
         if row.settings.candidates == 1:
             return None
-        from ..evaluation.scorer import ClassifierScorer
+        from ..evaluation.audio_text_scorer import AudioTextScorer
 
-        self._scorer = self._scorer or ClassifierScorer()
+        self._scorer = self._scorer or AudioTextScorer()
         return self._scorer

@@ -112,8 +112,8 @@ def float_only(weights: str) -> None:
     """Raise ValueError unless `weights` is "float"."""
     if weights != "float":
         raise ValueError(
-            f"weights is {weights!r}, but only language models, SEANet codecs and Music2Latent2 can be; use "
-            "'float'"
+            f"weights is {weights!r}, but only language models, SEANet codecs, Music2Latent2 and audio-text "
+            "networks can be; use 'float'"
         )
 
 

@@ -26,7 +26,7 @@ class MadeSound:
         sample_rate: Hz.
         model: that made it.
         cut_short: it was stopped before its end.
-        score: what the classifier gave it, 0 to 1; None unless there were candidates.
+        score: what the scorer gave it, see AudioTextScorer; None unless there were candidates.
         kept: somebody wants to keep it.
         made: when, in seconds; all variations at once have the same.
     """
@@ -53,9 +53,7 @@ class MadeSound:
         if self.source:
             said.append(f"goes on from {Path(self.source).name}")
         if self.score is not None:
-            said.append(
-                f"best of {self.settings.get('candidates')}: the classifier gives it {self.score:.0%}"
-            )
+            said.append(f"best of {self.settings.get('candidates')}, score {self.score:.1f}")
         return " · ".join(said)
 
 

@@ -49,7 +49,7 @@ class SoundApi:
             prompt: what is to be heard; an empty one leaves it to the model.
             duration: seconds, at most 60; with continue_from those that follow it.
             seed: same seed, prompt and settings, same sound; left out: a new one.
-            candidates: sounds that are made, of which a classifier keeps the best.
+            candidates: sounds that are made, of which the one nearest to the prompt is kept.
             negative_prompt: what to lead away from; needs guidance_scale above 1.
             guidance_scale: how closely to follow the prompt; left out: the model's own.
             temperature: how varied, 1 as trained.
@@ -60,8 +60,8 @@ class SoundApi:
         Returns:
             sound: path of a wav file.
             seed: that it was made with.
-            details: duration in seconds, sample_rate in Hz, model, score (0 to 1, where there were
-                candidates) and warnings, a list of sentences.
+            details: duration in seconds, sample_rate in Hz, model, score (where there were
+                candidates; see AudioTextScorer) and warnings, a list of sentences.
         """
         values = {
             "duration": duration,

@@ -15,7 +15,7 @@ import torch
 from ..core.audio import resample
 from ..core.errors import ArgumentError
 from ..core.slug import slug
-from ..evaluation.scorer import ClassifierScorer
+from ..evaluation.audio_text_scorer import AudioTextScorer
 from ..gen.generated_audio import GeneratedAudio, join_chunks
 from ..gen.generation import GenerationCancelled
 from ..gen.settings import OPTIONS, GenerationSettings
@@ -100,7 +100,7 @@ def make_sounds(
     prompt: str,
     settings: GenerationSettings,
     *,
-    scorer: Callable[[], ClassifierScorer],
+    scorer: Callable[[], AudioTextScorer],
     heard: Callable[[torch.Tensor], None],
     **options: Any,
 ) -> tuple[GeneratedAudio, bool]:
@@ -162,7 +162,7 @@ class SoundMaker:
     def __init__(self, model: Callable[[], Generator], name: Callable[[], str] = lambda: "") -> None:
         self._model, self._name = model, name
         self.live, self.shelf = LiveSounds(), Shelf()
-        self._scorer: ClassifierScorer | None = None
+        self._scorer: AudioTextScorer | None = None
 
     @property
     def text_encoder(self) -> TextEncoder | None:
@@ -170,9 +170,9 @@ class SoundMaker:
         model: Any = self._model()
         return getattr(getattr(model, "model", model), "text_encoder", None)  # an engine has a model
 
-    def scorer(self) -> ClassifierScorer:
+    def scorer(self) -> AudioTextScorer:
         """What chooses between candidates; loaded when it is first asked for."""
-        self._scorer = self._scorer or ClassifierScorer()
+        self._scorer = self._scorer or AudioTextScorer()
         return self._scorer
 
     def make(

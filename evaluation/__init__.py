@@ -4,6 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .audio_text_scorer import AudioTextScorer
     from .classifier import SoundClassifier
     from .frechet import FrechetAudioDistance
     from .kernel_distance import KernelAudioDistance
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from .spectral_distance import LogSpectralDistance, MultiResolutionMelDistance, reconstruction_metrics
 
 __all__ = [
+    "AudioTextScorer",
     "ClassifierScorer",
     "FrechetAudioDistance",
     "KLDivergence",
@@ -25,6 +27,7 @@ __all__ = [
 ]
 
 _MODULES = {
+    "AudioTextScorer": "audio_text_scorer",
     "ClassifierScorer": "scorer",
     "FrechetAudioDistance": "frechet",
     "KLDivergence": "kl_divergence",

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import torch
 from torch import Tensor, nn
@@ -19,9 +19,13 @@ from ..core.checkpoint import BUNDLED_MODELS, fill, read_json, read_weights
 from ..core.diffusers_classes import ConfigMixin, ModelMixin, register_to_config
 from ..core.errors import ModelError
 from ..core.hub import resolve_model
+from ..core.int8_storage import STORAGE_KEY, is_int8, load_int8
 from ..core.push_to_hub import PushToHub
 from ..core.safetensors_files import SharedWeights
 from ..core.spectra import mel_filters, power_spectrum
+
+if TYPE_CHECKING:
+    from ..gen.text.encoder import TextStates
 
 
 class LogMel(nn.Module):
@@ -129,7 +133,7 @@ class SoundClassifier(PushToHub, SharedWeights, ModelMixin, ConfigMixin):
         )
         self.drop = nn.Dropout(dropout)
         self.head = nn.Linear(2 * widths[-1], len(class_names))
-        self.to_text = None
+        self.to_text: nn.Linear | None = None
         if text_dim:
             self.to_text = nn.Linear(2 * widths[-1], text_dim)
             self.register_buffer("text_mean", torch.zeros(text_dim))
@@ -143,6 +147,8 @@ class SoundClassifier(PushToHub, SharedWeights, ModelMixin, ConfigMixin):
         local_files_only: bool = False,
     ) -> Self:
         """Load from a folder, a bundled name ("foley-classifier") or a hub id; ready for inference.
+
+        Weights that are stored as int8 run as float32, too.
 
         Args:
             name: folder, bundled name or hub id.
@@ -167,9 +173,13 @@ class SoundClassifier(PushToHub, SharedWeights, ModelMixin, ConfigMixin):
                 f"{os.fspath(name)} is of the kind {kind}, not a classifier of sounds; the one that "
                 "ships is foley-classifier"
             )
-        model = cls.from_config(config)
+        int8 = is_int8(config)
+        model = cls.from_config({key: value for key, value in config.items() if key != STORAGE_KEY})
         assert isinstance(model, cls)
-        fill(model, read_weights(folder, torch.float32), folder)
+        if int8:
+            load_int8(model, folder)
+        else:
+            fill(model, read_weights(folder, torch.float32), folder)
         return model.eval()
 
     @property
@@ -181,6 +191,11 @@ class SoundClassifier(PushToHub, SharedWeights, ModelMixin, ConfigMixin):
     def sample_rate(self) -> int:
         """Hz of the audio it takes."""
         return int(self.config["sample_rate"])
+
+    @property
+    def text_dim(self) -> int:
+        """Width of `caption_vectors`; 0 where it knows no captions."""
+        return 0 if self.to_text is None else self.to_text.out_features
 
     def features(self, audio: Tensor) -> Tensor:
         """Audio `[B, N]` at `sample_rate` -> features `[B, F]`: what the last layer sees.
@@ -204,7 +219,7 @@ class SoundClassifier(PushToHub, SharedWeights, ModelMixin, ConfigMixin):
     def caption_vectors(self, features: Tensor) -> Tensor:
         """Features `[B, F]` -> unit vectors `[B, text_dim]`, near those of captions of such sounds.
 
-        A caption's is the text encoder's mean state less `text_mean`, of unit length; see AudioTextScorer.
+        A caption's is the text encoder's mean state less `text_mean`, of unit length: `prompt_vectors`.
 
         Raises:
             ValueError: the model was trained without captions.
@@ -212,6 +227,11 @@ class SoundClassifier(PushToHub, SharedWeights, ModelMixin, ConfigMixin):
         if self.to_text is None:
             raise ValueError("this classifier knows no captions (its text_dim is 0); take foley-clap")
         return F.normalize(self.to_text(features), dim=-1)
+
+    def prompt_vectors(self, states: TextStates) -> Tensor:
+        """Encoded prompts -> unit vectors `[B, text_dim]`, as `caption_vectors`; zeros for an empty one."""
+        vectors = F.normalize(states.mean().to(self.text_mean) - self.text_mean, dim=-1)
+        return vectors * states.mask.any(dim=1, keepdim=True).to(vectors)
 
     def forward(self, audio: Tensor) -> Tensor:
         """Audio `[B, N]` at `sample_rate` -> logits `[B, classes]`."""

@@ -81,9 +81,13 @@ class SoundClassifierModule(ExportsModel):
 
     def _build(self, class_names: Sequence[str]) -> None:
         self.hparams["class_names"] = list(class_names)  # so that a checkpoint knows them
-        self.model = SoundClassifier(class_names=list(class_names), widths=self.widths)
-        self.accuracy = MulticlassAccuracy(len(class_names), average="micro")
-        self.confusion = MulticlassConfusionMatrix(len(class_names))
+        self.model = self._network(class_names)
+        most = max(2, len(class_names))  # torchmetrics takes no fewer
+        self.accuracy = MulticlassAccuracy(most, average="micro")
+        self.confusion = MulticlassConfusionMatrix(most)
+
+    def _network(self, class_names: Sequence[str]) -> SoundClassifier:
+        return SoundClassifier(class_names=list(class_names), widths=self.widths)
 
     def configure_model(self) -> None:
         if self.model is None:
@@ -137,15 +141,15 @@ class SoundClassifierModule(ExportsModel):
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         audio, label = batch
         logits = self.classifier(audio)
-        self.accuracy.update(logits, label)
-        self.confusion.update(logits, label)
+        self.accuracy.update(logits.argmax(1), label)
+        self.confusion.update(logits.argmax(1), label)
         self.log("val/loss", self.loss(logits, label), batch_size=len(label), sync_dist=True)
         self.log("val/accuracy", self.accuracy, prog_bar=True, batch_size=len(label))
 
     def test_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         audio, label = batch
         logits = self.classifier(audio)
-        self.accuracy.update(logits, label)
+        self.accuracy.update(logits.argmax(1), label)
         self.log("test/loss", self.loss(logits, label), batch_size=len(label), sync_dist=True)
         self.log("test/accuracy", self.accuracy, batch_size=len(label))
 

@@ -25,13 +25,13 @@ from ..core.progress import Progress
 from ..core.sound_reader import open_sound
 from ..gen.pipeline import AudioGen
 from ..recipes.data.folder import UNREADABLE, list_folder
+from .audio_text_scorer import AudioTextScorer
 from .bench.run import BenchSound
 from .embedders import Embedder, NamedClassifier
 from .evaluation import Evaluation, named_class
 from .interruption import Interruption
 from .prompt_accuracy import PromptAccuracy
 from .reconstruction import Reconstruction
-from .scorer import ClassifierScorer
 
 Item = TypeVar("Item")
 Parameters = ParamSpec("Parameters")
@@ -199,9 +199,7 @@ def evaluate_model(
     evaluation = Evaluation(classifier, embedder)
     work = Work(progress, len(examples))
     references: list[tuple[int, Example, tuple[Tensor, int]]] = []
-    choice: dict[str, Any] = (
-        {"candidates": candidates, "rerank": ClassifierScorer()} if candidates > 1 else {}
-    )
+    choice: dict[str, Any] = {"candidates": candidates, "rerank": AudioTextScorer()} if candidates > 1 else {}
 
     def measure_one(
         samples: Tensor, sample_rate: int, example: Example, reference: Tensor, rate: int

@@ -21,10 +21,10 @@ from torch import Tensor
 
 from ..core.progress import Progress
 from ..gen.pipeline import AudioGen
+from .audio_text_scorer import AudioTextScorer
 from .embedders import NamedClassifier
 from .evaluate_sounds import Example, Work
 from .evaluation import Evaluation, named_class
-from .scorer import ClassifierScorer
 from .tags import TagAccuracy, check_tags, first_tags
 from .yamnet import YAMNet
 
@@ -108,9 +108,7 @@ def evaluate_prompts(
     for prompt in prompts:
         check_tags(tagger, prompt.tags)
     evaluation, accuracy = Evaluation(classifier, tagger), TagAccuracy(tagger)
-    choice: dict[str, Any] = (
-        {"candidates": candidates, "rerank": ClassifierScorer()} if candidates > 1 else {}
-    )
+    choice: dict[str, Any] = {"candidates": candidates, "rerank": AudioTextScorer()} if candidates > 1 else {}
     work = Work(progress, len(prompts) + len(references))
     rows: list[dict[str, Any]] = []
     beyond = 0

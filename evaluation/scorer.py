@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import re
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
@@ -20,6 +21,12 @@ logger = logging.getLogger(__name__)
 
 # What separates the sounds that a prompt names.
 _BETWEEN = re.compile(r"[,;.]|\b(?:and|then|while|with|before|after|as|over|followed by)\b", re.IGNORECASE)
+
+
+def sound_for(classifier: SoundClassifier, audio: Tensor, sample_rate: int) -> Tensor:
+    """Sound `[B, C, N]` of `sample_rate` Hz as a classifier takes it: mono `[B, n]` at its rate and place."""
+    mono = resample(mix(audio, 1)[:, 0], sample_rate, classifier.sample_rate)
+    return mono.to(next(classifier.parameters()).device)
 
 
 class ClassifierScorer:
@@ -81,14 +88,22 @@ class ClassifierScorer:
         Returns:
             Float32 `[B]`, probabilities: the sum over the classes that the prompt names.
         """
-        named = {prompt: self.classes_of(prompt) for prompt in dict.fromkeys(prompts)}
+        named = self._named(prompts)
         for prompt in (prompt for prompt, classes in named.items() if not classes):
             logger.warning(
                 "the classifier knows no sound that %r names, so it cannot choose between candidates", prompt
             )
-        mono = resample(mix(audio, 1)[:, 0], sample_rate, self.classifier.sample_rate)
-        device = next(self.classifier.parameters()).device
-        probabilities = self.classifier(mono.to(device)).softmax(dim=1).cpu()
+        return self._probability(audio, sample_rate, prompts, named)
+
+    def _named(self, prompts: list[str]) -> dict[str, list[str]]:
+        """The classes that each prompt names."""
+        return {prompt: self.classes_of(prompt) for prompt in dict.fromkeys(prompts)}
+
+    def _probability(
+        self, audio: Tensor, sample_rate: int, prompts: list[str], named: Mapping[str, list[str]]
+    ) -> Tensor:
+        """The sum `[B]` of the probabilities of the classes that are named, see `__call__`."""
+        probabilities = self.classifier(sound_for(self.classifier, audio, sample_rate)).softmax(dim=1).cpu()
         wanted = torch.zeros_like(probabilities)
         for row, prompt in enumerate(prompts):
             for name in named[prompt]:

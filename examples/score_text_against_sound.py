@@ -2,13 +2,13 @@
 
     python examples/score_text_against_sound.py
 
-Works offline with the classifier that ships; takes some seconds on one CPU core.
+Works offline with the models that ship; takes some seconds on one CPU core.
 """
 
 import torch
 from torch import Tensor
 
-from soundloom import AudioGen, ClassifierScorer
+from soundloom import AudioGen, AudioTextScorer
 
 
 def loudest(audio: Tensor, sample_rate: int, prompts: list[str]) -> Tensor:
@@ -22,9 +22,9 @@ def main() -> None:
     prompts = ["heavy rain", "a siren", "an owl hoots"]
     audio = audiogen.generate(prompts, duration=2.0, seed=5)
 
-    # The score is the probability that the classifier gives to the classes that a prompt names. Every sound
-    # beside every prompt: high on the diagonal, if sound and prompt fit.
-    scorer = ClassifierScorer()
+    # The score is how near a sound is to a prompt, and how probable to a classifier are the classes that the
+    # prompt names. Every prompt beside every sound: compare the sounds of one prompt, a column.
+    scorer = AudioTextScorer()
     for prompt in prompts:
         print(f"{prompt!r} names the class {', '.join(scorer.classes_of(prompt))}")
     table = torch.stack(

@@ -193,7 +193,7 @@ class AudioGen(LoRALoader, PushToHub, SoundEditor):
             cancel: asked before every step, for example `threading.Event().is_set`; when it says true the
                 generation ends with `GenerationCancelled`.
             rerank: scores candidates, of which the best is kept: called with audio `[B, C, N]`, its sample
-                rate and B prompts, returns B numbers, for example a `ClassifierScorer`.
+                rate and B prompts, returns B numbers, for example an `AudioTextScorer`.
             overrides: fields of `GenerationSettings` by name, such as duration, seed or temperature; they go
                 before those of `settings`.
 

@@ -200,8 +200,8 @@ class GenerationSettings:
     candidates: int = field(
         default=1,
         metadata=_about(
-            "make N for each sound and keep the one in which a classifier, which knows the sounds that the "
-            "model foley was taught, hears most of the prompt",
+            "make N for each sound and keep the one that sounds most like the prompt, as two small networks "
+            "hear it",
             int,
             low=1,
             metavar="N",
@@ -367,7 +367,7 @@ class GenerationSettings:
         if self.candidates > 1 and rerank is None:
             raise ArgumentError(
                 f"candidates is {self.candidates}, but rerank is None; give a scorer that chooses, for "
-                "example ClassifierScorer()"
+                "example AudioTextScorer()"
             )
 
     def negatives(self, prompts: int | None = None) -> list[str]:

@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 
 from .. import __version__
 from ..core.errors import SoundloomError
-from ..evaluation.scorer import ClassifierScorer
+from ..evaluation.audio_text_scorer import AudioTextScorer
 from ..gen.engine.asynchronous import stream_chunks, wait_for_result
 from ..gen.engine.engine import Engine, EngineClosedError, QueueFullError
 from ..gen.engine.generation_handle import GenerationHandle
@@ -68,9 +68,7 @@ ANSWERS: dict[int | str, dict[str, Any]] = {
 }
 
 
-def build_api(
-    engine: Engine, *, name: str = "foley", scorer: Callable[[], Any] = ClassifierScorer
-) -> FastAPI:
+def build_api(engine: Engine, *, name: str = "foley", scorer: Callable[[], Any] = AudioTextScorer) -> FastAPI:
     """The interface to an engine, without the checks of `Guard`.
 
     Args:

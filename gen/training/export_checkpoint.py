@@ -19,6 +19,7 @@ from ..origin import model_name
 # Class of a LightningModule -> module (relative to this package) that holds it; a codec names its own.
 MODULES = {
     "AudioGenModule": ".module",
+    "AudioTextModule": "...evaluation.audio_text_module",
     "SentenceModule": ".sentence_module",
     "TextEncoderModule": ".text_module",
     "SoundClassifierModule": "...evaluation.classifier_module",

@@ -5,16 +5,25 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .audiogen_module import AudioGenDataModule
+    from .captioned_module import CaptionedSoundDataModule
     from .clip_module import ClipDataModule
     from .codec_module import AudioDataModule
     from .phrases_module import SentenceDataModule
     from .token_module import TokenDataModule
 
-__all__ = ["AudioDataModule", "AudioGenDataModule", "ClipDataModule", "SentenceDataModule", "TokenDataModule"]
+__all__ = [
+    "AudioDataModule",
+    "AudioGenDataModule",
+    "CaptionedSoundDataModule",
+    "ClipDataModule",
+    "SentenceDataModule",
+    "TokenDataModule",
+]
 
 _MODULES = {
     "AudioDataModule": "codec_module",
     "AudioGenDataModule": "audiogen_module",
+    "CaptionedSoundDataModule": "captioned_module",
     "ClipDataModule": "clip_module",
     "SentenceDataModule": "phrases_module",
     "TokenDataModule": "token_module",

@@ -56,10 +56,10 @@ def test_a_stream_gives_the_same_sound_in_pieces(
 
 
 def test_candidates_are_chosen_by_the_judge(tmp_path: Path, tiny_model: AudioGen) -> None:
-    from soundloom.evaluation.scorer import ClassifierScorer
+    from soundloom.evaluation.audio_text_scorer import AudioTextScorer
 
     assert generate("-o", tmp_path / "best.wav", "--candidates", 3, "-q") == 0
-    best = tiny_model.generate("a dog", 0.5, seed=7, candidates=3, rerank=ClassifierScorer())
+    best = tiny_model.generate("a dog", 0.5, seed=7, candidates=3, rerank=AudioTextScorer())
     expected = best.save(tmp_path / "expected.wav")
     np.testing.assert_array_equal(read(tmp_path / "best.wav"), read(expected))
 

@@ -70,5 +70,5 @@ def test_variations_lie_in_a_zip_as_they_stand_side_by_side(tmp_path: Path) -> N
 def test_what_is_said_of_a_sound(tmp_path: Path) -> None:
     plain = replace(sound("a", tmp_path), source=None)
     assert plain.facts() == "1.00 s · seed 7"
-    scored = replace(plain, cut_short=True, score=0.5, settings={"candidates": 4})
-    assert scored.facts() == ("1.00 s, cut short · seed 7 · best of 4: the classifier gives it 50%")
+    scored = replace(plain, cut_short=True, score=-0.5, settings={"candidates": 4})
+    assert scored.facts() == ("1.00 s, cut short · seed 7 · best of 4, score -0.5")

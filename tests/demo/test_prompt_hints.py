@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from soundloom.demo.prompt_hints import hint, left_out
-from soundloom.evaluation.scorer import ClassifierScorer
+from soundloom.evaluation.audio_text_scorer import AudioTextScorer
 from soundloom.gen.pipeline import AudioGen
 from soundloom.gen.text.embedded import EmbeddedTextEncoder
 
@@ -21,7 +21,7 @@ def test_sounds_that_are_heard_in_it_are_named_and_so_is_that_there_are_none() -
 
 
 def test_with_the_classifier_that_ships() -> None:
-    scorer = ClassifierScorer()
+    scorer = AudioTextScorer()
     assert "dog, rain" in hint("a dog barks, then rain", None, lambda: scorer)
     assert "None of the sounds" in hint("quarterly earnings report", None, lambda: scorer)
 

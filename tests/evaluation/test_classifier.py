@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from pathlib import Path
 
@@ -11,8 +12,10 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
 
+from soundloom.core.int8_storage import save_int8
 from soundloom.evaluation.classifier import LogMel, SoundClassifier
 from soundloom.evaluation.classifier_module import SoundClassifierModule, confusion_figure, masked
+from soundloom.gen.text.encoder import TextStates
 
 NAMES = ["hum", "noise", "whine"]
 
@@ -82,6 +85,45 @@ def test_save_and_load(model: SoundClassifier, tmp_path: Path) -> None:
     assert torch.equal(loaded(audio), model(audio))
     assert loaded.class_names == NAMES
     assert not loaded.training
+
+
+@pytest.mark.parametrize("text_dim", [0, 6])
+def test_int8_storage(tmp_path: Path, text_dim: int) -> None:
+    torch.manual_seed(0)
+    model = SoundClassifier(class_names=NAMES, widths=(4, 8, 8, 8), text_dim=text_dim).eval()
+    save_int8(model, tmp_path / "small")
+    loaded = SoundClassifier.from_pretrained(tmp_path / "small")
+    assert not loaded.training
+    assert {parameter.dtype for parameter in loaded.parameters()} == {torch.float32}
+    audio = torch.randn(2, 16000)
+    torch.testing.assert_close(loaded(audio), model(audio), atol=0.02, rtol=0.02)
+    assert not torch.equal(loaded(audio), model(audio))
+    loaded.save_pretrained(tmp_path / "again")  # float32, and said to be so
+    assert torch.equal(SoundClassifier.from_pretrained(tmp_path / "again")(audio), loaded(audio))
+
+
+def test_an_unknown_storage_is_refused(model: SoundClassifier, tmp_path: Path) -> None:
+    model.save_pretrained(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(config | {"weights": "int2"}))
+    with pytest.raises(ValueError, match="weights are stored as 'int2'; known is 'int8'"):
+        SoundClassifier.from_pretrained(tmp_path)
+
+
+def test_vectors_beside_captions_have_unit_length() -> None:
+    torch.manual_seed(0)
+    model = SoundClassifier(class_names=NAMES, widths=(4, 8, 8, 8), text_dim=6).eval()
+    made = model.caption_vectors(model.features(torch.randn(2, 16000)))
+    torch.testing.assert_close(made.norm(dim=1), torch.ones(2))
+    mask = torch.tensor([[True, True], [False, False]])
+    states = TextStates(torch.randn(2, 2, 6) * mask[:, :, None], mask)
+    lengths = model.prompt_vectors(states).norm(dim=1)
+    torch.testing.assert_close(lengths, torch.tensor([1.0, 0.0]))
+
+
+def test_a_classifier_without_captions_says_so(model: SoundClassifier) -> None:
+    with pytest.raises(ValueError, match="knows no captions"):
+        model.caption_vectors(model.features(torch.randn(1, 16000)))
 
 
 @pytest.mark.parametrize(

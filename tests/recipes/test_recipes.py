@@ -21,6 +21,7 @@ from soundloom import cli
 from soundloom.cli import recipe as recipe_command
 from soundloom.cli.recipe_files import read_recipe
 from soundloom.codecs.seanet.model import SEANetCodec
+from soundloom.core.audio import write_audio
 from soundloom.gen.model.lm import AudioLM
 from soundloom.gen.pipeline import AudioGen
 from soundloom.gen.text.loader import load_text_encoder
@@ -141,6 +142,10 @@ def sample_rate_of(config: dict[str, Any]) -> int:
 def make_data(config: dict[str, Any]) -> None:
     """Make the folders that a recipe names, below the current one."""
     data = config["data"]["init_args"]
+    if config["data"]["class_path"].endswith("CaptionedSoundDataModule"):
+        for folder in data["folders"]:
+            make_captioned(Path(folder))
+        return
     for key in RENDERED:
         for folder in as_list(data.get(key)):
             render_dataset(
@@ -169,6 +174,16 @@ def make_sentences(folder: Path) -> None:
     folder.mkdir(parents=True)
     (folder / SENTENCES_FILE).write_text("".join(f"sound {n}\n" for n in range(12)), encoding="utf-8")
     save_file({"vectors": torch.eye(12, 256).half()}, folder / VECTORS_FILE)
+
+
+def make_captioned(folder: Path) -> None:
+    folder.mkdir(parents=True)
+    rows = ["file_name,text,sound_class,split"]
+    for n in range(8):
+        samples = torch.randn(1, 16000, generator=torch.Generator().manual_seed(n)) / 10
+        write_audio(folder / f"{n}.wav", samples, 16000)
+        rows.append(f"{n}.wav,sound {n},class{n % 2},{'train' if n < 5 else 'validation'}")
+    (folder / "metadata.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
 
 
 def make_codes(folder: Path, num_codebooks: int) -> None:
@@ -294,6 +309,7 @@ def logged(folder: Path) -> dict[str, set[str]]:
         ("music2latent2_small", {"original", "decoded"}),
         ("audiogen_foley", {"original", "generated"}),
         ("classifier", {"original"}),
+        ("audio_text", {"original"}),
     ],
 )
 def test_a_short_run_validates_and_shows_and_keeps_what_it_made(
@@ -359,6 +375,7 @@ def test_a_short_run_validates_and_shows_and_keeps_what_it_made(
         ("audiogen_base", "channels=2"),
         ("codicodec_48khz_stereo", "sample_rate=24000"),
         ("codicodec_48khz_stereo", "channels=1"),
+        ("audio_text", "sample_rate=24000"),
         ("classifier", "sample_rate=24000"),
         ("music2latent2_small", "channels=2"),
         ("seanet_finetune", "sample_rate=24000"),
