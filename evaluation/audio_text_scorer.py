@@ -13,7 +13,7 @@ from .classifier import SoundClassifier
 from .scorer import ClassifierScorer, sound_for
 
 BUNDLED = "foley-clap"
-SIMILARITY_WEIGHT = 12.0  # what a cosine counts beside the logarithm of a probability
+SIMILARITY_WEIGHT = 20.0  # what a cosine counts beside the logarithm of a probability
 LEAST_PROBABILITY = 1e-3  # below it, it makes no difference how unlikely a class is
 
 

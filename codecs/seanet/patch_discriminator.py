@@ -105,6 +105,7 @@ class MultiScalePatchDiscriminator(nn.Module):
         hop = sample_rate // 100
         mel = PatchDiscriminator(window, hop, sample_rate=sample_rate, n_mels=MEL_BANDS, widths=widths)
         self.scales = nn.ModuleList([*scales, mel])
+        self.shortest = SHORTEST * max(scale.hop for scale in (*scales, mel))
 
     def forward(self, audio: Tensor) -> DiscriminatorOutput:
         """Judge `[B, N]`.
@@ -112,7 +113,7 @@ class MultiScalePatchDiscriminator(nn.Module):
         Raises:
             ValueError: too few samples for a patch of every resolution.
         """
-        least = SHORTEST * max(scale.hop for scale in self.scales)  # type: ignore[type-var]
+        least = self.shortest
         if audio.shape[-1] < least:
             raise ValueError(
                 f"the sounds have {audio.shape[-1]} samples; these discriminators want at least {least}"
