@@ -53,7 +53,7 @@ class MadeSound:
         if self.source:
             said.append(f"goes on from {Path(self.source).name}")
         if self.score is not None:
-            said.append(f"best of {self.settings.get('candidates')}, score {self.score:.1f}")
+            said.append(f"best of {self.settings.get('candidates')}, score {self.score:.2f}")
         return " · ".join(said)
 
 

@@ -13,20 +13,19 @@ from .classifier import SoundClassifier
 from .scorer import ClassifierScorer, sound_for
 
 BUNDLED = "foley-clap"
-SIMILARITY_WEIGHT = 20.0  # what a cosine counts beside the logarithm of a probability
-LEAST_PROBABILITY = 1e-3  # below it, it makes no difference how unlikely a class is
 
 
 class AudioTextScorer(ClassifierScorer):
-    """Scores a sound by how near it is to the prompt, and by the classes that the prompt names.
+    """Scores a sound by the classes that its prompt names, or else by how near it is to the prompt.
 
-    Sound and prompt become unit vectors of one space, as in CLAP (Elizalde et al. 2022, arXiv 2206.04769);
-    their cosine tells how near they are. It is added to the logarithm of what `ClassifierScorer` gives:
+    Where a prompt names classes of the classifier, the score is their probability, as `ClassifierScorer`
+    gives it. Where it names none, sound and prompt become unit vectors of one space, as in CLAP (Elizalde et
+    al. 2022, arXiv 2206.04769), and the score is their cosine. An empty prompt has none: all its sounds score
+    0, and the first candidate stays.
 
-        log(probability + 0.001) + weight * cosine
-
-    Prompts that name no class of the classifier are scored by the cosine alone, so that it chooses for them
-    too. An empty prompt has no cosine either: all its sounds score 0, and the first candidate stays.
+    Of four candidates for each of 245 prompts, 47 of which name no class, this chose sounds that YAMNet heard
+    rightly (first / among five) for 11.4 / 29.4 %, the probability alone for 11.4 / 28.6 %, the cosine alone
+    for 9.4 / 31.8 %, chance for 9.3 / 26.6 %; sums of both were no better.
 
     Scores choose between sounds of the same prompt. They are no probabilities, and those of different prompts
     can't be compared.
@@ -37,7 +36,6 @@ class AudioTextScorer(ClassifierScorer):
         clap: a classifier with `caption_vectors`, which makes vectors of sounds (recipes/audio_text.yaml);
             None: the one that ships, "foley-clap".
         threshold: least cosine, -1 to 1, at which a part of a prompt names a class.
-        weight: what the cosine counts.
 
     Raises:
         ValueError: `clap` was trained without captions, or with a text encoder of another width.
@@ -50,11 +48,9 @@ class AudioTextScorer(ClassifierScorer):
         clap: SoundClassifier | None = None,
         *,
         threshold: float = 0.3,
-        weight: float = SIMILARITY_WEIGHT,
     ) -> None:
         super().__init__(classifier, text_encoder, threshold=threshold)
         self.clap = SoundClassifier.from_pretrained(BUNDLED) if clap is None else clap
-        self.weight = weight
         if self.clap.text_dim != self.text_encoder.dim:
             raise ValueError(
                 f"clap gives vectors of {self.clap.text_dim} numbers, but the text encoder of "
@@ -72,13 +68,18 @@ class AudioTextScorer(ClassifierScorer):
             prompts: B of them.
 
         Returns:
-            Float32 `[B]`, higher is better; from log(0.001) - weight to weight.
+            Float32 `[B]`, higher is better: probabilities, or cosines of -1 to 1.
         """
         named = self._named(prompts)
-        probability = self._probability(audio, sample_rate, prompts, named)
         known = torch.tensor([bool(named[prompt]) for prompt in prompts])
-        heard = torch.where(known, (probability + LEAST_PROBABILITY).log(), 0.0)
-        return heard + self.weight * self.similarity(audio, sample_rate, prompts)
+        scores = torch.zeros(len(prompts))
+        if known.any():
+            scores = self._probability(audio, sample_rate, prompts, named)
+        return (
+            scores
+            if known.all()
+            else torch.where(known, scores, self.similarity(audio, sample_rate, prompts))
+        )
 
     @torch.inference_mode()
     def similarity(self, audio: Tensor, sample_rate: int, prompts: list[str]) -> Tensor:
