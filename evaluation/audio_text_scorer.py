@@ -25,7 +25,8 @@ class AudioTextScorer(ClassifierScorer):
 
     Of four candidates for each of 245 prompts, 47 of which name no class, this chose sounds that YAMNet heard
     rightly (first / among five) for 11.4 / 29.4 %, the probability alone for 11.4 / 28.6 %, the cosine alone
-    for 9.4 / 31.8 %, chance for 9.3 / 26.6 %; sums of both were no better.
+    for 9.4 / 31.8 %, chance for 9.3 / 26.6 %; sums of both were no better. Such figures move by 2 to 3 points
+    from seed to seed.
 
     Scores choose between sounds of the same prompt. They are no probabilities, and those of different prompts
     can't be compared.
