@@ -81,15 +81,16 @@ class Int8Product:
         self.weight, self.scale = torch.ops.onednn.qlinear_prepack(weight, None), scale
         self._zero = torch.tensor(float(_ZERO))
         zeros = torch.zeros(len(scale), dtype=torch.int32)
-        # Scale and zero point of x; the weights', no bias; unit scale, no zero point, no activation.
-        self._arguments: tuple[Any, ...] = (1 / LEVELS, _ZERO, self.weight, scale, zeros, None)
+        # Scale and zero point of x; the weights', no bias; unit scale, no zero point, no activation. The
+        # scale of x follows later: kernels for few and for many rows multiply two in another order (AMX).
+        self._arguments: tuple[Any, ...] = (1.0, _ZERO, self.weight, scale, zeros, None)
         self._arguments += (1.0, 0, torch.float32, "none", [], "")
 
     def __call__(self, x: Tensor) -> Tensor:
         x = x.float()
         largest = x.abs().amax(-1, keepdim=True).clamp_min_(1e-12)  # [R, 1]
         levels = torch.addcmul(self._zero, x, LEVELS / largest).round_().to(torch.uint8)
-        return torch.ops.onednn.qlinear_pointwise.default(levels, *self._arguments).mul_(largest)
+        return torch.ops.onednn.qlinear_pointwise.default(levels, *self._arguments).mul_(largest / LEVELS)
 
 
 class Int8WeightProduct:

@@ -71,4 +71,4 @@ def test_what_is_said_of_a_sound(tmp_path: Path) -> None:
     plain = replace(sound("a", tmp_path), source=None)
     assert plain.facts() == "1.00 s · seed 7"
     scored = replace(plain, cut_short=True, score=-0.5, settings={"candidates": 4})
-    assert scored.facts() == ("1.00 s, cut short · seed 7 · best of 4, score -0.5")
+    assert scored.facts() == ("1.00 s, cut short · seed 7 · best of 4, score -0.50")

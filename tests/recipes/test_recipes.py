@@ -20,6 +20,7 @@ from safetensors.torch import save_file
 from soundloom import cli
 from soundloom.cli import recipe as recipe_command
 from soundloom.cli.recipe_files import read_recipe
+from soundloom.codecs.music2latent2 import Music2Latent2
 from soundloom.codecs.seanet.model import SEANetCodec
 from soundloom.core.audio import write_audio
 from soundloom.gen.model.lm import AudioLM
@@ -104,13 +105,14 @@ def overrides(config: dict[str, Any]) -> list[str]:
     if "codec" in settings and isinstance(settings["codec"], str):  # of a language model: a name
         words.append("--model.codec=data/codec")
     if "init_from" in settings:
-        name = "start" if "AudioGen" in config["model"]["class_path"] else "codec"
+        kind = config["model"]["class_path"]
+        name = "start" if "AudioGen" in kind else "summary" if "Music2Latent2" in kind else "codec"
         words.append(f"--model.init_from=data/{name}")
     return words
 
 
 def make_models() -> None:
-    """Make the models that `overrides` names: a codec, and an AudioGen to start from."""
+    """Make the models that `overrides` names: codecs, and an AudioGen to start from."""
     size = SMALL_MODEL["codebook_size"]
     spectral = {"ratios": [2], "transform": "spectral", "transform_hop": 160, "causal": True, "norm": "none"}
     few, many = (
@@ -118,6 +120,25 @@ def make_models() -> None:
         for k in (4, 8)
     )
     few.save_pretrained("data/codec")
+    stages = {
+        "multipliers": (1, 8),
+        "encoder_blocks": (0, 1),
+        "decoder_blocks": (0, 1),
+        "strides": ((32, 4),),
+    }
+    layers = {"encoder_layers": 1, "upsampler_layers": 1, "decoder_layers": 1}
+    widths = {
+        "base_channels": 8,
+        "dim": 64,
+        "head_dim": 16,
+        "noise_dim": 16,
+        "num_latents": 2,
+        "latent_dim": 8,
+    }
+    summary = Music2Latent2(
+        sample_rate=16000, channels=1, hop=256, overlap=4, frames_per_chunk=32, **stages, **layers, **widths
+    )
+    summary.save_pretrained("data/summary")
     text_encoder = load_text_encoder(TINY_T5)
     sizes = {"codebook_size": size, "dim": 16, "num_layers": 1, "num_heads": 2, "text_dim": text_encoder.dim}
     AudioGen(AudioLM(num_codebooks=8, **sizes), text_encoder, many).save_pretrained("data/start")
