@@ -239,26 +239,23 @@ class SoundClassifier(PushToHub, SharedWeights, ModelMixin, ConfigMixin):
 
 
 class ClassifierFeatures(nn.Module):
-    """What classifiers make of a sound on the way, for losses that compare sounds as they are heard.
+    """What a classifier makes of a sound on the way, for losses that compare sounds as they are heard.
 
     Args:
-        name: of the classifier, or of several, see `SoundClassifier.from_pretrained`.
+        name: of the classifier, see `SoundClassifier.from_pretrained`.
         first_stage: stages before it are too close to the spectrogram to count.
     """
 
-    def __init__(self, name: str | list[str] = "foley-classifier", *, first_stage: int = 1) -> None:
+    def __init__(self, name: str = "foley-classifier", *, first_stage: int = 1) -> None:
         super().__init__()
-        names = [name] if isinstance(name, str) else name
-        self.classifiers = nn.ModuleList(SoundClassifier.from_pretrained(each) for each in names)
+        self.classifier = SoundClassifier.from_pretrained(name)
         self.first_stage = first_stage
 
     def forward(self, audio: Tensor) -> list[Tensor]:
-        """Audio `[B, N]` at its rate -> activations of the stages, `[B, C, bands, frames]` each."""
+        """Audio `[B, N]` at its rate -> activations of its stages, `[B, C, bands, frames]` each."""
+        x = self.classifier.stem(self.classifier.log_mel(audio))
         features = []
-        for classifier in self.classifiers:
-            x = classifier.stem(classifier.log_mel(audio))  # type: ignore[union-attr, operator]
-            for number, stage in enumerate(classifier.stages):  # type: ignore[arg-type]
-                x = stage(x)
-                if number >= self.first_stage:
-                    features.append(x)
-        return features
+        for stage in self.classifier.stages:
+            x = stage(x)
+            features.append(x)
+        return features[self.first_stage :]

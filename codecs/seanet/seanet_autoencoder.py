@@ -208,18 +208,12 @@ class SEANetAutoencoder(PretrainedCodec):
         """Latent `[B, dimension, T]` -> waveform `[B, C, T * hop]`; perhaps without the texture network."""
         if self.spectral is None:
             return self.decoder(latent)
-        ended = self.ended(latent)
+        # The last blocks of samples overlap with frames that were never coded: let the last one stand in.
+        ended = torch.cat([latent, *[latent[..., -1:]] * self.extra_frames], dim=-1)
         described = self.decoder(ended)
         with torch.autocast(latent.device.type, enabled=False):
             audio = self.spectral.audio(described.float(), ended.float(), texture=texture)
             return audio[..., : latent.shape[-1] * self.hop_length]
-
-    def ended(self, latent: Tensor) -> Tensor:
-        """Latent `[B, dimension, T]` -> `[B, dimension, T + extra_frames]`.
-
-        The last blocks of samples overlap with frames that were never coded: the last one stands in.
-        """
-        return torch.cat([latent, *[latent[..., -1:]] * self.extra_frames], dim=-1)
 
     @property
     def extra_frames(self) -> int:

@@ -67,12 +67,6 @@ def split_description(described: Tensor) -> tuple[Tensor, Tensor]:
     return log_tone, torch.logaddexp(log_noise, log_noise.new_tensor(math.log(FLOOR)))
 
 
-def log_level(described: Tensor) -> Tensor:
-    """The decoder's output `[B, 2 bins, T]` -> half the log power of tones and noise, `[B, bins, T]`."""
-    log_tone, log_noise = split_description(described)
-    return 0.5 * torch.logaddexp(2 * log_tone, 2 * log_noise + math.log(2))
-
-
 def within_full_scale(log_tone: Tensor, log_noise: Tensor) -> tuple[Tensor, Tensor]:
     """Turn frames `[B, bins, T]` that are louder than a sine of full scale down to it.
 

@@ -138,20 +138,16 @@ class TextureModule(ExportsModel):
 
     def training_step(self, batch: Tensor | dict[str, Tensor], batch_idx: int) -> None:
         real = self._audio(batch)[:, 0]
-        made, losses = self.made_of(real)
+        made = self.with_network(*self.plain(real[:, None], self._drawn_codebooks()))
         optimizers: Any = self.optimizers()
         judged = self.adversary.judgement(real, made)
         take_step(self, optimizers[1], judged, self.gradient_clip)
-        losses["mel"] = self.mel, self.mel_loss(made, real)
+        losses = {"mel": (self.mel, self.mel_loss(made, real))}
         losses |= self.adversary.losses(real, made, self.steps_taken)
         take_step(self, optimizers[0], weighted_sum(list(losses.values())), self.gradient_clip)
         self.steps_taken += 1
         self.log_dict({f"train/{name}": loss for name, (_, loss) in losses.items()}, prog_bar=True)
         self.log("train/discriminator", judged)
-
-    def made_of(self, real: Tensor) -> tuple[Tensor, dict[str, tuple[float, Tensor]]]:
-        """Training pass: sounds `[B, N]` -> what is made of them, and weighted losses on the way."""
-        return self.with_network(*self.plain(real[:, None], self._drawn_codebooks())), {}
 
     def _drawn_codebooks(self) -> int:
         choices = self.codebooks or (self.codec.num_codebooks,)
@@ -167,14 +163,10 @@ class TextureModule(ExportsModel):
         """Sounds `[B, N]`, made of latents `[B, L, T]`, with texture: `[B, N]`."""
         with torch.autocast(plain.device.type, enabled=False):
             spectrum = self.spectral.spectrum(plain[:, None])
-        return self.textured(spectrum, latent)[:, : plain.shape[-1]]
-
-    def textured(self, spectrum: Tensor, latent: Tensor) -> Tensor:
-        """Spectra `[B, F, T]` of what was decoded of latents `[B, L, t]`, with texture: `[B, T * hop]`."""
         held = latent.repeat_interleave(self.codec.settings.hop, dim=-1)[..., : spectrum.shape[-1]]
         changed = self.texture(spectrum, held)
-        with torch.autocast(spectrum.device.type, enabled=False):
-            return self.spectral.spectrum.inverse(changed)
+        with torch.autocast(plain.device.type, enabled=False):
+            return self.spectral.spectrum.inverse(changed)[:, : plain.shape[-1]]
 
     def validation_step(self, batch: Tensor | dict[str, Tensor], batch_idx: int) -> None:
         real = self._audio(batch)[:, 0]
@@ -208,13 +200,9 @@ class TextureModule(ExportsModel):
     def _audio(self, batch: Tensor | dict[str, Tensor]) -> Tensor:
         return batch if isinstance(batch, Tensor) else batch["audio"]
 
-    def trained_parameters(self) -> Any:
-        """What the first optimiser moves: parameters, or groups of them."""
-        return self.texture.parameters()
-
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
         return [
-            self.optimizer(self.trained_parameters()),
+            self.optimizer(self.texture.parameters()),
             self.discriminator_optimizer(self.adversary.discriminator.parameters()),
         ]
 

@@ -10,10 +10,19 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader
 
+from soundloom.codecs.adversary import AdversarySettings
 from soundloom.codecs.seanet.model import SEANetCodec
 from soundloom.codecs.seanet.texture_module import PooledMelLoss, TextureModule, with_texture
-from tests.codecs.seanet.texture_training import SMALL, Listener, noises, trainer
 from tests.codecs.seanet.tiny import TINY
+
+SMALL = AdversarySettings(start=2, ramp=2, widths=(2, 2, 2, 2))
+
+
+class Listener(nn.Module):
+    """Hears how loud a sound is, over time."""
+
+    def forward(self, audio):
+        return [audio.unfold(1, 64, 64).square().mean(-1, keepdim=True)]
 
 
 def make_module(**settings) -> TextureModule:
@@ -28,6 +37,23 @@ def make_module(**settings) -> TextureModule:
         "codebooks": (1, 3),
     }
     return TextureModule(codec, **{**defaults, **settings})
+
+
+def noises(count: int = 12) -> list[torch.Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    return [0.2 * torch.randn(1, 4096, generator=generator) for _ in range(count)]
+
+
+def trainer(tmp_path, steps: int, **settings) -> lightning.Trainer:
+    quiet = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
+    return lightning.Trainer(
+        default_root_dir=tmp_path,
+        accelerator="cpu",
+        enable_checkpointing=False,
+        max_steps=2 * steps,  # those of both networks count
+        **quiet,
+        **settings,
+    )
 
 
 def test_only_the_network_moves_and_the_distance_falls(tmp_path):
