@@ -166,6 +166,34 @@ def test_dropout_acts_in_training_only(inputs: tuple[Tensor, Tensor, Tensor]) ->
     assert not torch.equal(model(x, condition), model(x, condition))
 
 
+def test_attention_in_bfloat16_is_computed_in_float32_where_there_is_a_gradient(
+    inputs: tuple[Tensor, Tensor, Tensor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    x, states, mask = inputs
+    model, seen = make(), []
+    original = torch.nn.functional.scaled_dot_product_attention
+
+    def watched(query: Tensor, *args: Tensor, **settings: object) -> Tensor:
+        seen.append(query.dtype)
+        return original(query, *args, **settings)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(torch.nn.functional, "scaled_dot_product_attention", watched)
+    with torch.no_grad():
+        expected = model(x, model.condition(states, mask))
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            model(x, model.condition(states, mask))
+    assert set(seen[2 * LAYERS :]) == {torch.bfloat16}
+    seen.clear()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = model(x, model.condition(states, mask))
+    assert set(seen) == {torch.float32}
+    found.float().sum().backward()
+    assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in model.parameters())
+    assert (found.float() - expected).norm() < 0.05 * expected.norm()
+    half = make().bfloat16()  # its mask is bfloat16, too
+    half(x.bfloat16(), half.condition(states.bfloat16(), mask)).float().sum().backward()
+
+
 def test_impossible_sizes_are_named() -> None:
     with pytest.raises(ValueError, match=r"dim is 30.*num_heads \(4\)"):
         Transformer(dim=30, num_layers=1, num_heads=4, ffn_dim=8)
