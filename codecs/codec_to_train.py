@@ -1,10 +1,12 @@
-"""Load a codec to train it further, and the commands that try one."""
+"""Load a codec to train it further, what its checkpoints note of it, and the commands that try one."""
 
 from __future__ import annotations
 
-from typing import TypeVar
+import json
+from typing import Any, TypeVar
 
 from .base import Codec
+from .pretrained import PretrainedCodec
 from .registry import load_codec
 
 TrainableCodec = TypeVar("TrainableCodec", bound=Codec)
@@ -24,6 +26,11 @@ def codec_to_train(name: str, kind: type[TrainableCodec]) -> TrainableCodec:
         )
     codec.requires_grad_(True).train()
     return codec
+
+
+def noted_config(codec: PretrainedCodec) -> dict[str, Any]:
+    """How a codec is built, as plain values: what its class is made of again."""
+    return json.loads(json.dumps({k: v for k, v in codec.config.items() if not k.startswith("_")}))
 
 
 def codec_usage(folder: str) -> list[str]:

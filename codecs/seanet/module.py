@@ -7,7 +7,6 @@ does not say otherwise.
 from __future__ import annotations
 
 import copy
-import json
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -24,7 +23,7 @@ from ...core.example import AudioFormat, Example
 from ...core.exports_model import EXPORT_KEY, ExportsModel, part_of
 from ...core.int8_storage import INT8, save_int8
 from ...core.learning_rate_schedule import LearningRateSchedule
-from ..codec_to_train import codec_to_train, codec_usage
+from ..codec_to_train import codec_to_train, codec_usage, noted_config
 from ..principal_components import training_examples
 from .components import start_from_components
 from .discriminator import (
@@ -355,8 +354,7 @@ class SEANetModule(ExportsModel):
 
     def export_info(self) -> dict[str, Any]:
         """How the codec is built."""
-        config = self.codec.config.items()
-        return {"codec": json.loads(json.dumps({k: v for k, v in config if not k.startswith("_")}))}
+        return {"codec": noted_config(self.codec)}
 
     @classmethod
     def from_checkpoint(cls, checkpoint: Mapping[str, Any]) -> Self:

@@ -8,7 +8,6 @@ Letters: B sounds, N samples, F bins, T frames.
 from __future__ import annotations
 
 import copy
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -25,7 +24,7 @@ from ...core.int8_storage import INT8, save_int8
 from ...core.spectra import mel_filters, power_spectrum
 from ..adversary import ADVERSARY, Adversary, AdversarySettings, take_step, weighted_sum
 from ..adversary import adam as discriminator_adam
-from ..codec_to_train import codec_to_train, codec_usage
+from ..codec_to_train import codec_to_train, codec_usage, noted_config
 from .model import SEANetCodec
 from .module import AVERAGES
 from .spectral import SpectralTransform
@@ -215,8 +214,7 @@ class TextureModule(ExportsModel):
 
     def export_info(self) -> dict[str, Any]:
         """How the codec is built."""
-        config = self.codec.config.items()
-        return {"codec": json.loads(json.dumps({k: v for k, v in config if not k.startswith("_")}))}
+        return {"codec": noted_config(self.codec)}
 
     @classmethod
     def from_checkpoint(cls, checkpoint: Mapping[str, Any]) -> Self:
