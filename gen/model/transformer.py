@@ -113,10 +113,19 @@ def sinusoidal_positions(steps: int, dim: int, *, dtype: torch.dtype, device: to
 def attend(
     query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, *, is_causal: bool = False
 ) -> Tensor:
-    """Scaled dot product attention of `[B, H, S, d/H]` to `[B, H, P, d/H]`: `[B, H, S, d/H]`.
+    """Scaled dot product attention of queries `[B, H, S, d/H]` to keys and values `[B, H, P, d/H]`.
 
     With a gradient, bfloat16 on a CPU is computed in float32: torch's kernel for bfloat16 takes so much
-    longer that a step of training `foley` took 2.1 s in place of 1.5.
+    longer that a step of training `foley` on 32 clips took 1.55 s in place of 1.15 (a core with AMX).
+
+    Args:
+        query, key, value: see above.
+        mask: for the scores `[B, H, S, P]`, or what broadcasts to it: bool, true where a query attends, or
+            numbers that are added; None: all attend.
+        is_causal: a query attends to its own place and those before; without a mask only.
+
+    Returns:
+        `[B, H, S, d/H]`, of the type of the query.
     """
     wide = query.dtype == torch.bfloat16 and query.device.type == "cpu" and query.requires_grad
     if not wide:
