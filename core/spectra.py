@@ -5,6 +5,7 @@ Networks are trained behind these numbers, so nothing here may change a bit of t
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import torch
@@ -88,9 +89,10 @@ def mel_filters(
     high: float,
     *,
     mean: bool = False,
+    slaney: bool = False,
     dtype: torch.dtype = torch.float32,
 ) -> Tensor:
-    """Triangular filters, evenly spaced on the mel scale 2595 log10(1 + f / 700).
+    """Triangular filters, evenly spaced on the mel scale 2595 log10(1 + f / 700), or on Slaney's.
 
     Networks are trained behind these numbers: which kind they had is part of them.
 
@@ -102,14 +104,17 @@ def mel_filters(
         mean: let each filter sum to 1, so that it gives the mean of its band whatever its width, and one
             that is narrower than the bins are apart take the nearest of them; else all have a peak of 1, and
             such a one may be empty.
+        slaney: take the mel scale of Slaney's Auditory Toolbox (1998), straight up to 1 kHz and logarithmic
+            above, and give all filters the area of 1 Hz, as librosa does and Whisper wants.
         dtype: what is computed in.
 
     Returns:
         Float32 `[n_mels, n_fft // 2 + 1]`.
     """
-    ends = 2595.0 * torch.log10(1.0 + torch.tensor([low, high], dtype=dtype) / 700.0)
+    limits = torch.tensor([low, high], dtype=dtype)
+    ends = _slaney_mels(limits) if slaney else 2595.0 * torch.log10(1.0 + limits / 700.0)
     mels = torch.linspace(float(ends[0]), float(ends[1]), n_mels + 2).to(dtype)
-    edges = 700.0 * (10.0 ** (mels / 2595.0) - 1.0)
+    edges = _slaney_hertz(mels) if slaney else 700.0 * (10.0 ** (mels / 2595.0) - 1.0)
     bins = torch.linspace(0.0, sample_rate / 2, n_fft // 2 + 1, dtype=dtype)
     rising = (bins - edges[:-2, None]) / (edges[1:-1] - edges[:-2])[:, None]
     falling = (edges[2:, None] - bins) / (edges[2:] - edges[1:-1])[:, None]
@@ -119,7 +124,27 @@ def mel_filters(
         nearest = (bins[None] - edges[1:-1, None]).abs().argmin(1)
         filters[empty, nearest[empty]] = 1.0
         filters = filters / filters.sum(1, keepdim=True)
+    if slaney:
+        filters = filters * (2.0 / (edges[2:] - edges[:-2]))[:, None]
     return filters.float()
+
+
+# Slaney's mel scale: mels to a Hz below 1 kHz, which are 15 mels; above, steps of a mel, nepers.
+_SLANEY_SLOPE, _SLANEY_KNEE, _SLANEY_STEP = 3.0 / 200.0, 15.0, math.log(6.4) / 27.0
+
+
+def _slaney_mels(hertz: Tensor) -> Tensor:
+    straight = hertz * _SLANEY_SLOPE
+    return torch.where(
+        straight < _SLANEY_KNEE,
+        straight,
+        _SLANEY_KNEE + (straight.clamp_min(1e-9) / _SLANEY_KNEE).log() / _SLANEY_STEP,
+    )
+
+
+def _slaney_hertz(mels: Tensor) -> Tensor:
+    curved = _SLANEY_KNEE * ((mels - _SLANEY_KNEE) * _SLANEY_STEP).exp()
+    return torch.where(mels < _SLANEY_KNEE, mels, curved) / _SLANEY_SLOPE
 
 
 class MelSpectrogram(nn.Module):

@@ -24,10 +24,12 @@ from ..gen.text.encoder import TextStates
 from ..recipes.data.captioned_module import CaptionedBatch
 from .classifier import SoundClassifier
 from .classifier_module import SoundClassifierModule, masked
+from .whisper_encoder import WhisperEncoder
 
 SHARPNESS = 12.0  # of the softmax over cosines
 CODEC_SHARE = 0.4  # of the training crops
 DROPOUT = 0.3
+SPECTROGRAM = {"n_fft": 512, "hop": 160}
 
 
 class AudioTextModule(SoundClassifierModule):
@@ -45,8 +47,7 @@ class AudioTextModule(SoundClassifierModule):
         class_names: names of the classes; None takes those of the data module.
         text_encoder: gives the vectors of captions, see `EmbeddedTextEncoder.from_pretrained`.
         widths: channels of the network's stages.
-        n_fft: window of its spectrogram, samples.
-        hop: samples between its frames.
+        spectrogram: its settings, see SoundClassifier.
         learning_rate, weight_decay: of AdamW, as for SoundClassifierModule.
         class_weight: what the loss of the classes counts.
         mixup: alpha of mixup of spectrograms in half of the batches (Zhang et al. 2018, arXiv 1710.09412); a
@@ -54,6 +55,8 @@ class AudioTextModule(SoundClassifierModule):
         mask: widest stretch of mel bands and of frames that is blanked out, SpecAugment (Park et al. 2019,
             arXiv 1904.08779); 0: none.
         codec: through which four crops in ten go first, as generated sounds do; None: none.
+        whisper: a Whisper model, by folder or hub id, whose first layer hears in place of spectrogram and
+            stages, and stays as it is; None: the stages.
         export_to: folder for the trained model when training ends; None: not exported.
     """
 
@@ -62,35 +65,43 @@ class AudioTextModule(SoundClassifierModule):
         class_names: list[str] | None = None,
         text_encoder: str = "foley",
         widths: Sequence[int] = (32, 64, 128, 192),
-        n_fft: int = 512,
-        hop: int = 160,
+        spectrogram: Mapping[str, int] = SPECTROGRAM,
         learning_rate: float = 2e-3,
         weight_decay: float = 0.08,
         class_weight: float = 0.5,
         mixup: float = 0.4,
         mask: tuple[int, int] = (12, 40),
         codec: str | None = None,
+        whisper: str | None = None,
         export_to: str | None = None,
     ) -> None:
         super().__init__(
             None, widths, learning_rate, weight_decay, mixup=mixup, mask=mask, export_to=export_to
         )
-        self.spectrogram = {"n_fft": n_fft, "hop": hop}
         self.class_weight = class_weight
         # In tuples, so that they are neither trained nor saved with the network.
+        self.whisper = () if whisper is None else (WhisperEncoder.from_pretrained(whisper, layers=1),)
         self.text_encoder = (EmbeddedTextEncoder.from_pretrained(text_encoder),)
         self.codec = () if codec is None else (load_codec(codec),)
+        self.network: dict[str, Any] = dict(spectrogram)
+        if self.whisper:
+            self.network = {"whisper": self.whisper[0].settings}
+        self.hparams["network"] = self.network  # so that a checkpoint is read without the Whisper model
         if class_names is not None:
             self._build(class_names)
 
     def _network(self, class_names: Sequence[str]) -> SoundClassifier:
-        return SoundClassifier(
+        network = SoundClassifier(
             class_names=list(class_names),
             widths=self.widths,
             dropout=DROPOUT,
             text_dim=self.text_encoder[0].dim,
-            **self.spectrogram,
+            **self.network,
         )
+        if network.audio_encoder is not None and self.whisper:
+            network.audio_encoder.encoder.load_state_dict(self.whisper[0].state_dict())
+            network.audio_encoder.encoder.requires_grad_(False)
+        return network
 
     def on_fit_start(self) -> None:
         """Give the network the mean of the training captions, where the data module has them."""
@@ -169,9 +180,11 @@ class AudioTextModule(SoundClassifierModule):
     @classmethod
     def from_checkpoint(cls, checkpoint: Mapping[str, Any]) -> Self:
         """Build the module of a checkpoint around its network."""
-        found = {**checkpoint["hyper_parameters"], "codec": None}
+        found = {**checkpoint["hyper_parameters"], "codec": None, "whisper": None, "class_names": None}
         known = inspect.signature(cls).parameters
         module = cls(**{key: value for key, value in found.items() if key in known})
+        module.network = found.get("network", module.network)
+        module._build(checkpoint["hyper_parameters"]["class_names"])
         module.classifier.load_state_dict(part_of(checkpoint["state_dict"], "model"))
         return module.eval()
 

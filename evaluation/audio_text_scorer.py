@@ -35,7 +35,7 @@ class AudioTextScorer(ClassifierScorer):
         classifier: gives the probabilities; None: the one that ships, "foley-classifier".
         text_encoder: the one with whose states `clap` was trained; None: that of the model that ships.
         clap: a classifier with `caption_vectors`, which makes vectors of sounds (recipes/audio_text.yaml);
-            None: the one that ships, "foley-clap".
+            None: `classifier` if it has them, or else the one that ships, "foley-clap".
         threshold: least cosine, -1 to 1, at which a part of a prompt names a class.
 
     Raises:
@@ -51,7 +51,10 @@ class AudioTextScorer(ClassifierScorer):
         threshold: float = 0.3,
     ) -> None:
         super().__init__(classifier, text_encoder, threshold=threshold)
-        self.clap = SoundClassifier.from_pretrained(BUNDLED) if clap is None else clap
+        if clap is None:
+            both = self.classifier.text_dim > 0
+            clap = self.classifier if both else SoundClassifier.from_pretrained(BUNDLED)
+        self.clap = clap
         if self.clap.text_dim != self.text_encoder.dim:
             raise ValueError(
                 f"clap gives vectors of {self.clap.text_dim} numbers, but the text encoder of "

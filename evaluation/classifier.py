@@ -1,14 +1,14 @@
 """A small sound classifier, by which generated sounds are measured: its classes, and its features.
 
 Log-mel spectrogram, four stages of residual convolutions, mean and maximum over what is left of time and
-frequency. It is trained only on renderings of the Foley corpus (evaluation/classifier_module.py), never on
-generated sound.
+frequency; or the first layers of Whisper's encoder, mean and standard deviation over time, a hidden layer.
+Neither is trained on generated sound (evaluation/classifier_module.py, evaluation/audio_text_module.py).
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Self
 
 import torch
@@ -23,6 +23,8 @@ from ..core.int8_storage import STORAGE_KEY, is_int8, load_int8
 from ..core.push_to_hub import PushToHub
 from ..core.safetensors_files import SharedWeights
 from ..core.spectra import mel_filters, power_spectrum
+from .whisper_encoder import SAMPLE_RATE as WHISPER_RATE
+from .whisper_encoder import PooledWhisper, WhisperLogMel
 
 if TYPE_CHECKING:
     from ..gen.text.encoder import TextStates
@@ -91,6 +93,8 @@ class SoundClassifier(PushToHub, SharedWeights, ModelMixin, ConfigMixin):
         dropout: share of features dropped in training.
         text_dim: width of a text encoder's states, where the model also tells how near a sound is to a
             caption (`caption_vectors`); 0: it does not.
+        whisper: settings of a PooledWhisper, which hears in place of spectrogram and stages; their settings
+            have no meaning then. None: the stages.
 
     Attributes:
         text_mean: `[text_dim]`, the mean of the training captions' vectors, where there is a `text_dim`.
@@ -116,11 +120,30 @@ class SoundClassifier(PushToHub, SharedWeights, ModelMixin, ConfigMixin):
         n_mels: int = 64,
         dropout: float = 0.1,
         text_dim: int = 0,
+        whisper: Mapping[str, int] | None = None,
     ) -> None:
         super().__init__()
         if not class_names or len(set(class_names)) != len(class_names):
             raise ValueError(f"class_names must be distinct and at least one, got {list(class_names)}")
-        self.log_mel = LogMel(sample_rate=sample_rate, n_fft=n_fft, hop=hop, n_mels=n_mels)
+        self.log_mel: LogMel | WhisperLogMel
+        self.audio_encoder: PooledWhisper | None = None
+        if whisper is None:
+            self.log_mel = LogMel(sample_rate=sample_rate, n_fft=n_fft, hop=hop, n_mels=n_mels)
+            self._add_stages(widths)
+            num_features = 2 * widths[-1]
+        else:
+            if sample_rate != WHISPER_RATE:
+                raise ValueError(f"Whisper hears sound of {WHISPER_RATE} Hz, not of {sample_rate}")
+            self.log_mel, self.audio_encoder = WhisperLogMel(), PooledWhisper(**whisper)
+            num_features = self.audio_encoder.num_features
+        self.drop = nn.Dropout(dropout)
+        self.head = nn.Linear(num_features, len(class_names))
+        self.to_text: nn.Linear | None = None
+        if text_dim:
+            self.to_text = nn.Linear(num_features, text_dim)
+            self.register_buffer("text_mean", torch.zeros(text_dim))
+
+    def _add_stages(self, widths: Sequence[int]) -> None:
         self.stem = nn.Sequential(
             nn.Conv2d(1, widths[0], 3, 2, 1, bias=False), nn.BatchNorm2d(widths[0]), nn.ReLU()
         )
@@ -131,12 +154,6 @@ class SoundClassifier(PushToHub, SharedWeights, ModelMixin, ConfigMixin):
                 for i, (before, after) in enumerate(zip(widths_in, widths, strict=True))
             )
         )
-        self.drop = nn.Dropout(dropout)
-        self.head = nn.Linear(2 * widths[-1], len(class_names))
-        self.to_text: nn.Linear | None = None
-        if text_dim:
-            self.to_text = nn.Linear(2 * widths[-1], text_dim)
-            self.register_buffer("text_mean", torch.zeros(text_dim))
 
     @classmethod
     def from_pretrained(  # type: ignore[override]
@@ -213,6 +230,8 @@ class SoundClassifier(PushToHub, SharedWeights, ModelMixin, ConfigMixin):
 
     def pooled(self, log_mel: Tensor) -> Tensor:
         """Log-mel spectrogram `[B, 1, n_mels, frames]` -> features `[B, F]`."""
+        if self.audio_encoder is not None:
+            return self.audio_encoder(log_mel)
         x = self.stages(self.stem(log_mel))
         return torch.cat([x.mean((2, 3)), x.amax((2, 3))], dim=1)
 
@@ -252,8 +271,14 @@ class ClassifierFeatures(nn.Module):
         self.first_stage = first_stage
 
     def forward(self, audio: Tensor) -> list[Tensor]:
-        """Audio `[B, N]` at its rate -> activations of its stages, `[B, C, bands, frames]` each."""
-        x = self.classifier.stem(self.classifier.log_mel(audio))
+        """Audio `[B, N]` at its rate -> activations of its stages, `[B, C, bands, frames]` each.
+
+        Of Whisper's layers they are `[B, t, D]`, every row normed.
+        """
+        log_mel = self.classifier.log_mel(audio)
+        if self.classifier.audio_encoder is not None:
+            return self.classifier.audio_encoder.encoder.normed(log_mel)
+        x = self.classifier.stem(log_mel)
         features = []
         for stage in self.classifier.stages:
             x = stage(x)

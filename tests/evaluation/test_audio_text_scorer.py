@@ -56,6 +56,11 @@ def test_the_score_is_the_probability_of_what_is_named_or_else_the_cosine(
     torch.testing.assert_close(scores[1], cosine[1])
 
 
+def test_one_network_can_do_both(encoder: EmbeddedTextEncoder, clap: SoundClassifier) -> None:
+    scorer = AudioTextScorer(clap, encoder)
+    assert scorer.classifier is scorer.clap is clap
+
+
 def test_a_prompt_without_a_known_class_is_scored_by_nearness_alone(
     scorer: AudioTextScorer, audio: torch.Tensor, caplog: pytest.LogCaptureFixture
 ) -> None:
