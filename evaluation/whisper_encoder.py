@@ -26,8 +26,9 @@ from ..core.spectra import mel_filters, power_spectrum
 SAMPLE_RATE = 16000
 N_FFT, HOP, N_MELS = 400, 160, 80
 WINDOW = 1000  # mel frames that attend to each other, 10 s
+DROPOUT = 0.3  # of means and deviations, in training
 WEIGHTS = "model.safetensors"
-PREFIX = "model.encoder."
+PREFIXES = ("model.encoder.", "encoder.")  # of a whole model, and of one without the head for words
 
 
 class WhisperLogMel(nn.Module):
@@ -112,11 +113,13 @@ class WhisperEncoder(nn.Module):
         config = read_json(folder / "config.json")
         if config.get("model_type") != "whisper":
             raise ModelError(f"{os.fspath(name)} is no Whisper model; take openai/whisper-tiny, say")
+        keys = ("d_model", "encoder_attention_heads", "encoder_ffn_dim")
+        if lacking := [key for key in (*keys, "encoder_layers", "num_mel_bins") if key not in config]:
+            raise ModelError(f"{folder / 'config.json'} does not say {', '.join(lacking)}; fetch it again")
         if not 1 <= layers <= config["encoder_layers"]:
             raise ModelError(f"{os.fspath(name)} has {config['encoder_layers']} layers, not {layers}")
         if config["num_mel_bins"] != N_MELS:
             raise ModelError(f"{os.fspath(name)} hears {config['num_mel_bins']} mel bands, not {N_MELS}")
-        keys = ("d_model", "encoder_attention_heads", "encoder_ffn_dim")
         model = cls(encoder_layers=layers, **{key: int(config[key]) for key in keys})
         if not (folder / WEIGHTS).is_file():
             raise ModelNotFoundError(f"{folder / WEIGHTS} is missing; copy or download the model again")
@@ -160,13 +163,14 @@ def encoder_weights(weights: dict[str, Tensor], layers: int) -> dict[str, Tensor
         ValueError: one is missing.
     """
     found: dict[str, Tensor] = {}
+    prefix = next((prefix for prefix in PREFIXES if f"{prefix}conv1.weight" in weights), PREFIXES[0])
     try:
         for conv in ("conv1", "conv2"):
             for kind in ("weight", "bias"):
-                found[f"{conv}.{kind}"] = weights[f"{PREFIX}{conv}.{kind}"]
+                found[f"{conv}.{kind}"] = weights[f"{prefix}{conv}.{kind}"]
         for layer in (f"layers.{index}." for index in range(layers)):
-            projections = [weights[f"{PREFIX}{layer}self_attn.{name}_proj.weight"] for name in "qkv"]
-            biases = [weights[f"{PREFIX}{layer}self_attn.{name}_proj.bias"] for name in "qv"]
+            projections = [weights[f"{prefix}{layer}self_attn.{name}_proj.weight"] for name in "qkv"]
+            biases = [weights[f"{prefix}{layer}self_attn.{name}_proj.bias"] for name in "qv"]
             found[f"{layer}self_attn.in_proj_weight"] = torch.cat(projections)
             keys = torch.zeros_like(biases[0])  # of which Whisper has none
             found[f"{layer}self_attn.in_proj_bias"] = torch.cat([biases[0], keys, biases[1]])
@@ -178,7 +182,7 @@ def encoder_weights(weights: dict[str, Tensor], layers: int) -> dict[str, Tensor
                 ("linear2", "fc2"),
             ):
                 for kind in ("weight", "bias"):
-                    found[f"{layer}{ours}.{kind}"] = weights[f"{PREFIX}{layer}{theirs}.{kind}"]
+                    found[f"{layer}{ours}.{kind}"] = weights[f"{prefix}{layer}{theirs}.{kind}"]
     except KeyError as error:
         raise ModelError(f"the Whisper model lacks the weight {error.args[0]}; fetch it again") from None
     return found
@@ -189,17 +193,16 @@ class PooledWhisper(nn.Module):
 
     Args:
         num_features: F.
-        dropout: share of means and deviations dropped in training, in percent.
         settings: of the WhisperEncoder.
     """
 
-    def __init__(self, *, num_features: int = 512, dropout: int = 50, **settings: int) -> None:
+    def __init__(self, *, num_features: int = 512, **settings: int) -> None:
         super().__init__()
         self.num_features = num_features
         self.encoder = WhisperEncoder(**settings)
         width = 2 * self.encoder.conv2.out_channels
         self.norm = nn.BatchNorm1d(width, affine=False, momentum=None)  # the mean of all
-        self.drop = nn.Dropout(dropout / 100)
+        self.drop = nn.Dropout(DROPOUT)
         self.hidden = nn.Linear(width, num_features)
 
     def forward(self, log_mel: Tensor) -> Tensor:

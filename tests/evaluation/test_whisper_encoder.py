@@ -78,6 +78,10 @@ def test_what_is_wrong_with_a_folder_is_said(published: Path, tmp_path: Path) ->
         WhisperEncoder.from_pretrained("foley-classifier")
     folder = shutil.copytree(published, tmp_path / "copy")
     weights = load_file(folder / "model.safetensors")
+    save_file({name.removeprefix("model."): w for name, w in weights.items()}, folder / "model.safetensors")
+    again = WhisperEncoder.from_pretrained(folder).state_dict()  # without its first part the name will do
+    for key, value in WhisperEncoder.from_pretrained(published).state_dict().items():
+        torch.testing.assert_close(again[key], value)
     del weights["model.encoder.layers.0.fc1.bias"]
     save_file(weights, folder / "model.safetensors")
     with pytest.raises(ValueError, match=r"lacks the weight model\.encoder\.layers\.0\.fc1\.bias"):
@@ -88,6 +92,10 @@ def test_what_is_wrong_with_a_folder_is_said(published: Path, tmp_path: Path) ->
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     (folder / "config.json").write_text(json.dumps({**config, "num_mel_bins": 128}), encoding="utf-8")
     with pytest.raises(ValueError, match="128 mel bands, not 80"):
+        WhisperEncoder.from_pretrained(folder)
+    del config["d_model"]
+    (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    with pytest.raises(ValueError, match="does not say d_model"):
         WhisperEncoder.from_pretrained(folder)
 
 
