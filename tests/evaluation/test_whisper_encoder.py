@@ -10,7 +10,6 @@ import lightning
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import WhisperConfig, WhisperFeatureExtractor, WhisperModel
 
 from soundloom.core.audio import write_audio
 from soundloom.core.int8_storage import save_int8
@@ -19,48 +18,25 @@ from soundloom.evaluation.audio_text_module import AudioTextModule
 from soundloom.evaluation.classifier import ClassifierFeatures, SoundClassifier
 from soundloom.evaluation.whisper_encoder import WhisperEncoder, WhisperFeatures, WhisperLogMel
 from soundloom.recipes.data import CaptionedSoundDataModule
-
-SIZES = {"d_model": 16, "encoder_attention_heads": 2, "encoder_ffn_dim": 24}
-
-
-@pytest.fixture(scope="module")
-def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder as on the hub, of a Whisper with three small layers of random weights."""
-    folder = tmp_path_factory.mktemp("whisper")
-    torch.manual_seed(0)
-    small = {"decoder_layers": 1, "decoder_attention_heads": 2, "decoder_ffn_dim": 8, "vocab_size": 60}
-    tokens = dict.fromkeys(("pad_token_id", "bos_token_id", "eos_token_id", "decoder_start_token_id"), 1)
-    WhisperModel(WhisperConfig(**SIZES, **small, **tokens, encoder_layers=3)).save_pretrained(folder)
-    weights = {
-        name if name.startswith("model.") else f"model.{name}": value
-        for name, value in load_file(folder / "model.safetensors").items()
-    }
-    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
-    return folder
+from tests.evaluation.whisper_fixture import EVERY, FOLDER, SIZES, thirty_seconds
 
 
 @pytest.fixture
-def audio() -> torch.Tensor:
-    return 0.1 * torch.randn(2, 480000, generator=torch.Generator().manual_seed(0))
+def published() -> Path:
+    """A folder as on the hub, of a Whisper with three small layers of random weights."""
+    return FOLDER
 
 
-def test_the_spectrogram_is_that_of_transformers(audio: torch.Tensor) -> None:
-    wanted = WhisperFeatureExtractor()(list(audio.numpy()), sampling_rate=16000, return_tensors="pt")
-    torch.testing.assert_close(WhisperLogMel()(audio)[:, 0], wanted["input_features"], atol=2e-4, rtol=0)
-
-
-def test_the_states_are_those_of_transformers(
-    published: Path, audio: torch.Tensor, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_spectrogram_and_states_are_those_of_transformers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(whisper_encoder, "WINDOW", 3000)
-    log_mel = WhisperLogMel()(audio)
-    encoder = WhisperModel.from_pretrained(published).eval().encoder
+    expected = load_file(FOLDER / "expected.safetensors")
+    log_mel = WhisperLogMel()(thirty_seconds())
+    torch.testing.assert_close(log_mel[:, 0, :, ::EVERY], expected["log_mel"], atol=2e-4, rtol=0)
     with torch.inference_mode():
-        wanted = encoder(log_mel[:, 0], output_hidden_states=True).hidden_states
-        states = WhisperEncoder.from_pretrained(published, layers=2)(log_mel)
-    assert [state.shape for state in states] == [(2, 1500, 16)] * 2
-    for state, other in zip(states, wanted[1:], strict=False):
-        torch.testing.assert_close(state, other, atol=1e-4, rtol=1e-3)
+        states = WhisperEncoder.from_pretrained(FOLDER, layers=2)(log_mel)
+    assert [state.shape for state in states] == [(1, 1500, 16)] * 2
+    for number, state in enumerate(states, 1):
+        torch.testing.assert_close(state[:, ::EVERY], expected[f"state_{number}"], atol=1e-3, rtol=1e-3)
 
 
 def test_parts_of_ten_seconds_stand_for_themselves(published: Path) -> None:
