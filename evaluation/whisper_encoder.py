@@ -27,6 +27,7 @@ SAMPLE_RATE = 16000
 N_FFT, HOP, N_MELS = 400, 160, 80
 WINDOW = 1000  # mel frames that attend to each other, 10 s
 DROPOUT = 0.3  # of means and deviations, in training
+LARGEST = 8.0  # mean or deviation, in standard deviations; clean sounds go further than mixed and masked ones
 WEIGHTS = "model.safetensors"
 PREFIXES = ("model.encoder.", "encoder.")  # of a whole model, and of one without the head for words
 
@@ -209,7 +210,8 @@ class PooledWhisper(nn.Module):
         """Log-mel power `[B, 1, 80, T]` -> `[B, F]`."""
         state = self.encoder(log_mel)[-1].float()
         deviation, mean = torch.std_mean(state, dim=1, correction=0)
-        return F.gelu(self.hidden(self.drop(self.norm(torch.cat([mean, deviation], dim=1)))))
+        pooled = self.norm(torch.cat([mean, deviation], dim=1)).clamp(-LARGEST, LARGEST)
+        return F.gelu(self.hidden(self.drop(pooled)))
 
 
 class WhisperFeatures(nn.Module):
