@@ -100,7 +100,7 @@ class SoundClassifier(PushToHub, SharedWeights, ModelMixin, ConfigMixin):
         text_mean: `[text_dim]`, the mean of the training captions' vectors, where there is a `text_dim`.
 
     Raises:
-        ValueError: no class names, or doubled ones.
+        ValueError: no class names, or doubled ones; or `whisper` at another rate than its 16 kHz.
     """
 
     text_mean: Tensor

@@ -21,12 +21,6 @@ from soundloom.recipes.data import CaptionedSoundDataModule
 from tests.evaluation.whisper_fixture import EVERY, FOLDER, SIZES, thirty_seconds
 
 
-@pytest.fixture
-def published() -> Path:
-    """A folder as on the hub, of a Whisper with three small layers of random weights."""
-    return FOLDER
-
-
 def test_spectrogram_and_states_are_those_of_transformers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(whisper_encoder, "WINDOW", 3000)
     expected = load_file(FOLDER / "expected.safetensors")
@@ -39,24 +33,24 @@ def test_spectrogram_and_states_are_those_of_transformers(monkeypatch: pytest.Mo
         torch.testing.assert_close(state[:, ::EVERY], expected[f"state_{number}"], atol=1e-3, rtol=1e-3)
 
 
-def test_parts_of_ten_seconds_stand_for_themselves(published: Path) -> None:
-    encoder = WhisperEncoder.from_pretrained(published, layers=1)
+def test_parts_of_ten_seconds_stand_for_themselves() -> None:
+    encoder = WhisperEncoder.from_pretrained(FOLDER, layers=1)
     log_mel = torch.randn(1, 1, 80, 1500)
     [whole] = encoder(log_mel)
     [first], [second] = encoder(log_mel[..., :1000]), encoder(log_mel[..., 1000:])
     torch.testing.assert_close(whole, torch.cat([first, second], dim=1))
 
 
-def test_what_is_wrong_with_a_folder_is_said(published: Path, tmp_path: Path) -> None:
+def test_what_is_wrong_with_a_folder_is_said(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="has 3 layers, not 4"):
-        WhisperEncoder.from_pretrained(published, layers=4)
+        WhisperEncoder.from_pretrained(FOLDER, layers=4)
     with pytest.raises(ValueError, match="no Whisper model"):
         WhisperEncoder.from_pretrained("foley-classifier")
-    folder = shutil.copytree(published, tmp_path / "copy")
+    folder = shutil.copytree(FOLDER, tmp_path / "copy")
     weights = load_file(folder / "model.safetensors")
     save_file({name.removeprefix("model."): w for name, w in weights.items()}, folder / "model.safetensors")
     again = WhisperEncoder.from_pretrained(folder).state_dict()  # without its first part the name will do
-    for key, value in WhisperEncoder.from_pretrained(published).state_dict().items():
+    for key, value in WhisperEncoder.from_pretrained(FOLDER).state_dict().items():
         torch.testing.assert_close(again[key], value)
     del weights["model.encoder.layers.0.fc1.bias"]
     save_file(weights, folder / "model.safetensors")
@@ -105,9 +99,9 @@ def test_a_classifier_is_saved_and_loaded(tmp_path: Path) -> None:
         SoundClassifier(class_names=["hum"], sample_rate=44100, whisper=SIZES)
 
 
-def test_listeners_pass_gradients_on(published: Path, tmp_path: Path) -> None:
+def test_listeners_pass_gradients_on(tmp_path: Path) -> None:
     classifier().save_pretrained(tmp_path)
-    for listener in (WhisperFeatures(str(published), layers=2), ClassifierFeatures(str(tmp_path))):
+    for listener in (WhisperFeatures(str(FOLDER), layers=2), ClassifierFeatures(str(tmp_path))):
         audio = torch.randn(2, 8000).requires_grad_()
         states = listener(audio)
         torch.testing.assert_close(states[0].mean(-1), torch.zeros(2, 25), atol=1e-5, rtol=0)
@@ -116,7 +110,7 @@ def test_listeners_pass_gradients_on(published: Path, tmp_path: Path) -> None:
         assert audio.grad.abs().sum() > 0
 
 
-def test_a_classifier_is_trained_over_it(published: Path, tmp_path: Path) -> None:
+def test_a_classifier_is_trained_over_it(tmp_path: Path) -> None:
     folder = tmp_path / "sounds"
     folder.mkdir()
     rows = ["file_name,text,split,sound_class"]
@@ -128,7 +122,7 @@ def test_a_classifier_is_trained_over_it(published: Path, tmp_path: Path) -> Non
         rows.append(f"{n}.wav,{text},{'train' if n < 16 else 'validation'},{name}")
     (folder / "metadata.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
     lightning.seed_everything(0)
-    name = shutil.copytree(published, tmp_path / "published")
+    name = shutil.copytree(FOLDER, tmp_path / "published")
     module = AudioTextModule(
         whisper=str(name), mask=(0, 0), learning_rate=5e-3, export_to=str(tmp_path / "out")
     )
